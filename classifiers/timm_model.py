@@ -1,0 +1,41 @@
+"""Every classifier of timm behind the interface of ours: `timm:<name>`."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from classifiers.backbones import Normalise, resize
+
+
+class TimmClassifier(nn.Module):
+    """A timm model without its head, and a linear layer over its features.
+
+    Input float [N,3,H,W] in [0,1], resized and normalised as timm's card of that model says; output [N,num_classes].
+
+    Errors: ValueError where timm has no model of that name.
+    """
+
+    backbones = ("body",)
+
+    def __init__(self, name: str, num_classes: int) -> None:
+        import timm
+
+        super().__init__()
+        if not timm.is_model(name):
+            raise ValueError(
+                f"timm has no model {name!r}; python -c 'import timm; print(timm.list_models())' lists them"
+            )
+        self.num_classes = num_classes
+        body: Any = timm.create_model(name, pretrained=False, num_classes=0)
+        card = body.pretrained_cfg
+        self.body = body
+        self.image_size_px: int = card["input_size"][-1]
+        self.normalise = Normalise(card["mean"], card["std"])
+        self.classify = nn.Linear(body.head_hidden_size, num_classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer sees, [N,D], D as timm's model has it."""
+        return self.body(self.normalise(resize(x, self.image_size_px)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.features(x))

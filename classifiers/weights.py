@@ -1,0 +1,89 @@
+"""Weights from a local file into a model: all of them, or whole backbones; anything in between is refused."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+
+def load_weights(model: nn.Module, path: Path) -> str:
+    """Copy the file's weights into the model and return a sentence saying what was loaded, which is also logged.
+
+    The file is a state dict (.safetensors, or what `torch.save` wrote). It may hold the whole model, or any part that
+    `model.backbones` names: a backbone's own file with its own names (an ImageNet classifier's, its head is left
+    out), or several with their part's name in front (`cnn.conv1.weight`, …). A partial load is logged as a warning.
+
+    Errors: FileNotFoundError without the file; ValueError where it is no state dict or nothing in it fits whole.
+    """
+    state = read_state_dict(Path(path))
+    own = model.state_dict()
+    parts: tuple[str, ...] = getattr(model, "backbones", ())
+    beyond_backbones = [key for key in own if key.split(".")[0] not in parts]
+    if any(key in state for key in beyond_backbones):
+        surplus = [key for key in state if key not in own]
+        problem = _misfit(own, state) or (f"it has no {surplus[0]}" if surplus else "")
+        if problem:
+            raise ValueError(
+                f"{path} does not fit this model: {problem}; give the file of this model and these classes"
+            )
+        model.load_state_dict(state, strict=False)  # batch counters may be missing
+        said = f"all weights from {path}"
+        log.info(said)
+        return said
+    return _load_backbones(model, parts, state, path)
+
+
+def _load_backbones(model: nn.Module, parts: tuple[str, ...], state: dict[str, Tensor], path: Path) -> str:
+    fitting: dict[str, dict[str, Tensor]] = {}
+    problems = []
+    for part in parts:
+        prefixed = {key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")}
+        problem = _misfit(model.get_submodule(part).state_dict(), prefixed or state)
+        if not problem:
+            fitting[part] = prefixed or state
+        else:
+            problems.append(f"{part}: {problem}")
+            if prefixed:  # the file names this part, so it is not just another part's file
+                raise ValueError(f"{path} does not fit this model ({problems[-1]}); give a file of this architecture")
+    if not fitting:
+        seen = "; ".join(problems) or "the names are not this model's"
+        raise ValueError(f"{path} fits no part of this model ({seen}); give a file that holds one whole")
+    for part, weights in fitting.items():
+        model.get_submodule(part).load_state_dict(weights, strict=False)  # a head in the file is left out
+    said = f"only {' and '.join(fitting)} from {path}; all other weights keep their initial values"
+    log.warning(said)
+    return said
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or of a `torch.save`d state dict, on the CPU; code in it is never run."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}; weights are never downloaded, give the path of a local file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each reader has its own errors, and the user needs one line
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be read as weights ({reason}); give a state dict of tensors") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no state dict; expected names with tensors, as model.state_dict() gives")
+    return state
+
+
+def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """What of `own` the file lacks or has in another shape; empty where it fits. Batch counters may be missing."""
+    needed = [key for key in own if not key.endswith("num_batches_tracked")]
+    missing = [key for key in needed if key not in state]
+    if missing:
+        return f"{len(missing)} of {len(needed)} names are missing, the first is {missing[0]}"
+    for key, value in own.items():
+        if key in state and state[key].shape != value.shape:
+            return f"{key} is {tuple(state[key].shape)} in the file and {tuple(value.shape)} in the model"
+    return ""

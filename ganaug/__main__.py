@@ -1,0 +1,5 @@
+"""`python -m ganaug` is `ganaug`."""
+
+from ganaug.cli.main import main
+
+main()

@@ -1,0 +1,92 @@
+"""What the commands share: the options that every one takes, and how results and errors are told."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganaug.errors import ConfigError
+from ganaug.presets import PRESETS
+from ganaug.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True)
+class Common:
+    """The options that every command takes."""
+
+    workspace_path: Path | None
+    seed: int
+    device_name: str
+    dry_run: bool
+    as_json: bool
+    preset: str
+
+    @property
+    def workspace(self) -> Workspace:
+        return open_workspace(self.workspace_path)
+
+    @property
+    def device(self) -> str:
+        """The device that was asked for, after a look whether it is there."""
+        import torch
+
+        from ganaug.train.allocator import tune_allocator
+
+        tune_allocator()
+        if self.device_name == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            return str(torch.empty(0, device=self.device_name).device)
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(
+                f"the device {self.device_name} cannot be used ({str(error).splitlines()[0]})",
+                todo="use --device cpu, or see `ganaug doctor`",
+            ) from error
+
+    def tell(self, value: dict[str, Any], text: str) -> None:
+        """Print a result to stdout: `value` for machines with --json, else `text` for people."""
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False) if self.as_json else text)
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the shared options to a command, which takes them as its first argument, a `Common`."""
+
+    @click.option("--workspace", "workspace_path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+                  help="Folder of all data and results [default: $GANAUG_WORKSPACE, else ./ganaug-workspace]")  # fmt: skip
+    @click.option("--preset", type=click.Choice(PRESETS), default="standard", show_default=True,
+                  help="Named set of defaults for all that is left out")  # fmt: skip
+    @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed")
+    @click.option("--device", "device_name", default="auto", show_default=True, metavar="NAME",
+                  help="cpu, cuda, cuda:1, or auto")  # fmt: skip
+    @click.option("--dry-run", is_flag=True, help="Print the resolved plan and its estimated cost, and do nothing")
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON")
+    @wraps(command)
+    def with_common(
+        *,
+        workspace_path: Path | None,
+        preset: str,
+        seed: int,
+        device_name: str,
+        dry_run: bool,
+        as_json: bool,
+        **options: Any,
+    ) -> None:
+        command(Common(workspace_path, seed, device_name, dry_run, as_json, preset), **options)
+
+    return with_common
+
+
+def warn(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that reads best."""
+    for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 86_400:.3g} d"

@@ -1,0 +1,62 @@
+"""The command `ganaug`: one file a command, one library function behind each, one line for each error."""
+
+import errno
+import sys
+from typing import Any
+
+import click
+
+from ganaug.cli.doctor import doctor
+from ganaug.cli.evaluate_augmentation import evaluate_augmentation
+from ganaug.cli.evaluate_gan import evaluate_gan
+from ganaug.cli.inspect import inspect
+from ganaug.cli.prepare import prepare
+from ganaug.cli.synthesize import synthesize
+from ganaug.cli.train_gan import train_gan
+from ganaug.errors import UserError
+
+
+class Commands(click.Group):
+    """Commands in the order of their use, whose mistakes are told in one line with exit status 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
+        try:
+            sys.exit(super().main(*args, **kwargs) or 0)
+        except click.exceptions.Exit as leave:
+            sys.exit(leave.exit_code)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "ganaug"
+            _leave(2, f"{error.format_message()}; see `{where} --help`")
+        except UserError as error:
+            _leave(2, str(error))
+        except (KeyboardInterrupt, click.Abort):
+            _leave(130, "stopped; what was finished is kept, and the same command takes it up")
+        except MemoryError:
+            _leave(2, "out of memory; use a smaller --batch, fewer --jobs or a lower resolution")
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output has gone, as in `ganaug ... | head`
+                sys.exit(0)
+            _leave(2, f"{error.filename or 'a file'} cannot be read or written ({error.strerror or error})")
+
+
+def _leave(status: int, line: str) -> None:
+    click.echo(f"ganaug: {' '.join(line.split())}", err=True)
+    sys.exit(status)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ganaug")
+def main() -> None:
+    """Does GAN augmentation make a breast-histopathology classifier better on patients it has never seen?
+
+    The way of the data: prepare, train-gan, synthesize, evaluate-gan, evaluate-augmentation. Each command finds what the
+    last one left in the workspace.
+    """
+
+
+for command in (prepare, train_gan, synthesize, evaluate_gan, evaluate_augmentation, inspect, doctor):
+    main.add_command(command)

@@ -1,0 +1,81 @@
+"""`ganaug prepare`: raw images to a data set with patient-disjoint folds."""
+
+from dataclasses import replace
+
+import click
+
+from ganaug import presets
+from ganaug.cli.common import Common, common_options, warn
+from ganaug.config import PrepareConfig
+
+
+@click.command()
+@click.option("--dataset", required=True, help="Source: phantom (built in), breakhis, or folder (your own images)")
+@click.option("--source", help="Folder, .tar.gz archive or CSV manifest to read; the phantom needs none")
+@click.option("--name", help="Name of the data set in the workspace  [default: that of the source]")
+@click.option("--resolution", "resolution_px", type=int, default=64, show_default=True, help="Side of the images, in pixels")
+@click.option("--magnification", default="200", show_default=True, help="BreakHis: 40, 100, 200, 400 or all")
+@click.option("--task", default="binary", show_default=True, help="BreakHis: binary or subtype (eight classes)")
+@click.option("--group", default="accession", show_default=True, help="BreakHis: what counts as a patient, accession or folder")
+@click.option("--folds", "num_folds", type=int, help="Parts into which the patients are cut  [default: 5; quick phantom: 3]")
+@click.option("--exclude-class", "exclude_classes", multiple=True, metavar="NAME", help="Leave a class out; may be repeated")
+@click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some images had to be left out")
+@common_options
+def prepare(
+    common: Common,
+    dataset: str,
+    source: str | None,
+    name: str | None,
+    resolution_px: int,
+    magnification: str,
+    task: str,
+    group: str,
+    num_folds: int | None,
+    exclude_classes: tuple[str, ...],
+    skip_bad: bool,
+) -> None:
+    """Read raw images, write one HDF5 file and its patient-disjoint folds.
+
+    Images that cannot be used are listed, one line each, and left out; the others are prepared. The exit status is then
+    2, or 0 with --skip-bad.
+    """
+    from ganaug.data.folds import balance_table
+    from ganaug.data.prepare import plan_preparation, prepare_dataset
+
+    phantom, folds = presets.phantom(common.preset)
+    if dataset != "phantom":
+        folds = replace(folds, num_folds=5)
+    config = PrepareConfig(
+        dataset=dataset,
+        source=source,
+        name=name or dataset,
+        resolution_px=resolution_px,
+        magnification=magnification,
+        task=task,
+        group=group,
+        folds=replace(folds, num_folds=num_folds or folds.num_folds, seed=common.seed),
+        exclude_classes=exclude_classes,
+        phantom=replace(phantom, resolution_px=resolution_px),
+        seed=common.seed,
+    )
+    if common.dry_run:
+        plan = plan_preparation(config)
+        common.tell(plan, "\n".join(f"{key}: {value}" for key, value in plan.items()))
+        return
+    prepared = prepare_dataset(common.workspace, config, progress=True)
+    for notice in prepared.notices:
+        warn(f"note: {notice}")
+    for path, reason in prepared.left_out:
+        warn(f"left out: {path}: {reason}")
+    num_images, num_left_out = len(prepared.table), len(prepared.left_out)
+    counts = dict(zip(prepared.table.class_names, prepared.table.class_counts().tolist()))
+    common.tell(
+        {"file": str(prepared.path), "images": num_images, "classes": counts, "left_out": prepared.left_out},
+        f"{balance_table(prepared.table, prepared.folds)}\n{prepared.path}: {num_images} images",
+    )
+    if num_left_out and not skip_bad:
+        warn(
+            f"ganaug: {num_left_out} of {num_images + num_left_out} images were left out; the others are prepared and usable; "
+            "mend the files and prepare again, or accept this with --skip-bad"
+        )
+        raise click.exceptions.Exit(2)

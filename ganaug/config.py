@@ -1,0 +1,176 @@
+"""The options of the trunk as frozen dataclasses: every field with its unit, checked where it is made, free of torch."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ganaug.errors import ConfigError
+
+BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
+
+
+def _require(holds: bool, seen: str, expected: str) -> None:
+    if not holds:
+        raise ConfigError(seen, expected=expected)
+
+
+def is_power_of_two(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0
+
+
+@dataclass(frozen=True)
+class PhantomConfig:
+    """How many procedural images `ganaug.data.sources.phantom` draws, and how large."""
+
+    resolution_px: int = 64  # side of the square images
+    num_patients: int = 60  # spread evenly over the classes; a patient has one class
+    images_per_patient: int = 20
+    um_per_px: float = 2.0  # the field of view is resolution_px * um_per_px micrometres wide
+
+    def __post_init__(self) -> None:
+        _require(self.resolution_px >= 16, f"resolution {self.resolution_px} px", "at least 16")
+        _require(self.num_patients >= 4, f"{self.num_patients} patients", "at least one for each of the four classes")
+        _require(self.images_per_patient >= 1, f"{self.images_per_patient} images a patient", "at least 1")
+        _require(self.um_per_px > 0, f"{self.um_per_px} micrometres per pixel", "a positive number")
+
+
+@dataclass(frozen=True)
+class FoldsConfig:
+    """How the groups are cut into equal parts; fold k tests part k, validates on part k + 1 and trains on the rest."""
+
+    num_folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(
+            self.num_folds >= 3, f"{self.num_folds} folds", "at least 3, as train, validation and test are disjoint"
+        )
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What `ganaug prepare` reads and how it writes it."""
+
+    dataset: str  # name of a source: phantom, breakhis, folder
+    source: str | None = None  # folder, archive or manifest; the phantom needs none
+    resolution_px: int = 64  # side of the square images; larger ones are centre-cropped to a square and resampled
+    magnification: str = "200"  # BreakHis: 40, 100, 200, 400 or all
+    task: str = "binary"  # BreakHis: binary or subtype
+    group: str = "accession"  # BreakHis: what counts as one patient, accession or folder
+    folds: FoldsConfig = field(default_factory=FoldsConfig)
+    phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(16 <= self.resolution_px <= 1024, f"resolution {self.resolution_px} px", "a number from 16 to 1024")
+        for name, values in (
+            ("magnification", ("40", "100", "200", "400", "all")),
+            ("task", ("binary", "subtype")),
+            ("group", ("accession", "folder")),
+        ):
+            value = getattr(self, name)
+            _require(value in values, f"{name} {value}", " or ".join(values))
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The shape of a StyleGAN2 generator and its discriminator."""
+
+    resolution_px: int
+    num_classes: int
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 2
+    channel_base: int = 16384  # channels at resolution r are min(channel_base / r, channel_max)
+    channel_max: int = 512
+
+    def __post_init__(self) -> None:
+        fits = is_power_of_two(self.resolution_px) and 8 <= self.resolution_px <= 1024
+        _require(fits, f"resolution {self.resolution_px} px", "a power of two from 8 to 1024")
+        _require(self.num_classes >= 1, f"{self.num_classes} classes", "at least 1")
+
+    def channels(self, resolution_px: int) -> int:
+        return min(self.channel_base // resolution_px, self.channel_max)
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """One training run of a generator on the training groups of one fold."""
+
+    network: NetworkConfig
+    total_kimg: float  # thousands of real images shown to the discriminator
+    batch: int = 32
+    learning_rate: float = 0.0025
+    r1_gamma: float = 0.1
+    r1_interval: int = 16  # iterations between two R1 penalties
+    ema_kimg: float = 10.0  # half-life of the averaged generator, in thousands of images
+    ema_rampup: float = 0.05  # the half-life is at most this share of the images seen so far
+    state_kimg: float = 4.0  # how often the state to resume from is written
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.total_kimg > 0, f"{self.total_kimg} kimg", "a positive number")
+        _require(self.batch >= 2, f"batch {self.batch}", "at least 2, as the minibatch deviation compares images")
+        _require(self.r1_interval >= 1, f"R1 interval {self.r1_interval}", "at least 1")
+        _require(self.learning_rate > 0, f"learning rate {self.learning_rate}", "a positive number")
+        _require(self.r1_gamma >= 0, f"R1 gamma {self.r1_gamma}", "zero or more")
+        _require(self.state_kimg > 0, f"state every {self.state_kimg} kimg", "a positive number")
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """How many images a generator writes, and how."""
+
+    per_class: int = 500
+    psi: float = 1.0  # truncation; 1 is none
+    batch: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.per_class >= 1, f"{self.per_class} images a class", "at least 1")
+        _require(self.batch >= 1, f"batch {self.batch}", "at least 1")
+        _require(0 <= self.psi <= 1, f"psi {self.psi}", "a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """The experiment: which classifiers are trained on which arms, how often and how long, and how the gain is judged."""
+
+    classifiers: tuple[str, ...] = ("resvit_gannet_small", "dalaresnet50_small")
+    arms: tuple[str, ...] = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
+    folds: tuple[int, ...] | None = None  # None: every fold of the data set
+    seeds: tuple[int, ...] = (0, 1)
+    ratio: float = 1.0  # synthetic images added, per real training image of the same class
+    num_steps: int = 400  # optimiser steps, the same for every cell
+    batch: int = 32
+    learning_rate: float = 1e-3
+    metric: str = "balanced_accuracy"  # what the verdict is about
+    confidence: float = 0.95  # of the verdict's intervals, shared among the classifiers
+    num_resamples: int = 5000  # bootstrap resamples of patients
+
+    def __post_init__(self) -> None:
+        for name in ("classifiers", "arms", "seeds"):
+            values = getattr(self, name)
+            _require(len(values) > 0, f"no {name}", f"at least one of the {name}")
+            _require(len(set(values)) == len(values), f"{name} {', '.join(map(str, values))}", "each one once")
+        _require(0.5 < self.confidence < 1, f"confidence {self.confidence}", "a number between 0.5 and 1")
+        _require(self.ratio > 0, f"ratio {self.ratio}", "a positive number")
+        _require(self.num_steps >= 1, f"{self.num_steps} steps", "at least 1")
+        _require(self.batch >= 2, f"batch {self.batch}", "at least 2, as batch normalisation compares images")
+        _require(self.num_resamples >= 100, f"{self.num_resamples} resamples", "at least 100")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values (tuples become lists)."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+
+
+def gan_config_from_dict(values: dict[str, Any]) -> GanConfig:
+    """The inverse of `to_dict` for a `GanConfig`; raises ConfigError where a field is unknown or missing."""
+    try:
+        return GanConfig(
+            network=NetworkConfig(**values["network"]), **{k: v for k, v in values.items() if k != "network"}
+        )
+    except (TypeError, KeyError) as error:
+        raise ConfigError(
+            f"a generator's configuration does not fit this version ({error})", todo="train it anew with this version"
+        ) from error

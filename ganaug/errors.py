@@ -1,0 +1,37 @@
+"""The errors a user can cause: each says in one line what was seen, what was expected and what to do next."""
+
+
+class UserError(Exception):
+    """A mistake of input or circumstance, told in one line; the command line maps it to exit status 2.
+
+    `seen` states the finding, `expected` what should have been there, `todo` the next step; the last two may be empty
+    where they would only repeat the first.
+    """
+
+    def __init__(self, seen: str, *, expected: str = "", todo: str = "") -> None:
+        parts = [seen, f"expected {expected}" if expected else "", todo]
+        super().__init__("; ".join(" ".join(part.split()) for part in parts if part))
+
+
+class ConfigError(UserError):
+    """An option has a value that cannot work."""
+
+
+class DataError(UserError):
+    """An image, a table or a data set file is not what it should be."""
+
+
+class FoldsError(DataError):
+    """The groups do not allow the folds that were asked for."""
+
+
+class WorkspaceError(UserError):
+    """A file of the workspace is missing, of another version, or cannot be written."""
+
+
+class LeakError(UserError):
+    """A file's provenance shows, or cannot exclude, that it saw what it must not have seen."""
+
+
+class WeightsError(UserError):
+    """Weights that a figure needs are missing, so the figure is not computed."""

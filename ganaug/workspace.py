@@ -1,0 +1,249 @@
+"""Every path and file name of a workspace, and the only ways in which files come to stand there."""
+
+import errno
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganaug.errors import UserError, WorkspaceError
+
+WORKSPACE_VERSION = 1
+ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
+_RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
+_EMA_NAME = re.compile(r"ema-(\d{6})kimg\.safetensors")
+
+
+@dataclass(frozen=True)
+class GanRun:
+    """The folder of one generator: gans/<dataset>-fold<k>-<digest of its configuration>."""
+
+    root: Path
+    dataset: str
+    fold: int
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "env.json"
+
+    @property
+    def stats(self) -> Path:
+        return self.root / "stats.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.jsonl"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state" / "state.safetensors"
+
+    @property
+    def extractor(self) -> Path:
+        return self.root / "extractor.safetensors"
+
+    def ema(self, kimg: float) -> Path:
+        return self.root / "ema" / f"ema-{round(kimg):06d}kimg.safetensors"
+
+    def samples(self, kimg: float) -> Path:
+        return self.root / "samples" / f"fakes-{round(kimg):06d}kimg.png"
+
+    @property
+    def reals(self) -> Path:
+        return self.root / "samples" / "reals.png"
+
+    def newest_ema(self) -> Path | None:
+        found = [path for path in self.root.glob("ema/*.safetensors") if _EMA_NAME.fullmatch(path.name)]
+        return max(found, key=lambda path: path.name, default=None)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The folder of one study: studies/<name>."""
+
+    root: Path
+
+    @property
+    def design(self) -> Path:
+        return self.root / "design.json"
+
+    def cell(self, name: str) -> Path:
+        return self.root / "cells" / f"{name}.json"
+
+    def predictions(self, name: str) -> Path:
+        return self.root / "cells" / f"{name}.npz"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results.jsonl"
+
+    @property
+    def verdict(self) -> Path:
+        return self.root / "verdict.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder that holds the data sets, generators, synthetic images and studies; open it with `open_workspace`."""
+
+    root: Path
+
+    def dataset(self, name: str) -> Path:
+        return self.root / "datasets" / f"{name}.h5"
+
+    def folds(self, name: str) -> Path:
+        return self.root / "datasets" / f"{name}.folds.json"
+
+    def datasets(self) -> list[str]:
+        """The names of the prepared data sets, the last one written last."""
+        return [path.stem for path in _by_age(self.root.glob("datasets/*.h5"))]
+
+    def gan(self, dataset: str, fold: int, digest: str) -> GanRun:
+        return GanRun(self.root / "gans" / f"{dataset}-fold{fold}-{digest[:8]}", dataset, fold)
+
+    def gans(self, dataset: str | None = None, fold: int | None = None) -> list[GanRun]:
+        """The generators' folders, of one data set and fold if asked, the last one configured last."""
+        runs = []
+        for config in _by_age(self.root.glob("gans/*/config.json")):
+            match = _RUN_NAME.fullmatch(config.parent.name)
+            if match and dataset in (None, match["dataset"]) and fold in (None, int(match["fold"])):
+                runs.append(GanRun(config.parent, match["dataset"], int(match["fold"])))
+        return runs
+
+    def synthetic(self, gan: str, kimg: float, psi: float, seed: int) -> Path:
+        return self.root / "synthetic" / f"{gan}-{round(kimg):06d}kimg-psi{psi:g}-seed{seed}.h5"
+
+    def synthetics(self) -> list[Path]:
+        return _by_age(self.root.glob("synthetic/*.h5"))
+
+    def study(self, name: str) -> Study:
+        return Study(self.root / "studies" / name)
+
+
+def open_workspace(path: str | Path | None = None) -> Workspace:
+    """Open the workspace at `path`, else at $GANAUG_WORKSPACE, else ./ganaug-workspace, making it where it is missing.
+
+    Raises WorkspaceError where the folder cannot be written or belongs to another version.
+    """
+    root = Path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace").expanduser()
+    marker = root / "workspace.json"
+    if marker.exists():
+        found = read_json(marker).get("version")
+        if found != WORKSPACE_VERSION:
+            raise WorkspaceError(
+                f"{root} is a workspace of version {found}",
+                expected=f"version {WORKSPACE_VERSION}",
+                todo="use the ganaug that wrote it, or name another folder with --workspace",
+            )
+    else:
+        if root.is_dir() and any(root.glob("datasets/*.h5")):
+            raise WorkspaceError(
+                f"{root} holds data sets but no workspace.json",
+                expected=f"a workspace of version {WORKSPACE_VERSION}",
+                todo="name another folder with --workspace",
+            )
+        write_json(marker, {"version": WORKSPACE_VERSION})
+    return Workspace(root)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary neighbour of `path` to write to; it takes the final name only when the block ends well.
+
+    Any I/O fault, a full disk among them, becomes a WorkspaceError; the neighbour is removed and an older file stays.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+    try:
+        with explained(path):
+            yield part
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError around `path` into one line that says what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            raise WorkspaceError(
+                f"the disk is full: {path} was not written",
+                todo="free some space and run the same command again; all that was finished is kept",
+            ) from error
+        raise WorkspaceError(f"{path} cannot be read or written ({error.strerror or error})") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file; raises WorkspaceError where it is missing or torn."""
+    with explained(path):
+        text = path.read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise WorkspaceError(
+            f"{path} is not valid JSON ({error})", todo="remove it and run the command again"
+        ) from error
+
+
+def append_jsonl(path: Path, record: dict[str, Any]) -> None:
+    """Add one line to a JSON-lines file in a single write, so that a reader never sees half of it from us."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSON-lines file; a torn last line (the process was killed) is left out."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            continue
+    return records
+
+
+def _by_age(paths: Any) -> list[Path]:
+    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
