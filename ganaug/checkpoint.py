@@ -46,7 +46,7 @@ def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
     record = read_provenance(metadata.get("provenance"), path)
     require_content(record, digest_of_tensors(tensors), path)
     config = gan_config_from_dict(json.loads(metadata["config"]))
-    generator = Generator(config.network)
+    generator = Generator(config.network, generator=torch.Generator())
     generator.load_state_dict(tensors)
     generator.eval().requires_grad_(False).to(device)
     return Snapshot(generator, config, tuple(json.loads(metadata["class_names"])), record)
@@ -58,9 +58,10 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> Generator:
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors, brought to the CPU, and their metadata."""
     with atomic_path(path) as part:
         try:
-            save_file(tensors, part, metadata=metadata)
+            save_file(_portable(tensors), part, metadata=metadata)
         except SafetensorError as error:  # safetensors hides the OSError of a full disk in its own type
             raise OSError(str(error)) from error
 
@@ -88,7 +89,7 @@ def digest_of_tensors(tensors: dict[str, torch.Tensor]) -> str:
 def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
     """An optimiser's moments as named tensors `<prefix>.<parameter index>.<moment>`."""
     state = optimizer.state_dict()["state"]
-    return _portable({f"{prefix}.{i}.{name}": value for i, values in state.items() for name, value in values.items()})
+    return {f"{prefix}.{i}.{name}": value for i, values in state.items() for name, value in values.items()}
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], prefix: str) -> None:

@@ -1,5 +1,6 @@
-"""The options of the trunk as frozen dataclasses: every field with its unit, checked where it is made, free of torch."""
+"""The options of the trunk as frozen dataclasses, free of torch: every field with its unit, checked where made."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -52,16 +53,20 @@ class PrepareConfig:
 
     dataset: str  # name of a source: phantom, breakhis, folder
     source: str | None = None  # folder, archive or manifest; the phantom needs none
+    name: str = ""  # of the data set in the workspace; that of the source where empty
     resolution_px: int = 64  # side of the square images; larger ones are centre-cropped to a square and resampled
     magnification: str = "200"  # BreakHis: 40, 100, 200, 400 or all
     task: str = "binary"  # BreakHis: binary or subtype
     group: str = "accession"  # BreakHis: what counts as one patient, accession or folder
+    exclude_classes: tuple[str, ...] = ()  # names of classes to leave out
     folds: FoldsConfig = field(default_factory=FoldsConfig)
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
         _require(16 <= self.resolution_px <= 1024, f"resolution {self.resolution_px} px", "a number from 16 to 1024")
+        safe = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.workspace_name)
+        _require(bool(safe), f"the name {self.workspace_name!r}", "letters, digits, dots, dashes and underscores")
         for name, values in (
             ("magnification", ("40", "100", "200", "400", "all")),
             ("task", ("binary", "subtype")),
@@ -69,6 +74,10 @@ class PrepareConfig:
         ):
             value = getattr(self, name)
             _require(value in values, f"{name} {value}", " or ".join(values))
+
+    @property
+    def workspace_name(self) -> str:
+        return self.name or self.dataset
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ class SynthesisConfig:
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """The experiment: which classifiers are trained on which arms, how often and how long, and how the gain is judged."""
+    """The experiment: which classifiers are trained on which arms, how often, how long, and how the gain is judged."""
 
     classifiers: tuple[str, ...] = ("resvit_gannet_small", "dalaresnet50_small")
     arms: tuple[str, ...] = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
@@ -142,7 +151,7 @@ class StudyConfig:
     ratio: float = 1.0  # synthetic images added, per real training image of the same class
     num_steps: int = 400  # optimiser steps, the same for every cell
     batch: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     metric: str = "balanced_accuracy"  # what the verdict is about
     confidence: float = 0.95  # of the verdict's intervals, shared among the classifiers
     num_resamples: int = 5000  # bootstrap resamples of patients

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, StudyConfig
+from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, StudyConfig, SynthesisConfig
 from ganaug.errors import ConfigError
 
 PRESETS = ("quick", "standard")
@@ -40,6 +40,12 @@ def gan(preset: str, resolution_px: int, num_classes: int) -> GanConfig:
         small = replace(network, z_dim=128, w_dim=128, channel_base=2048, channel_max=128)
         return replace(config, network=small, total_kimg=16.0)
     return config
+
+
+def synthesis(preset: str) -> SynthesisConfig:
+    """How many images are made of each class."""
+    require_preset(preset)
+    return SynthesisConfig(per_class=250 if preset == "quick" else 500)
 
 
 def study(preset: str) -> StudyConfig:

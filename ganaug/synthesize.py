@@ -22,7 +22,7 @@ from ganaug.data.schema import (
     writing_images,
 )
 from ganaug.errors import UserError, WorkspaceError
-from ganaug.model.generator import one_hot, to_pixels
+from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.provenance import digest_of_bytes, read_provenance, require_content
 from ganaug.workspace import GanRun, Workspace, atomic_path, write_json
 
@@ -104,9 +104,9 @@ def generate(snapshot: Snapshot, config: SynthesisConfig, device: str) -> Iterat
             seed = np.random.SeedSequence([config.seed, label, start]).generate_state(1, np.uint64)[0]
             random = torch.Generator(device).manual_seed(int(seed >> np.uint64(1)))
             size = min(CHUNK, config.per_class - start)
-            z = torch.randn(CHUNK, network.z_dim, generator=random, device=device)[:size]
-            c = one_hot(torch.full((size,), label, device=device), network.num_classes)
-            yield to_pixels(snapshot.generator(z, c, psi=config.psi, noise_mode="random", generator=random))
+            z = torch.randn(CHUNK, network.z_dim, generator=random, device=device)
+            c = one_hot(np.full(CHUNK, label), network.num_classes, device)
+            yield to_pixels(snapshot.generator(z, c, psi=config.psi, noise_mode="random", generator=random))[:size]
 
 
 def positions(config: SynthesisConfig, snapshot: Snapshot) -> np.ndarray:
@@ -124,6 +124,7 @@ def describe(
         "generator": order.run.root.name,
         "resolution_px": snapshot.config.network.resolution_px,
         "synthesis": to_dict(order.config),
+        "psi": order.config.psi,
         "kimg": snapshot.provenance.kimg,
     }
     table = ImageTable(

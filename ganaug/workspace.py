@@ -129,6 +129,9 @@ class Workspace:
     def synthetics(self) -> list[Path]:
         return _by_age(self.root.glob("synthetic/*.h5"))
 
+    def features(self, key: str) -> Path:
+        return self.root / "cache" / "features" / f"{key[:32]}.npy"
+
     def study(self, name: str) -> Study:
         return Study(self.root / "studies" / name)
 
@@ -219,11 +222,19 @@ def read_json(path: Path) -> Any:
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:
-    """Add one line to a JSON-lines file in a single write, so that a reader never sees half of it from us."""
+    """Add one line to a JSON-lines file; a line that was torn before it stays torn alone."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        with path.open("ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+            torn = file.read(1) not in (b"", b"\n")
+            line = json.dumps(record, ensure_ascii=False) + "\n"
+            file.write(("\n" * torn + line).encode())
+
+
+def write_jsonl(path: Path, records: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,93 @@
+"""A prepared data set and its folds, and the endless order in which a generator sees one fold's training images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ganaug.data.folds import Folds, read_folds
+from ganaug.data.schema import ImageReader, ImageTable, read_table
+from ganaug.errors import ConfigError, DataError
+from ganaug.workspace import Workspace
+
+IN_MEMORY_BYTES = 2**30  # training sets below this are held in memory
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A prepared data set; `train`, `val` and `test` give the images of a fold's parts as i64 [n], in file order."""
+
+    name: str
+    path: Path
+    table: ImageTable
+    folds: Folds
+    reader: ImageReader
+
+    def train(self, fold: int) -> np.ndarray:
+        return self.table.indices_of(self.folds.train_groups(self._known(fold)))
+
+    def val(self, fold: int) -> np.ndarray:
+        return self.table.indices_of(self.folds.val_groups(self._known(fold)))
+
+    def test(self, fold: int) -> np.ndarray:
+        return self.table.indices_of(self.folds.test_groups(self._known(fold)))
+
+    def _known(self, fold: int) -> int:
+        if not 0 <= fold < self.folds.num_folds:
+            raise ConfigError(f"fold {fold} of {self.name}", expected=f"a number from 0 to {self.folds.num_folds - 1}")
+        return fold
+
+
+def open_dataset(workspace: Workspace, name: str) -> DataSet:
+    """Open a prepared data set; raises DataError where it is missing or torn, LeakError where its folds were edited."""
+    path = workspace.dataset(name)
+    if not path.exists() or not workspace.folds(name).exists():
+        known = ", ".join(workspace.datasets()) or "none"
+        raise DataError(
+            f"the data set {name!r} is not prepared in {workspace.root}; prepared: {known}",
+            todo=f"run `ganaug prepare --dataset {name}`",
+        )
+    table = read_table(path)
+    return DataSet(name, path, table, read_folds(workspace.folds(name), table), ImageReader(path))
+
+
+def default_dataset(workspace: Workspace) -> str:
+    """The name of the data set that was prepared last; raises DataError where there is none."""
+    names = workspace.datasets()
+    if not names:
+        raise DataError(
+            f"no data set is prepared in {workspace.root}",
+            todo="run `ganaug prepare --dataset phantom`, or breakhis, or folder with --source",
+        )
+    return names[-1]
+
+
+class TrainingImages:
+    """Batches of some images in an endless random order, every image once an epoch; a pure function of seed and step.
+
+    So training can be taken up again at any step and sees what it would have seen.
+    """
+
+    def __init__(self, dataset: DataSet, indices: np.ndarray, batch: int, seed: int) -> None:
+        if len(indices) == 0:
+            raise DataError(f"no training image of {dataset.name} was chosen")
+        self.labels = dataset.table.label[indices]
+        self.batch, self.seed = batch, seed
+        self._indices, self._reader = indices, dataset.reader
+        fits = len(indices) * dataset.table.resolution_px**2 * 3 < IN_MEMORY_BYTES
+        self._pixels = dataset.reader[indices] if fits else None
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def batch_at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images u8 [B,H,W,3] and labels i64 [B] of step 0, 1, 2, …"""
+        num = len(self.labels)
+        positions = range(step * self.batch, (step + 1) * self.batch)
+        chosen = np.array([self._order_of(position // num)[position % num] for position in positions])
+        images = self._reader[self._indices[chosen]] if self._pixels is None else self._pixels[chosen]
+        return images, self.labels[chosen]
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
+            rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
+            self._epoch, self._order = epoch, rng.permutation(len(self.labels))
+        return self._order

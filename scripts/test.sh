@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Every check and every test, in an environment that it makes. Options are passed on to pytest.
+source "$(dirname "$0")/environment.sh" "[test]"
+scripts/check.sh
+# One thread a process: the tests run in parallel, and more threads would only wait for each other.
+export OMP_NUM_THREADS=1
+python -m pytest -n "$(nproc)" "$@"

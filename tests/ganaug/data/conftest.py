@@ -1,0 +1,63 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganaug.data.schema import ImageTable
+from ganaug.workspace import Workspace, open_workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return open_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real data that may stand beside the repository."""
+    folder = Path(os.environ.get("GANAUG_SHARED", Path(__file__).parents[4] / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; set GANAUG_SHARED to the folder that holds them")
+    return folder
+
+
+@pytest.fixture
+def make_tree(tmp_path: Path) -> Callable[..., Path]:
+    """Write `<root>/<class>/<patient>/<n>.png`, noise images all different, from {class: {patient: number}}."""
+
+    def make(content: dict[str, dict[str, int]], size: tuple[int, int] = (24, 20)) -> Path:
+        root, rng = tmp_path / "images", np.random.default_rng(0)
+        for label, patients in content.items():
+            for patient, number in patients.items():
+                folder = root / label / patient
+                folder.mkdir(parents=True)
+                for index in range(number):
+                    pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+                    Image.fromarray(pixels).save(folder / f"{index}.png")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def make_table() -> Callable[..., ImageTable]:
+    """A table of images that exist only by name, from their labels and groups."""
+
+    def make(labels: list[int], groups: list[str], class_names: tuple[str, ...] = ("a", "b")) -> ImageTable:
+        names = np.array([f"image-{index}" for index in range(len(labels))])
+        return ImageTable(
+            class_names=class_names,
+            label=np.array(labels),
+            image_id=names,
+            group_id=np.array(groups),
+            path=names,
+            sha256=names,
+            magnification=np.zeros(len(labels), np.int64),
+            phash=np.arange(len(labels), dtype=np.uint64),
+            attrs={"resolution_px": 16, "fingerprint": "f" * 64},
+        )
+
+    return make

@@ -1,0 +1,133 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ganaug.config import FoldsConfig, PrepareConfig
+from ganaug.data.prepare import prepare_dataset
+from ganaug.data.sources.folder import scan
+from ganaug.errors import ConfigError, DataError
+from ganaug.workspace import Workspace
+
+MakeTree = Callable[..., Path]
+
+
+def config(source: Path | None, **options: object) -> PrepareConfig:
+    return PrepareConfig("folder", str(source) if source else None, resolution_px=16, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def root(make_tree: MakeTree) -> Path:
+    return make_tree({"benign": {"p1": 2, "p2": 1}, "malignant": {"p2": 1, "p3": 3}})
+
+
+def manifest(root: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = root / "list.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_folders_are_classes_and_the_folders_in_them_patients(root: Path) -> None:
+    found = scan(config(root))
+    assert found.class_names == ("benign", "malignant")
+    assert [(item.path, item.label, item.group_id) for item in found.items][:3] == [
+        ("benign/p1/0.png", 0, "p1"),
+        ("benign/p1/1.png", 0, "p1"),
+        ("benign/p2/0.png", 0, "p2"),
+    ]
+    assert found.groups.tolist().count("p2") == 2  # one patient, though under two classes
+    assert found.notices == ()
+
+
+def test_images_without_a_patient_count_for_themselves_and_that_is_said_loudly(make_tree: MakeTree) -> None:
+    root = make_tree({"a": {"": 3}, "b": {"": 2, "p1": 2}})
+    found = scan(config(root))
+    assert len(set(found.groups)) == 6
+    assert "no patient is known for 5 of 7 images" in found.notices[0]
+    assert "the folds leak" in found.notices[0]
+
+
+def test_images_outside_of_a_class_are_left_out_and_other_files_ignored(root: Path) -> None:
+    (root / "stray.png").write_bytes(b"")
+    (root / "benign" / "notes.txt").write_text("")
+    (root / ".hidden").mkdir()
+    found = scan(config(root))
+    assert len(found.items) == 7
+    assert found.left_out == (("stray.png", "stands outside of every class folder"),)
+
+
+@pytest.mark.parametrize("content", [{}, {"only": {"p1": 3}}])
+def test_fewer_than_two_classes_are_refused(
+    make_tree: MakeTree, tmp_path: Path, content: dict[str, dict[str, int]]
+) -> None:
+    root = make_tree(content)
+    root.mkdir(exist_ok=True)
+    with pytest.raises(DataError, match=r"images in [01] classes; expected two classes or more in <root>/<class>"):
+        scan(config(root))
+
+
+def test_a_source_must_be_named_and_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--source"):
+        scan(config(None))
+    with pytest.raises(DataError, match="there is no file or folder"):
+        scan(config(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_manifest_names_label_and_patient(root: Path, encoding: str, newline: str) -> None:
+    lines = ["label,path,group", "x,benign/p1/0.png,anna", 'y, "malignant/p3/0.png" ,bea', "x,benign/p2/0.png,anna", ""]
+    found = scan(config(manifest(root, newline.join(lines), encoding)))
+    assert found.class_names == ("x", "y")
+    assert [(item.path, item.label, item.group_id) for item in found.items] == [
+        ("benign/p1/0.png", 0, "anna"),
+        ("malignant/p3/0.png", 1, "bea"),
+        ("benign/p2/0.png", 0, "anna"),
+    ]
+    assert found.notices == ()
+
+
+def test_a_manifest_without_patients_is_read_with_a_notice(root: Path) -> None:
+    found = scan(config(manifest(root, "path,label\nbenign/p1/0.png,x\nbenign/p1/1.png,y\n")))
+    assert len(set(found.groups)) == 2
+    assert "no patient is known for 2 of 2 images" in found.notices[0]
+
+
+def test_missing_columns_are_named(root: Path) -> None:
+    with pytest.raises(DataError, match=r"has the columns path, class; expected path,label\[,group\]"):
+        scan(config(manifest(root, "path,class\na.png,x\n")))
+    with pytest.raises(DataError, match="has the columns none"):
+        scan(config(manifest(root, "")))
+
+
+@pytest.mark.parametrize("second", ["benign/p1/0.png,y,anna", "benign/p1/0.png,x,bea"])
+def test_an_image_under_two_labels_or_patients_is_refused(root: Path, second: str) -> None:
+    path = manifest(root, f"path,label,group\nbenign/p1/0.png,x,anna\n{second}\n")
+    with pytest.raises(DataError, match=r"line 3 of .* lists benign/p1/0.png again"):
+        scan(config(path))
+
+
+def test_rows_that_cannot_be_used_are_left_out_one_by_one(root: Path) -> None:
+    lines = ["path,label,group", "benign/p1/0.png,x,a", "gone.png,x,a", "benign/p1/1.png,,a", "benign/p2/0.png,y,b"]
+    found = scan(config(manifest(root, "\n".join([*lines, lines[1]]))))
+    assert len(found.items) == 2
+    assert found.left_out == (
+        ("gone.png", "there is no such file"),
+        ("benign/p1/1.png", "line 4 of list.csv has no label"),
+    )
+    assert found.notices == ("line 6 of list.csv repeats benign/p1/0.png",)
+
+
+def test_a_file_that_is_no_table_is_refused(root: Path) -> None:
+    with pytest.raises(DataError, match="no CSV in UTF-8"):
+        scan(config(root / "benign" / "p1" / "0.png"))
+    with pytest.raises(DataError, match="no CSV in UTF-8"):
+        scan(config(manifest(root, "path,label\nä.png,x\n", "latin-1")))
+
+
+def test_names_in_another_encoding_are_read_and_written_out(make_tree: MakeTree, workspace: Workspace) -> None:
+    root = make_tree({label: {f"{label}{number}": 1 for number in range(3)} for label in ("a", "b")})
+    (root / "a" / "a0" / "0.png").rename(root / "a" / "a0" / "\udce4.png")  # byte e4, "ä" in latin-1
+    prepared = prepare_dataset(workspace, config(root, folds=FoldsConfig(3)))
+    assert prepared.table.path[0] == r"a/a0/\udce4.png"
+    assert prepared.left_out == ()

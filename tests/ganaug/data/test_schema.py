@@ -1,0 +1,142 @@
+import hashlib
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from ganaug.data.schema import (
+    ImageReader,
+    ImageTable,
+    content_digest,
+    digest_of_pixels,
+    fingerprint_of,
+    open_images,
+    read_table,
+    writing_images,
+)
+from ganaug.errors import DataError, WorkspaceError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
+Tabulate = Callable[..., ImageTable]
+
+
+@pytest.fixture
+def table(make_table: Tabulate) -> ImageTable:
+    plain = make_table([0, 1, 0, 1, 0, 1, 1], ["p", "p", "q", "q", "r", "r", "s"])
+    attrs = {**plain.attrs, "notices": ["é", "ä"], "um_per_px": 0.5, "options": {"a": [1, 2]}}
+    return replace(plain, attrs=attrs, phash=np.full(7, 2**64 - 1, np.uint64))
+
+
+def write(path: Path, table: ImageTable, pixels: np.ndarray = PIXELS, **options: Any) -> Path:
+    with writing_images(path, 16) as writer:
+        writer.append(pixels[:3])
+        writer.append(pixels[3:])
+        writer.finish(table, **options)
+    return path
+
+
+def test_a_table_survives_the_disk(tmp_path: Path, table: ImageTable) -> None:
+    back = read_table(write(tmp_path / "a.h5", table))
+    assert back.class_names == table.class_names
+    for name in ("label", "image_id", "group_id", "path", "sha256", "magnification", "phash"):
+        assert np.array_equal(getattr(back, name), getattr(table, name)), name
+    assert {name: back.attrs[name] for name in table.attrs} == table.attrs
+
+
+def test_same_content_same_bytes(tmp_path: Path, table: ImageTable) -> None:
+    one, two = (write(tmp_path / name, table).read_bytes() for name in ("a.h5", "b.h5"))
+    assert hashlib.sha256(one).digest() == hashlib.sha256(two).digest()
+
+
+def test_the_reader_gives_any_images_in_the_order_asked(tmp_path: Path, table: ImageTable) -> None:
+    reader = ImageReader(write(tmp_path / "a.h5", table))
+    for order in ([0, 1, 2, 3, 4, 5, 6], [6, 2, 2, 0], [5], []):
+        assert np.array_equal(reader[np.array(order, int)], PIXELS[np.array(order, int)])
+    assert len(reader) == 7
+    assert np.array_equal(pickle.loads(pickle.dumps(reader))[np.array([3])], PIXELS[[3]])
+
+
+def test_masks_are_kept_beside_their_images(tmp_path: Path, table: ImageTable) -> None:
+    masks = np.where(PIXELS[..., 0] > 99, 255, 0).astype(np.uint8)
+    with writing_images(tmp_path / "a.h5", 16, masks=True) as writer:
+        writer.append(PIXELS, masks)
+        writer.finish(table)
+    assert np.array_equal(ImageReader(tmp_path / "a.h5", "mask")[np.arange(7)], masks)
+
+
+def test_many_long_notices_fit(tmp_path: Path, table: ImageTable) -> None:
+    left_out = [[f"a/rather/long/path/{number}.png", "damaged or truncated"] for number in range(20_000)]
+    path = write(tmp_path / "a.h5", replace(table, attrs={**table.attrs, "left_out": left_out}))
+    assert read_table(path).attrs["left_out"] == left_out
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError(28, "No space left on device"), ValueError])
+def test_a_broken_off_write_leaves_the_older_file_and_nothing_else(
+    tmp_path: Path, table: ImageTable, fault: BaseException | type[BaseException]
+) -> None:
+    path = write(tmp_path / "a.h5", table)
+    before = path.read_bytes()
+
+    def broken_off() -> None:
+        with writing_images(path, 16) as writer:
+            writer.append(PIXELS)
+            raise fault
+
+    with pytest.raises((KeyboardInterrupt, WorkspaceError, ValueError)):
+        broken_off()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_fingerprint_covers_content_label_group_and_order(table: ImageTable) -> None:
+    shuffled = np.arange(7)[::-1]
+    variants = [
+        table,
+        replace(table, label=1 - table.label),
+        replace(table, group_id=np.char.add(table.group_id, "x")),
+        replace(table, sha256=np.char.add(table.sha256, "x")),
+        replace(table, class_names=("a", "c")),
+        replace(table, attrs={"resolution_px": 32}),
+        replace(
+            table, **{name: getattr(table, name)[shuffled] for name in ("sha256", "label", "group_id", "image_id")}
+        ),
+    ]
+    assert len({fingerprint_of(variant) for variant in variants}) == len(variants)
+    assert fingerprint_of(replace(table, attrs={**table.attrs, "licence": "x"})) == fingerprint_of(table)
+
+
+def test_the_content_digest_sees_one_changed_pixel_or_label(tmp_path: Path, table: ImageTable) -> None:
+    path = write(tmp_path / "a.h5", table)
+    original = content_digest(path)
+    assert original == digest_of_pixels(table.label, [PIXELS[:2], PIXELS[2:]])
+    with h5py.File(path, "r+") as file:
+        file["images"][6, 15, 15, 2] ^= 1
+    assert content_digest(path) != original
+    with h5py.File(path, "r+") as file:
+        file["images"][6, 15, 15, 2] ^= 1
+    assert content_digest(path) == original
+    with h5py.File(path, "r+") as file:
+        file["label"][0] = 1
+    assert content_digest(path) != original
+
+
+def test_files_that_are_missing_torn_or_of_another_version_are_refused(tmp_path: Path, table: ImageTable) -> None:
+    with pytest.raises(DataError, match="there is no file"):
+        read_table(tmp_path / "none.h5")
+    path = write(tmp_path / "a.h5", table)
+    (tmp_path / "torn.h5").write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DataError, match="not a readable HDF5"):
+        read_table(tmp_path / "torn.h5")
+    with h5py.File(path, "r+") as file:
+        del file["group_id"]
+    with pytest.raises(DataError, match="lacks a part"):
+        read_table(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = 99
+    with pytest.raises(DataError, match="version 99; expected version 1"), open_images(path):
+        pass

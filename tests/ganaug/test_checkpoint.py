@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ganaug.checkpoint import Snapshot, load_generator, load_snapshot, load_tensors, save_snapshot, save_tensors
+from ganaug.config import GanConfig, NetworkConfig
+from ganaug.errors import LeakError, WorkspaceError
+from ganaug.model.generator import Generator
+from ganaug.provenance import Provenance
+
+NETWORK = NetworkConfig(16, 3, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
+RECORD = Provenance("bach", "a" * 64, "b" * 64, 0, ("p1", "p2"), "c" * 64, kimg=2.0)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    generator = Generator(NETWORK, generator=torch.Generator().manual_seed(0))
+    path = tmp_path / "ema.safetensors"
+    save_snapshot(path, Snapshot(generator, GanConfig(NETWORK, total_kimg=2.0), ("a", "b", "c"), RECORD))
+    return path
+
+
+def rewrite(path: Path, tensors: dict[str, torch.Tensor] | None = None, **metadata: str) -> None:
+    old, known = load_tensors(path)
+    save_file(tensors or old, path, metadata={**known, **metadata})
+
+
+def test_a_snapshot_gives_the_same_images_and_configuration_back(saved: Path) -> None:
+    snapshot = load_snapshot(saved)
+    original = Generator(NETWORK, generator=torch.Generator().manual_seed(0)).eval()
+    z, c = torch.randn(2, 16, generator=torch.Generator().manual_seed(1)), torch.eye(3)[:2]
+    assert torch.equal(snapshot.generator(z, c, noise_mode="const"), original(z, c, noise_mode="const"))
+    assert torch.equal(load_generator(saved)(z, c, noise_mode="none"), original(z, c, noise_mode="none"))
+    assert snapshot.config == GanConfig(NETWORK, total_kimg=2.0)
+    assert snapshot.class_names == ("a", "b", "c")
+    assert snapshot.provenance.groups_seen == ("p1", "p2")
+
+
+def test_changed_weights_are_refused(saved: Path) -> None:
+    tensors = load_file(saved)
+    name = next(iter(tensors))
+    tensors[name] = tensors[name] + 1
+    rewrite(saved, tensors)
+    with pytest.raises(LeakError, match="changed after"):
+        load_snapshot(saved)
+
+
+def test_an_edited_list_of_patients_is_refused(saved: Path) -> None:
+    record = json.loads(load_tensors(saved)[1]["provenance"])
+    record["groups_seen"].remove("p2")
+    rewrite(saved, provenance=json.dumps(record))
+    with pytest.raises(LeakError, match="edited"):
+        load_snapshot(saved)
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}"])
+def test_a_torn_or_foreign_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises((WorkspaceError, LeakError)) as refusal:
+        load_snapshot(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_truncated_file_is_one_line(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(WorkspaceError, match="torn"):
+        load_snapshot(saved)
+
+
+def test_tensors_that_share_memory_and_strides_are_saved_as_they_read(tmp_path: Path) -> None:
+    base = torch.arange(6.0).reshape(2, 3)
+    save_tensors(tmp_path / "t.safetensors", {"a": base, "b": base, "t": base.t()}, {})
+    tensors, _ = load_tensors(tmp_path / "t.safetensors")
+    assert torch.equal(tensors["t"], base.t())
+    assert torch.equal(tensors["a"], tensors["b"])

@@ -1,0 +1,108 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganaug.errors import WorkspaceError
+from ganaug.workspace import (
+    Workspace,
+    append_jsonl,
+    atomic_path,
+    open_workspace,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_text,
+)
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*.part")]
+
+
+def test_a_workspace_of_another_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    write_json(tmp_path / "workspace.json", {"version": 999})
+    with pytest.raises(WorkspaceError, match="version 999"):
+        open_workspace(tmp_path)
+    assert read_json(tmp_path / "workspace.json") == {"version": 999}
+
+
+def test_the_folder_is_taken_from_the_argument_then_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANAUG_WORKSPACE", str(tmp_path / "b"))
+    assert open_workspace(tmp_path / "a").root == tmp_path / "a"
+    assert open_workspace().root == tmp_path / "b"
+    monkeypatch.delenv("GANAUG_WORKSPACE")
+    monkeypatch.chdir(tmp_path)
+    assert open_workspace().root == Path("ganaug-workspace")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(TypeError), atomic_path(target) as part:
+        part.write_text("half" + 1)  # type: ignore[operator]
+    assert target.read_text() == "old"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_full_disk_is_one_line_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="the disk is full") as refusal, atomic_path(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_get_the_permissions_of_the_umask_not_of_a_private_temporary(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_torn_last_line_of_a_log_is_left_out(tmp_path: Path) -> None:
+    log = tmp_path / "stats.jsonl"
+    append_jsonl(log, {"kimg": 1})
+    with log.open("a") as file:
+        file.write('{"kimg": 2, "lo')
+    assert read_jsonl(log) == [{"kimg": 1}]
+
+
+def test_a_line_after_a_torn_one_is_not_lost(tmp_path: Path) -> None:
+    log = tmp_path / "stats.jsonl"
+    log.write_text('{"kimg": 1}\n{"kimg": 2, "lo')
+    append_jsonl(log, {"kimg": 3})
+    assert read_jsonl(log) == [{"kimg": 1}, {"kimg": 3}]
+
+
+def test_torn_json_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(WorkspaceError, match="not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_generators_are_found_by_data_set_and_fold_the_newest_last(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for age, (dataset, fold, digest) in enumerate(
+        [("a", 0, "11111111"), ("a", 1, "22222222"), ("a-fold1", 0, "33333333"), ("a", 0, "44444444")]
+    ):
+        run = workspace.gan(dataset, fold, digest)
+        write_json(run.config, {})
+        os.utime(run.config, ns=(age, age))
+    assert [run.root.name for run in workspace.gans("a", 0)] == ["a-fold0-11111111", "a-fold0-44444444"]
+    assert [run.root.name for run in workspace.gans("a-fold1")] == ["a-fold1-fold0-33333333"]
+    assert len(workspace.gans()) == 4
+
+
+@pytest.mark.parametrize("package", ["ganaug", "classifiers", "custom_ops"])
+def test_importing_a_package_compiles_nothing_and_loads_no_heavy_library(package: str) -> None:
+    heavy = ("torchvision", "timm", "torch_fidelity", "lpips", "matplotlib", "sklearn", "torch.utils.cpp_extension")
+    code = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
