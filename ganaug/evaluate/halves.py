@@ -1,0 +1,42 @@
+"""Two patient-disjoint halves of the real images: how far real images are from real ones."""
+
+import numpy as np
+
+
+def patient_halves(
+    groups: np.ndarray, labels: np.ndarray, at_most: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of two sets of images that share no patient, i64 [m] and [m], with equal numbers of images of each class.
+
+    `groups` and `labels` [N] say the patient and class of each image; `at_most` [K] limits a half's images of each
+    class. The patients are dealt out in random order, each to the side that has fewer images of the patient's main
+    class; then the larger side of each class is thinned out at random. A class with one patient is in neither half.
+    """
+    num_classes = len(at_most)
+    names, owner = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), num_classes), np.int64)
+    np.add.at(counts, (owner, labels), 1)
+    main_class = counts.argmax(1)
+
+    side_of = np.zeros(len(names), np.int64)
+    dealt = np.zeros((2, num_classes), np.int64)
+    for patient in rng.permutation(len(names)):
+        now = dealt[:, main_class[patient]]
+        side = int(rng.integers(2)) if now[0] == now[1] else int(now.argmin())
+        side_of[patient] = side
+        dealt[side] += counts[patient]
+
+    halves: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for label in range(num_classes):
+        sides = [np.flatnonzero((labels == label) & (side_of[owner] == side)) for side in (0, 1)]
+        size = min(len(sides[0]), len(sides[1]), at_most[label])
+        for half, side_images in zip(halves, sides):
+            half.append(rng.choice(side_images, size, replace=False))
+    return np.concatenate(halves[0]), np.concatenate(halves[1])
+
+
+def draw_per_class(labels: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Indices i64 of `counts[k]` images of each class k, drawn without replacement from images with `labels`."""
+    return np.concatenate(
+        [rng.choice(np.flatnonzero(labels == label), count, replace=False) for label, count in enumerate(counts)]
+    )

@@ -1,0 +1,117 @@
+"""A feature extractor of the data set's own: a small classifier trained on one fold's real training images."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from classifiers.config import FitConfig
+from classifiers.fit import fit
+from classifiers.registry import seeded_build
+from classifiers.transforms import to_float
+from ganaug.data.dataset import DataSet
+from ganaug.errors import LeakError, WorkspaceError
+from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content
+from ganaug.workspace import atomic_path
+
+CLASSIFIER = "dalaresnet50_small"
+FIT = FitConfig(num_steps=300, select="last", seed=0)  # after 150, blurred tissue still passed for sharp
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """The stored classifier as a function of images."""
+
+    name: str
+    digest: str  # of the weights
+    embed: Callable[[Tensor], Tensor]  # u8 [n,3,H,W] -> float [n,D]
+
+
+def trained_classifier(
+    path: Path, dataset: DataSet, fold: int, *, device: str = "cpu", progress: bool = False
+) -> TrainedClassifier:
+    """The classifier stored at `path`, trained now where it is missing or was trained with other options.
+
+    Raises LeakError where the file belongs to another data set or fold, or was changed after it was written.
+    """
+    state = _load(path, dataset, fold) if path.exists() else None
+    model = _blank(dataset)
+    if state is None:
+        _train(model, dataset, fold, device=device, progress=progress)
+        state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+        _save(path, state, dataset, fold)
+    model.load_state_dict(state)
+    model.to(device).eval()
+
+    def embed(img: Tensor) -> Tensor:
+        features: Tensor = model.features(to_float(img))  # type: ignore[operator]
+        return features
+
+    return TrainedClassifier(f"{CLASSIFIER}-{dataset.name}-fold{fold}", _content(state), embed)
+
+
+def _blank(dataset: DataSet) -> nn.Module:
+    table = dataset.table
+    return seeded_build(CLASSIFIER, table.num_classes, FIT.seed, image_size_px=table.resolution_px)
+
+
+def _train(model: nn.Module, dataset: DataSet, fold: int, *, device: str, progress: bool) -> None:
+    """Training images only: no validation patient decides anything, so no held-out patient is ever seen."""
+    train = dataset.train(fold)
+    config = FitConfig(**{**asdict(FIT), "device": device})
+    fit(model, dataset.reader[train], dataset.table.label[train], config=config, progress=progress)
+
+
+def _content(state: dict[str, Tensor]) -> str:
+    return digest_of_bytes(
+        part for name, value in sorted(state.items()) for part in (name.encode(), value.numpy().tobytes())
+    )
+
+
+def _record(dataset: DataSet, fold: int, content: str) -> Provenance:
+    recipe = {name: value for name, value in asdict(FIT).items() if name != "device"}
+    return Provenance(
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.table.fingerprint,
+        folds_digest=dataset.folds.digest,
+        fold=fold,
+        groups_seen=tuple(sorted(dataset.folds.train_groups(fold))),
+        config_digest=digest_of({"classifier": CLASSIFIER, "resolution_px": dataset.table.resolution_px, **recipe}),
+    ).sealed(content)
+
+
+def _save(path: Path, state: dict[str, Tensor], dataset: DataSet, fold: int) -> None:
+    metadata = {
+        "provenance": _record(dataset, fold, _content(state)).to_json(),
+        "config": json.dumps({"classifier": CLASSIFIER, "fit": asdict(FIT)}),
+    }
+    with atomic_path(path) as part:
+        save_file(state, part, metadata)
+
+
+def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
+    """The stored weights, checked; None where they were trained with other options than today's."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+    except (SafetensorError, OSError) as error:
+        raise WorkspaceError(
+            f"{path} is not a readable extractor ({error})", todo="remove it; it is trained anew"
+        ) from error
+    record = read_provenance(metadata.get("provenance"), path)
+    require_content(record, _content(state), path)
+    wanted = _record(dataset, fold, record.content)
+    if record == wanted:
+        return state
+    if replace(record, config_digest=wanted.config_digest, seal=wanted.seal) == wanted:
+        return None
+    raise LeakError(
+        f"{path} was trained on fold {record.fold} of {record.dataset} ({record.dataset_fingerprint[:12]})",
+        expected=f"fold {fold} of {dataset.name} ({wanted.dataset_fingerprint[:12]}) and its training patients",
+        todo="remove it; it is trained anew",
+    )

@@ -1,0 +1,114 @@
+"""The pretrained weights that image scores can use: their use, their origin, how the right file is known."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganaug.errors import WeightsError
+from ganaug.provenance import digest_of_file
+
+ENVIRONMENT_VARIABLE = "GANAUG_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One file of published weights, known by its SHA-256, or as much of it as its publisher puts in the name."""
+
+    name: str  # inside the weights folder
+    sha256: str  # 64 hexadecimal digits, or the first 8
+    origin: str  # where a user gets it
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of one network; any one of the files will do, the first is the one to ask for."""
+
+    use: str
+    files: tuple[WeightsFile, ...]
+
+
+WEIGHTS: dict[str, Weights] = {
+    "inception": Weights(
+        "FID and KID; without it, distances are taken on other features and named after them",
+        (
+            WeightsFile(
+                "weights-inception-2015-12-05-6726825d.pth",
+                "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+                "https://github.com/toshas/torch-fidelity/releases/tag/v0.2.0",
+            ),
+        ),
+    ),
+    "squeezenet": Weights(
+        "Fréchet and kernel distance on ImageNet features; without it, on those of a classifier trained here",
+        (
+            WeightsFile("squeezenet1_0-b66bff10.pth", "b66bff10", "https://download.pytorch.org/models"),
+            WeightsFile(  # the authors' weights of songhan/SqueezeNet-Deep-Compression, as torchvision names them
+                "squeezenet1_0-imagenet.pth",
+                "18bb4b679c7ae29d42571a881d5a4da8d78923fd55db784966d08bcfd119d5bb",
+                "https://github.com/songhan/SqueezeNet-Deep-Compression",
+            ),
+        ),
+    ),
+    "alexnet": Weights(
+        "LPIPS diversity; without it, none is computed",
+        (
+            WeightsFile(
+                "alexnet-owt-7be5be79.pth",
+                "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+                "https://download.pytorch.org/models",
+            ),
+        ),
+    ),
+}
+
+
+def weights_folder(path: str | Path | None = None) -> Path | None:
+    """The folder `path` (--weights-dir), else $GANAUG_WEIGHTS, else None; WeightsError where it does not exist."""
+    named = path or os.environ.get(ENVIRONMENT_VARIABLE)
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise WeightsError(f"there is no folder of weights {folder}", todo="name one that exists with --weights-dir")
+    return folder
+
+
+def has_weights(weights_dir: Path | None, name: str) -> bool:
+    """Whether a file by a right name is there; `find_weights` looks into it."""
+    return weights_dir is not None and any((weights_dir / file.name).is_file() for file in WEIGHTS[name].files)
+
+
+def find_weights(weights_dir: Path | None, name: str) -> Path:
+    """The file of the weights `name`; raises WeightsError where it is missing or its content is something else."""
+    files = WEIGHTS[name].files
+    for file in files:
+        if weights_dir is not None and (path := weights_dir / file.name).is_file():
+            require_digest(path, file.sha256)
+            return path
+    raise WeightsError(
+        "not computed: weights missing", todo=f"get {files[0].name} from {files[0].origin} and pass --weights-dir"
+    )
+
+
+def require_digest(path: Path, sha256: str) -> None:
+    """Raise WeightsError where a file is not the published one: its figures would go by a wrong name."""
+    found = digest_of_file(path)
+    if not found.startswith(sha256):
+        raise WeightsError(
+            f"{path} is not the published file (SHA-256 {found[:12]})",
+            expected=sha256[:12],
+            todo="get it anew, or take it out of the weights folder",
+        )
+
+
+def survey(weights_dir: Path | None) -> list[dict[str, Any]]:
+    """What is there of WEIGHTS: name, the file found or None and the reason why, and what it is of use for."""
+    rows = []
+    for name, weights in WEIGHTS.items():
+        try:
+            found, reason = str(find_weights(weights_folder(weights_dir), name)), ""
+        except WeightsError as error:
+            found, reason = None, str(error)
+        rows.append({"name": name, "found": found, "use": weights.use, "reason": reason})
+    return rows

@@ -1,0 +1,208 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ganaug.data.dataset import DataSet
+from ganaug.errors import ConfigError, LeakError, UserError, WeightsError, WorkspaceError
+from ganaug.evaluate import trained, weights
+from ganaug.evaluate.extractors import EXTRACTORS, Extractor, Setting, available, open_extractor
+from ganaug.evaluate.features import features_of
+from ganaug.evaluate.frechet import frechet_distance
+from ganaug.evaluate.weights import WEIGHTS, WeightsFile, survey, weights_folder
+from ganaug.provenance import digest_of_file
+from ganaug.workspace import GanRun, Workspace
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=2, batch=4))
+
+
+def test_features_keep_the_order_whatever_the_batch(pixels: Extractor) -> None:
+    images = np.random.default_rng(0).integers(0, 256, size=(11, 8, 8, 3), dtype=np.uint8)
+    whole = pixels.features(images, batch=64)
+    assert whole.shape == (11, 6)
+    assert whole.dtype == np.float64
+    np.testing.assert_array_equal(pixels.features(images, batch=3), whole)
+    np.testing.assert_allclose(whole[:, :3], images.mean((1, 2)) / 255, rtol=1e-6)
+
+
+def test_cached_features_are_not_recomputed_unless_images_or_extractor_change(
+    workspace: Workspace, dataset: DataSet, pixels: Extractor
+) -> None:
+    calls = []
+
+    def counting(img: torch.Tensor) -> torch.Tensor:
+        calls.append(len(img))
+        return pixels.embed(img)
+
+    extractor = replace(pixels, embed=counting)
+    first = features_of(workspace, dataset.path, extractor)
+    done = len(calls)
+    np.testing.assert_array_equal(features_of(workspace, dataset.path, extractor), first)
+    assert len(calls) == done, "a second look must come from the cache"
+    for changed in (replace(extractor, digest="e" * 64), replace(extractor, recipe="another")):
+        done = len(calls)
+        features_of(workspace, dataset.path, changed)
+        assert len(calls) > done, "other weights or another recipe must not get old features"
+
+
+def test_a_torn_cache_is_computed_anew(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
+    first = features_of(workspace, dataset.path, pixels)
+    (cached,) = (workspace.root / "cache" / "features").iterdir()
+    cached.write_bytes(cached.read_bytes()[:100])
+    np.testing.assert_array_equal(features_of(workspace, dataset.path, pixels), first)
+
+
+@pytest.mark.parametrize("name", [name for name in EXTRACTORS if name in WEIGHTS])
+def test_missing_and_wrong_weights_are_refused_in_one_line(dataset: DataSet, tmp_path: Path, name: str) -> None:
+    for folder in (None, tmp_path):
+        with pytest.raises(WeightsError, match=r"weights missing.*get .* and pass --weights-dir"):
+            open_extractor(name, Setting(dataset, 0, weights_dir=folder))
+    for file in WEIGHTS[name].files:
+        (tmp_path / file.name).write_bytes(b"something else")
+        with pytest.raises(WeightsError, match="not the published file"):
+            open_extractor(name, Setting(dataset, 0, weights_dir=tmp_path))
+        (tmp_path / file.name).unlink()
+
+
+def test_the_best_extractor_at_hand_is_the_default(tmp_path: Path) -> None:
+    assert available(None) == ["classifier"]
+    assert available(tmp_path) == ["classifier"]
+    (tmp_path / WEIGHTS["squeezenet"].files[1].name).touch()
+    assert available(tmp_path) == ["squeezenet", "classifier"]
+    (tmp_path / WEIGHTS["inception"].files[0].name).touch()
+    assert available(tmp_path)[0] == "inception"
+
+
+def test_unknown_extractor_is_named_with_the_known_ones(dataset: DataSet) -> None:
+    with pytest.raises(ConfigError, match=r"vgg.*inception, squeezenet, classifier"):
+        open_extractor("vgg", Setting(dataset, 0))
+
+
+def test_weights_folder_is_the_option_then_the_environment_then_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(weights.ENVIRONMENT_VARIABLE, raising=False)
+    assert weights_folder(None) is None
+    monkeypatch.setenv(weights.ENVIRONMENT_VARIABLE, str(tmp_path))
+    assert weights_folder(None) == tmp_path
+    with pytest.raises(WeightsError, match="no folder"):
+        weights_folder(tmp_path / "elsewhere")
+    assert [(row["name"], row["found"]) for row in survey(tmp_path)] == [(name, None) for name in WEIGHTS]
+
+
+@pytest.mark.usefixtures("quick")
+def test_trained_extractor_is_trained_once_on_training_images_alone(dataset: DataSet, run: GanRun) -> None:
+    setting = Setting(dataset, 0, run)
+    first = open_extractor("classifier", setting)
+    written = run.extractor.stat().st_mtime_ns
+    again = open_extractor("classifier", setting)
+    assert run.extractor.stat().st_mtime_ns == written
+    assert first.digest == again.digest
+    images = dataset.reader[np.arange(5)]
+    np.testing.assert_array_equal(first.features(images), again.features(images))
+    assert first.name == "dalaresnet50_small-toy-fold0"
+
+    class Forbidden:
+        """Gives training images, and fails on any other."""
+
+        def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+            assert set(indices) <= set(dataset.train(0))
+            return dataset.reader[indices]
+
+    run.extractor.unlink()
+    watched = replace(dataset, reader=Forbidden())  # type: ignore[arg-type]
+    assert open_extractor("classifier", Setting(watched, 0, run)).digest == first.digest
+
+
+@pytest.mark.usefixtures("quick")
+def test_trained_extractor_of_another_fold_or_edited_is_refused(dataset: DataSet, run: GanRun) -> None:
+    open_extractor("classifier", Setting(dataset, 0, run))
+    with pytest.raises(LeakError, match="trained on fold 0 of toy"):
+        open_extractor("classifier", Setting(dataset, 1, run))
+    other = replace(dataset, table=replace(dataset.table, attrs={**dataset.table.attrs, "fingerprint": "f" * 64}))
+    with pytest.raises(LeakError, match="trained on fold 0 of toy"):
+        open_extractor("classifier", Setting(other, 0, run))
+    whole = run.extractor.read_bytes()
+    run.extractor.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(LeakError, match="changed"):
+        open_extractor("classifier", Setting(dataset, 0, run))
+    run.extractor.write_bytes(whole[:50])
+    with pytest.raises(WorkspaceError, match="not a readable extractor"):
+        open_extractor("classifier", Setting(dataset, 0, run))
+
+
+@pytest.mark.usefixtures("quick")
+def test_other_training_options_train_it_anew(dataset: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_extractor("classifier", Setting(dataset, 0, run))
+    monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=3))
+    assert open_extractor("classifier", Setting(dataset, 0, run)).digest != first.digest
+
+
+def test_trained_extractor_needs_a_generator_to_stand_beside(dataset: DataSet) -> None:
+    with pytest.raises(UserError, match="no generator"):
+        open_extractor("classifier", Setting(dataset, 0))
+
+
+def test_inception_features_are_those_of_torch_fidelity(
+    dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The road from a weights file to features, walked on weights of this test's own."""
+    module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    network = module.FeatureExtractorInceptionV3
+    with monkeypatch.context() as patch:  # build it once without a file
+        patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(network, "load_state_dict", lambda *_, **__: None)
+        torch.manual_seed(0)
+        oracle = network("inception-v3-compat", ["2048"])
+    path = tmp_path / "weights-inception-2015-12-05-6726825d.pth"
+    torch.save(oracle.state_dict(), path)
+    file = WeightsFile(path.name, digest_of_file(path), "this test")
+    monkeypatch.setitem(WEIGHTS, "inception", replace(WEIGHTS["inception"], files=(file,)))
+    extractor = open_extractor(None, Setting(dataset, 0, weights_dir=tmp_path))
+    assert extractor.is_inception
+    images = dataset.reader[np.arange(2)]
+    expected = oracle(torch.from_numpy(images).permute(0, 3, 1, 2))[0].double().numpy()
+    assert expected.shape == (2, 2048)
+    np.testing.assert_allclose(extractor.features(images), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_squeezenet_sees_what_colour_a_thing_has(shared: Path, dataset: DataSet) -> None:
+    """The right order of channels and the right scale, on real weights: a green ball is rather an apple."""
+    folder = shared / "weights"
+    if not (folder / "squeezenet1_0-imagenet.pth").exists():
+        pytest.skip(f"no weights in {folder}")
+    extractor = open_extractor("squeezenet", Setting(dataset, 0, weights_dir=folder))
+    assert extractor.name == "squeezenet1_0-imagenet"
+    state = torch.load(folder / "squeezenet1_0-imagenet.pth", map_location="cpu", weights_only=True)
+    head = state["classifier.1.weight"][:, :, 0, 0].double().numpy()
+
+    def ball(colour: tuple[float, float, float]) -> np.ndarray:
+        y, x = np.mgrid[:96, :96]
+        light = np.clip(1 - np.hypot(y - 36, x - 36) / 76, 0, 1)[..., None] * np.array(colour)
+        inside = np.hypot(y - 48, x - 48)[..., None] < 32
+        return np.where(inside, 255 * light, 217).astype(np.uint8)
+
+    features = extractor.features(np.stack([ball((0.5, 0.85, 0.2)), ball((1.0, 0.55, 0.05))]))
+    assert features.shape == (2, 512)
+    green, orange = features @ (head[948] - head[950])  # Granny Smith against orange
+    assert green > orange
+
+
+def test_squeezenet_tells_blurred_tissue_from_sharp(shared: Path, dataset: DataSet) -> None:
+    folder = shared / "weights"
+    files = sorted((shared / "data" / "BreaKHis_v1").rglob("*.png"))[::28][:30]
+    if not files or not (folder / "squeezenet1_0-imagenet.pth").exists():
+        pytest.skip(f"no weights or images in {shared}")
+    from PIL import Image, ImageFilter
+
+    opened = [Image.open(file).convert("RGB").resize((64, 64), Image.Resampling.LANCZOS) for file in files]
+    sharp = np.stack([np.asarray(image) for image in opened])
+    blurred = np.stack([np.asarray(image.filter(ImageFilter.GaussianBlur(2))) for image in opened])
+    extractor = open_extractor("squeezenet", Setting(dataset, 0, weights_dir=folder))
+    real, soft = extractor.features(sharp), extractor.features(blurred)
+    assert frechet_distance(real[::2], soft[1::2]) > 1.5 * frechet_distance(real[::2], real[1::2])

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.stats
+
+from ganaug.errors import DataError
+from ganaug.evaluate.frechet import frechet_distance
+
+
+def exact(mean: np.ndarray, covariance: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A sample [size,D] whose mean and unbiased covariance are exactly the given ones."""
+    raw = rng.normal(size=(size, len(mean)))
+    white = np.linalg.qr(raw - raw.mean(0))[0] * np.sqrt(size - 1)
+    return white @ np.linalg.cholesky(covariance).T + mean
+
+
+def random_covariance(dim: int, rng: np.random.Generator) -> np.ndarray:
+    root = rng.normal(size=(dim, dim))
+    return root @ root.T + 0.1 * np.eye(dim)
+
+
+def by_matrix_root(x: np.ndarray, y: np.ndarray) -> float:
+    cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    root = scipy.linalg.sqrtm(cov_x @ cov_y)
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y - 2 * np.real(root)))
+
+
+def test_commuting_gaussians_have_the_closed_form() -> None:
+    rng = np.random.default_rng(0)
+    std_x, std_y = np.array([1.0, 2.0, 3.0]), np.array([2.0, 0.5, 3.0])
+    mean_y = np.array([1.0, -2.0, 0.5])
+    x = exact(np.zeros(3), np.diag(std_x**2), 40, rng)
+    y = exact(mean_y, np.diag(std_y**2), 50, rng)
+    assert frechet_distance(x, y) == pytest.approx((mean_y**2).sum() + ((std_x - std_y) ** 2).sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m"), [(200, 300), (12, 12), (6, 80)])
+def test_agrees_with_the_matrix_root(n: int, m: int) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(n, 10)) @ rng.normal(size=(10, 10))
+    y = rng.normal(size=(m, 10)) @ rng.normal(size=(10, 10)) + 0.3
+    # Where n < D the matrix is singular, and its root by Schur decomposition is good to half the digits only.
+    assert frechet_distance(x, y) == pytest.approx(by_matrix_root(x, y), rel=1e-5)
+
+
+def test_fewer_images_than_features_agree_with_the_same_features_in_their_own_subspace() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(30, 5)), rng.normal(size=(25, 5)) * 1.5 + 1
+    basis = np.linalg.qr(rng.normal(size=(400, 5)))[0].T  # 5 orthonormal directions among 400
+    assert frechet_distance(x @ basis, y @ basis) == pytest.approx(frechet_distance(x, y), rel=1e-9)
+
+
+def test_zero_on_itself_whatever_the_order() -> None:
+    rng = np.random.default_rng(3)
+    for size in (20, 300):
+        x = rng.normal(size=(size, 64))
+        assert frechet_distance(x, rng.permutation(x)) == pytest.approx(0, abs=1e-9)
+
+
+def test_symmetric_and_invariant_under_rotation_and_shift_of_both() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(60, 20)), rng.gamma(2.0, size=(80, 20))
+    rotation, shift = scipy.stats.ortho_group.rvs(20, random_state=rng), rng.normal(size=20)
+    distance = frechet_distance(x, y)
+    assert frechet_distance(y, x) == pytest.approx(distance, rel=1e-10)
+    assert frechet_distance(x @ rotation + shift, y @ rotation + shift) == pytest.approx(distance, rel=1e-9)
+    assert frechet_distance(3 * x, 3 * y) == pytest.approx(9 * distance, rel=1e-9)
+
+
+def test_grows_as_the_sample_shrinks() -> None:
+    rng = np.random.default_rng(5)
+    distances = [frechet_distance(rng.normal(size=(n, 32)), rng.normal(size=(n, 32))) for n in (1000, 100, 20)]
+    assert distances == sorted(distances)
+
+
+def test_one_image_has_no_covariance() -> None:
+    with pytest.raises(DataError, match="at least 2"):
+        frechet_distance(np.zeros((1, 4)), np.zeros((9, 4)))
