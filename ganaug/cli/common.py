@@ -56,7 +56,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the shared options to a command, which takes them as its first argument, a `Common`."""
 
     @click.option("--workspace", "workspace_path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-                  help="Folder of all data and results [default: $GANAUG_WORKSPACE, else ./ganaug-workspace]")  # fmt: skip
+                  help="Folder of all that is made  [default: $GANAUG_WORKSPACE, else ./ganaug-workspace]")  # fmt: skip
     @click.option("--preset", type=click.Choice(PRESETS), default="standard", show_default=True,
                   help="Named set of defaults for all that is left out")  # fmt: skip
     @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed")

@@ -53,8 +53,8 @@ def _leave(status: int, line: str) -> None:
 def main() -> None:
     """Does GAN augmentation make a breast-histopathology classifier better on patients it has never seen?
 
-    The way of the data: prepare, train-gan, synthesize, evaluate-gan, evaluate-augmentation. Each command finds what the
-    last one left in the workspace.
+    The way of the data: prepare, train-gan, synthesize, evaluate-gan, evaluate-augmentation. Each command finds what
+    the last one left in the workspace.
     """
 
 

@@ -13,12 +13,20 @@ from ganaug.config import PrepareConfig
 @click.option("--dataset", required=True, help="Source: phantom (built in), breakhis, or folder (your own images)")
 @click.option("--source", help="Folder, .tar.gz archive or CSV manifest to read; the phantom needs none")
 @click.option("--name", help="Name of the data set in the workspace  [default: that of the source]")
-@click.option("--resolution", "resolution_px", type=int, default=64, show_default=True, help="Side of the images, in pixels")
+@click.option(
+    "--resolution", "resolution_px", type=int, default=64, show_default=True, help="Side of the images, in pixels"
+)
 @click.option("--magnification", default="200", show_default=True, help="BreakHis: 40, 100, 200, 400 or all")
 @click.option("--task", default="binary", show_default=True, help="BreakHis: binary or subtype (eight classes)")
-@click.option("--group", default="accession", show_default=True, help="BreakHis: what counts as a patient, accession or folder")
-@click.option("--folds", "num_folds", type=int, help="Parts into which the patients are cut  [default: 5; quick phantom: 3]")
-@click.option("--exclude-class", "exclude_classes", multiple=True, metavar="NAME", help="Leave a class out; may be repeated")
+@click.option(
+    "--group", default="accession", show_default=True, help="BreakHis: what counts as a patient, accession or folder"
+)
+@click.option(
+    "--folds", "num_folds", type=int, help="Parts into which the patients are cut  [default: 5; quick phantom: 3]"
+)
+@click.option(
+    "--exclude-class", "exclude_classes", multiple=True, metavar="NAME", help="Leave a class out; may be repeated"
+)
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some images had to be left out")
 @common_options
 def prepare(
@@ -75,7 +83,7 @@ def prepare(
     )
     if num_left_out and not skip_bad:
         warn(
-            f"ganaug: {num_left_out} of {num_images + num_left_out} images were left out; the others are prepared and usable; "
-            "mend the files and prepare again, or accept this with --skip-bad"
+            f"ganaug: {num_left_out} of {num_images + num_left_out} images were left out and the others are prepared;"
+            " mend the files and prepare again, or accept this with --skip-bad"
         )
         raise click.exceptions.Exit(2)

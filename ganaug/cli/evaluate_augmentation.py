@@ -1,0 +1,77 @@
+"""`ganaug evaluate-augmentation`: the main job, from a data set and its generators to a verdict and a report."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ganaug import presets
+from ganaug.cli.common import Common, common_options, warn
+from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_option, weights_option
+
+
+@click.command()
+@click.option("--dataset", help="Data set to study  [default: the one prepared last]")
+@fold_option
+@click.option("--classifier", "classifiers", multiple=True, metavar="NAME",
+              help="Classifier to train; may be repeated  [default: by preset]")  # fmt: skip
+@click.option("--seeds", "num_seeds", type=click.IntRange(1, 100), help="Training runs of each cell")
+@click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps of every cell")
+@click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
+@click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
+@click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
+@click.option("--jobs", type=click.IntRange(1), help="Cells trained at a time  [default: one a core; on a GPU one]")
+@extractor_option
+@weights_option
+@common_options
+def evaluate_augmentation(
+    common: Common,
+    dataset: str | None,
+    fold: str,
+    classifiers: tuple[str, ...],
+    num_seeds: int | None,
+    num_steps: int | None,
+    ratio: float | None,
+    train_missing: bool,
+    total_kimg: float | None,
+    jobs: int | None,
+    extractor: str | None,
+    weights_dir: Path | None,
+) -> None:
+    """Train classifiers with and without synthetic images, and say what that changes on patients never seen.
+
+    Each fold is served by the generator that saw its training patients only; anything else is refused. The same command
+    again takes up what was stopped.
+    """
+    from ganaug.evaluate.weights import weights_folder
+    from ganaug.study.cost import plan_job
+    from ganaug.study.job import Job, run_job
+
+    data = find_dataset(common, dataset)
+    study = presets.study(common.preset)
+    config = replace(
+        study,
+        classifiers=classifiers or study.classifiers,
+        seeds=tuple(range(common.seed, common.seed + (num_seeds or len(study.seeds)))),
+        num_steps=num_steps or study.num_steps,
+        ratio=study.ratio if ratio is None else ratio,
+    )
+    gan = presets.gan(common.preset, data.table.resolution_px, data.table.num_classes)
+    recipe = (replace(gan, total_kimg=total_kimg or gan.total_kimg), presets.synthesis(common.preset))
+    job = Job(
+        dataset=data,
+        folds=chosen_folds(data, fold),
+        config=config,
+        recipe=recipe if train_missing else None,
+        extractor=extractor,
+        weights_dir=weights_folder(weights_dir),
+    )
+    if common.dry_run:
+        plan = plan_job(common.workspace, job, device=common.device, jobs=jobs)
+        common.tell(plan, "\n".join(f"{name}: {value}" for name, value in plan.items()))
+        return
+    outcome = run_job(common.workspace, job, jobs=jobs, device=common.device, progress=True)
+    for warning in outcome.verdict.warnings:
+        warn(f"note: {warning}")
+    report = outcome.study.report.resolve()
+    common.tell({**outcome.verdict.to_dict(), "report": str(report)}, f"{outcome.verdict.sentence}\nreport: {report}")

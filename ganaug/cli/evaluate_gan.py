@@ -1,0 +1,42 @@
+"""`ganaug evaluate-gan`: how far the synthetic images are from the real ones, and real ones from each other."""
+
+from pathlib import Path
+
+import click
+
+from ganaug import presets
+from ganaug.cli.common import Common, common_options
+from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_option, weights_option
+
+
+@click.command()
+@click.option("--dataset", help="Data set whose synthetic images are scored  [default: the one prepared last]")
+@fold_option
+@extractor_option
+@weights_option
+@common_options
+def evaluate_gan(
+    common: Common, dataset: str | None, fold: str, extractor: str | None, weights_dir: Path | None
+) -> None:
+    """Score synthetic images: Fréchet and kernel distance per class and overall, and LPIPS diversity.
+
+    FID and KID are computed with Inception's weights only; a distance of other features is named after them.
+    """
+    from ganaug.evaluate.table import format_rows
+    from ganaug.evaluate.weights import weights_folder
+    from ganaug.study.job import Job, score_images, supply
+
+    data = find_dataset(common, dataset)
+    folder = weights_folder(weights_dir)
+    job = Job(data, chosen_folds(data, fold), presets.study(common.preset), extractor=extractor, weights_dir=folder)
+    supplies = supply(common.workspace, job, device="cpu", progress=False)
+    if common.dry_run:
+        files = [str(supplied.synthetic) for supplied in supplies]
+        common.tell({"files": files}, "\n".join(f"would score {file}" for file in files))
+        return
+    rows = score_images(common.workspace, job, supplies, device=common.device, progress=True)
+    tables = []
+    for supplied in supplies:
+        of_fold = [row for row in rows if row["fold"] == supplied.fold]
+        tables.append(f"fold {supplied.fold}: {supplied.synthetic.name}\n{format_rows(of_fold)}")
+    common.tell({"rows": rows}, "\n\n".join(tables))

@@ -1,0 +1,83 @@
+"""Convolution whose weights are scaled per image by a style, and brought back to unit variance."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from custom_ops import conv2d_resample
+
+Form = Literal["activations", "weights"]
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    noise: Tensor | None = None,
+    *,
+    up: int = 1,
+    padding: int = 0,
+    resample_filter: Tensor | None = None,
+    demodulate: bool = True,
+    flip_weight: bool = True,
+    form: Form = "activations",
+) -> Tensor:
+    """Convolve each image with its own weights w'_oikl = s_i · w_oikl, demodulated to unit norm over (i, k, l).
+
+    x: [N, I, H, W]. weight: [O, I, k, k]. styles: [N, I]. noise: [N or 1, 1, H·up, W·up], added to the result.
+    form: 'activations' scales the images before and after one shared convolution; 'weights' makes the N weights and
+    convolves in N groups. Both give the same numbers.
+    Returns [N, O, H·up, W·up]. Source: Karras et al. 2020a, equations 1 and 3.
+    """
+    compute = _scale_activations if form == "activations" else _scale_weights
+    return compute(x, weight, styles, noise, up, padding, resample_filter, demodulate, flip_weight)
+
+
+def _scale_activations(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    noise: Tensor | None,
+    up: int,
+    padding: int,
+    resample_filter: Tensor | None,
+    demodulate: bool,
+    flip_weight: bool,
+) -> Tensor:
+    x = x * styles[:, :, None, None]
+    x = conv2d_resample(x, weight, resample_filter, up=up, padding=padding, flip_weight=flip_weight)
+    if not demodulate:
+        return x if noise is None else x + noise
+    # The squared norm of every image's weights is a matrix product: no [N, O, I, k, k] is made.
+    norms = styles.square() @ weight.square().sum(dim=[2, 3]).t()
+    scale = (norms + 1e-8).rsqrt()[:, :, None, None]
+    return x * scale if noise is None else torch.addcmul(noise, x, scale)
+
+
+def _scale_weights(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    noise: Tensor | None,
+    up: int,
+    padding: int,
+    resample_filter: Tensor | None,
+    demodulate: bool,
+    flip_weight: bool,
+) -> Tensor:
+    num_images = x.shape[0]
+    weights = weight[None] * styles[:, None, :, None, None]  # [N, O, I, k, k]
+    if demodulate:
+        weights = weights * (weights.square().sum(dim=[2, 3, 4], keepdim=True) + 1e-8).rsqrt()
+    x = conv2d_resample(
+        x.reshape(1, -1, *x.shape[2:]),
+        weights.flatten(0, 1),
+        resample_filter,
+        up=up,
+        padding=padding,
+        groups=num_images,
+        flip_weight=flip_weight,
+    )
+    x = x.reshape(num_images, -1, *x.shape[2:])
+    return x if noise is None else x + noise

@@ -1,0 +1,43 @@
+"""Stopping between two iterations, so that what is saved is whole."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+class StopRequest:
+    """True once the process was asked to stop."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+
+@contextmanager
+def stop_requested() -> Iterator[StopRequest]:
+    """Note SIGINT and SIGTERM instead of dying of them; a second SIGINT ends the process at once.
+
+    Outside the main thread, where Python forbids handlers, nothing is noted.
+    """
+    request = StopRequest()
+    previous: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.signal = number
+
+    try:
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            previous[stop] = signal.signal(stop, note)
+    except ValueError:
+        pass
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,31 @@
+"""The losses of the adversarial game as pure functions."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """Mean of softplus(−D(fake)), the non-saturating loss. Source: Goodfellow et al. 2014, section 3.
+
+    fake_logits: [N, 1]. Returns a scalar.
+    """
+    return F.softplus(-fake_logits).mean()
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Mean of softplus(D(fake)) plus mean of softplus(−D(real)). Source: Goodfellow et al. 2014, section 3.
+
+    real_logits, fake_logits: [N, 1]. Returns a scalar.
+    """
+    return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
+
+
+def r1_penalty(real_logits: Tensor, real_img: Tensor) -> Tensor:
+    """Squared norm of the discriminator's gradient at each real image, ‖∇D(x)‖², differentiable.
+
+    real_logits: [N, 1], computed from real_img [N, C, H, W], which requires gradients. Returns [N].
+    Source: Mescheder et al. 2018, equation 9, without its γ/2.
+    """
+    (gradient,) = torch.autograd.grad(real_logits.sum(), real_img, create_graph=True)
+    return gradient.square().sum(dim=[1, 2, 3])

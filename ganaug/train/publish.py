@@ -1,0 +1,40 @@
+"""What a finished run leaves: the averaged generator with its provenance, and sheets to look at."""
+
+import numpy as np
+import torch
+
+from ganaug.checkpoint import Snapshot, save_snapshot
+from ganaug.data.sheet import save_sheet
+from ganaug.model.generator import Generator
+from ganaug.model.pixels import one_hot, to_pixels
+from ganaug.train.state import TrainingState
+from ganaug.train.task import Task
+
+NUM_COLUMNS = 8
+
+
+def publish(task: Task, state: TrainingState) -> None:
+    """Write the snapshot, and a sheet of real and one of generated images, a row a class."""
+    kimg, run, table = state.num_images / 1000, task.run, task.dataset.table
+    ema = state.networks.ema
+    save_sheet(run.reals, [real_row(task, label) for label in range(table.num_classes)])
+    save_sheet(run.samples(kimg), [sample_row(ema, label, state.random.device) for label in range(table.num_classes)])
+    record = task.provenance(kimg)
+    save_snapshot(run.ema(kimg), Snapshot(ema, task.config, table.class_names, record))
+
+
+def real_row(task: Task, label: int) -> np.ndarray:
+    """Training images of a class, spread over its patients: u8 [n,H,W,3]."""
+    train = task.dataset.train(task.fold)
+    members = train[task.dataset.table.label[train] == label]
+    spread = np.linspace(0, len(members) - 1, NUM_COLUMNS).astype(int)
+    return task.dataset.reader[members[spread]]
+
+
+@torch.no_grad()
+def sample_row(generator: Generator, label: int, device: torch.device) -> np.ndarray:
+    """Generated images of a class from latents that are the same for every snapshot: u8 [n,H,W,3]."""
+    config = generator.config
+    z = torch.randn(NUM_COLUMNS, config.z_dim, generator=torch.Generator().manual_seed(label)).to(device)
+    c = one_hot(np.full(NUM_COLUMNS, label), config.num_classes, device)
+    return to_pixels(generator(z, c, noise_mode="const"))

@@ -1,0 +1,187 @@
+"""The commands as a user types them: what they find, what they print, and how they fail."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ganaug.cli.main import main
+from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
+from ganaug.data.prepare import prepare_dataset
+from ganaug.workspace import Workspace, write_json
+
+COMMANDS = ("prepare", "train-gan", "synthesize", "evaluate-gan", "evaluate-augmentation", "inspect", "doctor")
+SHARED_OPTIONS = ("--workspace", "--seed", "--device", "--dry-run", "--json", "--preset")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def last_line(result: Result) -> str:
+    return result.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def phantom(workspace: Workspace) -> Workspace:
+    drawn = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=6, um_per_px=8.0)
+    config = PrepareConfig("phantom", resolution_px=16, phantom=drawn, folds=FoldsConfig(num_folds=3))
+    prepare_dataset(workspace, config)
+    return workspace
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_takes_the_shared_options(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    for option in SHARED_OPTIONS:
+        assert option in result.stdout
+
+
+def test_the_help_loads_nothing_heavy() -> None:
+    heavy = ("torch", "h5py", "scipy", "numpy")
+    code = f"import sys, ganaug.cli.main; print([name for name in {heavy} if name in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_the_way_of_the_data_with_nothing_said(phantom: Workspace) -> None:
+    where = ("--workspace", phantom.root, "--device", "cpu")
+    assert run("train-gan", *where, "--preset", "quick", "--kimg", "0.032").exit_code == 0
+    assert run("synthesize", *where, "--per-class", 24).exit_code == 0
+    scored = run("evaluate-gan", *where, "--json", "--extractor", "classifier")
+    assert scored.exit_code == 0, scored.stderr
+    assert {row["fold"] for row in json.loads(scored.stdout)["rows"]} == {0, 1, 2}
+    study = run("evaluate-augmentation", *where, "--preset", "quick", "--steps", 2, "--jobs", 1, "--json")
+    assert study.exit_code == 0, study.stderr
+    report = Path(json.loads(study.stdout)["report"])
+    assert "<html" in report.read_text()
+
+
+def test_a_study_of_a_file_whose_pixels_were_changed_is_refused(phantom: Workspace) -> None:
+    import h5py
+
+    where = ("--workspace", phantom.root, "--device", "cpu", "--fold", "0")
+    assert run("train-gan", *where, "--preset", "quick", "--kimg", "0.032").exit_code == 0
+    assert run("synthesize", *where, "--per-class", 24).exit_code == 0
+    (synthetic,) = phantom.synthetics()
+    with h5py.File(synthetic, "r+") as file:
+        file["images"][0] = 255 - file["images"][0]
+    result = run("evaluate-augmentation", *where, "--preset", "quick", "--steps", 2)
+    assert result.exit_code == 2
+    assert "changed after its provenance was sealed" in last_line(result)
+    assert not (phantom.root / "studies").exists()
+
+
+def test_a_folds_synthetic_images_under_the_name_of_anothers_are_refused(phantom: Workspace) -> None:
+    where = ("--workspace", phantom.root, "--device", "cpu")
+    assert run("train-gan", *where, "--preset", "quick", "--kimg", "0.032").exit_code == 0
+    assert run("synthesize", *where, "--per-class", 24).exit_code == 0
+    zero, one = (next(p for p in phantom.synthetics() if f"fold{fold}-" in p.name) for fold in (0, 1))
+    zero.write_bytes(one.read_bytes())
+    result = run("evaluate-augmentation", *where, "--fold", "0", "--preset", "quick", "--steps", 2)
+    assert result.exit_code == 2
+    assert "of the validation or test part of fold 0" in last_line(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("prepare",), "Missing option '--dataset'"),
+        (("prepare", "--dataset", "mars"), "mars"),
+        (("prepare", "--dataset", "breakhis"), "--source"),
+        (("prepare", "--dataset", "breakhis", "--source", "nowhere"), "nowhere"),
+        (("prepare", "--dataset", "phantom", "--name", "../x"), "../x"),
+        (("train-gan", "--dataset", "bach"), "ganaug prepare --dataset bach"),
+        (("train-gan",), "no data set is prepared"),
+        (("synthesize",), "holds no generator"),
+        (("evaluate-gan",), "no data set is prepared"),
+        (("evaluate-augmentation",), "no data set is prepared"),
+        (("inspect", "nothing.h5"), "there is no file nothing.h5"),
+        (("doctor", "--preset", "huge"), "huge"),
+        (("fly",), "fly"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    rest = () if arguments == ("fly",) else ("--workspace", tmp_path)
+    result = run(*arguments, *rest)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stderr.startswith("ganaug: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_fold_that_is_not_there_is_named_with_those_that_are(phantom: Workspace) -> None:
+    result = run("train-gan", "--workspace", phantom.root, "--fold", "7")
+    assert result.exit_code == 2
+    assert "fold 7 of phantom; expected 0 to 2, or all" in result.stderr
+
+
+def test_a_device_that_is_not_there_is_one_line(phantom: Workspace) -> None:
+    result = run("train-gan", "--workspace", phantom.root, "--device", "cuda:99")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "cuda:99" in result.stderr
+
+
+def test_a_workspace_of_another_version_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "workspace.json", {"version": 999})
+    result = run("train-gan", "--workspace", tmp_path)
+    assert result.exit_code == 2
+    assert "version 999" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["train-gan", "evaluate-augmentation"])
+def test_a_dry_run_prints_a_plan_with_its_cost_and_does_nothing(phantom: Workspace, command: str) -> None:
+    before = sorted(phantom.root.rglob("*"))
+    more = ("--train-missing",) if command == "evaluate-augmentation" else ()
+    result = run(command, "--workspace", phantom.root, "--preset", "quick", "--dry-run", "--json", *more)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["seconds"] > 0
+    assert sorted(phantom.root.rglob("*")) == before
+
+
+def test_the_phantom_needs_no_preparation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=2, um_per_px=8.0)
+    monkeypatch.setattr("ganaug.presets.phantom", lambda preset: (small, FoldsConfig(num_folds=3)))
+    where = ("--workspace", tmp_path, "--preset", "quick")
+    result = run("train-gan", "--dataset", "phantom", *where, "--fold", 0, "--batch", 4, "--kimg", 0.008)
+    assert result.exit_code == 0, result.stderr
+    assert "phantom-fold0-" in result.stdout
+
+
+def test_inspect_tells_what_a_file_holds(phantom: Workspace, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    result = run("inspect", phantom.dataset("phantom"), "--json", "--sheet", sheet, "--workspace", phantom.root)
+    assert result.exit_code == 0, result.stderr
+    assert "Benign" in result.stdout
+    assert sheet.exists()
+
+
+def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
+    result = run("doctor", "--workspace", tmp_path, "--json")
+    found = json.loads(result.stdout)
+    assert found["packages"]["torch"]
+    assert {row["op"] for row in found["operators"]} >= {"bias_act", "upfirdn2d"}
+    assert all(row["use"] for row in found["weights"])
+
+
+def test_an_interrupted_command_says_that_it_can_be_taken_up(phantom: Workspace) -> None:
+    arguments = [sys.executable, "-m", "ganaug", "train-gan", "--workspace", str(phantom.root), "--preset", "quick"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    while not list(phantom.root.glob("gans/*/config.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (
+        stderr.strip().splitlines()[-1]
+        == "ganaug: stopped; what was finished is kept, and the same command takes it up"
+    )
+    assert list(phantom.root.glob("gans/*/state/state.safetensors")) != []

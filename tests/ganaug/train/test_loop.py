@@ -1,0 +1,166 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganaug.checkpoint import load_snapshot, load_tensors
+from ganaug.config import GanConfig, NetworkConfig
+from ganaug.data.dataset import DataSet, TrainingImages
+from ganaug.errors import DataError, UserError, WorkspaceError
+from ganaug.train import loop
+from ganaug.train.loop import require_finite, train_gan
+from ganaug.train.state import new_state
+from ganaug.train.task import plan_training
+from ganaug.workspace import Workspace, read_jsonl
+
+NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
+CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, state_kimg=0.016)
+
+
+def weights_of(workspace: Workspace, dataset: DataSet, config: GanConfig) -> dict[str, torch.Tensor]:
+    run = train_gan(plan_training(workspace, dataset, 0, config))
+    return load_tensors(run.state)[0]
+
+
+def test_training_in_two_parts_equals_training_in_one_to_the_bit(
+    tmp_path: Path, workspace: Workspace, tiny: DataSet
+) -> None:
+    whole = weights_of(Workspace(tmp_path / "other"), tiny, CONFIG)
+    weights_of(workspace, tiny, replace(CONFIG, total_kimg=0.024))
+    parts = weights_of(workspace, tiny, CONFIG)
+    assert whole.keys() == parts.keys()
+    assert any(name.startswith("optimizer.") for name in whole)
+    assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []
+
+
+def test_a_generator_is_shown_the_training_patients_and_no_others(workspace: Workspace, tiny: DataSet) -> None:
+    run = train_gan(plan_training(workspace, tiny, 1, CONFIG))
+    newest = run.newest_ema()
+    assert newest is not None
+    record = load_snapshot(newest).provenance
+    assert set(record.groups_seen) == set(tiny.folds.train_groups(1))
+    assert not set(record.groups_seen) & {*tiny.folds.val_groups(1), *tiny.folds.test_groups(1)}
+    assert (record.fold, record.dataset_fingerprint) == (1, tiny.table.fingerprint)
+
+
+def test_the_same_call_again_trains_nothing(workspace: Workspace, tiny: DataSet) -> None:
+    task = plan_training(workspace, tiny, 0, CONFIG)
+    run = train_gan(task)
+    before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*") if path.is_file() and path != run.stats}
+    train_gan(task)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_lines_after_the_state_that_is_taken_up_are_forgotten(workspace: Workspace, tiny: DataSet) -> None:
+    run = train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024)))
+    with run.stats.open("a") as file:
+        file.write('{"kimg": 0.032, "loss_g": 99.0}\n{"kimg": 0.0')
+    train_gan(plan_training(workspace, tiny, 0, CONFIG))
+    lines = read_jsonl(run.stats)
+    assert [line["kimg"] for line in lines] == [0.024, 0.064]
+    assert all(line["loss_g"] != 99.0 for line in lines)
+
+
+def test_another_configuration_another_folder(workspace: Workspace, tiny: DataSet) -> None:
+    task = plan_training(workspace, tiny, 0, CONFIG)
+    longer = plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=9.0, state_kimg=1.0))
+    sharper = plan_training(workspace, tiny, 0, replace(CONFIG, r1_gamma=1.0))
+    assert task.run == longer.run != sharper.run
+
+
+def test_a_state_of_another_run_is_refused(workspace: Workspace, tiny: DataSet) -> None:
+    run = train_gan(plan_training(workspace, tiny, 0, CONFIG))
+    other = plan_training(workspace, tiny, 0, replace(CONFIG, seed=5))
+    other.run.state.parent.mkdir(parents=True)
+    other.run.state.write_bytes(run.state.read_bytes())
+    with pytest.raises(WorkspaceError, match="another configuration"):
+        train_gan(other)
+
+
+def test_a_data_set_smaller_than_a_batch_is_refused_before_anything_is_written(
+    workspace: Workspace, tiny: DataSet
+) -> None:
+    with pytest.raises(DataError, match="at least one batch of 512"):
+        plan_training(workspace, tiny, 0, replace(CONFIG, batch=512))
+    assert workspace.gans() == []
+
+
+def test_divergence_is_told_in_one_line(workspace: Workspace, tiny: DataSet) -> None:
+    run = plan_training(workspace, tiny, 0, CONFIG).run
+    with pytest.raises(UserError, match="loss_g is not a finite number"):
+        require_finite({"kimg": 1.0, "loss_d": 0.5, "loss_g": float("nan")}, run)
+
+
+def test_the_sheets_show_a_row_a_class(workspace: Workspace, tiny: DataSet) -> None:
+    run = train_gan(plan_training(workspace, tiny, 0, CONFIG))
+    with Image.open(run.samples(CONFIG.total_kimg)) as fakes, Image.open(run.reals) as reals:
+        assert fakes.size == reals.size
+        assert fakes.size[0] > fakes.size[1]  # eight columns, four rows
+
+
+SCRIPT = """
+import sys
+from dataclasses import replace
+import torch; torch.set_num_threads(1)
+from ganaug.workspace import Workspace
+from ganaug.data.dataset import open_dataset
+from ganaug.config import GanConfig, NetworkConfig
+from ganaug.train.loop import train_gan
+from ganaug.train.task import plan_training
+from pathlib import Path
+workspace = Workspace(Path(sys.argv[1]))
+network = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
+config = GanConfig(network, total_kimg=float(sys.argv[2]), batch=8, r1_interval=2, state_kimg=0.016)
+train_gan(plan_training(workspace, open_dataset(workspace, "phantom"), 0, config))
+"""
+
+
+def started(workspace: Workspace, kimg: float) -> subprocess.Popen[bytes]:
+    """A training in a process of its own, once it has written its first state."""
+    arguments = [sys.executable, "-c", SCRIPT, str(workspace.root), str(kimg)]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
+    while not list(workspace.root.glob("gans/*/state/state.safetensors")):
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(
+    number: signal.Signals, tmp_path: Path, workspace: Workspace, tiny: DataSet
+) -> None:
+    process = started(workspace, 1000.0)
+    os.kill(process.pid, number)
+    process.wait(timeout=60)
+    (state,) = workspace.root.glob("gans/*/state/state.safetensors")
+    shown = int(load_tensors(state)[1]["num_images"])
+    config = replace(CONFIG, total_kimg=(shown + 16) / 1000)
+    resumed = weights_of(workspace, tiny, config)
+    whole = weights_of(Workspace(tmp_path / "other"), tiny, config)
+    assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
+    assert list(workspace.root.rglob("*.part")) == [] or number == signal.SIGKILL
+
+
+def test_every_orientation_of_a_training_image_is_shown(
+    monkeypatch: pytest.MonkeyPatch, workspace: Workspace, tiny: DataSet
+) -> None:
+    """The amplification is of the data, so the generator makes all eight orientations."""
+    config = replace(CONFIG, batch=64)
+    task = replace(plan_training(workspace, tiny, 0, CONFIG), config=config)
+    seen: list[torch.Tensor] = []
+
+    def record(networks: object, optimizers: object, real_img: torch.Tensor, *rest: object) -> dict[str, torch.Tensor]:
+        seen.append(real_img)
+        return {}
+
+    monkeypatch.setattr(loop, "train_iteration", record)
+    loop.iterate(task, new_state(config, torch.device("cpu")), TrainingImages(tiny, tiny.train(0)[:1], 64, 0))
+    assert len(np.unique(seen[0].numpy().reshape(64, -1), axis=0)) == 8
