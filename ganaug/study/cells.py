@@ -1,0 +1,114 @@
+"""One cell: train a classifier on an arm, predict the fold's test patients, keep both where a later run finds them."""
+
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ganaug.data.dataset import DataSet, open_dataset
+from ganaug.data.mixture import Mixture
+from ganaug.data.schema import ImageReader, read_table
+from ganaug.errors import WorkspaceError
+from ganaug.provenance import digest_of_bytes, digest_of_file
+from ganaug.study.arms import ARMS, Context
+from ganaug.study.design import Cell, Design, recipe_of, seeds_of
+from ganaug.workspace import Study, Workspace, atomic_path, read_json, write_json
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What a finished cell left: its record, and its predictions on test images that no training ever saw."""
+
+    cell: Cell
+    record: dict[str, Any]  # the cell's JSON: scores, steps, seconds, digest of the initial weights, class counts
+    probs: np.ndarray  # f32 [N, K]
+    labels: np.ndarray  # i64 [N]
+    groups: np.ndarray  # text [N]
+    image_ids: np.ndarray  # text [N]
+
+
+def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
+    """The training images of a cell; raises DataError where the synthetic file has too few of a class."""
+    synthetic = design.synthetic[cell.fold].path
+    context = Context(
+        dataset=dataset,
+        train=dataset.train(cell.fold),
+        synthetic=ImageReader(synthetic),
+        synthetic_labels=read_table(synthetic).label,
+        ratio=design.config.ratio,
+        rng=np.random.default_rng(seeds_of(cell.fold, cell.seed).draw),
+    )
+    return ARMS[cell.arm].compose(context)
+
+
+def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cpu") -> None:
+    """Train, test and write one cell; the JSON comes last, so a cell that has one is complete."""
+    from classifiers.fit import fit
+    from classifiers.predict import predict
+    from classifiers.registry import seeded_build
+    from classifiers.scores import score
+
+    dataset, seeds = open_dataset(workspace, design.dataset), seeds_of(cell.fold, cell.seed)
+    table, test = dataset.table, dataset.test(cell.fold)
+    mixture = compose(dataset, design, cell)
+    validation = _part(dataset, dataset.val(cell.fold))
+    model = seeded_build(cell.classifier, table.num_classes, seeds.weights, image_size_px=table.resolution_px)
+    initial = digest_of_bytes(tensor.numpy().tobytes() for tensor in model.state_dict().values())
+    recipe = recipe_of(design.config, cell.fold, cell.seed, device)
+    fitted = fit(model, mixture, mixture.labels, val=(validation, validation.labels), config=recipe)
+    probs = predict(model, _part(dataset, test), device=device)
+    labels, groups = table.label[test], table.group_id[test]
+
+    study = design.study(workspace)
+    with atomic_path(study.predictions(cell.name)) as part, part.open("wb") as file:
+        np.savez(file, probs=probs, labels=labels, groups=groups, image_ids=table.image_id[test])
+    record = {
+        **vars(cell),
+        "predictions": digest_of_file(study.predictions(cell.name)),
+        "initial_weights": initial,
+        "num_steps": recipe.num_steps,
+        "best_step": fitted.best_step,
+        "seconds": round(fitted.seconds, 2),
+        "device": device,
+        "train_images": dict(zip(table.class_names, np.bincount(mixture.labels, minlength=table.num_classes).tolist())),
+        "history": fitted.history,
+        "scores": score(labels, probs, groups, table.class_names),
+    }
+    write_json(study.cell(cell.name), record)
+
+
+def load_cell(study: Study, cell: Cell) -> CellResult | None:
+    """A finished cell, or None where it is missing, torn or not what was written."""
+    try:
+        record = read_json(study.cell(cell.name))
+        path = study.predictions(cell.name)
+        if record["digest"] != cell.digest or record["predictions"] != digest_of_file(path):
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return CellResult(cell, record, **{name: arrays[name] for name in arrays})
+    except (WorkspaceError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def adopt_cell(workspace: Workspace, study: Study, cell: Cell) -> CellResult | None:
+    """A finished cell of this study, else a copy of the one from an earlier study whose digest says it is the same."""
+    found = load_cell(study, cell)
+    if found is not None:
+        return found
+    for twin in study.root.parent.glob(f"*/cells/{cell.name}.json"):
+        other = Study(twin.parent.parent)
+        if load_cell(other, cell) is None:
+            continue
+        for source, target in (
+            (other.predictions(cell.name), study.predictions(cell.name)),
+            (other.cell(cell.name), study.cell(cell.name)),
+        ):
+            with atomic_path(target) as part:
+                shutil.copyfile(source, part)
+        return load_cell(study, cell)
+    return None
+
+
+def _part(dataset: DataSet, indices: np.ndarray) -> Mixture:
+    return Mixture.of([(dataset.reader, indices, dataset.table.label[indices])])

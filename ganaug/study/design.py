@@ -1,0 +1,150 @@
+"""What is fixed before anything is trained, and the cells that follow from it."""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifiers.config import FitConfig
+from ganaug.config import StudyConfig, to_dict
+from ganaug.data.dataset import DataSet
+from ganaug.errors import ConfigError
+from ganaug.provenance import Provenance, digest_of
+from ganaug.study.arms import ARMS, BASELINE, CONTROL, TREATMENT
+from ganaug.study.resampling import METRICS
+from ganaug.workspace import Study, Workspace
+
+CELL_VERSION = 1  # raise it when a cell of the same options would come out otherwise
+
+
+@dataclass(frozen=True)
+class Served:
+    """The synthetic images that serve one fold, admitted by the guard."""
+
+    path: Path
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run: a classifier on an arm of a fold under a seed; the digest covers all that decides it."""
+
+    classifier: str
+    arm: str
+    fold: int
+    seed: int
+    digest: str
+
+    @property
+    def name(self) -> str:
+        words = re.sub(r"[^\w.+-]", "_", f"{self.classifier}-{self.arm}")
+        return f"{words}-fold{self.fold}-seed{self.seed}-{self.digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Where a cell's randomness starts. The arm has no part in it: arms differ by their images and by nothing else."""
+
+    weights: int
+    fit: int
+    draw: int
+
+
+def seeds_of(fold: int, seed: int) -> Seeds:
+    return Seeds(*np.random.SeedSequence([fold, seed]).generate_state(3).tolist())
+
+
+@dataclass(frozen=True)
+class Design:
+    """The experiment as it is laid down before its first cell; its digest names the study."""
+
+    dataset: str
+    dataset_fingerprint: str
+    folds_digest: str
+    synthetic: dict[int, Served]  # per fold that is studied
+    config: StudyConfig
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        return tuple(sorted(self.synthetic))
+
+    @property
+    def confidence(self) -> float:
+        """Of each classifier's interval: the config's, shared among the classifiers (Bonferroni)."""
+        return 1 - (1 - self.config.confidence) / len(self.config.classifiers)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset,
+            "dataset_fingerprint": self.dataset_fingerprint,
+            "folds_digest": self.folds_digest,
+            "folds": list(self.folds),
+            "config": to_dict(self.config) | {"folds": list(self.folds)},
+            "synthetic": {str(fold): self.synthetic[fold].provenance.content for fold in self.folds},
+        }
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}-{digest_of(self.to_dict())[:8]}"
+
+    def study(self, workspace: Workspace) -> Study:
+        return workspace.study(self.name)
+
+
+def make_design(dataset: DataSet, synthetic: dict[int, Served], config: StudyConfig) -> Design:
+    """Lay down a study of the folds in `synthetic`; raises ConfigError where no verdict could come of it."""
+    for known, asked, what in ((ARMS, config.arms, "arm"), (METRICS, (config.metric,), "metric")):
+        for name in asked:
+            if name not in known:
+                raise ConfigError(f"unknown {what} {name!r}", expected=", ".join(known))
+    missing = [name for name in (BASELINE, CONTROL, TREATMENT) if name not in config.arms]
+    if missing:
+        raise ConfigError(
+            f"the arms {', '.join(config.arms)}",
+            expected=f"{', '.join(missing)} among them",
+            todo="a verdict compares the treatment with the baseline and with the control",
+        )
+    return Design(dataset.name, dataset.table.fingerprint, dataset.folds.digest, synthetic, config)
+
+
+def recipe_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu") -> FitConfig:
+    """How every cell of this fold and seed is trained, whatever its arm."""
+    return FitConfig(
+        num_steps=config.num_steps,
+        batch=config.batch,
+        learning_rate=config.learning_rate,
+        eval_every=max(1, config.num_steps // 8),
+        seed=seeds_of(fold, seed).fit,
+        device=device,
+    )
+
+
+def plan(design: Design) -> list[Cell]:
+    """Every cell, fold by fold, the arms of one comparison next to each other."""
+    config = design.config
+    return [
+        Cell(classifier, arm, fold, seed, _cell_digest(design, classifier, arm, fold, seed))
+        for fold in design.folds
+        for seed in config.seeds
+        for classifier in config.classifiers
+        for arm in config.arms
+    ]
+
+
+def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int) -> str:
+    """Only what this cell depends on, so that it stands where another part of the design is changed."""
+    config = design.config
+    decides = {
+        "version": CELL_VERSION,
+        "dataset": design.dataset_fingerprint,
+        "folds": design.folds_digest,
+        "cell": [classifier, arm, fold, seed],
+        "recipe": asdict(
+            recipe_of(config, fold, seed)
+        ),  # with the device left at its default: it is not the experiment
+        "ratio": config.ratio if arm != BASELINE else None,
+        "synthetic": design.synthetic[fold].provenance.content if ARMS[arm].uses_synthetic else None,
+    }
+    return digest_of(decides)

@@ -1,0 +1,86 @@
+"""The main job from a data set to a report: supply every fold with synthetic images, score them, run the study."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from ganaug.config import GanConfig, StudyConfig, SynthesisConfig
+from ganaug.data.dataset import DataSet
+from ganaug.errors import WorkspaceError
+from ganaug.evaluate.extractors import Setting, open_extractor
+from ganaug.evaluate.gan import evaluate_gan
+from ganaug.study.augmentation import Outcome, evaluate_augmentation
+from ganaug.study.supply import Supply, find_supplies, train_missing
+from ganaug.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the study is to be done with; `recipe` says how to train what is missing, or is None to do without."""
+
+    dataset: DataSet
+    folds: Sequence[int]
+    config: StudyConfig
+    recipe: tuple[GanConfig, SynthesisConfig] | None = None
+    extractor: str | None = None
+    weights_dir: Path | None = None
+
+
+def run_job(
+    workspace: Workspace, job: Job, *, jobs: int | None = None, device: str = "cpu", progress: bool = False
+) -> Outcome:
+    """Do what is not done yet of the whole job, and report.
+
+    Without a recipe the study is of the folds that have synthetic images. Raises WorkspaceError where none has.
+    """
+    supplies = supply(workspace, job, device=device, progress=progress)
+    scores = score_images(workspace, job, supplies, device=device, progress=progress)
+    config = replace(job.config, folds=tuple(supply.fold for supply in supplies))
+    synthetic = {supply.fold: supply.synthetic for supply in supplies}
+    return evaluate_augmentation(
+        workspace, job.dataset, synthetic, config, image_scores=scores, jobs=jobs, device=device, progress=progress
+    )
+
+
+def supply(workspace: Workspace, job: Job, *, device: str, progress: bool) -> list[Supply]:
+    """What serves each fold; trained and synthesized now where the job has a recipe and it is missing."""
+    if job.recipe is not None:
+        gan, synthesis = job.recipe
+        synthesis = replace(synthesis, per_class=max(synthesis.per_class, num_needed(job)))
+        return train_missing(workspace, job.dataset, job.folds, gan, synthesis, device=device, progress=progress)
+    supplies = find_supplies(workspace, job.dataset, job.folds)
+    if not supplies:
+        raise WorkspaceError(
+            f"{workspace.root} holds no synthetic images for the folds of {job.dataset.name} as it is now prepared",
+            todo="run `ganaug train-gan` and `ganaug synthesize`, or add --train-missing",
+        )
+    return supplies
+
+
+def num_needed(job: Job) -> int:
+    """The synthetic images a class that the arms draw at most."""
+    table = job.dataset.table
+    largest = max(table.class_counts(job.dataset.train(fold)).max() for fold in job.folds)
+    return ceil(job.config.ratio * largest)
+
+
+def score_images(
+    workspace: Workspace, job: Job, supplies: Sequence[Supply], *, device: str, progress: bool
+) -> list[dict[str, Any]]:
+    """The scores of every fold's synthetic images, all with the same kind of extractor."""
+    rows = []
+    for supply in supplies:
+        setting = Setting(job.dataset, supply.fold, supply.run, job.weights_dir, device)
+        extractor = open_extractor(job.extractor, setting)
+        rows += evaluate_gan(
+            workspace,
+            job.dataset,
+            supply.synthetic,
+            supply.run,
+            extractor=extractor,
+            weights_dir=job.weights_dir,
+            progress=progress,
+        )
+    return rows

@@ -1,0 +1,63 @@
+"""Where a study's synthetic images come from: what the workspace holds for a fold, and what is trained for want of it.
+
+Only generators of this very data set and these very folds are looked at; whether they may be used is for the guard.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganaug.config import GanConfig, SynthesisConfig
+from ganaug.data.dataset import DataSet
+from ganaug.synthesize import plan_synthesis, synthesize
+from ganaug.train.loop import train_gan
+from ganaug.train.task import plan_training
+from ganaug.workspace import GanRun, Workspace, read_json
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What serves one fold."""
+
+    fold: int
+    run: GanRun
+    synthetic: Path
+
+
+def find_supplies(workspace: Workspace, dataset: DataSet, folds: Sequence[int]) -> list[Supply]:
+    """The newest synthetic file of the newest generator of each fold; folds that have none are left out."""
+    return [supply for fold in folds if (supply := _newest(workspace, dataset, fold))]
+
+
+def train_missing(
+    workspace: Workspace,
+    dataset: DataSet,
+    folds: Sequence[int],
+    gan: GanConfig,
+    synthesis: SynthesisConfig,
+    *,
+    device: str = "cpu",
+    progress: bool = False,
+) -> list[Supply]:
+    """Train and synthesize for every fold that has no synthetic images yet, and return what then serves all of them."""
+    supplies = []
+    for fold in folds:
+        supply = _newest(workspace, dataset, fold)
+        if supply is None:
+            run = train_gan(plan_training(workspace, dataset, fold, gan), device=device, progress=progress)
+            order = plan_synthesis(workspace, run, synthesis)
+            supply = Supply(fold, run, synthesize(order, device=device, progress=progress))
+        supplies.append(supply)
+    return supplies
+
+
+def _newest(workspace: Workspace, dataset: DataSet, fold: int) -> Supply | None:
+    for run in reversed(workspace.gans(dataset.name, fold)):
+        config = read_json(run.config)
+        serves = (config["dataset_fingerprint"], config["folds_digest"])
+        if serves != (dataset.table.fingerprint, dataset.folds.digest):
+            continue
+        files = [path for path in workspace.synthetics() if path.name.startswith(f"{run.root.name}-")]
+        if files:
+            return Supply(fold, run, files[-1])
+    return None

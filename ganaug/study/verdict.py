@@ -1,0 +1,173 @@
+"""What the differences allow one to say: gain, loss or inconclusive, in one sentence, with what to beware of."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ganaug.study.arms import BASELINE, CONTROL, TREATMENT
+from ganaug.study.cells import CellResult
+from ganaug.study.design import Design
+from ganaug.study.paired import Difference, OutOfFold, out_of_fold, paired_difference, resample, score
+
+GAIN, LOSS, INCONCLUSIVE = "gain", "loss", "inconclusive"
+FEW_PATIENTS = 20  # below it percentile intervals of patients are known to be too narrow
+FEW_PATIENTS_A_CLASS = 5
+MUCH = 0.10  # ten points of the metric: what counts as much worse
+BOOTSTRAP_SEED = 0  # the resamples are part of the method, not a choice to be made after seeing the result
+SYNTHETIC_ONLY = "synthetic-only"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of a study."""
+
+    word: str  # gain, loss or inconclusive
+    sentence: str  # with numbers, for the top of the report
+    words: dict[str, str]  # per classifier
+    differences: tuple[Difference, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"verdict": self.word, **{key: value for key, value in asdict(self).items() if key != "word"}}
+
+
+def judge(design: Design, results: Sequence[CellResult], class_names: Sequence[str], num_folds: int) -> Verdict:
+    """The verdict on finished cells. `num_folds` is how many folds the data set has, studied or not."""
+    config = design.config
+    differences: list[Difference] = []
+    warnings: list[str] = []
+    for classifier in config.classifiers:
+        tested = out_of_fold(results, classifier, len(class_names))
+        found = compare(tested, design, classifier)
+        differences += found
+        warnings += _warnings_of_classifier(classifier, tested, found, config.metric)
+    warnings = _warnings_of_sample(tested, design, class_names, num_folds) + warnings
+    words = {name: word_of([d for d in differences if d.classifier == name]) for name in config.classifiers}
+    word = overall(words.values())
+    return Verdict(word, sentence(word, differences), words, tuple(differences), tuple(warnings))
+
+
+def compare(tested: OutOfFold, design: Design, classifier: str) -> list[Difference]:
+    """Every arm against the baseline, then the treatment against the control, all on the same resamples."""
+    weights = resample(tested, design.config.num_resamples, np.random.default_rng(BOOTSTRAP_SEED))
+    pairs = [(arm, BASELINE) for arm in design.config.arms if arm != BASELINE] + [(TREATMENT, CONTROL)]
+    return [
+        paired_difference(
+            tested,
+            weights,
+            classifier=classifier,
+            arm=arm,
+            baseline=baseline,
+            metric=design.config.metric,
+            confidence=design.confidence,
+        )
+        for arm, baseline in pairs
+    ]
+
+
+def word_of(differences: Sequence[Difference]) -> str:
+    """One classifier's verdict.
+
+    A gain must show against the real images and against as many repeats of them, or it could come from the number of
+    images alone: both intervals lie above zero. As both must hold, neither needs a correction for the other
+    (intersection–union; Berger 1982). A loss is an interval against the real images that lies below zero.
+    """
+    by_pair = {(d.arm, d.baseline): d for d in differences}
+    against_real, against_control = by_pair[TREATMENT, BASELINE], by_pair[TREATMENT, CONTROL]
+    if against_real.low > 0 and against_control.low > 0:
+        return GAIN
+    return LOSS if against_real.high < 0 else INCONCLUSIVE
+
+
+def overall(words: Any) -> str:
+    """The classifiers' common word. Where they differ the answer depends on the classifier: that is inconclusive."""
+    distinct = set(words)
+    return distinct.pop() if len(distinct) == 1 else INCONCLUSIVE
+
+
+def sentence(word: str, differences: Sequence[Difference]) -> str:
+    """The verdict in plain words, with its numbers."""
+    answers = [d for d in differences if (d.arm, d.baseline) == (TREATMENT, BASELINE)]
+    parts = [
+        f"{points(d.estimate)} points ({percent(d.confidence)} interval {points(d.low)} to {points(d.high)}) "
+        f"with {d.classifier}"
+        for d in answers
+    ]
+    first = answers[0]
+    return (
+        f"On {first.num_patients} patients whom neither the generator nor the classifier had seen, adding GAN images "
+        f"changed {first.metric.replace('_', ' ')} by {_listed(parts)}: {word}."
+    )
+
+
+def points(value: float) -> str:
+    """A difference as signed percentage points: 0.012 is "+1.2"; one that rounds to zero has no sign."""
+    text = f"{100 * value:+.1f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', by '.join(parts[:-1])} and by {parts[-1]}"
+
+
+def _warnings_of_classifier(
+    classifier: str, tested: OutOfFold, differences: Sequence[Difference], metric: str
+) -> list[str]:
+    by_pair = {(d.arm, d.baseline): d for d in differences}
+    warnings = []
+    placebo = by_pair[CONTROL, BASELINE]
+    if placebo.low > 0 or placebo.high < 0:
+        warnings.append(
+            f"{classifier}: repeats of real images alone changed the score by {points(placebo.estimate)} points "
+            f"({points(placebo.low)} to {points(placebo.high)}). They hold nothing new, so training noise is as large "
+            "as the effects that are looked for; use more seeds or more steps."
+        )
+    alone = by_pair.get((SYNTHETIC_ONLY, BASELINE))
+    if alone is not None and alone.estimate < -MUCH and alone.high < 0:
+        warnings.append(
+            f"{classifier}: trained on synthetic images alone it scores {points(alone.estimate)} points against real "
+            "ones. The generator has not learnt much of what tells the classes apart; train it longer before "
+            "concluding that such images cannot help."
+        )
+    counts = tested.counts[BASELINE]
+    chance = 1 / counts.shape[-1]
+    if score(counts, "balanced_accuracy") < chance + 0.05:
+        warnings.append(
+            f"{classifier}: on real images it is hardly better than chance ({percent(chance)} balanced accuracy), so "
+            "the comparison says nothing about the images; use more steps or another classifier."
+        )
+    return warnings
+
+
+def _warnings_of_sample(tested: OutOfFold, design: Design, class_names: Sequence[str], num_folds: int) -> list[str]:
+    counts = tested.counts[BASELINE][0]  # [G, K, K]
+    num_patients, num_images = len(counts), int(counts.sum())
+    warnings = []
+    if num_patients == num_images:
+        warnings.append(
+            "Every image counts as its own patient. If several come from one patient, the folds leak and the intervals "
+            "are too narrow."
+        )
+    if num_patients < FEW_PATIENTS:
+        warnings.append(f"Only {num_patients} patients were tested; below {FEW_PATIENTS} the intervals are too narrow.")
+    holders = (counts.sum(axis=-1) > 0).sum(axis=0)
+    few = [f"{name} {n}" for name, n in zip(class_names, holders.tolist()) if n < FEW_PATIENTS_A_CLASS]
+    if few:
+        warnings.append(
+            f"Patients tested of some classes are few ({', '.join(few)}): what is said of these classes is said of "
+            "these patients."
+        )
+    if len(design.folds) < num_folds:
+        left = num_folds - len(design.folds)
+        warnings.append(f"{left} of {num_folds} folds were not studied, so not every patient was tested.")
+    if len(design.config.seeds) == 1:
+        warnings.append(
+            "One seed: the noise of training is not in the intervals, which are then far too narrow; use two or more."
+        )
+    return warnings

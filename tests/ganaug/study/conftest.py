@@ -1,0 +1,108 @@
+"""A tiny data set of two classes that differ in colour, its folds, and a synthetic file for each fold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganaug.config import FoldsConfig, StudyConfig
+from ganaug.data.dataset import DataSet, open_dataset
+from ganaug.data.folds import make_folds, write_folds
+from ganaug.data.schema import ImageTable, digest_of_pixels, fingerprint_of, writing_images
+from ganaug.provenance import Provenance, digest_of
+from ganaug.workspace import Workspace, open_workspace
+
+SIDE_PX = 16
+CLASS_NAMES = ("Benign", "Malignant")
+
+
+@dataclass(frozen=True)
+class World:
+    """A workspace with one data set, and how to add synthetic files to it."""
+
+    workspace: Workspace
+    dataset: DataSet
+
+    def provenance(self, fold: int) -> Provenance:
+        folds = self.dataset.folds
+        return Provenance(
+            dataset=self.dataset.name,
+            dataset_fingerprint=self.dataset.table.fingerprint,
+            folds_digest=folds.digest,
+            fold=fold,
+            groups_seen=tuple(sorted(folds.train_groups(fold))),
+            config_digest=digest_of(["a generator's configuration", fold]),
+            kimg=1.0,
+            generator=digest_of(["its weights", fold]),
+        )
+
+    def synthesize(self, fold: int, record: Provenance | None = None, *, per_class: int = 30, seed: int = 0) -> Path:
+        """A synthetic file of this fold, sealed as `record` says."""
+        labels = np.repeat([0, 1], per_class)
+        images = paint(labels, np.random.default_rng([fold, seed]))
+        path = self.workspace.synthetic(f"tiny-fold{fold}-00000000", 1, 1.0, seed)
+        with writing_images(path, SIDE_PX) as writer:
+            writer.append(images)
+            sealed = (record or self.provenance(fold)).sealed(digest_of_pixels(labels, [images]))
+            table = tabulate(labels, np.array([f"synthetic-{fold}"] * len(labels)), self.dataset.table.class_names)
+            writer.finish(table, attrs={"provenance": sealed.to_dict()})
+        return path
+
+    def synthesize_all(self) -> dict[int, Path]:
+        return {fold: self.synthesize(fold) for fold in range(self.dataset.folds.num_folds)}
+
+
+def paint(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    images = rng.integers(0, 160, (len(labels), SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+    images[np.arange(len(labels)), :, :, 2 * labels] += 60
+    return images
+
+
+def tabulate(labels: np.ndarray, groups: np.ndarray, class_names: tuple[str, ...]) -> ImageTable:
+    names = np.array([f"{group}-{index:03d}" for index, group in enumerate(groups)])
+    table = ImageTable(
+        class_names=class_names,
+        label=labels,
+        image_id=names,
+        group_id=groups,
+        path=names,
+        sha256=np.array([digest_of(name) for name in names.tolist()]),
+        magnification=np.zeros(len(labels), np.int64),
+        phash=np.zeros(len(labels), np.uint64),
+        attrs={"source": "tiny", "licence": "none", "resolution_px": SIDE_PX},
+    )
+    return replace(table, attrs={**table.attrs, "fingerprint": fingerprint_of(table)})
+
+
+def make_world(root: Path, class_names: tuple[str, ...] = CLASS_NAMES, num_patients: int = 12) -> World:
+    """`num_patients` of four images, half of them of each class, in three folds."""
+    workspace = open_workspace(root)
+    labels = np.repeat(np.arange(num_patients) % 2, 4)
+    groups = np.repeat([f"p{patient:02d}" for patient in range(num_patients)], 4)
+    table = tabulate(labels, groups, class_names)
+    with writing_images(workspace.dataset("tiny"), SIDE_PX) as writer:
+        writer.append(paint(labels, np.random.default_rng(0)))
+        writer.finish(table)
+    write_folds(workspace.folds("tiny"), make_folds(table, FoldsConfig(num_folds=3)))
+    return World(workspace, open_dataset(workspace, "tiny"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path / "workspace")
+
+
+@pytest.fixture
+def world_of(tmp_path: Path) -> Callable[..., World]:
+    """`make_world` in a folder of this test."""
+    return lambda **options: make_world(tmp_path / "workspace", **options)
+
+
+@pytest.fixture
+def quick() -> StudyConfig:
+    """Two steps of the smallest classifier on one fold: enough to go the whole way, not to learn."""
+    return StudyConfig(
+        classifiers=("dalaresnet50_small",), seeds=(0,), folds=(0,), num_steps=2, batch=4, num_resamples=100
+    )

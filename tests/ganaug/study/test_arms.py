@@ -1,0 +1,56 @@
+"""What each arm trains on, and that arms differ by nothing else."""
+
+import numpy as np
+import pytest
+
+from ganaug.config import StudyConfig
+from ganaug.study.arms import ARMS
+from ganaug.study.augmentation import lay_down
+from ganaug.study.cells import compose
+from ganaug.study.design import plan, seeds_of
+
+
+@pytest.fixture
+def mixtures(world):
+    config = StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), folds=(0,), ratio=1.5)
+    design = lay_down(world.workspace, world.dataset, world.synthesize_all(), config)
+    return {cell.arm: compose(world.dataset, design, cell) for cell in plan(design)}
+
+
+def test_control_has_the_class_counts_of_the_treatment(mixtures):
+    assert set(mixtures) == set(ARMS)
+    counts = {arm: np.bincount(mixture.labels).tolist() for arm, mixture in mixtures.items()}
+    assert counts["real"] == [8, 8]
+    assert counts["real-oversampled"] == counts["real+synthetic"] == [20, 20]
+    assert counts["synthetic-only"] == [12, 12]
+
+
+def test_control_holds_real_training_images_alone_and_evenly(world, mixtures):
+    times = np.bincount(mixtures["real-oversampled"].index)[world.dataset.train(0)]
+    assert times.sum() == 40
+    assert set(times.tolist()) == {2, 3}
+
+
+def test_synthetic_images_are_drawn_once_and_alike_for_both_arms(mixtures):
+    both, alone = mixtures["real+synthetic"], mixtures["synthetic-only"]
+    drawn = both.index[both.source == 1]
+    assert len(set(drawn.tolist())) == len(drawn) == 24
+    assert drawn.tolist() == alone.index.tolist()
+
+
+def test_labels_belong_to_the_images_that_are_read(mixtures):
+    for mixture in mixtures.values():
+        images = mixture[np.arange(len(mixture))].astype(float)
+        assert ((images[..., 2].mean((1, 2)) > images[..., 0].mean((1, 2))) == (mixture.labels == 1)).all()
+
+
+def test_no_arm_of_a_fold_reads_a_held_out_image(world, mixtures):
+    held_out = set(world.dataset.val(0).tolist()) | set(world.dataset.test(0).tolist())
+    for arm in ("real", "real-oversampled"):
+        assert not held_out & set(mixtures[arm].index.tolist())
+
+
+def test_seeds_depend_on_fold_and_seed_alone_and_differ():
+    drawn = [seeds_of(fold, seed) for fold in range(3) for seed in range(3)]
+    assert len({seeds.weights for seeds in drawn}) == 9
+    assert seeds_of(1, 2) == seeds_of(1, 2) != seeds_of(2, 1)

@@ -1,0 +1,128 @@
+"""A study goes the whole way, is fair by construction, and takes up what is done."""
+
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ganaug.errors import UserError
+from ganaug.study import executors
+from ganaug.study.augmentation import evaluate_augmentation, lay_down
+from ganaug.study.cells import load_cell
+from ganaug.study.design import plan
+from ganaug.workspace import read_json, read_jsonl
+
+
+def run(world, config, **options):
+    return evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=1, **options)
+
+
+def rows_of(outcome) -> list[dict]:
+    return read_jsonl(outcome.study.results)
+
+
+def test_arms_start_from_equal_weights_and_take_equal_steps(world, quick):
+    outcome = run(world, replace(quick, seeds=(0, 1), folds=(0, 1)))
+    rows = rows_of(outcome)
+    assert len(rows) == 4 * 2 * 2
+    starts: dict[tuple[int, int], set[str]] = {}
+    for row in rows:
+        starts.setdefault((row["fold"], row["seed"]), set()).add(row["initial_weights"])
+    assert all(len(digests) == 1 for digests in starts.values())
+    assert len(set.union(*starts.values())) == 4
+    assert {row["num_steps"] for row in rows} == {2}
+    assert {row["by_image"]["accuracy"] is not None for row in rows} == {True}
+
+
+def test_every_patient_is_tested_once_a_seed_and_arm(world, quick):
+    every_fold = replace(quick, folds=None, arms=quick.arms[:3])
+    outcome = run(world, every_fold)
+    design = lay_down(world.workspace, world.dataset, world.synthesize_all(), every_fold)
+    results = [load_cell(outcome.study, cell) for cell in plan(design) if cell.arm == "real"]
+    tested = np.concatenate([np.unique(result.groups) for result in results])
+    assert sorted(tested) == sorted(set(world.dataset.table.group_id.tolist()))
+    assert outcome.verdict.differences[0].num_patients == 12
+
+
+def test_done_cells_are_kept_and_broken_ones_done_again(world, quick, monkeypatch):
+    first = run(world, quick)
+    design = lay_down(world.workspace, world.dataset, world.synthesize_all(), quick)
+    names = [cell.name for cell in plan(design)]
+    before = first.study.results.read_bytes()
+    first.study.cell(names[0]).unlink()  # interrupted before the record was written
+    first.study.predictions(names[1]).write_bytes(b"torn")
+    record = read_json(first.study.cell(names[2])) | {"predictions": "0" * 64}
+    first.study.cell(names[2]).write_text(json.dumps(record))
+
+    trained = []
+    honest = executors.run_cell
+    monkeypatch.setattr(executors, "run_cell", lambda *given: (trained.append(given[2].name), honest(*given)))
+    second = run(world, quick)
+    assert trained == names[:3]
+    assert (second.num_cells, second.num_reused) == (4, 1)
+
+    def untimed(text: bytes) -> list[dict]:
+        return [{**json.loads(line), "seconds": 0} for line in text.splitlines()]
+
+    assert untimed(before) == untimed(second.study.results.read_bytes())
+
+
+def test_changed_generator_leaves_the_real_cells_standing(world, quick):
+    files = world.synthesize_all()
+    evaluate_augmentation(world.workspace, world.dataset, files, quick, jobs=1)
+    files = {fold: world.synthesize(fold, seed=1) for fold in files}
+    again = evaluate_augmentation(world.workspace, world.dataset, files, quick, jobs=1)
+    assert again.num_reused == 2  # real and real-oversampled
+    assert len(list((world.workspace.root / "studies").iterdir())) == 2
+
+
+def test_failing_cell_is_told_in_one_line_and_the_others_stay(world, quick, monkeypatch):
+    honest = executors.run_cell
+
+    def faulty(*given) -> None:
+        if given[2].arm == "synthetic-only":
+            raise ValueError("the training loss is nan by step 1\nand more")
+        honest(*given)
+
+    monkeypatch.setattr(executors, "run_cell", faulty)
+    with pytest.raises(UserError, match=r"synthetic-only.*failed \(ValueError: the training loss is nan by step 1\)$"):
+        run(world, quick)
+    monkeypatch.setattr(executors, "run_cell", honest)
+    assert run(world, quick).num_reused == 3
+
+
+def test_interrupt_keeps_what_is_finished_and_leaves_no_torn_file(world, quick, monkeypatch):
+    honest, count = executors.run_cell, []
+
+    def interrupted(*given) -> None:
+        count.append(given)
+        if len(count) == 3:
+            raise KeyboardInterrupt
+        honest(*given)
+
+    monkeypatch.setattr(executors, "run_cell", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(world, quick)
+    monkeypatch.setattr(executors, "run_cell", honest)
+    assert not list(world.workspace.root.rglob("*.part"))
+    assert run(world, quick).num_reused == 2
+
+
+def test_several_processes_give_the_same_predictions_as_one(world, quick):
+    config = replace(quick, arms=quick.arms[:3])
+    outcome = evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=2)
+    spread = {path.name: np.load(path)["probs"] for path in (outcome.study.root / "cells").glob("*.npz")}
+    for path in (outcome.study.root / "cells").iterdir():
+        path.unlink()
+    run(world, config)
+    here = {path.name: np.load(path)["probs"] for path in (outcome.study.root / "cells").glob("*.npz")}
+    assert len(spread) == len(here) == 3
+    for name, probs in spread.items():
+        np.testing.assert_array_equal(probs, here[name])
+
+
+def test_error_of_a_worker_crosses_the_border_of_processes_unchanged():
+    error = UserError("the cell failed", expected="that it does not", todo="try again")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -1,0 +1,148 @@
+"""Each way in which a test patient could reach the training set is planted and refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+
+from ganaug.checkpoint import digest_of_tensors, save_tensors
+from ganaug.config import StudyConfig
+from ganaug.errors import ConfigError, DataError, LeakError
+from ganaug.provenance import Provenance, digest_of
+from ganaug.study.augmentation import evaluate_augmentation
+from ganaug.study.guard import admit
+
+
+def test_honest_file_is_admitted(world):
+    path = world.synthesize(0)
+    assert admit(world.workspace, world.dataset, 0, path).fold == 0
+
+
+@pytest.mark.parametrize("part", ["test_groups", "val_groups"])
+def test_generator_that_saw_a_held_out_patient_is_refused(world, part):
+    record = world.provenance(1)
+    leaked = getattr(world.dataset.folds, part)(1)[0]
+    path = world.synthesize(1, replace(record, groups_seen=(*record.groups_seen, leaked)))
+    with pytest.raises(LeakError, match=leaked):
+        admit(world.workspace, world.dataset, 1, path)
+
+
+def test_generator_of_another_fold_is_refused(world):
+    with pytest.raises(LeakError, match="validation or test part of fold 0"):
+        admit(world.workspace, world.dataset, 0, world.synthesize(1))
+
+
+def test_generator_that_saw_nobody_is_refused(world):
+    path = world.synthesize(0, replace(world.provenance(0), groups_seen=()))
+    with pytest.raises(LeakError, match="does not say which patients"):
+        admit(world.workspace, world.dataset, 0, path)
+
+
+@pytest.mark.parametrize("field", ["dataset_fingerprint", "folds_digest"])
+def test_other_data_set_or_other_folds_are_refused(world, field):
+    path = world.synthesize(0, replace(world.provenance(0), **{field: digest_of("another")}))
+    with pytest.raises(LeakError, match=r"another data set|other folds"):
+        admit(world.workspace, world.dataset, 0, path)
+
+
+def test_edited_provenance_is_refused(world):
+    path = world.synthesize(1)
+    mine, honest = world.dataset.folds.train_groups(0), world.provenance(1)
+    with h5py.File(path, "r+") as file:
+        edited = file.attrs["provenance"]
+        for seen, wanted in zip(honest.groups_seen, sorted(mine)):
+            edited = edited.replace(f'"{seen}"', f'"{wanted}"')
+        file.attrs["provenance"] = edited
+    with pytest.raises(LeakError, match="edited"):
+        admit(world.workspace, world.dataset, 0, path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"dataset": "tiny"}'])
+def test_missing_or_broken_provenance_is_refused(world, text):
+    path = world.synthesize(0)
+    with h5py.File(path, "r+") as file:
+        file.attrs["provenance"] = text
+    with pytest.raises(LeakError, match=r"no provenance|malformed"):
+        admit(world.workspace, world.dataset, 0, path)
+
+
+@pytest.mark.parametrize("dataset", ["images", "label"])
+def test_edited_content_is_refused(world, dataset):
+    path = world.synthesize(0)
+    with h5py.File(path, "r+") as file:
+        file[dataset][0] = 1 - file[dataset][0] % 2
+    with pytest.raises(LeakError, match="content"):
+        admit(world.workspace, world.dataset, 0, path)
+
+
+def test_classes_in_another_order_are_refused(world):
+    path = world.synthesize(0)
+    with h5py.File(path, "r+") as file:
+        file.attrs["class_names"] = '["Malignant", "Benign"]'
+    with pytest.raises(DataError, match="Malignant, Benign"):
+        admit(world.workspace, world.dataset, 0, path)
+
+
+def save_generator(world, fold: int, record: Provenance) -> tuple[Path, str]:
+    """A snapshot's stand-in where the workspace looks for it, and the digest of its weights."""
+    tensors = {"weight": torch.full((2,), float(fold))}
+    digest = digest_of_tensors(tensors)
+    path = world.workspace.gan("tiny", fold, record.config_digest).ema(record.kimg)
+    save_tensors(path, tensors, {"provenance": replace(record, generator=digest).sealed(digest).to_json()})
+    return path, digest
+
+
+def test_snapshot_that_agrees_is_admitted(world):
+    record = world.provenance(0)
+    _, digest = save_generator(world, 0, record)
+    assert admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
+
+
+def test_snapshot_with_other_weights_is_refused(world):
+    save_generator(world, 0, world.provenance(0))
+    with pytest.raises(LeakError, match="synthesize anew"):
+        admit(world.workspace, world.dataset, 0, world.synthesize(0))
+
+
+def test_images_that_hide_what_their_snapshot_saw_are_refused(world):
+    record = world.provenance(0)
+    leaked = world.dataset.folds.test_groups(0)[0]
+    _, digest = save_generator(world, 0, replace(record, groups_seen=(*record.groups_seen, leaked)))
+    with pytest.raises(LeakError, match=leaked):
+        admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
+
+
+def test_refusal_comes_before_anything_is_written(world, quick):
+    files = world.synthesize_all()
+    files[2] = files[0]
+    with pytest.raises(LeakError) as refusal:
+        evaluate_augmentation(world.workspace, world.dataset, files, replace(quick, folds=None), jobs=1)
+    assert "\n" not in str(refusal.value)
+    assert not (world.workspace.root / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"classifiers": ("resnet",)}, "unknown classifier 'resnet'"),
+        ({"arms": ("real", "real+synthetic")}, "real-oversampled"),
+        ({"arms": ("real", "real-oversampled", "real+synthetic", "magic")}, "unknown arm 'magic'"),
+        ({"metric": "luck"}, "balanced_accuracy, accuracy, macro_f1"),
+        ({"folds": (7,)}, "folds from 0 to 2"),
+    ],
+)
+def test_study_that_cannot_answer_is_refused(world, options, expected):
+    with pytest.raises(ConfigError, match=expected):
+        evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), StudyConfig(**options), jobs=1)
+
+
+def test_missing_and_too_few_synthetic_images_are_refused(world, quick):
+    every_fold = replace(quick, folds=None)
+    with pytest.raises(ConfigError, match="no synthetic images for fold 1, 2"):
+        evaluate_augmentation(world.workspace, world.dataset, {0: world.synthesize(0)}, every_fold, jobs=1)
+    few = {fold: world.synthesize(fold, per_class=3) for fold in range(3)}
+    with pytest.raises(DataError, match="--per-class 8"):
+        evaluate_augmentation(world.workspace, world.dataset, few, quick, jobs=1)
+    assert not (world.workspace.root / "studies").exists()

@@ -1,0 +1,118 @@
+"""The intervals cover what they say, because patients are drawn whole and training runs are drawn too."""
+
+import numpy as np
+import pytest
+
+from ganaug.study.cells import CellResult
+from ganaug.study.design import Cell
+from ganaug.study.paired import OutOfFold, out_of_fold, paired_difference, resample, score, score_resamples
+
+TRUTH = 0.05  # by how much the arm is better in the simulated world
+ARM, BASELINE = "real+synthetic", "real"
+IMAGES_A_PATIENT = 20
+
+
+def simulate(rng: np.random.Generator, *, patient: float, run: float, num_seeds: int) -> OutOfFold:
+    """40 patients of two classes in four folds; `patient` and `run` are how far the arm's gain strays with each."""
+    patients = np.arange(40)
+    label, fold = patients % 2, patients // 2 % 4
+    common = rng.uniform(-0.1, 0.1, 40)
+    counts = {}
+    for arm, gain, stray in ((BASELINE, 0, 0), (ARM, TRUTH, patient)):
+        luck = rng.uniform(-run, run, (num_seeds, 4))
+        chance = 0.6 + gain + common + stray * rng.uniform(-1, 1, 40) + luck[:, fold]
+        right = rng.binomial(IMAGES_A_PATIENT, np.clip(chance, 0, 1))
+        counts[arm] = np.zeros((num_seeds, 40, 2, 2), int)
+        counts[arm][:, patients, label, label] = right
+        counts[arm][:, patients, label, 1 - label] = IMAGES_A_PATIENT - right
+    return OutOfFold(counts, fold)
+
+
+def as_if_images_were_patients(tested: OutOfFold) -> OutOfFold:
+    """The planted fault: every image of the first seed is a patient of its own."""
+    split = {}
+    for arm, counts in tested.counts.items():
+        patient, true, predicted = np.nonzero(counts[0])
+        repeats = counts[0][patient, true, predicted]
+        single = np.zeros((1, repeats.sum(), 2, 2), int)
+        order = np.argsort(np.repeat(patient, repeats), kind="stable")
+        single[0, np.arange(repeats.sum()), np.repeat(true, repeats)[order], np.repeat(predicted, repeats)[order]] = 1
+        split[arm] = single
+    return OutOfFold(split, np.repeat(tested.fold, IMAGES_A_PATIENT))
+
+
+def difference(tested: OutOfFold, rng: np.random.Generator, num_resamples: int = 200):
+    weights = resample(tested, num_resamples, rng)
+    metric = "balanced_accuracy"
+    return paired_difference(
+        tested, weights, classifier="c", arm=ARM, baseline=BASELINE, metric=metric, confidence=0.95
+    )
+
+
+def coverage(num_studies: int, change=lambda tested: tested, **world) -> float:
+    rng = np.random.default_rng(0)
+    found = [difference(change(simulate(rng, **world)), rng) for _ in range(num_studies)]
+    return float(np.mean([d.low <= TRUTH <= d.high for d in found]))
+
+
+@pytest.mark.parametrize(("patient", "run", "num_seeds"), [(0.25, 0.0, 1), (0.15, 0.05, 2), (0.0, 0.1, 3)])
+def test_interval_covers_the_truth_as_often_as_it_says(patient, run, num_seeds):
+    assert 0.90 <= coverage(250, patient=patient, run=run, num_seeds=num_seeds) <= 0.995
+
+
+def test_drawing_images_instead_of_patients_covers_too_rarely():
+    world = {"patient": 0.25, "run": 0.0, "num_seeds": 1}
+    assert coverage(80, as_if_images_were_patients, **world) < 0.85 < coverage(150, **world)
+
+
+def test_leaving_the_training_runs_out_covers_too_rarely():
+    def one_seed_repeated(tested: OutOfFold) -> OutOfFold:
+        return OutOfFold({arm: counts[:1] for arm, counts in tested.counts.items()}, tested.fold)
+
+    assert coverage(150, one_seed_repeated, patient=0.0, run=0.1, num_seeds=2) < 0.85
+
+
+def test_estimate_is_the_mean_over_the_seeds_of_the_difference():
+    tested = simulate(np.random.default_rng(1), patient=0.2, run=0.1, num_seeds=3)
+    metric = "balanced_accuracy"
+    per_seed = [
+        score(tested.counts[ARM][s : s + 1], metric) - score(tested.counts[BASELINE][s : s + 1], metric)
+        for s in range(3)
+    ]
+    assert difference(tested, np.random.default_rng(0)).estimate == pytest.approx(np.mean(per_seed))
+
+
+def test_arm_differs_from_itself_by_exactly_nothing():
+    tested = simulate(np.random.default_rng(2), patient=0.2, run=0.1, num_seeds=2)
+    same = OutOfFold({ARM: tested.counts[ARM], BASELINE: tested.counts[ARM]}, tested.fold)
+    found = difference(same, np.random.default_rng(0))
+    assert (found.estimate, found.low, found.high) == (0, 0, 0)
+
+
+def test_resamples_centre_on_the_estimate():
+    tested = simulate(np.random.default_rng(3), patient=0.2, run=0.1, num_seeds=2)
+    weights = resample(tested, 4000, np.random.default_rng(0))
+    scores = score_resamples(tested.counts[ARM], weights, "accuracy")
+    assert scores.mean() == pytest.approx(score(tested.counts[ARM], "accuracy"), abs=0.005)
+
+
+def results(order: np.ndarray) -> list[CellResult]:
+    """Two arms, folds and seeds over eight patients, whose images stand in the given order in every cell."""
+    rng, found = np.random.default_rng(0), []
+    for arm in (BASELINE, ARM):
+        for fold in range(2):
+            for seed in range(2):
+                groups = np.repeat([f"p{fold}{patient}" for patient in range(4)], 5)
+                labels, probs = np.repeat([0, 1, 0, 1], 5), rng.dirichlet([1, 1], 20)
+                cell = Cell("c", arm, fold, seed, digest="")
+                found.append(CellResult(cell, {}, probs[order], labels[order], groups[order], groups[order]))
+    return found
+
+
+def test_order_of_patients_and_of_cells_does_not_matter():
+    straight = out_of_fold(results(np.arange(20)), "c", 2)
+    shuffled = out_of_fold(results(np.random.default_rng(5).permutation(20))[::-1], "c", 2)
+    assert straight.fold.tolist() == shuffled.fold.tolist() == [0] * 4 + [1] * 4
+    first, second = (difference(tested, np.random.default_rng(0)) for tested in (straight, shuffled))
+    assert (first.estimate, first.low, first.high) == (second.estimate, second.low, second.high)
+    assert (first.num_patients, first.num_images, first.num_seeds, first.folds) == (8, 40, 2, (0, 1))

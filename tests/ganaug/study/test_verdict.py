@@ -1,0 +1,136 @@
+"""When a study says gain, loss or inconclusive, and what it warns of."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ganaug.config import StudyConfig
+from ganaug.study.cells import CellResult
+from ganaug.study.design import Design, Served, plan
+from ganaug.study.paired import Difference
+from ganaug.study.verdict import judge, overall, points, sentence, word_of
+
+ARMS = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
+
+
+def interval(arm: str, baseline: str, low: float, high: float) -> Difference:
+    return Difference(
+        "net", arm, baseline, "balanced_accuracy", (low + high) / 2, low, high, 0.95, 44, 800, 2, (0, 1, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("against_real", "against_control", "word"),
+    [
+        ((0.01, 0.05), (0.01, 0.05), "gain"),
+        ((0.01, 0.05), (-0.01, 0.05), "inconclusive"),  # no better than as many repeats of real images
+        ((-0.01, 0.05), (0.01, 0.05), "inconclusive"),
+        ((-0.05, -0.01), (-0.05, 0.01), "loss"),
+        ((-0.05, -0.01), (0.01, 0.05), "loss"),
+        ((0.0, 0.05), (0.01, 0.05), "inconclusive"),  # an interval that touches zero does not exclude it
+        ((-0.05, 0.0), (-0.05, -0.01), "inconclusive"),
+    ],
+)
+def test_verdict_of_a_classifier(against_real, against_control, word):
+    found = [
+        interval("real+synthetic", "real", *against_real),
+        interval("real+synthetic", "real-oversampled", *against_control),
+    ]
+    assert word_of(found) == word
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (["gain"], "gain"),
+        (["gain", "gain"], "gain"),
+        (["gain", "inconclusive"], "inconclusive"),
+        (["gain", "loss"], "inconclusive"),
+        (["loss", "loss"], "loss"),
+    ],
+)
+def test_verdict_is_the_word_all_classifiers_share(words, word):
+    assert overall(words) == word
+
+
+def test_sentence_says_patients_numbers_and_word():
+    text = sentence("inconclusive", [interval("real+synthetic", "real", -0.02, 0.044)])
+    assert text == (
+        "On 44 patients whom neither the generator nor the classifier had seen, adding GAN images changed balanced "
+        "accuracy by +1.2 points (95 % interval −2.0 to +4.4) with net: inconclusive."
+    )
+
+
+def test_points_are_signed_and_zero_has_no_sign():
+    assert [points(value) for value in (0.0123, -0.02, 0.0, -0.0001)] == ["+1.2", "−2.0", "0.0", "0.0"]
+
+
+def study(world, accuracy: dict[str, float], patients_a_fold: int = 16, **options) -> tuple[Design, list[CellResult]]:
+    """A design and made-up results in which each arm is right as often as `accuracy` says."""
+    config = StudyConfig(**{"classifiers": ("net",), "seeds": (0, 1), "num_resamples": 1000} | options)
+    served = {fold: Served(world.workspace.root, world.provenance(fold)) for fold in range(3)}
+    design = Design("tiny", "f" * 64, "d" * 64, served, config)
+    results = []
+    for cell in plan(design):
+        rng = np.random.default_rng([cell.fold, cell.seed, ARMS.index(cell.arm)])
+        groups = np.repeat([f"p{cell.fold}-{index:03d}" for index in range(patients_a_fold)], 10)
+        labels = np.repeat(np.arange(patients_a_fold) % 2, 10)
+        right = rng.random(len(labels)) < accuracy[cell.arm]
+        probs = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
+        results.append(CellResult(cell, {}, probs, labels, groups, groups))
+    return design, results
+
+
+FLAT = dict.fromkeys(ARMS, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"real+synthetic": 0.9}, "gain"),
+        ({"real+synthetic": 0.9, "real-oversampled": 0.9}, "inconclusive"),
+        ({"real+synthetic": 0.6}, "loss"),
+        ({}, "inconclusive"),
+    ],
+)
+def test_planted_effect_is_found_and_credited_rightly(world, changed, word):
+    design, results = study(world, FLAT | changed)
+    assert judge(design, results, ("Benign", "Malignant"), 3).word == word
+
+
+def test_confidence_is_shared_among_the_classifiers(world):
+    design, results = study(world, FLAT)
+    two, _ = study(world, FLAT, classifiers=("net", "other"))
+    both = [*results, *(replace(r, cell=replace(r.cell, classifier="other")) for r in results)]
+    verdict = judge(two, both, ("Benign", "Malignant"), 3)
+    assert [d.confidence for d in verdict.differences] == pytest.approx([0.975] * 8)
+    alone = judge(design, results, ("Benign", "Malignant"), 3).differences[0]
+    assert verdict.differences[0].low < alone.low
+    assert verdict.differences[0].high > alone.high
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "options", "num_folds", "warning"),
+    [
+        ({"real-oversampled": 0.9}, {}, 3, "training noise"),
+        ({"synthetic-only": 0.5}, {}, 3, "synthetic images alone"),
+        ({"real": 0.5}, {}, 3, "hardly better than chance"),
+        ({}, {"patients_a_fold": 4}, 3, "Only 12 patients"),
+        ({}, {"patients_a_fold": 2}, 3, "Benign 3, Malignant 3"),
+        ({}, {}, 5, "2 of 5 folds"),
+        ({}, {"seeds": (0,)}, 3, "One seed"),
+    ],
+)
+def test_warning_is_given_where_it_is_due_and_only_there(world, accuracy, options, num_folds, warning):
+    design, results = study(world, FLAT | accuracy, **options)
+    clean, clean_results = study(world, FLAT)
+    assert any(warning in text for text in judge(design, results, ("Benign", "Malignant"), num_folds).warnings)
+    assert judge(clean, clean_results, ("Benign", "Malignant"), 3).warnings == ()
+
+
+def test_images_without_known_patients_are_warned_of(world):
+    design, results = study(world, FLAT)
+    each_its_own = [replace(r, groups=np.array([f"{r.cell.fold}-{i}" for i in range(len(r.groups))])) for r in results]
+    warnings = judge(design, each_its_own, ("Benign", "Malignant"), 3).warnings
+    assert any("Every image counts as its own patient" in text for text in warnings)
