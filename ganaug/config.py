@@ -113,7 +113,7 @@ class GanConfig:
     r1_interval: int = 16  # iterations between two R1 penalties
     ema_kimg: float = 10.0  # half-life of the averaged generator, in thousands of images
     ema_rampup: float = 0.05  # the half-life is at most this share of the images seen so far
-    state_kimg: float = 4.0  # how often the state to resume from is written
+    state_kimg: float = 2.0  # how often the state to resume from is written
     seed: int = 0
 
     def __post_init__(self) -> None:

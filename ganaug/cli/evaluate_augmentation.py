@@ -27,7 +27,7 @@ from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_o
 def evaluate_augmentation(
     common: Common,
     dataset: str | None,
-    fold: str,
+    fold: str | None,
     classifiers: tuple[str, ...],
     num_seeds: int | None,
     num_steps: int | None,
@@ -56,11 +56,11 @@ def evaluate_augmentation(
         num_steps=num_steps or study.num_steps,
         ratio=study.ratio if ratio is None else ratio,
     )
-    gan = presets.gan(common.preset, data.table.resolution_px, data.table.num_classes)
+    gan = presets.gan(common.preset, data.table.resolution_px, data.table.num_classes, common.device)
     recipe = (replace(gan, total_kimg=total_kimg or gan.total_kimg), presets.synthesis(common.preset))
     job = Job(
         dataset=data,
-        folds=chosen_folds(data, fold),
+        folds=chosen_folds(common, data, fold),
         config=config,
         recipe=recipe if train_missing else None,
         extractor=extractor,

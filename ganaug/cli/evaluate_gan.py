@@ -16,7 +16,7 @@ from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_o
 @weights_option
 @common_options
 def evaluate_gan(
-    common: Common, dataset: str | None, fold: str, extractor: str | None, weights_dir: Path | None
+    common: Common, dataset: str | None, fold: str | None, extractor: str | None, weights_dir: Path | None
 ) -> None:
     """Score synthetic images: Fréchet and kernel distance per class and overall, and LPIPS diversity.
 
@@ -28,8 +28,10 @@ def evaluate_gan(
 
     data = find_dataset(common, dataset)
     folder = weights_folder(weights_dir)
-    job = Job(data, chosen_folds(data, fold), presets.study(common.preset), extractor=extractor, weights_dir=folder)
-    supplies = supply(common.workspace, job, device="cpu", progress=False)
+    job = Job(
+        data, chosen_folds(common, data, fold), presets.study(common.preset), extractor=extractor, weights_dir=folder
+    )
+    supplies = supply(common.workspace, job)
     if common.dry_run:
         files = [str(supplied.synthetic) for supplied in supplies]
         common.tell({"files": files}, "\n".join(f"would score {file}" for file in files))

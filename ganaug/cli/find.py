@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def fold_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
-        "--fold", default="all", show_default=True, metavar="K", help="One fold, counted from 0, or all of them"
+        "--fold",
+        metavar="K",
+        help="One fold, counted from 0, or all  [default: all; quick: the first two]",
     )(command)
 
 
@@ -35,16 +37,19 @@ def find_dataset(common: Common, name: str | None) -> "DataSet":
     return open_dataset(workspace, name or default_dataset(workspace))
 
 
-def chosen_folds(dataset: "DataSet", fold: str) -> list[int]:
-    """The folds that `--fold` means; raises ConfigError for one that the data set has not."""
+def chosen_folds(common: Common, dataset: "DataSet", fold: str | None) -> list[int]:
+    """The folds that `--fold` means, by default those of the preset; raises ConfigError for one that is not there."""
+    every = list(range(dataset.folds.num_folds))
+    if fold is None:
+        return every[: presets.num_folds_studied(common.preset)]
     if fold == "all":
-        return list(range(dataset.folds.num_folds))
+        return every
     if not fold.isdigit() or int(fold) >= dataset.folds.num_folds:
         raise ConfigError(f"fold {fold} of {dataset.name}", expected=f"0 to {dataset.folds.num_folds - 1}, or all")
     return [int(fold)]
 
 
-def find_generators(common: Common, dataset: str | None, fold: str) -> list[GanRun]:
+def find_generators(common: Common, dataset: str | None, fold: str | None) -> list[GanRun]:
     """The newest generator of each fold asked for, of the data set named or of the one trained on last.
 
     Raises WorkspaceError where there is none.
@@ -56,9 +61,9 @@ def find_generators(common: Common, dataset: str | None, fold: str) -> list[GanR
             todo="train one with `ganaug train-gan --dataset NAME`",
         )
     newest = {run.fold: run for run in runs if run.dataset == runs[-1].dataset}
-    if fold == "all":
+    if fold in (None, "all"):
         return [newest[k] for k in sorted(newest)]
-    if not fold.isdigit() or int(fold) not in newest:
+    if fold is None or not fold.isdigit() or int(fold) not in newest:
         have = ", ".join(map(str, sorted(newest)))
         raise ConfigError(f"fold {fold} of {runs[-1].dataset} has no generator", expected=f"one of {have}, or all")
     return [newest[int(fold)]]

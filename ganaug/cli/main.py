@@ -1,7 +1,10 @@
 """The command `ganaug`: one file a command, one library function behind each, one line for each error."""
 
 import errno
+import signal
 import sys
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import click
@@ -24,6 +27,7 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
+        _stop_as_on_ctrl_c()
         try:
             sys.exit(super().main(*args, **kwargs) or 0)
         except click.exceptions.Exit as leave:
@@ -41,6 +45,16 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:  # the reader of our output has gone, as in `ganaug ... | head`
                 sys.exit(0)
             _leave(2, f"{error.filename or 'a file'} cannot be read or written ({error.strerror or error})")
+
+
+def _stop_as_on_ctrl_c() -> None:
+    """Treat SIGTERM, which clusters and shutdowns send, as Ctrl-C, so that work in progress is saved."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with suppress(ValueError):  # outside the main thread, where Python forbids handlers
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _leave(status: int, line: str) -> None:

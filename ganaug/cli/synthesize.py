@@ -29,7 +29,7 @@ from ganaug.cli.find import find_generators, fold_option
 )
 @common_options
 def synthesize(
-    common: Common, dataset: str | None, fold: str, per_class: int | None, psi: float, png_folder: Path | None
+    common: Common, dataset: str | None, fold: str | None, per_class: int | None, psi: float, png_folder: Path | None
 ) -> None:
     """Write synthetic images as HDF5, with the proof of what their generator saw."""
     from ganaug import presets

@@ -35,7 +35,7 @@ def run_job(
 
     Without a recipe the study is of the folds that have synthetic images. Raises WorkspaceError where none has.
     """
-    supplies = supply(workspace, job, device=device, progress=progress)
+    supplies = supply(workspace, job, jobs=jobs, device=device, progress=progress)
     scores = score_images(workspace, job, supplies, device=device, progress=progress)
     config = replace(job.config, folds=tuple(supply.fold for supply in supplies))
     synthetic = {supply.fold: supply.synthetic for supply in supplies}
@@ -44,12 +44,16 @@ def run_job(
     )
 
 
-def supply(workspace: Workspace, job: Job, *, device: str, progress: bool) -> list[Supply]:
+def supply(
+    workspace: Workspace, job: Job, *, jobs: int | None = None, device: str = "cpu", progress: bool = False
+) -> list[Supply]:
     """What serves each fold; trained and synthesized now where the job has a recipe and it is missing."""
     if job.recipe is not None:
         gan, synthesis = job.recipe
         synthesis = replace(synthesis, per_class=max(synthesis.per_class, num_needed(job)))
-        return train_missing(workspace, job.dataset, job.folds, gan, synthesis, device=device, progress=progress)
+        return train_missing(
+            workspace, job.dataset, job.folds, gan, synthesis, jobs=jobs, device=device, progress=progress
+        )
     supplies = find_supplies(workspace, job.dataset, job.folds)
     if not supplies:
         raise WorkspaceError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from ganaug.config import GanConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.synthesize import plan_synthesis, synthesize
-from ganaug.train.loop import train_gan
+from ganaug.train.loop import train_gans
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, read_json
 
@@ -36,19 +36,16 @@ def train_missing(
     gan: GanConfig,
     synthesis: SynthesisConfig,
     *,
+    jobs: int | None = None,
     device: str = "cpu",
     progress: bool = False,
 ) -> list[Supply]:
     """Train and synthesize for every fold that has no synthetic images yet, and return what then serves all of them."""
-    supplies = []
-    for fold in folds:
-        supply = _newest(workspace, dataset, fold)
-        if supply is None:
-            run = train_gan(plan_training(workspace, dataset, fold, gan), device=device, progress=progress)
-            order = plan_synthesis(workspace, run, synthesis)
-            supply = Supply(fold, run, synthesize(order, device=device, progress=progress))
-        supplies.append(supply)
-    return supplies
+    missing = [fold for fold in folds if _newest(workspace, dataset, fold) is None]
+    tasks = [plan_training(workspace, dataset, fold, gan) for fold in missing]
+    for run in train_gans(tasks, jobs=jobs, device=device, progress=progress):
+        synthesize(plan_synthesis(workspace, run, synthesis), device=device, progress=progress)
+    return find_supplies(workspace, dataset, folds)
 
 
 def _newest(workspace: Workspace, dataset: DataSet, fold: int) -> Supply | None:

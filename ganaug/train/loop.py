@@ -1,6 +1,7 @@
 """The training of one generator: show it the training patients of one fold, save, and take up where it was stopped."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from ganaug.augment.dihedral import random_dihedral
 from ganaug.data.dataset import TrainingImages
 from ganaug.errors import UserError
 from ganaug.model.pixels import from_pixels, one_hot
+from ganaug.processes import num_cores, run_parallel
 from ganaug.train.interrupt import stop_requested
 from ganaug.train.phases import train_iteration
 from ganaug.train.publish import publish
@@ -20,8 +22,24 @@ from ganaug.workspace import GanRun, append_jsonl, read_jsonl, write_jsonl
 STATS_EVERY = 50  # iterations whose losses are averaged to one line of stats.jsonl
 
 
-def train_gan(task: Task, *, device: str = "cpu", progress: bool = False) -> GanRun:
+def train_gans(
+    tasks: Sequence[Task], *, jobs: int | None = None, device: str = "cpu", progress: bool = False
+) -> list[GanRun]:
+    """Train several generators, `jobs` at a time, in the order of `tasks`.
+
+    On the CPU all run at once unless they are more than twice the cores: at the sizes that a processor can train, a
+    network gains little from a second core. On a GPU they run one after another.
+    """
+    at_once = min(len(tasks), 2 * num_cores()) if device == "cpu" else 1
+    calls = [(task, device, progress, position) for position, task in enumerate(tasks)]
+    runs = dict(run_parallel(train_gan, calls, jobs or at_once))
+    return [runs[position] for position in range(len(tasks))]
+
+
+def train_gan(task: Task, device: str = "cpu", progress: bool = False, position: int = 0) -> GanRun:
     """Train to `total_kimg`, from the newest state if there is one; returns the run, its snapshot and sheets written.
+
+    `position` is the line of the terminal on which the progress is shown.
 
     A request to stop (SIGINT, SIGTERM) saves the state and raises KeyboardInterrupt; the same call goes on from there.
     """
@@ -33,20 +51,26 @@ def train_gan(task: Task, *, device: str = "cpu", progress: bool = False) -> Gan
     else:
         describe(task)
     if state.num_images < task.config.total_kimg * 1000:
-        show_images(task, state, progress=progress)
+        show_images(task, state, progress=progress, position=position)
     if not run.ema(state.num_images / 1000).exists():
         publish(task, state)
     return run
 
 
-def show_images(task: Task, state: TrainingState, *, progress: bool) -> None:
+def show_images(task: Task, state: TrainingState, *, progress: bool, position: int = 0) -> None:
     """Iterate until `total_kimg` have been shown, with a line of stats and a saved state every so often."""
     config, run = task.config, task.run
     total, saved_at = config.total_kimg * 1000, state.num_images
     order = TrainingImages(task.dataset, task.dataset.train(task.fold), config.batch, config.seed)
     meter = Meter(state.num_images)
-    bar = tqdm(total=config.total_kimg, initial=state.num_images / 1000, unit="kimg", disable=not progress or None)
-    bar.set_description(run.root.name)
+    bar = tqdm(
+        desc=run.root.name,
+        total=config.total_kimg,
+        initial=state.num_images / 1000,
+        unit="kimg",
+        position=position,
+        disable=not progress or None,
+    )
     with bar, stop_requested() as stop:
         while state.num_images < total:
             meter.add(iterate(task, state, order))
@@ -115,15 +139,23 @@ def require_finite(line: dict[str, float], run: GanRun) -> None:
         )
 
 
-def estimate_seconds(tasks: list[Task], device: str) -> float:
-    """Time a few iterations on throw-away networks, and scale to what the tasks have left to do."""
-    task = tasks[0]
+def estimate_seconds(tasks: Sequence[Task], device: str) -> float:
+    """The time that is left to train these, from timing a few iterations on throw-away networks; rough on purpose.
+
+    Timed on one thread on the CPU, where several generators share the cores.
+    """
+    left = sum(task.config.total_kimg * 1000 for task in tasks if task.run.newest_ema() is None)
+    task, threads = tasks[0], torch.get_num_threads()
     state = new_state(task.config, torch.device(device))
     order = TrainingImages(task.dataset, task.dataset.train(task.fold), task.config.batch, task.config.seed)
-    iterate(task, state, order)
-    started, num_timed = time.perf_counter(), 3
-    for _ in range(num_timed):
+    torch.set_num_threads(1 if device == "cpu" else threads)
+    try:
         iterate(task, state, order)
-    per_image = (time.perf_counter() - started) / (num_timed * task.config.batch)
-    remaining = sum(task.config.total_kimg * 1000 for task in tasks if task.run.newest_ema() is None)
-    return per_image * remaining
+        started, num_timed = time.perf_counter(), 3
+        for _ in range(num_timed):
+            iterate(task, state, order)
+        per_image = (time.perf_counter() - started) / (num_timed * task.config.batch)
+    finally:
+        torch.set_num_threads(threads)
+    side_by_side = min(len(tasks), num_cores()) if device == "cpu" else 1
+    return per_image * left / side_by_side

@@ -37,13 +37,14 @@ def test_impossible_options_are_refused_in_one_line(make: type, options: dict[st
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
-def test_a_generator_configuration_survives_json(name: str) -> None:
-    config = presets.gan(name, 64, 4)
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_a_generator_configuration_survives_json(name: str, device: str) -> None:
+    config = presets.gan(name, 64, 4, device)
     assert gan_config_from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
 
 def test_an_unknown_field_of_a_stored_configuration_is_one_line() -> None:
-    values = to_dict(presets.gan("quick", 64, 4))
+    values = to_dict(presets.gan("quick", 64, 4, "cpu"))
     with pytest.raises(ConfigError, match="does not fit this version"):
         gan_config_from_dict({**values, "colour": "red"})
 
@@ -54,11 +55,11 @@ def test_channels_halve_with_the_resolution_up_to_the_maximum() -> None:
 
 
 def test_the_published_rule_sets_gamma_and_half_life() -> None:
-    config = presets.gan("standard", 256, 4)
+    config = presets.gan("standard", 256, 4, "cuda:0")
     assert config.r1_gamma == pytest.approx(0.0002 * 256**2 / config.batch)
     assert config.ema_kimg == pytest.approx(config.batch * 10 / 32)
 
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ConfigError, match="no preset paper9000"):
-        presets.gan("paper9000", 64, 4)
+        presets.gan("paper9000", 64, 4, "cpu")

@@ -123,7 +123,7 @@ def test_a_fold_that_is_not_there_is_named_with_those_that_are(phantom: Workspac
 
 
 def test_a_device_that_is_not_there_is_one_line(phantom: Workspace) -> None:
-    result = run("train-gan", "--workspace", phantom.root, "--device", "cuda:99")
+    result = run("train-gan", "--workspace", phantom.root, "--batch", 8, "--device", "cuda:99")
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "cuda:99" in result.stderr

@@ -1,0 +1,89 @@
+"""Work side by side on one machine: fresh processes that share the cores, and an allocator that suits them."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from ganaug.errors import UserError
+
+Result = TypeVar("Result")
+
+SECONDS_TO_STOP = 20.0  # what a process gets to save its state once it was asked to stop
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
+
+
+def num_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_parallel(
+    function: Callable[..., Result], calls: Sequence[tuple[object, ...]], jobs: int
+) -> Iterator[tuple[int, Result]]:
+    """Call `function` with each tuple of arguments, `jobs` at a time; yields (position, result) as they finish.
+
+    One job runs here; several run in fresh processes, which share the cores. Raises the first error of a call. An error
+    or an interrupt stops the other calls: they are asked to, and get SECONDS_TO_STOP to save what they have.
+    """
+    if jobs == 1 or len(calls) <= 1:
+        for position, arguments in enumerate(calls):
+            yield position, function(*arguments)
+        return
+    with _workers(min(jobs, len(calls))) as pool:
+        futures = {pool.submit(function, *arguments): position for position, arguments in enumerate(calls)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"one of {jobs} processes was killed, most likely for want of memory",
+                todo=f"run the same command with --jobs {max(1, jobs // 2)}; what is finished is kept",
+            ) from error
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    before = set(multiprocessing.active_children())
+    # Spawned, not forked: a fork of a process with torch's threads and open HDF5 files may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=_prepare_worker, initargs=(max(1, num_cores() // jobs),))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        mine = set(multiprocessing.active_children()) - before
+        for process in mine:
+            process.terminate()
+        for process in mine:
+            process.join(SECONDS_TO_STOP)
+        raise
+    pool.shutdown()
+
+
+def _prepare_worker(num_threads: int) -> None:
+    import torch
+
+    tune_allocator()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers; ten tracebacks would hide its message
+    torch.set_num_threads(min(num_threads, torch.get_num_threads()))  # fewer where the user set OMP_NUM_THREADS
+
+
+def tune_allocator() -> bool:
+    """Keep freed memory in the process instead of handing it back to the system; True where that worked.
+
+    Activations are some megabytes each; by default the C library maps and zeroes their pages anew at every use, which
+    takes longer than most operators on them. Works on Linux with glibc, and for the whole process.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries lack it
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))

@@ -1,0 +1,86 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ganaug.errors import ConfigError, UserError
+from ganaug.presets import require_preset
+from ganaug.processes import run_parallel
+
+COUNT_FAULTS = """
+import resource
+from ganaug.processes import tune_allocator
+if {tuned}:
+    assert tune_allocator()
+for round in range(21):
+    block = bytearray(32 * 2**20)
+    block[:] = b"x" * len(block)
+    del block
+    if round == 0:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(tuned: bool) -> int:
+    script = COUNT_FAULTS.format(tuned=tuned)
+    return int(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator is tuned on Linux only")
+def test_large_blocks_are_reused() -> None:
+    assert faults(tuned=True) * 3 < faults(tuned=False)
+
+
+def test_every_call_is_answered_under_its_position() -> None:
+    assert dict(run_parallel(divmod, [(7, 2), (8, 3), (9, 4)], jobs=2)) == {0: (3, 1), 1: (2, 2), 2: (2, 1)}
+
+
+def test_one_job_runs_here_and_several_elsewhere() -> None:
+    here = os.getpid()
+    assert {process for _, process in run_parallel(os.getpid, [(), ()], jobs=1)} == {here}
+    assert here not in {process for _, process in run_parallel(os.getpid, [(), ()], jobs=2)}
+
+
+def test_the_error_of_a_call_reaches_the_caller() -> None:
+    with pytest.raises(ConfigError, match="there is no preset huge"):
+        list(run_parallel(require_preset, [("quick",), ("huge",)], jobs=2))
+
+
+def test_a_process_that_dies_is_told_in_one_line_with_what_to_do() -> None:
+    with pytest.raises(UserError, match="--jobs 1"):
+        list(run_parallel(os._exit, [(9,), (9,)], jobs=2))
+
+
+WAIT = """
+import sys, time, signal
+from pathlib import Path
+from ganaug.processes import run_parallel
+
+def wait(folder, name):
+    def save(*_):
+        (Path(folder) / f"{name}.saved").touch()
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, save)
+    (Path(folder) / f"{name}.started").touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(run_parallel(wait, [(sys.argv[1], "a"), (sys.argv[1], "b")], jobs=2))
+"""
+
+
+def test_an_interrupt_lets_every_process_save(tmp_path: Path) -> None:
+    script = tmp_path / "wait_script.py"
+    script.write_text(WAIT)
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stderr=subprocess.DEVNULL)
+    while len(list(tmp_path.glob("*.started"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    assert {path.name for path in tmp_path.glob("*.saved")} == {"a.saved", "b.saved"}
