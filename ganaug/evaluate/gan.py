@@ -8,14 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ganaug.data.dataset import DataSet
-from ganaug.data.schema import ImageReader, ImageTable, content_digest, read_table
-from ganaug.errors import DataError
+from ganaug.data.schema import ImageReader
+from ganaug.data.synthetic import admit_synthetic
 from ganaug.evaluate.diversity import diversity_rows
 from ganaug.evaluate.extractors import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.halves import draw_per_class, patient_halves
 from ganaug.evaluate.metrics import METRICS, title
-from ganaug.provenance import Provenance, read_provenance, require_content, require_no_leak
 from ganaug.workspace import GanRun, Workspace, append_jsonl, read_jsonl
 
 ALL = "all"  # the row over every class
@@ -54,8 +53,7 @@ def evaluate_gan(
     Raises LeakError where the file's provenance is missing, edited, or of another data set or fold; DataError where its
     classes or resolution are not those of the data set.
     """
-    fake_table = read_table(synthetic)
-    record = _admit(dataset, fake_table, synthetic, run)
+    fake_table, record = admit_synthetic(dataset, synthetic, run.fold if run else None)
     train = dataset.train(record.fold)
     sides = Sides(
         real=features_of(workspace, dataset.path, extractor, progress=progress)[train],
@@ -219,25 +217,3 @@ def _note(sides: Sides, name: str, value: float | None, has_halves: bool) -> str
         f" ({num_real} real images of {len(np.unique(sides.group)) if label is None else patients[label]} training"
         f" patients, {len(sides.fake) if label is None else num_fake[label]} synthetic images)"
     )
-
-
-def _admit(dataset: DataSet, fake: ImageTable, synthetic: Path, run: GanRun | None) -> Provenance:
-    """The provenance of the synthetic file, once it is shown to fit its images, the data set, its folds and the run."""
-    record = read_provenance(fake.attrs.get("provenance"), synthetic)
-    require_content(record, content_digest(synthetic), synthetic)
-    require_no_leak(
-        record,
-        source=synthetic,
-        dataset_fingerprint=dataset.table.fingerprint,
-        folds_digest=dataset.folds.digest,
-        fold=record.fold,
-        train_groups=dataset.folds.train_groups(record.fold),
-    )
-    for what, found, wanted in (
-        ("the classes", fake.class_names, dataset.table.class_names),
-        ("the resolution", fake.resolution_px, dataset.table.resolution_px),
-        ("the fold", record.fold, run.fold if run else record.fold),
-    ):
-        if found != wanted:
-            raise DataError(f"{what} of {synthetic}: {found}", expected=str(wanted), todo="synthesize it anew")
-    return record
