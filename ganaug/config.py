@@ -149,7 +149,7 @@ class StudyConfig:
     folds: tuple[int, ...] | None = None  # None: every fold of the data set
     seeds: tuple[int, ...] = (0, 1)
     ratio: float = 1.0  # synthetic images added, per real training image of the same class
-    num_steps: int = 400  # optimiser steps, the same for every cell
+    num_steps: int = 300  # optimiser steps, the same for every cell
     batch: int = 32
     learning_rate: float = 3e-3
     metric: str = "balanced_accuracy"  # what the verdict is about

@@ -33,8 +33,9 @@ def real_row(task: Task, label: int) -> np.ndarray:
 
 @torch.no_grad()
 def sample_row(generator: Generator, label: int, device: torch.device) -> np.ndarray:
-    """Generated images of a class from latents that are the same for every snapshot: u8 [n,H,W,3]."""
+    """Generated images of a class from latents and noise that are the same for every snapshot: u8 [n,H,W,3]."""
     config = generator.config
-    z = torch.randn(NUM_COLUMNS, config.z_dim, generator=torch.Generator().manual_seed(label)).to(device)
+    fixed = torch.Generator(device).manual_seed(label)
+    z = torch.randn(NUM_COLUMNS, config.z_dim, generator=fixed, device=device)
     c = one_hot(np.full(NUM_COLUMNS, label), config.num_classes, device)
-    return to_pixels(generator(z, c, noise_mode="const"))
+    return to_pixels(generator(z, c, noise_mode="random", generator=fixed))
