@@ -145,6 +145,7 @@ class StudyConfig:
     """The experiment: which classifiers are trained on which arms, how often, how long, and how the gain is judged."""
 
     classifiers: tuple[str, ...] = ("resvit_gannet_small", "dalaresnet50_small")
+    pretrained: tuple[tuple[str, str], ...] = ()  # pairs (classifier, local file of the weights that it starts from)
     arms: tuple[str, ...] = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
     folds: tuple[int, ...] | None = None  # None: every fold of the data set
     seeds: tuple[int, ...] = (0, 1)
@@ -157,6 +158,8 @@ class StudyConfig:
     num_resamples: int = 5000  # bootstrap resamples of patients
 
     def __post_init__(self) -> None:
+        strays = [name for name, _ in self.pretrained if name not in self.classifiers]
+        _require(not strays, f"weights for {', '.join(strays)}", f"for one of {', '.join(self.classifiers)}")
         for name in ("classifiers", "arms", "seeds"):
             values = getattr(self, name)
             _require(len(values) > 0, f"no {name}", f"at least one of the {name}")

@@ -8,6 +8,7 @@ import click
 from ganaug import presets
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_option, weights_option
+from ganaug.errors import ConfigError
 
 
 @click.command()
@@ -15,6 +16,12 @@ from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_o
 @fold_option
 @click.option("--classifier", "classifiers", multiple=True, metavar="NAME",
               help="Classifier to train; may be repeated  [default: by preset]")  # fmt: skip
+@click.option(
+    "--pretrained",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Local file of weights, whole or of a backbone, that a classifier starts from; may be repeated",
+)
 @click.option("--seeds", "num_seeds", type=click.IntRange(1, 100), help="Training runs of each cell")
 @click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps of every cell")
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
@@ -29,6 +36,7 @@ def evaluate_augmentation(
     dataset: str | None,
     fold: str | None,
     classifiers: tuple[str, ...],
+    pretrained: tuple[str, ...],
     num_seeds: int | None,
     num_steps: int | None,
     ratio: float | None,
@@ -52,6 +60,7 @@ def evaluate_augmentation(
     config = replace(
         study,
         classifiers=classifiers or study.classifiers,
+        pretrained=tuple(_name_and_file(pair) for pair in pretrained),
         seeds=tuple(range(common.seed, common.seed + (num_seeds or len(study.seeds)))),
         num_steps=num_steps or study.num_steps,
         ratio=study.ratio if ratio is None else ratio,
@@ -75,3 +84,10 @@ def evaluate_augmentation(
         warn(f"note: {warning}")
     report = outcome.study.report.resolve()
     common.tell({**outcome.verdict.to_dict(), "report": str(report)}, f"{outcome.verdict.sentence}\nreport: {report}")
+
+
+def _name_and_file(pair: str) -> tuple[str, str]:
+    name, _, file = pair.partition("=")
+    if not name or not file:
+        raise ConfigError(f"--pretrained {pair}", expected="NAME=FILE, such as dalaresnet50=resnet50.pth")
+    return name, file

@@ -38,6 +38,8 @@ def prepare(
     magnification: str,
     task: str,
     group: str,
+    num_patients: int | None,
+    images_per_patient: int | None,
     num_folds: int | None,
     exclude_classes: tuple[str, ...],
     skip_bad: bool,
@@ -63,7 +65,13 @@ def prepare(
         group=group,
         folds=replace(folds, num_folds=num_folds or folds.num_folds, seed=common.seed),
         exclude_classes=exclude_classes,
-        phantom=replace(phantom, resolution_px=resolution_px),
+        phantom=replace(
+            phantom,
+            resolution_px=resolution_px,
+            um_per_px=phantom.um_per_px * phantom.resolution_px / resolution_px,  # the same field, drawn finer
+            num_patients=num_patients or phantom.num_patients,
+            images_per_patient=images_per_patient or phantom.images_per_patient,
+        ),
         seed=common.seed,
     )
     if common.dry_run:

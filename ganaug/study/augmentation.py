@@ -72,7 +72,7 @@ def lay_down(workspace: Workspace, dataset: DataSet, synthetic: dict[int, Path],
             f"no synthetic images for fold {', '.join(missing)} of {dataset.name}",
             todo="make them with `ganaug train-gan --fold K` and `ganaug synthesize`, or add --train-missing",
         )
-    _require_known(config.classifiers)
+    _require_buildable(dataset, config)
     served = {fold: Served(synthetic[fold], admit(workspace, dataset, fold, synthetic[fold])) for fold in folds}
     design = make_design(dataset, served, config)
     for cell in {(cell.arm, cell.fold): cell for cell in plan(design)}.values():
@@ -80,12 +80,17 @@ def lay_down(workspace: Workspace, dataset: DataSet, synthetic: dict[int, Path],
     return design
 
 
-def _require_known(classifiers: Sequence[str]) -> None:
-    from classifiers.registry import CLASSIFIERS, TIMM_PREFIX
+def _require_buildable(dataset: DataSet, config: StudyConfig) -> None:
+    """Build every classifier once, so that an unknown name or weights that do not fit are told before the hours."""
+    from classifiers.registry import seeded_build
 
-    for name in classifiers:
-        if name not in CLASSIFIERS and not name.startswith(TIMM_PREFIX):
-            raise ConfigError(f"unknown classifier {name!r}", expected=f"{', '.join(CLASSIFIERS)} or timm:<name>")
+    table, pretrained = dataset.table, dict(config.pretrained)
+    for name in config.classifiers:
+        weights = Path(pretrained[name]) if name in pretrained else None
+        try:
+            seeded_build(name, table.num_classes, 0, image_size_px=table.resolution_px, weights=weights)
+        except (ValueError, RuntimeError, FileNotFoundError) as error:
+            raise ConfigError(str(error).split("\n")[0]) from error
 
 
 def _finished(study: Study, cell: Cell) -> CellResult:

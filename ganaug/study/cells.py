@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,14 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
     table, test = dataset.table, dataset.test(cell.fold)
     mixture = compose(dataset, design, cell)
     validation = _part(dataset, dataset.val(cell.fold))
-    model = seeded_build(cell.classifier, table.num_classes, seeds.weights, image_size_px=table.resolution_px)
+    weights = dict(design.config.pretrained).get(cell.classifier)
+    model = seeded_build(
+        cell.classifier,
+        table.num_classes,
+        seeds.weights,
+        image_size_px=table.resolution_px,
+        weights=Path(weights) if weights else None,
+    )
     initial = digest_of_bytes(tensor.numpy().tobytes() for tensor in model.state_dict().values())
     recipe = recipe_of(design.config, cell.fold, cell.seed, device)
     fitted = fit(model, mixture, mixture.labels, val=(validation, validation.labels), config=recipe)

@@ -1,7 +1,7 @@
 """What is fixed before anything is trained, and the cells that follow from it."""
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from classifiers.config import FitConfig
 from ganaug.config import StudyConfig, to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError
-from ganaug.provenance import Provenance, digest_of
+from ganaug.provenance import Provenance, digest_of, digest_of_file
 from ganaug.study.arms import ARMS, BASELINE, CONTROL, TREATMENT
 from ganaug.study.resampling import METRICS
 from ganaug.workspace import Study, Workspace
@@ -65,6 +65,7 @@ class Design:
     folds_digest: str
     synthetic: dict[int, Served]  # per fold that is studied
     config: StudyConfig
+    pretrained: dict[str, str] = field(default_factory=dict)  # per classifier that has some, digest of its weights
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -81,7 +82,7 @@ class Design:
             "dataset_fingerprint": self.dataset_fingerprint,
             "folds_digest": self.folds_digest,
             "folds": list(self.folds),
-            "config": to_dict(self.config) | {"folds": list(self.folds)},
+            "config": to_dict(self.config) | {"folds": list(self.folds), "pretrained": self.pretrained},
             "synthetic": {str(fold): self.synthetic[fold].provenance.content for fold in self.folds},
         }
 
@@ -106,7 +107,8 @@ def make_design(dataset: DataSet, synthetic: dict[int, Served], config: StudyCon
             expected=f"{', '.join(missing)} among them",
             todo="a verdict compares the treatment with the baseline and with the control",
         )
-    return Design(dataset.name, dataset.table.fingerprint, dataset.folds.digest, synthetic, config)
+    pretrained = {name: digest_of_file(Path(path)) for name, path in config.pretrained}
+    return Design(dataset.name, dataset.table.fingerprint, dataset.folds.digest, synthetic, config, pretrained)
 
 
 def recipe_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu") -> FitConfig:
@@ -141,10 +143,10 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
         "dataset": design.dataset_fingerprint,
         "folds": design.folds_digest,
         "cell": [classifier, arm, fold, seed],
-        "recipe": asdict(
-            recipe_of(config, fold, seed)
-        ),  # with the device left at its default: it is not the experiment
+        "recipe": asdict(recipe_of(config, fold, seed)),  # with the default device, as it is not the experiment
         "ratio": config.ratio if arm != BASELINE else None,
         "synthetic": design.synthetic[fold].provenance.content if ARMS[arm].uses_synthetic else None,
     }
+    if classifier in design.pretrained:
+        decides["pretrained"] = design.pretrained[classifier]
     return digest_of(decides)

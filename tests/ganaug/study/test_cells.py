@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
-from ganaug.errors import UserError
+from classifiers.registry import seeded_build
+from ganaug.errors import ConfigError, UserError
 from ganaug.study import executors
 from ganaug.study.augmentation import evaluate_augmentation, lay_down
 from ganaug.study.cells import load_cell
@@ -126,3 +128,33 @@ def test_several_processes_give_the_same_predictions_as_one(world, quick):
 def test_error_of_a_worker_crosses_the_border_of_processes_unchanged():
     error = UserError("the cell failed", expected="that it does not", todo="try again")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_every_arm_starts_from_the_weights_given_and_other_weights_are_other_cells(world, quick, tmp_path):
+    def run_from(seed: int) -> list[dict]:
+        start = seeded_build("dalaresnet50_small", 2, seed, image_size_px=16)
+        path = tmp_path / f"{seed}.safetensors"
+        save_file({name: value.contiguous() for name, value in start.state_dict().items()}, path)
+        config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
+        outcome = evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=1)
+        assert outcome.num_reused == 0
+        return rows_of(outcome)
+
+    one, two = run_from(5), run_from(6)
+    assert len({row["initial_weights"] for row in one}) == 1
+    assert one[0]["initial_weights"] != two[0]["initial_weights"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights"])
+def test_weights_that_do_not_fit_are_refused_before_anything_is_written(world, quick, tmp_path, content):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
+    with pytest.raises(ConfigError, match=r"weights\.pth cannot be read as weights"):
+        evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=1)
+    assert not (world.workspace.root / "studies").exists()
+
+
+def test_weights_for_a_classifier_that_is_not_studied_are_refused(quick):
+    with pytest.raises(ConfigError, match="weights for resnet"):
+        replace(quick, pretrained=(("resnet", "x.pth"),))
