@@ -21,6 +21,8 @@ from ganaug.config import PrepareConfig
 @click.option(
     "--group", default="accession", show_default=True, help="BreakHis: what counts as a patient, accession or folder"
 )
+@click.option("--patients", "num_patients", type=int, help="Phantom: how many patients are drawn")
+@click.option("--images-per-patient", type=int, help="Phantom: how many images of each")
 @click.option(
     "--folds", "num_folds", type=int, help="Parts into which the patients are cut  [default: 5; quick phantom: 3]"
 )
