@@ -24,7 +24,7 @@ from ganaug.config import PrepareConfig
 @click.option("--patients", "num_patients", type=int, help="Phantom: how many patients are drawn")
 @click.option("--images-per-patient", type=int, help="Phantom: how many images of each")
 @click.option(
-    "--folds", "num_folds", type=int, help="Parts into which the patients are cut  [default: 5; quick phantom: 3]"
+    "--folds", "num_folds", type=int, help="Parts into which the patients are cut  [default: 5; quick phantom: 4]"
 )
 @click.option(
     "--exclude-class", "exclude_classes", multiple=True, metavar="NAME", help="Leave a class out; may be repeated"
