@@ -63,6 +63,7 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
         for process in mine:
             process.join(SECONDS_TO_STOP)
+            process.kill()  # whoever has not left by then would keep this process from ending
         raise
     pool.shutdown()
 

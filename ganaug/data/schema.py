@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -222,5 +222,6 @@ def _blocks(images: h5py.Dataset) -> Iterator[np.ndarray]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in ("[", "{"):
-        return json.loads(value)
+        with suppress(ValueError):  # text that only begins like JSON stays text, and whoever reads it judges it
+            return json.loads(value)
     return value.item() if isinstance(value, np.generic) else value

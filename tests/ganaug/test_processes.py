@@ -82,5 +82,5 @@ def test_an_interrupt_lets_every_process_save(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     assert {path.name for path in tmp_path.glob("*.saved")} == {"a.saved", "b.saved"}

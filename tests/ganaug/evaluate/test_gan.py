@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ganaug.data.dataset import DataSet
-from ganaug.errors import DataError, LeakError
+from ganaug.errors import LeakError
 from ganaug.evaluate.extractors import Extractor
 from ganaug.evaluate.gan import ALL, Sides, distance_rows, evaluate_gan
 from ganaug.evaluate.table import format_rows
@@ -178,7 +178,7 @@ def test_changed_images_and_another_folds_run_are_refused(
     workspace: Workspace, dataset: DataSet, synthesize: Synthesize, pixels: Extractor
 ) -> None:
     path = synthesize(*sample(dataset, 20))
-    with pytest.raises(DataError, match="fold"):
+    with pytest.raises(LeakError, match="validation or test part of fold 1"):
         evaluate_gan(workspace, dataset, path, workspace.gan("toy", 1, "0123456789"), extractor=pixels)
     with h5py.File(path, "r+") as file:
         file["images"][0] = 0

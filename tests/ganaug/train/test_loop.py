@@ -139,7 +139,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
 ) -> None:
     process = started(workspace, 1000.0)
     os.kill(process.pid, number)
-    process.wait(timeout=60)
+    process.wait(timeout=120)
     (state,) = workspace.root.glob("gans/*/state/state.safetensors")
     shown = int(load_tensors(state)[1]["num_images"])
     config = replace(CONFIG, total_kimg=(shown + 16) / 1000)
