@@ -5,11 +5,14 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
+
+from tqdm import tqdm
 
 from ganaug.errors import UserError
 
@@ -37,7 +40,7 @@ def run_parallel(
             yield position, function(*arguments)
         return
     with _workers(min(jobs, len(calls))) as pool:
-        futures = {pool.submit(function, *arguments): position for position, arguments in enumerate(calls)}
+        futures = {pool.submit(_call, function, arguments): position for position, arguments in enumerate(calls)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -73,7 +76,15 @@ def _prepare_worker(num_threads: int) -> None:
 
     tune_allocator()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers; ten tracebacks would hide its message
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a stopped process leaves behind
     torch.set_num_threads(min(num_threads, torch.get_num_threads()))  # fewer where the user set OMP_NUM_THREADS
+
+
+def _call(function: Callable[..., Result], arguments: tuple[object, ...]) -> Result:
+    try:
+        return function(*arguments)
+    except KeyboardInterrupt:
+        os._exit(130)  # what was asked to stop has saved; back in the pool it would wait for work for ever
 
 
 def tune_allocator() -> bool:
