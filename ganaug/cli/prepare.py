@@ -1,12 +1,16 @@
 """`ganaug prepare`: raw images to a data set with patient-disjoint folds."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from ganaug import presets
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.config import PrepareConfig
+
+if TYPE_CHECKING:
+    from ganaug.data.prepare import Prepared
 
 
 @click.command()
@@ -51,7 +55,6 @@ def prepare(
     Images that cannot be used are listed, one line each, and left out; the others are prepared. The exit status is then
     2, or 0 with --skip-bad.
     """
-    from ganaug.data.folds import balance_table
     from ganaug.data.prepare import plan_preparation, prepare_dataset
 
     phantom, folds = presets.phantom(common.preset)
@@ -81,19 +84,27 @@ def prepare(
         common.tell(plan, "\n".join(f"{key}: {value}" for key, value in plan.items()))
         return
     prepared = prepare_dataset(common.workspace, config, progress=True)
+    _tell(common, prepared)
+    if prepared.left_out and not skip_bad:
+        num_left_out = len(prepared.left_out)
+        warn(
+            f"ganaug: {num_left_out} of {len(prepared.table) + num_left_out} images were left out and the others are"
+            " prepared; mend the files and prepare again, or accept this with --skip-bad"
+        )
+        raise click.exceptions.Exit(2)
+
+
+def _tell(common: Common, prepared: "Prepared") -> None:
+    """The data set on stdout; on stderr what was left out, a line each, and what there is to note."""
+    from ganaug.data.folds import balance_table
+
     for notice in prepared.notices:
         warn(f"note: {notice}")
     for path, reason in prepared.left_out:
         warn(f"left out: {path}: {reason}")
-    num_images, num_left_out = len(prepared.table), len(prepared.left_out)
-    counts = dict(zip(prepared.table.class_names, prepared.table.class_counts().tolist()))
+    table = prepared.table
+    counts = dict(zip(table.class_names, table.class_counts().tolist()))
     common.tell(
-        {"file": str(prepared.path), "images": num_images, "classes": counts, "left_out": prepared.left_out},
-        f"{balance_table(prepared.table, prepared.folds)}\n{prepared.path}: {num_images} images",
+        {"file": str(prepared.path), "images": len(table), "classes": counts, "left_out": prepared.left_out},
+        f"{balance_table(table, prepared.folds)}\n{prepared.path}: {len(table)} images",
     )
-    if num_left_out and not skip_bad:
-        warn(
-            f"ganaug: {num_left_out} of {num_images + num_left_out} images were left out and the others are prepared;"
-            " mend the files and prepare again, or accept this with --skip-bad"
-        )
-        raise click.exceptions.Exit(2)
