@@ -12,19 +12,15 @@ A slide's letters (22549AB, 22549CD) mark parts of one accession, so a patient i
 lobular carcinoma with the same images, and is left out.
 """
 
-import gzip
 import re
-import tarfile
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
-from ganaug.data.sources.scan import MAX_FILE_BYTES, Item, Load, Scan, is_image_name, read_file, source_path
+from ganaug.data.sources.files import is_image_name, open_files, source_path
+from ganaug.data.sources.scan import Item, Scan, reading
 from ganaug.errors import DataError
 
 SUBTYPES = {
@@ -39,7 +35,7 @@ SUBTYPES = {
 }
 BENIGN = ("A", "F", "PT", "TA")
 BINARY = ("Benign", "Malignant")
-UM_PER_PX = {"40": 0.49, "100": 0.20, "200": 0.10, "400": 0.05}  # effective pixel sizes, Spanhol et al. 2016
+UM_PER_PX = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}  # effective pixel sizes, Spanhol et al. 2016
 LICENCE = "CC BY 4.0"
 CITATION = "Spanhol et al., A Dataset for Breast Cancer Histopathological Image Classification, IEEE TBME 63(7), 2016"
 TWICE_LABELLED = "14-13412"
@@ -72,14 +68,14 @@ def parse_name(name: str) -> Name | None:
 
 
 def scan(config: PrepareConfig) -> Scan:
-    """List the images of a folder, however nested, or of the `.tar.gz`; raises DataError where there is none."""
+    """List the images of a folder or an archive, however nested; raises DataError where there is none."""
     source = source_path(config)
-    archive = source.is_file()
-    paths, left_out = _list_archive(source) if archive else _list_folder(source)
+    files = open_files(source)
+    left_out = list(files.left_out)
     named: dict[str, tuple[str, Name]] = {}
     notices = []
     num_repeated = 0
-    for path in sorted(paths):
+    for path in filter(_is_image, files.names):
         name = parse_name(PurePosixPath(path).name)
         if name is None:
             left_out.append((path, "the name is not of BreakHis' form SOB_B_A-14-22549AB-200-001.png"))
@@ -103,10 +99,9 @@ def scan(config: PrepareConfig) -> Scan:
     return Scan(
         class_names=BINARY if config.task == "binary" else tuple(SUBTYPES.values()),
         items=items,
-        read=partial(_read_archive if archive else _read_folder, source),
+        read=reading(files),
         licence=LICENCE,
         citation=CITATION,
-        um_per_px=UM_PER_PX.get(config.magnification),
         native_width_px=700,
         left_out=tuple(left_out),
         notices=tuple(notices),
@@ -114,23 +109,29 @@ def scan(config: PrepareConfig) -> Scan:
     )
 
 
+def _is_image(path: str) -> bool:
+    return is_image_name(PurePosixPath(path))
+
+
 def _choose(named: dict[str, tuple[str, Name]], config: PrepareConfig, source: Path) -> dict[str, tuple[str, Name]]:
+    """Those of the magnification that was asked for."""
     found = Counter(name.magnification for _, name in named.values())
-    if config.magnification == "all":
+    if config.magnification in (None, "all"):
         return named
-    if int(config.magnification) not in found:
+    wanted = int(config.magnification)
+    if wanted not in found:
         seen = ", ".join(f"{number} at {magnification}X" for magnification, number in sorted(found.items()))
         raise DataError(
             f"{source} holds no image at {config.magnification}X ({seen})",
             todo=f"use --magnification {max(found, key=lambda key: found[key])} or all",
         )
-    return {stem: entry for stem, entry in named.items() if entry[1].magnification == int(config.magnification)}
+    return {stem: entry for stem, entry in named.items() if entry[1].magnification == wanted}
 
 
 def _item(stem: str, path: str, name: Name, config: PrepareConfig) -> Item:
     label = int(name.subtype not in BENIGN) if config.task == "binary" else list(SUBTYPES).index(name.subtype)
     group = name.accession if config.group == "accession" else name.slide
-    return Item(path, label, group, stem, name.magnification)
+    return Item(path, label, group, stem, name.magnification, um_per_px=UM_PER_PX[name.magnification])
 
 
 def _way_out(items: Sequence[Item], config: PrepareConfig) -> str:
@@ -140,67 +141,3 @@ def _way_out(items: Sequence[Item], config: PrepareConfig) -> str:
     num_benign = len({item.group_id for item in items if item.label < len(BENIGN)})
     num_malignant = len({item.group_id for item in items if item.label >= len(BENIGN)})
     return "--task binary" if min(num_benign, num_malignant) >= config.folds.num_folds else ""
-
-
-def _list_folder(root: Path) -> tuple[list[str], list[tuple[str, str]]]:
-    found = (path.relative_to(root) for path in root.rglob("*") if is_image_name(path) and path.is_file())
-    return [path.as_posix() for path in found], []
-
-
-def _read_folder(root: Path, items: Sequence[Item]) -> Iterator[tuple[int, Load]]:
-    for position, item in enumerate(items):
-        yield position, partial(read_file, root / item.path)
-
-
-def _list_archive(archive: Path) -> tuple[list[str], list[tuple[str, str]]]:
-    paths, left_out = [], []
-    with _members(archive) as tar:
-        for member in tar:
-            if not is_image_name(PurePosixPath(member.name)):
-                continue
-            reason = _objection(member)
-            if reason:
-                left_out.append((_path(member), reason))
-            else:
-                paths.append(_path(member))
-        while tar.fileobj and tar.fileobj.read(2**20):
-            pass  # to the very end, where the checksum of the whole is
-    return paths, left_out
-
-
-def _path(member: tarfile.TarInfo) -> str:
-    return PurePosixPath(member.name).as_posix()
-
-
-def _objection(member: tarfile.TarInfo) -> str:
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
-        return "the path leads out of the archive"
-    if not member.isfile():
-        return "a link or a special file in the archive"
-    return "the file is too large" if member.size > MAX_FILE_BYTES else ""
-
-
-def _read_archive(archive: Path, items: Sequence[Item]) -> Iterator[tuple[int, Load]]:
-    """The wanted images in the archive's own order, as a compressed archive can only be read forwards."""
-    wanted = {item.path: position for position, item in enumerate(items)}
-    with _members(archive) as tar:
-        for member in tar:
-            position = wanted.pop(_path(member), None)
-            file = None if position is None or _objection(member) else tar.extractfile(member)
-            if file is not None and position is not None:
-                yield position, partial(bytes, file.read())
-
-
-@contextmanager
-def _members(archive: Path) -> Iterator[tarfile.TarFile]:
-    """The archive, to be read forwards; a truncated, damaged or foreign file becomes a DataError."""
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            yield tar
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{archive} is truncated, damaged or no tar archive ({error})",
-            expected="BreaKHis_v1.tar.gz",
-            todo="download it again",
-        ) from error

@@ -18,7 +18,7 @@ def scan(config: PrepareConfig) -> Scan:
     places = product(range(phantom.num_patients), range(phantom.images_per_patient))
     place_of = {f"phantom-p{patient:03d}-{index:03d}": (patient, index) for patient, index in places}
     items = (
-        Item(name, patient % len(BREAST_CLASSES), f"phantom-p{patient:03d}", name)
+        Item(name, patient % len(BREAST_CLASSES), f"phantom-p{patient:03d}", name, um_per_px=phantom.um_per_px)
         for name, (patient, _) in place_of.items()
     )
 
@@ -32,7 +32,6 @@ def scan(config: PrepareConfig) -> Scan:
         read=read,
         licence="CC0",
         citation="none needed: drawn by ganaug",
-        um_per_px=phantom.um_per_px,
         drawn=True,
     )
 

@@ -1,16 +1,14 @@
 """What a source tells of its images before any pixel is read, and how it hands out their bytes afterwards."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ganaug.config import PrepareConfig
-from ganaug.errors import ConfigError, DataError
+from ganaug.data.sources.files import Files
+from ganaug.errors import ConfigError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-MAX_FILE_BYTES = 512 * 2**20
+UNLABELLED = -1
 
 
 @dataclass(frozen=True)
@@ -26,13 +24,20 @@ class Item:
     """One image of a source."""
 
     path: str  # relative to the source, with slashes
-    label: int
-    group_id: str
+    label: int  # index into the class names, or UNLABELLED
+    group_id: str  # the patient
     image_id: str
-    magnification: int = 0
+    magnification: int = 0  # 0: unknown
+    site: str = ""  # the laboratory or hospital, where known
+    um_per_px: float | None = None  # of the source's own pixels
+    masks: tuple[str, ...] = ()  # paths of files that mark structures in this image
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.path, *self.masks)
 
 
-Load = Callable[[], bytes | Drawn]  # may be called in another thread; OSError where the file cannot be read
+Load = Callable[[], tuple[bytes, ...] | Drawn]  # the item's files; may run in another thread; OSError if unreadable
 Read = Callable[[Sequence[Item]], Iterator[tuple[int, Load]]]  # positions in the sequence given, in any order
 
 
@@ -45,12 +50,13 @@ class Scan:
     read: Read
     licence: str
     citation: str
-    um_per_px: float | None = None  # of the source's own pixels
     native_width_px: int | None = None  # the image width at which um_per_px holds; None: any
-    drawn: bool = False  # the images are drawn at their final size and have masks
+    drawn: bool = False  # the images are drawn at their final size
     left_out: tuple[tuple[str, str], ...] = ()  # path and reason
     notices: tuple[str, ...] = ()
     way_out: str = ""  # options to offer where the folds are not feasible
+    splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by name: group to train, val or test
+    tables: Mapping[str, np.ndarray] = field(default_factory=dict)  # further arrays, stored under these names
 
     @property
     def labels(self) -> np.ndarray:
@@ -60,41 +66,35 @@ class Scan:
     def groups(self) -> np.ndarray:
         return np.array([item.group_id for item in self.items])
 
+    @property
+    def sites(self) -> np.ndarray:
+        return np.array([item.site for item in self.items])
+
+    @property
+    def labelled(self) -> bool:
+        return any(item.label != UNLABELLED for item in self.items)
+
+    @property
+    def has_masks(self) -> bool:
+        return self.drawn or any(item.masks for item in self.items)
+
     def without(self, excluded: Sequence[str]) -> "Scan":
         """The scan less some classes; raises ConfigError where one is unknown or fewer than two classes stay."""
         for name in excluded:
             if name not in self.class_names:
                 raise ConfigError(f"there is no class {name} to exclude", expected=" or ".join(self.class_names))
+        if not excluded:
+            return self
         kept = tuple(name for name in self.class_names if name not in excluded)
         if len(kept) < 2:
             raise ConfigError(f"{len(kept)} class is left ({', '.join(kept)})", expected="at least two classes")
+        if not self.labelled:
+            raise ConfigError("a class to exclude from images without labels", expected="images with labels")
         items = (item for item in self.items if self.class_names[item.label] in kept)
         renumbered = tuple(replace(item, label=kept.index(self.class_names[item.label])) for item in items)
         return replace(self, class_names=kept, items=renumbered)
 
 
-def source_path(config: PrepareConfig) -> Path:
-    """The folder, archive or manifest that the user named; raises where none was named or none is there."""
-    if config.source is None:
-        raise ConfigError(f"no source for the data set {config.dataset}", todo="name its folder or file with --source")
-    path = Path(config.source).expanduser()
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}", todo="name the data's folder or file with --source")
-    return path
-
-
-def is_image_name(path: PurePath) -> bool:
-    """Whether a file's name is an image's; hidden files are not (macOS puts `._name.png` beside `name.png`)."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def printable(name: str) -> str:
-    """A file name as text that can be stored and shown: bytes that are no UTF-8 are written out."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of an image file; raises OSError where it cannot be read or is absurdly large."""
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise OSError(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    return path.read_bytes()
+def reading(files: Files) -> Read:
+    """How the items of a source that is made of files are read."""
+    return lambda items: files.read([item.files for item in items])

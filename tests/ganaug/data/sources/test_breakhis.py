@@ -10,7 +10,8 @@ from PIL import Image
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.folds import check_feasible
 from ganaug.data.prepare import prepare_dataset
-from ganaug.data.sources.breakhis import SUBTYPES, Name, parse_name, scan
+from ganaug.data.sources import scan_source as scan
+from ganaug.data.sources.breakhis import SUBTYPES, Name, parse_name
 from ganaug.errors import DataError, FoldsError
 from ganaug.workspace import Workspace
 
@@ -108,9 +109,12 @@ def test_eight_classes_of_the_complete_list_cannot_be_cut_in_five(shared: Path) 
     known = [name for name in names if name is not None and name.slide != "14-13412"]
     groups = np.array([name.accession for name in known])
     labels = np.array([list(SUBTYPES).index(name.subtype) for name in known])
-    with pytest.raises(FoldsError, match=r"adenosis has \d patients, phyllodes_tumor has 3 patients.*--folds 3"):
-        check_feasible(labels, groups, tuple(SUBTYPES.values()), FoldsConfig(5))
-    check_feasible((labels >= 4).astype(int), groups, ("Benign", "Malignant"), FoldsConfig(5))
+    sites = np.full(len(groups), "")
+    with pytest.raises(
+        FoldsError, match=r"adenosis has 2 patients, phyllodes_tumor has 3 .*--folds 3 --exclude-class adenosis"
+    ):
+        check_feasible(labels, groups, sites, tuple(SUBTYPES.values()), FoldsConfig(5))
+    check_feasible((labels >= 4).astype(int), groups, sites, ("Benign", "Malignant"), FoldsConfig(5))
 
 
 def test_binary_at_one_magnification_by_accession(root: Path) -> None:
@@ -187,7 +191,7 @@ def test_a_magnification_that_is_missing_names_those_that_are_there(root: Path) 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.98])
 def test_a_truncated_archive_is_one_line_and_writes_nothing(archive: Path, workspace: Workspace, share: float) -> None:
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
-    with pytest.raises(DataError, match=r"truncated, damaged or no tar archive .*download it again"):
+    with pytest.raises(DataError, match=r"truncated, damaged or no archive .*download it again"):
         prepare_dataset(workspace, config(archive))
     assert workspace.datasets() == []
 
@@ -196,13 +200,13 @@ def test_a_damaged_archive_is_one_line(archive: Path, workspace: Workspace) -> N
     data = bytearray(archive.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
     archive.write_bytes(data)
-    with pytest.raises(DataError, match="truncated, damaged or no tar archive"):
+    with pytest.raises(DataError, match="truncated, damaged or no archive"):
         prepare_dataset(workspace, config(archive))
 
 
 def test_a_file_that_is_no_archive_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "data.tar.gz").write_text("<html>please log in</html>")
-    with pytest.raises(DataError, match="no tar archive"):
+    with pytest.raises(DataError, match="no archive"):
         scan(config(tmp_path / "data.tar.gz"))
 
 
@@ -236,10 +240,10 @@ def test_micrometres_per_pixel_are_kept_only_for_original_sizes(
     prepared = prepare_dataset(workspace, config(root))
     if known:
         assert prepared.table.attrs["um_per_px"] == pytest.approx(0.10 * 460 / 16)
-        assert prepared.notices == ()
+        assert not any("micrometres" in notice for notice in prepared.notices)
     else:
         assert "um_per_px" not in prepared.table.attrs
-        assert "micrometres per pixel are unknown" in prepared.notices[0]
+        assert any("micrometres per pixel are unknown" in notice for notice in prepared.notices)
 
 
 def test_real_images_are_found_and_prepared(shared: Path, workspace: Workspace) -> None:
