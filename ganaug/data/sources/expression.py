@@ -1,0 +1,229 @@
+"""TCGA's tables as UCSC Xena and cBioPortal hand them out: gene expression, and the PAM50 call of each tumour."""
+
+import gzip
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from ganaug.errors import DataError
+
+PAM50 = ("LumA", "LumB", "Basal", "Her2", "Normal")
+LOG2_MAX = 40.0  # no count reaches 2^40, so larger values are no logarithms and smaller maxima no counts
+NEGATIVE_SHARE = 0.05  # batch correction leaves under 1 % of the counts negative; of centred values it is half
+_MISSING = ("", "na", "nan", "null", "[not available]")
+_BARCODE = re.compile(r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(\d{2})[A-Z]?)?(?:[-._ ].*)?")
+_CALL_COLUMNS = (("sampleID", "PAM50Call_RNAseq"), ("PATIENT_ID", "SUBTYPE"))  # UCSC Xena, cBioPortal
+_TABLE = "UCSC Xena's HiSeqV2 or cBioPortal's data_mrna_seq_v2_rsem.txt, tab-separated, one line a gene"
+
+
+@dataclass(frozen=True)
+class Barcode:
+    """What a TCGA barcode says, of a patient (TCGA-A7-A13E) or of one of the patient's samples (…-01A-11R-…)."""
+
+    patient: str
+    sample_type: str  # 01 primary tumour, 06 metastasis, 11 normal tissue; empty in a patient's barcode
+
+    @property
+    def site(self) -> str:
+        """The tissue source site: the hospital that sent the sample, and with it the stain."""
+        return self.patient.split("-")[1]
+
+    @property
+    def is_primary(self) -> bool:
+        return self.sample_type in ("", "01")
+
+
+def parse_barcode(text: str) -> Barcode | None:
+    """What a barcode says, or None where the text does not begin with one."""
+    match = _BARCODE.fullmatch(text.strip().upper())
+    return Barcode(match[1], match[2] or "") if match else None
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Expression of P patients' primary tumours, log2(count + 1), unscaled."""
+
+    patients: tuple[str, ...]
+    genes: tuple[str, ...]
+    values: np.ndarray  # f32 [P,G]
+    differing: tuple[str, ...]  # patients with two samples that are not the same, who are not among the P
+    notices: tuple[str, ...]
+
+
+def read_calls(path: Path) -> dict[str, set[str]]:
+    """The PAM50 calls of each patient's primary tumour (empty: none is known); raises DataError for other tables."""
+    calls: dict[str, set[str]] = defaultdict(set)
+    with _open_table(path) as lines:
+        rows = (_cells(line) for line in lines if not line.startswith("#"))
+        header = next(rows, [])
+        columns = next((pair for pair in _CALL_COLUMNS if set(pair) <= set(header)), None)
+        if columns is None:
+            raise DataError(
+                f"{path} has no column with PAM50 calls",
+                expected="UCSC Xena's BRCA_clinicalMatrix (sampleID, PAM50Call_RNAseq) or cBioPortal's "
+                "data_clinical_patient.txt (PATIENT_ID, SUBTYPE), tab-separated",
+            )
+        sample, call = map(header.index, columns)
+        for cells in rows:
+            cells += [""] * (len(header) - len(cells))
+            barcode = parse_barcode(cells[sample])
+            if barcode and barcode.is_primary:
+                known = cells[call].strip().lower() not in _MISSING
+                calls[barcode.patient] |= {cells[call].strip().removeprefix("BRCA_")} if known else set()
+    return dict(calls)
+
+
+def read_expression(path: Path, wanted: Collection[str]) -> Expression:
+    """The expression of the wanted patients' primary tumours, of all genes that are known in each of them.
+
+    Counts (cBioPortal) become log2(count + 1), as the table of UCSC Xena has them. Raises DataError where the table is
+    damaged, transposed, centred, or of other units.
+    """
+    rows = _read_rows(path, wanted)
+    names = [gene for gene in rows.genes if gene not in rows.differing]
+    stacked = [rows.genes[gene] for gene in names]
+    values = np.array(stacked, np.float32).reshape(len(names), len(rows.patients)).T
+    values, patients, differing = _one_sample_each(values, rows.patients)
+    is_known = np.asarray(np.isfinite(values).all(axis=0))
+    missing = [gene for gene, known in zip(names, is_known) if not known]
+    names = [gene for gene, known in zip(names, is_known) if known]
+    if not names:
+        raise DataError(f"{path} has no gene with a value in each patient", expected=_TABLE)
+    values, told = _logarithms(path, values[:, is_known], rows.are_counts)
+    notices = [
+        *_named(rows.differing, "stand in the table twice, with different values"),
+        *_named(rows.nameless, "have no name"),
+        *_named(missing, "lack a value in some patient"),
+        *told,
+    ]
+    return Expression(patients, tuple(names), values, differing, tuple(notices))
+
+
+@dataclass
+class _Rows:
+    """A table as it stands: genes with their values in the samples of `patients`."""
+
+    patients: list[str]
+    are_counts: bool
+    genes: dict[str, np.ndarray]
+    differing: list[str]  # genes that stand in the table twice, with different values
+    nameless: list[str]
+
+
+def _read_rows(path: Path, wanted: Collection[str]) -> _Rows:
+    with _open_table(path) as lines:
+        header, first = _cells(next(lines, "")), next(lines, "")
+        num_names, samples = _samples(path, header, _cells(first)[0])
+        columns = [column for column, patient in samples.items() if patient in wanted]
+        are_counts = "Entrez_Gene_Id" in header[:num_names]
+        rows = _Rows([samples[column] for column in columns], are_counts, {}, [], [])
+        for number, line in enumerate(chain([first], lines), 2):
+            cells = _cells(line)
+            if not any(cells):
+                continue
+            if len(cells) != len(header):
+                raise DataError(
+                    f"line {number} of {path} has {len(cells)} cells and the first line {len(header)}",
+                    todo="download it again",
+                )
+            gene = next(filter(None, cells[:num_names]), "")  # cBioPortal: the symbol, else the Entrez number
+            values = _numbers([cells[column] for column in columns], path, number)
+            if not gene:
+                rows.nameless.append(f"line {number}")
+            elif gene not in rows.genes:
+                rows.genes[gene] = values
+            elif gene not in rows.differing and not np.array_equal(rows.genes[gene], values, equal_nan=True):
+                rows.differing.append(gene)
+    return rows
+
+
+def _samples(path: Path, header: Sequence[str], first_name: str) -> tuple[int, dict[int, str]]:
+    """How many columns name the gene, and the patient of each column that is a primary tumour; raises DataError."""
+    barcodes = {column: parse_barcode(cell) for column, cell in enumerate(header)}
+    is_sample = [barcode is not None for barcode in barcodes.values()]
+    if not any(is_sample) and parse_barcode(first_name):
+        raise DataError(f"{path} has a line for each sample", expected="a line for each gene", todo="transpose it")
+    num_names = is_sample.index(True) if any(is_sample) else 0
+    if not num_names or not all(is_sample[num_names:]):
+        raise DataError(f"{path} does not begin with gene names and TCGA barcodes", expected=_TABLE)
+    return num_names, {at: barcode.patient for at, barcode in barcodes.items() if barcode and barcode.is_primary}
+
+
+def _one_sample_each(
+    values: np.ndarray, patients: Sequence[str]
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """One row for each patient, sorted; those whose samples differ are taken out and named."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, patient in enumerate(patients):
+        rows[patient].append(row)
+    differing = {
+        patient
+        for patient, (first, *others) in rows.items()
+        if not all(np.array_equal(values[first], values[other], equal_nan=True) for other in others)
+    }
+    kept = sorted(set(rows) - differing)
+    return values[[rows[patient][0] for patient in kept]], tuple(kept), tuple(sorted(differing))
+
+
+def _logarithms(path: Path, values: np.ndarray, are_counts: bool) -> tuple[np.ndarray, list[str]]:
+    """Values as log2(count + 1), and what was done to them; raises DataError where they are something else."""
+    num_negative = int((values < 0).sum())
+    if num_negative > (NEGATIVE_SHARE * values.size if are_counts else 0):
+        raise DataError(
+            f"{num_negative} of {values.size} values of {path} are below zero, as where genes are centred over samples",
+            expected=f"values that no test patient had a part in: {_TABLE}",
+        )
+    if values.size and (values.max() > LOG2_MAX) != are_counts:
+        seen = "logarithms" if are_counts else "no logarithms"
+        raise DataError(f"{path} holds {seen} (the largest value is {values.max():g})", expected=_TABLE)
+    if not are_counts:
+        return values, []
+    notices = ["expression: the counts (RSEM) were taken as log2(count + 1)"]
+    if num_negative:
+        notices.append(f"expression: {num_negative} counts are below zero (batch correction) and were taken as 0")
+    return np.log2(np.maximum(values, 0) + 1), notices
+
+
+def _named(genes: Sequence[str], what: str) -> list[str]:
+    if not genes:
+        return []
+    such = ", ".join(genes[:5]) + (", …" if len(genes) > 5 else "")
+    return [f"expression: {len(genes)} genes {what} and were left out: {such}"]
+
+
+def _numbers(cells: Sequence[str], path: Path, line_number: int) -> np.ndarray:
+    """The cells as f32, NaN where a value is missing."""
+    try:
+        return np.array(list(map(float, cells)), np.float32)
+    except ValueError:
+        pass  # the usual line has no missing value, and is read the quick way
+    try:
+        return np.array([np.nan if cell.lower() in _MISSING else float(cell) for cell in cells], np.float32)
+    except ValueError as error:
+        raise DataError(f"line {line_number} of {path} holds no number ({error})", expected=_TABLE) from error
+
+
+def _cells(line: str) -> list[str]:
+    return line.rstrip("\r\n").split("\t")
+
+
+@contextmanager
+def _open_table(path: Path) -> Iterator[TextIO]:
+    """Read a text file, gzipped or not; what is damaged or no text becomes a DataError."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder", expected="a table")
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    try:
+        with (gzip.open if is_packed else open)(path, "rt", encoding="utf-8-sig") as lines:
+            yield lines
+    except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is truncated, damaged or no table ({error})", todo="download it again") from error

@@ -1,0 +1,146 @@
+"""TCGA-BRCA: tiles of breast tumours with the PAM50 subtype of the patient and, on request, the tumour's expression.
+
+Where it comes from: slides from the NIH Genomic Data Commons, https://portal.gdc.cancer.gov, which the user has cut
+into tiles; tables from UCSC Xena (`TCGA.BRCA.sampleMap/HiSeqV2`, `BRCA_clinicalMatrix`) or cBioPortal
+(`brca_tcga_pan_can_atlas_2018`: `data_mrna_seq_v2_rsem.txt`, `data_clinical_patient.txt`). The user downloads them,
+this tool downloads nothing. Licence: open-access tier, under the data use policies of NIH and GDC. To be cited: The
+Cancer Genome Atlas Network, "Comprehensive molecular portraits of human breast tumours", Nature 490, 2012, and where
+the tables are from: Goldman et al., Nature Biotechnology 38, 2020 (Xena), or Cerami et al., Cancer Discovery 2, 2012
+(cBioPortal).
+
+Tiles stand in one folder for each patient, named by the barcode TCGA-XX-XXXX or that of a sample or slide of it. Only
+primary tumours (sample type 01) are taken. XX is the tissue source site, which the stain gives away: folds can keep a
+site's patients together. `task="binary"` tells the luminal subtypes from the basal-like and HER2-enriched ones,
+`task="subtype"` tells all five apart. PAM50 is called from expression, so expression predicts it almost by definition.
+
+The expression is stored unscaled, log2(count + 1), as `expression/{values,group_id,genes}`: whoever scales it must do
+so on the training part of a fold only, since scaling over all patients lets the test patients have a part.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from ganaug.config import PrepareConfig
+from ganaug.data.sources.expression import PAM50, Expression, parse_barcode, read_calls, read_expression
+from ganaug.data.sources.files import Files, existing, is_image_name, open_files, printable, source_path
+from ganaug.data.sources.scan import Item, Scan, reading
+from ganaug.errors import ConfigError, DataError
+
+BINARY = ("Luminal", "BasalHer2")
+BINARY_OF = {"LumA": "Luminal", "LumB": "Luminal", "Basal": "BasalHer2", "Her2": "BasalHer2"}
+LICENCE = "TCGA open-access tier, NIH and GDC data use policies"
+CITATION = (
+    "The Cancer Genome Atlas Network, Nature 490, 2012; tables: Goldman et al., Nature Biotechnology 38, 2020 "
+    "(UCSC Xena) or Cerami et al., Cancer Discovery 2, 2012 (cBioPortal)"
+)
+
+
+@dataclass
+class _Patient:
+    site: str
+    folder: str  # the first one with tiles of the patient
+    tiles: list[str] = field(default_factory=list)
+
+
+def scan(config: PrepareConfig) -> Scan:
+    """List the tiles of patients with a PAM50 call and, where a table is given, expression; raises DataError."""
+    source = source_path(config)
+    if config.clinical is None:
+        raise ConfigError("no PAM50 calls for tcga-brca", todo="name the table that has them with --clinical")
+    files = open_files(source)
+    left_out = list(files.left_out)
+    patients = _patients(files, left_out)
+    if not patients:
+        raise DataError(f"{source} holds no tile of a primary tumour{_such(left_out)}", expected="<TCGA-XX-XXXX>/*.png")
+    class_names = PAM50 if config.task == "subtype" else BINARY
+    class_of, notices = _classes(patients, read_calls(existing(config.clinical, "--clinical")), config.task, left_out)
+    tables: dict[str, np.ndarray] = {}
+    if config.expression:
+        found = read_expression(existing(config.expression, "--expression"), class_of)
+        for group in sorted(set(class_of) - set(found.patients)):
+            differing = "the expression table has two samples of its primary tumour that differ"
+            reason = differing if group in found.differing else "no expression of a primary tumour"
+            left_out.append((patients[group].folder, reason))
+            del class_of[group]
+        notices += found.notices
+        tables = _tables(found)
+    if not class_of:
+        raise DataError(f"none of {len(patients)} patients in {source} can be used{_such(left_out)}")
+    return Scan(
+        class_names=class_names,
+        items=tuple(
+            Item(
+                tile,
+                class_names.index(class_of[group]),
+                group,
+                printable(tile),
+                site=patients[group].site,
+                um_per_px=config.um_per_px,
+            )
+            for group in sorted(class_of)
+            for tile in patients[group].tiles
+        ),
+        read=reading(files),
+        licence=LICENCE,
+        citation=CITATION,
+        left_out=tuple(left_out),
+        notices=tuple(notices),
+        tables=tables,
+    )
+
+
+def _tables(found: Expression) -> dict[str, np.ndarray]:
+    return {
+        "expression/values": found.values,
+        "expression/group_id": np.array(found.patients, dtype=object),
+        "expression/genes": np.array(found.genes, dtype=object),
+    }
+
+
+def _such(left_out: Sequence[tuple[str, str]]) -> str:
+    return f", such as {printable(left_out[-1][0])}: {left_out[-1][1]}" if left_out else ""
+
+
+def _patients(files: Files, left_out: list[tuple[str, str]]) -> dict[str, _Patient]:
+    """The patients with tiles of their primary tumour, by the barcode of the nearest folder above each tile."""
+    patients: dict[str, _Patient] = {}
+    other_samples: dict[str, str] = {}
+    for path in filter(is_image_name, map(PurePosixPath, files.names)):
+        above = [(str(folder), parse_barcode(folder.name)) for folder in path.parents]
+        folder, barcode = next((pair for pair in above if pair[1]), ("", None))
+        if barcode is None:
+            left_out.append((str(path), "it stands in no folder that is named by a TCGA barcode"))
+        elif not barcode.is_primary:
+            other_samples[folder] = f"sample type {barcode.sample_type}, which is no primary tumour (01)"
+        else:
+            patient = patients.setdefault(barcode.patient, _Patient(barcode.site, folder))
+            patient.tiles.append(str(path))
+    left_out += other_samples.items()
+    return patients
+
+
+def _classes(
+    patients: Mapping[str, _Patient], calls: Mapping[str, set[str]], task: str | None, left_out: list[tuple[str, str]]
+) -> tuple[dict[str, str], list[str]]:
+    """The class of each patient that has one in this task; the others are left out, or told in a notice."""
+    class_of: dict[str, str] = {}
+    outside: dict[str, int] = defaultdict(int)
+    for group in sorted(patients):
+        found = sorted(calls.get(group, ()))
+        if len(found) != 1 or found[0] not in PAM50:
+            reason = f"its PAM50 call is {' and '.join(found)}" if found else "no PAM50 call of a primary tumour"
+            left_out.append((patients[group].folder, reason))
+        elif task == "subtype":
+            class_of[group] = found[0]
+        elif found[0] in BINARY_OF:
+            class_of[group] = BINARY_OF[found[0]]
+        else:
+            outside[group] = len(patients[group].tiles)
+    if not outside:
+        return class_of, []
+    told = f"{len(outside)} patients ({sum(outside.values())} tiles) are normal-like"
+    return class_of, [f"{told}, which is neither class of the task binary, and were left out: use --task subtype"]

@@ -1,0 +1,421 @@
+import csv
+import gzip
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganaug.config import FoldsConfig, PrepareConfig
+from ganaug.data.prepare import prepare_dataset
+from ganaug.data.sources.expression import Barcode, parse_barcode, read_calls, read_expression
+from ganaug.data.sources.tcga_brca import scan
+from ganaug.errors import ConfigError, DataError
+from ganaug.workspace import Workspace
+
+CALLS = {
+    "TCGA-A1-0001": "LumA",
+    "TCGA-A1-0002": "LumB",
+    "TCGA-A2-0003": "Basal",
+    "TCGA-A2-0004": "Her2",
+    "TCGA-BH-0005": "Normal",
+}
+GENES = ("ESR1", "ERBB2", "KRT5")
+Column = Sequence[object] | np.ndarray
+
+
+def write_tiles(root: Path, folders: Sequence[str], num: int = 2) -> Path:
+    for seed, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True)
+        for index in range(num):
+            pixels = np.random.default_rng([seed, index]).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / folder / f"{index}.png")
+    return root
+
+
+def xena_clinical(path: Path, calls: Mapping[str, str], extra: Sequence[str] = ()) -> str:
+    """The layout of BRCA_clinicalMatrix: many columns, a line a sample, normal tissue among them."""
+    lines = ["sampleID\tAJCC_Stage_nature2012\tPAM50Call_RNAseq\tvital_status"]
+    lines += [f"{patient}-01\tStage II\t{call}\tLIVING" for patient, call in calls.items()]
+    lines += [f"{patient}-11\t\tNormal\tLIVING" for patient in calls]
+    path.write_text("\n".join([*lines, *extra]) + "\n")
+    return str(path)
+
+
+def cbioportal_clinical(path: Path, calls: Mapping[str, str]) -> str:
+    lines = ["#Patient Identifier\tSubtype", "#Identifier\tSubtype", "#STRING\tSTRING", "#1\t1"]
+    lines += ["PATIENT_ID\tSUBTYPE\tCANCER_TYPE_ACRONYM"]
+    lines += [f"{patient}\tBRCA_{call}\tBRCA" if call else f"{patient}\t" for patient, call in calls.items()]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def table(path: Path, columns: Mapping[str, Column], genes: Sequence[str] = GENES, names: str = "sample") -> str:
+    """Genes × samples, tab-separated; gzipped where the suffix says so."""
+    lines = ["\t".join([names, *columns])]
+    lines += ["\t".join([gene, *(str(column[row]) for column in columns.values())]) for row, gene in enumerate(genes)]
+    data = ("\n".join(lines) + "\n").encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return str(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_tiles(tmp_path / "tiles", list(CALLS))
+
+
+@pytest.fixture
+def clinical(tmp_path: Path) -> str:
+    return xena_clinical(tmp_path / "BRCA_clinicalMatrix", CALLS)
+
+
+def config(source: Path, clinical: str | None, **options: object) -> PrepareConfig:
+    return PrepareConfig("tcga-brca", str(source), clinical=clinical, **options)  # type: ignore[arg-type]
+
+
+def xena(tmp_path: Path, **changes: Column) -> str:
+    """Expression of all patients, with some columns added or replaced; underscores stand for dashes."""
+    columns: dict[str, Column] = {f"{patient}-01": (index, 2.5, 10.25) for index, patient in enumerate(CALLS)}
+    columns["TCGA-A1-0001-11"] = (9.0, 9.0, 9.0)
+    return table(tmp_path / "HiSeqV2", columns | {name.replace("_", "-"): column for name, column in changes.items()})
+
+
+# ---- barcodes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "barcode", "primary"),
+    [
+        ("TCGA-A7-A13E", Barcode("TCGA-A7-A13E", ""), True),
+        ("TCGA-A7-A13E-01", Barcode("TCGA-A7-A13E", "01"), True),
+        ("tcga-a7-a13e-01b", Barcode("TCGA-A7-A13E", "01"), True),
+        ("TCGA-A7-A13E-01Z-00-DX1.1FE9C4DE-5D13-4E6F", Barcode("TCGA-A7-A13E", "01"), True),
+        ("TCGA-A7-A13E-01A-11R-A12P-07", Barcode("TCGA-A7-A13E", "01"), True),
+        ("TCGA-A7-A13E_tiles", Barcode("TCGA-A7-A13E", ""), True),
+        ("TCGA-E2-A15K-06A", Barcode("TCGA-E2-A15K", "06"), False),
+        ("TCGA-BH-A0B3-11", Barcode("TCGA-BH-A0B3", "11"), False),
+        ("TCGA-A7", None, False),
+        ("TCGA-A7-A13E0", None, False),
+        ("TARGET-A7-A13E", None, False),
+        ("images of TCGA-A7-A13E", None, False),
+    ],
+)
+def test_a_barcode_is_parsed(text: str, barcode: Barcode | None, primary: bool) -> None:
+    assert parse_barcode(text) == barcode
+    assert (barcode is not None and barcode.is_primary) == primary
+
+
+# ---- tiles, labels, groups -------------------------------------------------------------------------------------------
+
+
+def test_binary_tells_luminal_from_basal_and_her2_and_counts_the_normal_like(root: Path, clinical: str) -> None:
+    found = scan(config(root, clinical, um_per_px=0.5))
+    assert found.class_names == ("Luminal", "BasalHer2")
+    assert {item.group_id: found.class_names[item.label] for item in found.items} == {
+        "TCGA-A1-0001": "Luminal",
+        "TCGA-A1-0002": "Luminal",
+        "TCGA-A2-0003": "BasalHer2",
+        "TCGA-A2-0004": "BasalHer2",
+    }
+    assert Counter(item.site for item in found.items) == {"A1": 4, "A2": 4}
+    assert {item.um_per_px for item in found.items} == {0.5}
+    assert found.left_out == ()
+    [notice] = found.notices
+    assert notice.startswith("1 patients (2 tiles) are normal-like")
+    assert found.tables == {}
+
+
+def test_subtype_keeps_all_five(root: Path, clinical: str) -> None:
+    found = scan(config(root, clinical, task="subtype"))
+    assert found.class_names == ("LumA", "LumB", "Basal", "Her2", "Normal")
+    assert np.bincount(found.labels).tolist() == [2] * 5
+    assert found.notices == ()
+
+
+def test_both_clinical_layouts_give_the_same_classes(root: Path, clinical: str, tmp_path: Path) -> None:
+    other = cbioportal_clinical(tmp_path / "data_clinical_patient.txt", CALLS)
+    assert scan(config(root, other)).items == scan(config(root, clinical)).items
+
+
+def test_folder_zip_and_tar_tell_the_same_tiles(root: Path, clinical: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as packed, tarfile.open(tmp_path / "t.tar.gz", "w:gz") as tar:
+        for file in sorted(root.rglob("*.png"), reverse=True):
+            packed.write(file, file.relative_to(root))
+            tar.add(file, file.relative_to(root))
+    scans = [scan(config(source, clinical)) for source in (root, tmp_path / "t.zip", tmp_path / "t.tar.gz")]
+    assert scans[0].items == scans[1].items == scans[2].items
+    for found in scans:
+        loads = dict(found.read(found.items))
+        assert [loads[i]() for i in range(8)] == [((root / item.path).read_bytes(),) for item in found.items]
+
+
+def test_the_nearest_barcode_above_a_tile_is_its_patient(tmp_path: Path, clinical: str) -> None:
+    folders = [
+        "site/TCGA-A1-0001/TCGA-A1-0001-01Z-00-DX1.ABC/20x",
+        "more/tcga-a1-0001-01a",
+        "TCGA-A1-0002-06A",
+        "TCGA-A2-0003-11A-01-TS1",
+        "TCGA-A2-0004",
+        "other",
+    ]
+    found = scan(config(write_tiles(tmp_path / "t", folders, num=3), clinical))
+    assert Counter(found.groups.tolist()) == {"TCGA-A1-0001": 6, "TCGA-A2-0004": 3}
+    assert len({item.image_id for item in found.items}) == 9
+    assert dict(found.left_out) == {
+        **{f"other/{index}.png": "it stands in no folder that is named by a TCGA barcode" for index in range(3)},
+        "TCGA-A1-0002-06A": "sample type 06, which is no primary tumour (01)",
+        "TCGA-A2-0003-11A-01-TS1": "sample type 11, which is no primary tumour (01)",
+    }
+
+
+def test_patients_without_a_clear_call_are_left_out_once_each(root: Path, tmp_path: Path) -> None:
+    calls = {**CALLS, "TCGA-A1-0001": "", "TCGA-A1-0002": "NA", "TCGA-A2-0003": "Claudin-low", "TCGA-BH-0005": "Basal"}
+    twice = ["TCGA-A2-0004-01\t\tHer2\t", "TCGA-BH-0005-01\t\tLumA\t"]
+    found = scan(config(root, xena_clinical(tmp_path / "c", calls, twice)))
+    assert set(found.groups) == {"TCGA-A2-0004"}
+    assert found.left_out == (
+        ("TCGA-A1-0001", "no PAM50 call of a primary tumour"),
+        ("TCGA-A1-0002", "no PAM50 call of a primary tumour"),
+        ("TCGA-A2-0003", "its PAM50 call is Claudin-low"),
+        ("TCGA-BH-0005", "its PAM50 call is Basal and LumA"),
+    )
+
+
+def test_a_call_of_normal_tissue_is_not_the_tumours(tmp_path: Path) -> None:
+    path = xena_clinical(tmp_path / "c", {"TCGA-A1-0001": "LumA", "TCGA-A1-0002": ""})
+    assert read_calls(Path(path)) == {"TCGA-A1-0001": {"LumA"}, "TCGA-A1-0002": set()}
+
+
+# ---- expression ------------------------------------------------------------------------------------------------------
+
+
+def test_expression_is_stored_by_patient_unscaled_with_primary_tumours_only(
+    root: Path, clinical: str, tmp_path: Path
+) -> None:
+    found = scan(config(root, clinical, expression=xena(tmp_path)))
+    tables = found.tables
+    assert list(tables["expression/group_id"]) == sorted(set(found.groups))
+    assert list(tables["expression/genes"]) == list(GENES)
+    assert tables["expression/values"].dtype == np.float32
+    assert tables["expression/values"].tolist() == [[index, 2.5, 10.25] for index in range(4)]
+
+
+def test_a_gzipped_table_with_windows_line_ends_is_the_same_table(tmp_path: Path) -> None:
+    plain = Path(xena(tmp_path))
+    packed = tmp_path / "HiSeqV2.gz"
+    packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n") + b"\r\n"))
+    a, b = read_expression(plain, set(CALLS)), read_expression(packed, set(CALLS))
+    assert (a.patients, a.genes) == (b.patients, b.genes)
+    assert np.array_equal(a.values, b.values)
+
+
+def test_counts_of_cbioportal_become_the_logarithms_of_xena(tmp_path: Path) -> None:
+    logs = {f"{patient}-01": (index + 0.5, 3.25, 12.0) for index, patient in enumerate(CALLS)}
+    counts = {name: [2**value - 1 for value in column] for name, column in logs.items()}
+    names = "Hugo_Symbol\tEntrez_Gene_Id"
+    genes = ["ESR1\t2099", "\t100130426", "KRT5\t3852"]
+    found = read_expression(Path(table(tmp_path / "rsem.txt", counts, genes, names)), set(CALLS))
+    assert found.genes == ("ESR1", "100130426", "KRT5")
+    assert found.values == pytest.approx(np.array(list(logs.values())), abs=1e-5)
+    assert found.notices == ("expression: the counts (RSEM) were taken as log2(count + 1)",)
+
+
+def test_the_few_negative_counts_of_batch_correction_are_zero_and_told(tmp_path: Path) -> None:
+    counts = {f"{patient}-01": np.arange(100.0) + 100 for patient in CALLS}
+    counts["TCGA-A1-0001-01"][7] = -0.3
+    genes = [f"G{row}\t{row}" for row in range(100)]
+    found = read_expression(
+        Path(table(tmp_path / "rsem.txt", counts, genes, "Hugo_Symbol\tEntrez_Gene_Id")), set(CALLS)
+    )
+    assert found.values[0, 7] == 0
+    assert np.isfinite(found.values).all()
+    assert "1 counts are below zero (batch correction)" in found.notices[1]
+
+
+def test_no_negative_value_passes_for_a_logarithm_of_counts(tmp_path: Path) -> None:
+    columns = {"TCGA-A1-0001-01": [-0.1, *range(19)] + [5.0] * 80}
+    with pytest.raises(DataError, match=r"1 of 100 values of .* are below zero"):
+        read_expression(Path(table(tmp_path / "t", columns, [f"G{row}" for row in range(100)])), {"TCGA-A1-0001"})
+
+
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "NaN", "inf"])
+def test_a_gene_that_lacks_a_value_in_a_kept_patient_is_left_out_and_named(
+    root: Path, clinical: str, tmp_path: Path, missing: str
+) -> None:
+    kept = scan(config(root, clinical, expression=xena(tmp_path, TCGA_A2_0003_01=(1.0, missing, 2.0))))
+    assert list(kept.tables["expression/genes"]) == ["ESR1", "KRT5"]
+    assert "expression: 1 genes lack a value in some patient and were left out: ERBB2" in kept.notices
+    other = scan(config(root, clinical, expression=xena(tmp_path, TCGA_BH_0005_01=(1.0, missing, 2.0))))
+    assert list(other.tables["expression/genes"]) == list(GENES)  # a normal-like patient is not in the binary task
+
+
+def test_a_gene_that_stands_twice_counts_once_if_its_lines_agree(tmp_path: Path) -> None:
+    columns = {f"{patient}-01": (1.0, "NA", 3.0, 1.0, 4.0, "NA", 7.0) for patient in CALLS}
+    genes = ["ESR1", "ERBB2", "KRT5", "ESR1", "KRT5", "ERBB2", ""]
+    found = read_expression(Path(table(tmp_path / "t", columns, genes)), set(CALLS))
+    assert found.genes == ("ESR1",)
+    assert found.notices == (
+        "expression: 1 genes stand in the table twice, with different values and were left out: KRT5",
+        "expression: 1 genes have no name and were left out: line 8",
+        "expression: 1 genes lack a value in some patient and were left out: ERBB2",
+    )
+
+
+def test_a_patient_whose_sample_stands_twice_counts_if_they_agree(root: Path, clinical: str, tmp_path: Path) -> None:
+    path = xena(tmp_path, TCGA_A1_0001_01A=(0.0, 2.5, 10.25), TCGA_A1_0002_01B=(1.0, 2.5, 10.0))
+    found = scan(config(root, clinical, expression=path))
+    assert set(found.groups) == {"TCGA-A1-0001", "TCGA-A2-0003", "TCGA-A2-0004"}
+    assert found.left_out == (
+        ("TCGA-A1-0002", "the expression table has two samples of its primary tumour that differ"),
+    )
+    assert list(found.tables["expression/group_id"]) == sorted(set(found.groups))
+
+
+def test_a_patient_without_expression_of_the_tumour_is_left_out(root: Path, clinical: str, tmp_path: Path) -> None:
+    columns = {"TCGA-A1-0001-11": (1, 2, 3), "TCGA-A1-0002-01": (1, 2, 3), "TCGA-A2-0003-06": (1, 2, 3)}
+    found = scan(config(root, clinical, expression=table(tmp_path / "t", columns)))
+    assert set(found.groups) == {"TCGA-A1-0002"}
+    reason = "no expression of a primary tumour"
+    assert found.left_out == tuple((f"TCGA-{patient}", reason) for patient in ("A1-0001", "A2-0003", "A2-0004"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "does not begin with gene names and TCGA barcodes"),
+        (
+            "sample\tESR1\nTCGA-A1-0001-01\t1.0\n",
+            "has a line for each sample; expected a line for each gene; transpose",
+        ),
+        ("gene,TCGA-A1-0001-01\nESR1,1.0\n", "does not begin with gene names and TCGA barcodes"),
+        ("TCGA-A1-0001-01\tTCGA-A1-0002-01\n1.0\t2.0\n", "does not begin with gene names"),
+        ("sample\tTCGA-A1-0001-01\tMETABRIC-7\nESR1\t1.0\t2.0\n", "does not begin with gene names"),
+        ("sample\tTCGA-A1-0001-01\nESR1\t1.0\nKRT5\n", "line 3 of .* has 1 cells and the first line 2; download"),
+        ("sample\tTCGA-A1-0001-01\nESR1\thigh\n", "line 2 of .* holds no number .*'high'"),
+        ("sample\tTCGA-A1-0001-01\nESR1\t-1.2\nKRT5\t1.1\n", "1 of 2 values of .* are below zero, as where"),
+        ("sample\tTCGA-A1-0001-01\nESR1\t812.0\n", r"holds no logarithms \(the largest value is 812\)"),
+        ("Hugo_Symbol\tEntrez_Gene_Id\tTCGA-A1-0001-01\nESR1\t2099\t9.6\n", r"holds logarithms \(the largest"),
+        ("Hugo_Symbol\tEntrez_Gene_Id\tTCGA-A1-0001-01\nESR1\t2099\t-1\nKRT5\t1\t99\n", "1 of 2 values of"),
+        ("sample\tTCGA-A1-0001-01\nESR1\tNA\n", "no gene with a value in each patient"),
+        ("sample\tTCGA-A1-0001-01\n", "no gene with a value in each patient"),
+    ],
+)
+def test_an_expression_table_of_another_kind_is_one_line(
+    root: Path, clinical: str, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "t").write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        scan(config(root, clinical, expression=str(tmp_path / "t")))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
+def test_a_truncated_table_is_one_line(tmp_path: Path, share: float) -> None:
+    columns = {f"TCGA-A1-{i:04d}-01": np.random.default_rng(i).uniform(0, 20, 30) for i in range(40)}
+    path = Path(table(tmp_path / "t.gz", columns, [f"G{i}" for i in range(30)]))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(DataError, match=r"truncated, damaged or no table .*download it again"):
+        read_expression(path, {"TCGA-A1-0001"})
+
+
+def test_a_workbook_for_a_table_is_one_line(root: Path, tmp_path: Path, clinical: str) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04" + bytes(range(128, 256)))
+    for options in (
+        {"clinical": str(tmp_path / "t.xlsx")},
+        {"clinical": clinical, "expression": str(tmp_path / "t.xlsx")},
+    ):
+        with pytest.raises(DataError, match="truncated, damaged or no table"):
+            scan(PrepareConfig("tcga-brca", str(root), **options))  # type: ignore[arg-type]
+
+
+# ---- what is missing -------------------------------------------------------------------------------------------------
+
+
+def test_without_a_clinical_table_the_option_is_named(root: Path) -> None:
+    with pytest.raises(ConfigError, match="no PAM50 calls for tcga-brca; name the table that has them with --clinical"):
+        scan(config(root, None))
+
+
+def test_a_clinical_table_without_calls_says_what_it_expects(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "data_clinical_sample.txt").write_text("#a\nPATIENT_ID\tSAMPLE_ID\nTCGA-A1-0001\tTCGA-A1-0001-01\n")
+    for name in ("data_clinical_sample.txt", "tiles"):
+        with pytest.raises(DataError, match=r"no column with PAM50 calls; expected UCSC Xena's|is a folder"):
+            scan(config(root, str(tmp_path / name)))
+
+
+def test_a_source_without_usable_tiles_says_why(tmp_path: Path, clinical: str) -> None:
+    root = write_tiles(tmp_path / "t", ["TCGA-A1-0001-11"], num=1)
+    with pytest.raises(DataError, match=r"no tile of a primary tumour, such as TCGA-A1-0001-11: sample type 11"):
+        scan(config(root, clinical))
+    write_tiles(root, ["TCGA-ZZ-9999"])
+    with pytest.raises(DataError, match=r"none of 1 patients in .* can be used, such as TCGA-ZZ-9999: no PAM50 call"):
+        scan(config(root, clinical))
+
+
+# ---- the real table --------------------------------------------------------------------------------------------------
+
+
+def test_the_real_table_is_the_same_in_both_official_layouts(shared: Path, tmp_path: Path) -> None:
+    with (shared / "tcga-brca-mrna49-luma-vs-basal.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    genes, pam50 = header[2:], {"Luminal A": "LumA", "Basal-like": "Basal"}
+    calls = {row[0][:12]: pam50[row[1]] for row in rows}
+    logs = {row[0]: [float(cell) for cell in row[2:]] for row in rows}
+    assert len(calls) == len(rows) == 328
+
+    root = write_tiles(tmp_path / "tiles", [row[0] for row in rows[::4]], num=1)
+    clinical = xena_clinical(tmp_path / "BRCA_clinicalMatrix", calls)
+    path = table(tmp_path / "HiSeqV2.gz", {name[:15]: column for name, column in logs.items()}, genes)
+    found = scan(config(root, clinical, expression=path))
+    assert Counter(found.labels.tolist()) == Counter(int(row[1] == "Basal-like") for row in rows[::4])
+    assert set(found.sites) == {row[0][5:7] for row in rows[::4]}
+    values = found.tables["expression/values"]
+    assert list(found.tables["expression/genes"]) == genes
+    expected = {row[0][:12]: logs[row[0]] for row in rows}
+    for group, row in zip(found.tables["expression/group_id"], values):
+        assert row == pytest.approx(expected[group])
+
+    counts = {name[:15]: np.exp2(column) - 1 for name, column in logs.items()}
+    named = [f"{gene}\t{number}" for number, gene in enumerate(genes)]
+    path = table(tmp_path / "data_mrna_seq_v2_rsem.txt", counts, named, "Hugo_Symbol\tEntrez_Gene_Id")
+    clinical = cbioportal_clinical(tmp_path / "data_clinical_patient.txt", calls)
+    other = scan(config(root, clinical, expression=path))
+    assert other.items == found.items
+    assert other.tables["expression/values"] == pytest.approx(values, abs=1e-4)
+
+    (tmp_path / "rows").write_text("\n".join("\t".join(row[:1] + row[2:]) for row in [header, *rows]))
+    with pytest.raises(DataError, match="has a line for each sample"):
+        scan(config(root, clinical, expression=str(tmp_path / "rows")))
+
+
+# ---- to the end ------------------------------------------------------------------------------------------------------
+
+
+def test_folds_by_site_never_part_a_site_and_expression_is_stored_beside_the_tiles(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    patients = [f"TCGA-{site}-{number:04d}" for site in ("A1", "A2", "BH", "E2") for number in range(4)]
+    calls = {patient: ("LumA", "Basal")[index % 2] for index, patient in enumerate(patients)}
+    columns = {f"{patient}-01": (index, 2.0, 3.0) for index, patient in enumerate(patients)}
+    options = config(
+        write_tiles(tmp_path / "tiles", patients),
+        xena_clinical(tmp_path / "c", calls),
+        expression=table(tmp_path / "t", columns),
+        resolution_px=16,
+        folds=FoldsConfig(3, by="site"),
+    )
+    prepared = prepare_dataset(workspace, options)
+    assert prepared.left_out == ()
+    assert prepared.folds is not None
+    for fold in range(3):
+        held_out = {group[5:7] for group in prepared.folds.test_groups(fold)}
+        assert not held_out & {group[5:7] for group in prepared.folds.train_groups(fold)}
+    with h5py.File(prepared.path) as file:
+        assert file["expression/group_id"].asstr()[:].tolist() == patients
+        assert file["expression/genes"].asstr()[:].tolist() == list(GENES)
+        assert file["expression/values"][:].tolist() == [list(column) for column in columns.values()]
