@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from ganaug.checkpoint import Snapshot, load_snapshot
 from ganaug.config import SynthesisConfig, to_dict
-from ganaug.data.duplicates import phash
+from ganaug.data.phash import phash
+from ganaug.data.png import encode_png
 from ganaug.data.schema import (
     ImageReader,
     ImageTable,
@@ -24,7 +24,7 @@ from ganaug.data.schema import (
 from ganaug.errors import UserError, WorkspaceError
 from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.provenance import digest_of_bytes, read_provenance, require_content
-from ganaug.workspace import GanRun, Workspace, atomic_path, write_json
+from ganaug.workspace import PROVENANCE_BESIDE_IMAGES, GanRun, Workspace, atomic_path, write_json
 
 CHUNK = 32  # images whose noise is drawn together: part of what a seed means, not of how fast the machine is
 
@@ -135,6 +135,8 @@ def describe(
         path=np.full(len(labels), order.snapshot_path.name),
         sha256=np.array(hashes),
         magnification=np.zeros(len(labels), np.int64),
+        um_per_px=np.full(len(labels), np.nan),
+        site_id=np.full(len(labels), ""),
         phash=np.array(perceptual, dtype=np.uint64),
         attrs=attrs,
     )
@@ -144,13 +146,13 @@ def describe(
 def export_pngs(path: Path, folder: Path) -> int:
     """Write the images of a synthetic file as `<folder>/<class>/<image id>.png`, and its provenance beside them.
 
-    Returns how many. The files can be read back with `ganaug prepare --dataset folder`, but the study takes synthetic
-    images only as HDF5, whose provenance it can check.
+    Returns how many. They are to look at and for other tools: `ganaug prepare` refuses the folder and every image in
+    it, and the study takes synthetic images only as HDF5, whose provenance it can check.
     """
     table, reader = read_table(path), ImageReader(path)
     for index, name in enumerate(table.image_id):
         target = folder / table.class_names[table.label[index]] / f"{name}.png"
         with atomic_path(target) as part:
-            Image.fromarray(reader[np.array([index])][0]).save(part, format="PNG")
-    write_json(folder / "provenance.json", table.attrs["provenance"])
+            part.write_bytes(encode_png(reader[np.array([index])][0], synthetic=True))
+    write_json(folder / PROVENANCE_BESIDE_IMAGES, table.attrs["provenance"])
     return len(table)

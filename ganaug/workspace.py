@@ -15,6 +15,7 @@ from ganaug.errors import UserError, WorkspaceError
 
 WORKSPACE_VERSION = 1
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
+PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
 _RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
 _EMA_NAME = re.compile(r"ema-(\d{6})kimg\.safetensors")
 
@@ -108,8 +109,9 @@ class Workspace:
         return self.root / "datasets" / f"{name}.folds.json"
 
     def datasets(self) -> list[str]:
-        """The names of the prepared data sets, the last one written last."""
-        return [path.stem for path in _by_age(self.root.glob("datasets/*.h5"))]
+        """The names of the prepared data sets that have folds, the last one written last."""
+        paths = _by_age(self.root.glob("datasets/*.h5"))
+        return [path.stem for path in paths if self.folds(path.stem).exists()]
 
     def gan(self, dataset: str, fold: int, digest: str) -> GanRun:
         return GanRun(self.root / "gans" / f"{dataset}-fold{fold}-{digest[:8]}", dataset, fold)

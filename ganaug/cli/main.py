@@ -12,6 +12,7 @@ import click
 from ganaug.cli.doctor import doctor
 from ganaug.cli.evaluate_augmentation import evaluate_augmentation
 from ganaug.cli.evaluate_gan import evaluate_gan
+from ganaug.cli.export import export
 from ganaug.cli.inspect import inspect
 from ganaug.cli.prepare import prepare
 from ganaug.cli.synthesize import synthesize
@@ -72,5 +73,5 @@ def main() -> None:
     """
 
 
-for command in (prepare, train_gan, synthesize, evaluate_gan, evaluate_augmentation, inspect, doctor):
+for command in (prepare, train_gan, synthesize, evaluate_gan, evaluate_augmentation, export, inspect, doctor):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to a square of pixels, whatever its mode; or the reason why not, in a few words."""
+"""From the bytes of an image file to RGB pixels, whatever its mode; or the reason why not, in a few words."""
 
 import struct
 import zlib
@@ -6,6 +6,8 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from ganaug.data.png import is_marked_synthetic
 
 MAX_PIXELS = 80_000_000  # larger images are taken for decompression bombs; below Pillow's own limit
 _FAULTS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -28,6 +30,8 @@ def decode(data: bytes) -> Image.Image:
         if image.width * image.height > MAX_PIXELS:
             raise Undecodable(f"{image.width}×{image.height} px are more than {MAX_PIXELS:,}: cut it into tiles first")
         image.load()
+        if is_marked_synthetic(image):
+            raise Undecodable("a generator made it: it stands for no patient")
         return _to_rgb(image)
     except UnidentifiedImageError:
         raise Undecodable("not an image, whatever its name") from None
@@ -50,13 +54,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         opaque.alpha_composite(image.convert("RGBA"))
         return opaque.convert("RGB")
     return image.convert("RGB")
-
-
-def fit_square(image: Image.Image, side_px: int) -> np.ndarray:
-    """Crop the central square and resample it, anti-aliased (Lanczos), to u8 [side,side,3]; the aspect is kept."""
-    crop_px = min(image.size)
-    left, top = (image.width - crop_px) // 2, (image.height - crop_px) // 2
-    square = image.crop((left, top, left + crop_px, top + crop_px))
-    if crop_px != side_px:
-        square = square.resize((side_px, side_px), Image.Resampling.LANCZOS)
-    return np.asarray(square)

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from ganaug.data import decode as module
-from ganaug.data.decode import Undecodable, decode, fit_square
+from ganaug.data.decode import Undecodable, decode
+from ganaug.data.png import encode_png
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -88,27 +89,8 @@ def test_a_decompression_bomb_is_refused_from_its_header(side: int, monkeypatch:
     assert side * side > module.MAX_PIXELS
 
 
-def test_the_crop_is_central_and_keeps_the_aspect() -> None:
-    pixels = np.zeros((40, 60, 3), np.uint8)
-    pixels[:, 10:50] = 200  # exactly the central square
-    assert np.all(fit_square(Image.fromarray(pixels), 40) == 200)
-    assert np.all(fit_square(Image.fromarray(pixels.transpose(1, 0, 2)), 20) == 200)
-
-
-def test_a_circle_stays_a_circle() -> None:
-    y, x = np.mgrid[:46, :70]
-    circle = np.where((y - 22.5) ** 2 + (x - 34.5) ** 2 < 15**2, 255, 0).astype(np.uint8)
-    small = fit_square(Image.fromarray(circle).convert("RGB"), 23)[..., 0].astype(float)
-    assert np.allclose(small.sum(axis=0), small.sum(axis=1), atol=120)
-    assert np.allclose(small, small.T, atol=40)
-
-
-def test_shrinking_does_not_alias() -> None:
-    stripes = np.zeros((256, 256, 3), np.uint8)
-    stripes[:, ::2] = 255
-    assert np.all(np.abs(fit_square(Image.fromarray(stripes), 32).astype(int) - 127) < 12)
-
-
-def test_an_image_of_the_right_size_is_not_touched() -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    assert np.array_equal(fit_square(Image.fromarray(noise), 32), noise)
+def test_an_image_that_a_generator_made_is_told_by_its_mark() -> None:
+    pixels = np.full((8, 8, 3), 90, np.uint8)
+    assert np.array_equal(np.asarray(decode(encode_png(pixels, synthetic=False))), pixels)
+    with pytest.raises(Undecodable, match="a generator made it"):
+        decode(encode_png(pixels, synthetic=True))

@@ -1,0 +1,33 @@
+"""`ganaug export`: a data set or synthetic images as the archive that other generators are trained from."""
+
+from pathlib import Path
+
+import click
+
+from ganaug.cli.common import Common, common_options, warn
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--zip", "out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="OUT.zip",
+              help="Archive to write: PNGs and a dataset.json, as StyleGAN reads them")  # fmt: skip
+@click.option("--fold", type=int, metavar="K", help="Only one part of this fold, counted from 0  [default: all images]")
+@click.option("--part", type=click.Choice(("train", "val", "test")), help="Which part of the fold  [default: train]")
+@common_options
+def export(common: Common, file: Path, out: Path, fold: int | None, part: str | None) -> None:
+    """Write the images of FILE, an .h5 or the name of a prepared data set, as a StyleGAN dataset.zip.
+
+    A generator may serve a fold only if it was trained on the training patients of that fold: give --fold.
+    """
+    from ganaug.data.export import export_zip, select
+
+    path = file if file.is_file() or file.suffix == ".h5" else common.workspace.dataset(str(file))
+    selection = select(path, fold, part)
+    counts = dict(zip(selection.table.class_names, selection.table.class_counts(selection.indices).tolist()))
+    num_images = len(selection.indices)
+    if selection.caution:
+        warn(f"note: {selection.caution}")
+    if not common.dry_run:
+        export_zip(selection, out, progress=True)
+    would = "would write " if common.dry_run else ""
+    common.tell({"file": str(out), "images": num_images, "classes": counts}, f"{would}{out}: {num_images} images")

@@ -1,0 +1,178 @@
+"""A data set or synthetic images as the `dataset.zip` that the StyleGAN family reads.
+
+    00000/img00000000.png …    RGB, uncompressed in the archive, a thousand a folder
+    dataset.json               "labels" [[name, class], ...] in the order of the names, or null; and our further keys
+
+`ganaug prepare --dataset zip` reads it back with patients, laboratories, scale and class names, which the further keys
+tell; masks and further tables of a data set are not exported. A zip of synthetic images also holds `provenance.json`,
+by which it is refused as a source of patients.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ganaug.data.dataset import open_dataset
+from ganaug.data.png import encode_png
+from ganaug.data.schema import ImageReader, ImageTable, content_digest, read_table
+from ganaug.data.sources.dataset_zip import DATASET_JSON
+from ganaug.errors import ConfigError, DataError, WorkspaceError
+from ganaug.provenance import read_provenance, require_content
+from ganaug.workspace import PROVENANCE_BESIDE_IMAGES, Workspace, atomic_path
+
+PARTS = ("train", "val", "test")
+BLOCK = 64  # images read at a time
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images of a file that an archive is made of; see `select`."""
+
+    path: Path
+    table: ImageTable
+    images: ImageReader  # stain-normalised to a fold where the data set is
+    indices: np.ndarray  # i64 [n]
+    origin: dict[str, Any]  # of which file, fold and part they are
+    caution: str = ""  # what a generator trained on them may not be used for
+
+    @property
+    def synthetic(self) -> bool:
+        return self.table.attrs.get("source") == "synthetic" or "provenance" in self.table.attrs
+
+
+def select(path: Path, fold: int | None = None, part: str | None = None) -> Selection:
+    """All images of a data set or a synthetic file, or one part of one fold of a data set, `train` where none is said.
+
+    Raises DataError or ConfigError where there is no such file, fold or part, or it has no image.
+    """
+    if fold is None and part is not None:
+        raise ConfigError(f"the part {part} of no fold", expected="a fold", todo="name it with --fold")
+    table = read_table(path)
+    origin = {"name": path.stem, "fingerprint": table.attrs.get("fingerprint")}
+    whole = Selection(path, table, ImageReader(path), np.arange(len(table)), origin)
+    if fold is not None:
+        return _part_of(whole, fold, part or PARTS[0])
+    caution = (
+        "these are all patients: a generator trained on them has seen every one and can serve no fold; "
+        "export what a fold trains on with --fold"
+    )
+    return whole if whole.synthetic else replace(whole, caution=caution)
+
+
+def _part_of(whole: Selection, fold: int, part: str) -> Selection:
+    if part not in PARTS:
+        raise ConfigError(f"the part {part}", expected=" or ".join(PARTS))
+    path = whole.path.resolve()
+    workspace = Workspace(path.parent.parent)
+    if whole.synthetic or workspace.dataset(path.stem) != path:
+        raise ConfigError(f"fold {fold} of {whole.path}", expected="a data set of a workspace: nothing else has folds")
+    dataset = open_dataset(workspace, path.stem)
+    indices = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[part](fold)
+    if len(indices) == 0:
+        raise DataError(f"the part {part} of fold {fold} of {dataset.name} has no image")
+    caution = f"fold {fold} holds these patients back: a generator trained on them cannot serve it"
+    return replace(
+        whole,
+        images=dataset.images(fold),
+        indices=indices,
+        origin={
+            **whole.origin,
+            "folds_digest": dataset.folds.digest,
+            "fold": fold,
+            "part": part,
+            "stained": "stain" in dataset.table.attrs,
+        },
+        caution="" if part == "train" else caution,
+    )
+
+
+def export_zip(selection: Selection, out: Path, *, progress: bool = False) -> int:
+    """Write the images as a `dataset.zip`; returns how many. The same images give the same bytes.
+
+    Raises LeakError where synthetic images are not what their provenance was sealed with, WorkspaceError where the disk
+    is full or something other than a `dataset.zip` stands at `out`.
+    """
+    _require_replaceable(out)
+    names = [f"{index // 1000:05d}/img{index:08d}.png" for index in range(len(selection.indices))]
+    tables = {DATASET_JSON: _description(selection, names)}
+    if selection.synthetic:
+        record = read_provenance(selection.table.attrs.get("provenance"), selection.path)
+        require_content(record, content_digest(selection.path), selection.path)
+        tables[PROVENANCE_BESIDE_IMAGES] = record.to_dict()
+    pngs = tqdm(_pngs(selection), total=len(names), unit="img", desc="export", disable=not progress or None)
+    with atomic_path(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for name, png in zip(names, pngs):
+            archive.writestr(_entry(name), png)
+        for name, value in tables.items():
+            archive.writestr(_entry(name), json.dumps(value, ensure_ascii=False, allow_nan=False))
+    return len(names)
+
+
+def _require_replaceable(out: Path) -> None:
+    """An earlier export may be replaced; a raw archive or a data set that was named by mistake may not."""
+    if not out.exists():
+        return
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(out) as archive:
+        if DATASET_JSON in archive.namelist():
+            return
+    raise WorkspaceError(f"{out} is there and is no archive with a {DATASET_JSON}", todo="remove it or name another")
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A plain file of 1 January 1980, whenever and wherever it is written: the same images give the same bytes."""
+    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    entry.create_system, entry.external_attr = 3, 0o100644 << 16
+    return entry
+
+
+def _pngs(selection: Selection) -> Iterator[bytes]:
+    for start in range(0, len(selection.indices), BLOCK):
+        for image in selection.images[selection.indices[start : start + BLOCK]]:
+            yield encode_png(image, synthetic=selection.synthetic)
+
+
+# ---- dataset.json ----------------------------------------------------------------------------------------------------
+
+
+def _description(selection: Selection, names: list[str]) -> dict[str, Any]:
+    """Labels, and what the format does not know; facts that are unknown of an image are left out."""
+    table = selection.table
+    facts = {
+        "groups": (table.group_id, table.group_id != ""),
+        "sites": (table.site_id, table.site_id != ""),
+        "image_ids": (table.image_id, table.image_id != ""),
+        "magnifications": (table.magnification, table.magnification > 0),
+        "um_per_px": (table.um_per_px, np.isfinite(table.um_per_px)),
+    }
+    by_image = {key: _by_image(names, *(column[selection.indices] for column in facts[key])) for key in facts}
+    return {
+        "labels": _labels(selection, names),
+        "class_names": list(table.class_names),
+        **{key: values for key, values in by_image.items() if values},
+        **{key: table.attrs[key] for key in ("licence", "citation") if key in table.attrs},
+        "origin": selection.origin,
+        **({"synthetic": True} if selection.synthetic else {}),
+    }
+
+
+def _by_image(names: list[str], values: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+    return {name: value for name, value, is_known in zip(names, values.tolist(), known.tolist()) if is_known}
+
+
+def _labels(selection: Selection, names: list[str]) -> list[list[Any]] | None:
+    labels = selection.table.label[selection.indices]
+    if np.all(labels < 0):
+        return None
+    if np.any(labels < 0):
+        raise DataError(
+            f"{np.sum(labels < 0)} of {len(labels)} images of {selection.path} have no label",
+            expected="a label for every image or for none, as StyleGAN does",
+        )
+    return [[name, label] for name, label in zip(names, labels.tolist())]
