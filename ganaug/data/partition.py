@@ -1,5 +1,7 @@
 """Cutting groups into parts of equal class counts: pure arithmetic on a matrix of images per group and class."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _EXCHANGES_PER_ROUND = 2000
@@ -7,17 +9,23 @@ _ROUNDS_WITHOUT_GAIN = 10
 _RESTARTS = 8
 
 
-def partition(counts: np.ndarray, num_parts: int, rng: np.random.Generator) -> np.ndarray | None:
+def partition(
+    counts: np.ndarray, num_parts: int, rng: np.random.Generator, shares: Sequence[float] = ()
+) -> np.ndarray | None:
     """Assign each group to a part so that every part holds every class, as evenly as the groups allow.
 
-    `counts` is i64 [G,C], the images of each group and class. Returns i64 [G], the part of each group, or None where no
-    such partition was found. With groups of one class it is found whenever every class has `num_parts` groups. Groups
-    of several classes make the question hard; there the search may miss a partition that exists.
+    `counts` is i64 [G,C], the images of each group and class; `shares` says what share of every class each part is to
+    hold, the same for all where it is empty. Returns i64 [G], the part of each group, or None where no such partition
+    was found. With groups of one class it is found whenever every class has `num_parts` groups. Groups of several
+    classes make the question hard; there the search may miss a partition that exists.
     """
     if counts.shape[1] == 0 or np.any((counts > 0).sum(axis=0) < num_parts):
         return None
+    # Only differences between the parts' targets count. Equal shares make them exact zeros, which round nothing.
+    share = np.array(shares or [1 / num_parts] * num_parts)
+    extra = np.outer(share - share[0], counts.sum(axis=0))
     for _ in range(_RESTARTS):
-        part = _improve(counts, _spread(counts, num_parts, rng), num_parts, rng)
+        part = _improve(counts, _spread(counts, extra, rng), extra, rng)
         if np.all(_totals(counts, part, num_parts) > 0):
             return part
     return None
@@ -30,8 +38,12 @@ def _totals(counts: np.ndarray, part: np.ndarray, num_parts: int) -> np.ndarray:
     return totals
 
 
-def _spread(counts: np.ndarray, num_parts: int, rng: np.random.Generator) -> np.ndarray:
-    """Greedy: groups of the rarest class first, the large before the small, each to the part that misses it most."""
+def _spread(counts: np.ndarray, extra: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Greedy: groups of the rarest class first, the large before the small, each to the part that misses it most.
+
+    `extra` f64 [num_parts,C] is how many images more than the first part each is to hold.
+    """
+    num_parts = len(extra)
     holders = (counts > 0).sum(axis=0)
     rarest = np.where(counts > 0, holders, counts.shape[0] + 1).min(axis=1)
     size = counts.sum(axis=1) * rng.uniform(0.7, 1.0, len(counts))  # so that another seed gives another partition
@@ -41,14 +53,15 @@ def _spread(counts: np.ndarray, num_parts: int, rng: np.random.Generator) -> np.
     for group in np.lexsort((-size, rarest)):
         row = counts[group]
         newly_covered = ((totals == 0) & (row > 0)) @ (1 / holders)
-        growth = (2 * totals * row) @ weight
+        growth = (2 * (totals - extra) * row) @ weight
         part[group] = np.lexsort((growth, -newly_covered))[0]
         totals[part[group]] += row
     return part
 
 
-def _improve(counts: np.ndarray, part: np.ndarray, num_parts: int, rng: np.random.Generator) -> np.ndarray:
+def _improve(counts: np.ndarray, part: np.ndarray, extra: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Exchange two groups while that covers more classes or evens out the parts; an empty group makes a plain move."""
+    num_parts = len(extra)
     rows = np.vstack([counts, np.zeros((num_parts, counts.shape[1]), dtype=np.int64)])
     part = np.concatenate([part, np.arange(num_parts)])
     totals = _totals(rows, part, num_parts)
@@ -58,7 +71,8 @@ def _improve(counts: np.ndarray, part: np.ndarray, num_parts: int, rng: np.rando
         one, two = rng.integers(len(rows), size=(2, _EXCHANGES_PER_ROUND))
         here, there, swap = totals[part[one]], totals[part[two]], rows[two] - rows[one]
         missing = _missing(here + swap) + _missing(there - swap) - _missing(here) - _missing(there)
-        unevenness = (2 * swap * (here - there) + 2 * np.square(swap)) @ weight
+        excess = (here - there) - (extra[part[one]] - extra[part[two]])
+        unevenness = (2 * swap * excess + 2 * np.square(swap)) @ weight
         change = missing * 1e6 + unevenness
         change[part[one] == part[two]] = 0.0
         best = int(np.argmin(change))

@@ -15,6 +15,7 @@ class Context:
     """The images one (fold, seed) offers to every arm, and the generator of whatever is drawn from them."""
 
     dataset: DataSet
+    fold: int
     train: np.ndarray  # i64 [n], the training images of the fold
     synthetic: ImageReader
     synthetic_labels: np.ndarray  # i64, of every image of the synthetic file
@@ -53,7 +54,7 @@ def synthetic_only(context: Context) -> Mixture:
 
 
 def _real(context: Context, indices: np.ndarray) -> tuple[ImageReader, np.ndarray, np.ndarray]:
-    return context.dataset.reader, indices, context.dataset.table.label[indices]
+    return context.dataset.images(context.fold), indices, context.dataset.table.label[indices]
 
 
 def _drawn(context: Context) -> tuple[ImageReader, np.ndarray, np.ndarray]:

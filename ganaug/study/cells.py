@@ -34,6 +34,7 @@ def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
     synthetic = design.synthetic[cell.fold].path
     context = Context(
         dataset=dataset,
+        fold=cell.fold,
         train=dataset.train(cell.fold),
         synthetic=ImageReader(synthetic),
         synthetic_labels=read_table(synthetic).label,
@@ -53,7 +54,7 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
     dataset, seeds = open_dataset(workspace, design.dataset), seeds_of(cell.fold, cell.seed)
     table, test = dataset.table, dataset.test(cell.fold)
     mixture = compose(dataset, design, cell)
-    validation = _part(dataset, dataset.val(cell.fold))
+    validation = _part(dataset, cell.fold, dataset.val(cell.fold))
     weights = dict(design.config.pretrained).get(cell.classifier)
     model = seeded_build(
         cell.classifier,
@@ -65,7 +66,7 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
     initial = digest_of_bytes(tensor.numpy().tobytes() for tensor in model.state_dict().values())
     recipe = recipe_of(design.config, cell.fold, cell.seed, device)
     fitted = fit(model, mixture, mixture.labels, val=(validation, validation.labels), config=recipe)
-    probs = predict(model, _part(dataset, test), device=device)
+    probs = predict(model, _part(dataset, cell.fold, test), device=device)
     labels, groups = table.label[test], table.group_id[test]
 
     study = design.study(workspace)
@@ -118,5 +119,5 @@ def adopt_cell(workspace: Workspace, study: Study, cell: Cell) -> CellResult | N
     return None
 
 
-def _part(dataset: DataSet, indices: np.ndarray) -> Mixture:
-    return Mixture.of([(dataset.reader, indices, dataset.table.label[indices])])
+def _part(dataset: DataSet, fold: int, indices: np.ndarray) -> Mixture:
+    return Mixture.of([(dataset.images(fold), indices, dataset.table.label[indices])])

@@ -53,7 +53,7 @@ def seconds_a_step(classifier: str, dataset: DataSet, config: StudyConfig, devic
     table, threads = dataset.table, torch.get_num_threads()
     model = seeded_build(classifier, table.num_classes, 0, image_size_px=table.resolution_px)
     some = dataset.train(0)[: config.batch]
-    pixels, labels = dataset.reader[some], table.label[some]
+    pixels, labels = dataset.images(0)[some], table.label[some]
     torch.set_num_threads(1 if device == "cpu" else threads)
     try:
         fit(model, pixels, labels, config=FitConfig(num_steps=1, batch=config.batch, device=device))

@@ -36,6 +36,7 @@ class Cell:
     fold: int
     seed: int
     digest: str
+    repeat: int = 0  # of the folds, which one this fold belongs to
 
     @property
     def name(self) -> str:
@@ -66,10 +67,19 @@ class Design:
     synthetic: dict[int, Served]  # per fold that is studied
     config: StudyConfig
     pretrained: dict[str, str] = field(default_factory=dict)  # per classifier that has some, digest of its weights
+    repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
 
     @property
     def folds(self) -> tuple[int, ...]:
         return tuple(sorted(self.synthetic))
+
+    def repeat_of(self, fold: int) -> int:
+        return self.repeats[fold] if self.repeats else 0
+
+    @property
+    def num_repeats(self) -> int:
+        """Of which some fold is studied."""
+        return len({self.repeat_of(fold) for fold in self.folds})
 
     @property
     def confidence(self) -> float:
@@ -108,7 +118,15 @@ def make_design(dataset: DataSet, synthetic: dict[int, Served], config: StudyCon
             todo="a verdict compares the treatment with the baseline and with the control",
         )
     pretrained = {name: digest_of_file(Path(path)) for name, path in config.pretrained}
-    return Design(dataset.name, dataset.table.fingerprint, dataset.folds.digest, synthetic, config, pretrained)
+    return Design(
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.table.fingerprint,
+        folds_digest=dataset.folds.digest,
+        synthetic=synthetic,
+        config=config,
+        pretrained=pretrained,
+        repeats=tuple(map(dataset.folds.repeat_of, range(dataset.folds.num_folds))),
+    )
 
 
 def recipe_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu") -> FitConfig:
@@ -117,6 +135,7 @@ def recipe_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu") ->
         num_steps=config.num_steps,
         batch=config.batch,
         learning_rate=config.learning_rate,
+        augmentation=config.augmentation,
         eval_every=max(1, config.num_steps // 8),
         seed=seeds_of(fold, seed).fit,
         device=device,
@@ -127,7 +146,14 @@ def plan(design: Design) -> list[Cell]:
     """Every cell, fold by fold, the arms of one comparison next to each other."""
     config = design.config
     return [
-        Cell(classifier, arm, fold, seed, _cell_digest(design, classifier, arm, fold, seed))
+        Cell(
+            classifier,
+            arm,
+            fold,
+            seed,
+            digest=_cell_digest(design, classifier, arm, fold, seed),
+            repeat=design.repeat_of(fold),
+        )
         for fold in design.folds
         for seed in config.seeds
         for classifier in config.classifiers

@@ -31,41 +31,55 @@ class Difference:
 class OutOfFold:
     """The out-of-fold test predictions of one classifier under every arm, as counts.
 
-    Every patient is tested in exactly one fold, by the `S` runs of that fold.
+    In each of `P` repeats of the folds every patient is tested in at most one fold, by the `S` seeds of that fold; in
+    a repeat that was studied in part some patients are not tested, and their counts there are zero.
     """
 
-    counts: dict[str, np.ndarray]  # per arm i64 [S, G, K, K]: seed, patient, true class, predicted class
-    fold: np.ndarray  # i64 [G], the fold in which the patient is tested
+    counts: dict[str, np.ndarray]  # per arm i64 [P·S, G, K, K]: repeat and seed, patient, true class, predicted class
+    fold: np.ndarray  # i64 [P, G], the fold in which the patient is tested; -1 where in none
 
     def __post_init__(self) -> None:
         shapes = {counts.shape for counts in self.counts.values()}
         assert len(shapes) == 1, f"arms of different shapes {shapes}"
         (shape,) = shapes
-        assert shape[1] == len(self.fold), f"{shape[1]} patients, folds of {len(self.fold)}"
+        assert shape[1] == self.fold.shape[1], f"{shape[1]} patients, folds of {self.fold.shape[1]}"
+        assert shape[0] % len(self.fold) == 0, f"{shape[0]} runs in {len(self.fold)} repeats"
+
+    @property
+    def num_seeds(self) -> int:
+        """`S`, the seeds of each fold."""
+        return len(next(iter(self.counts.values()))) // len(self.fold)
+
+    @property
+    def images(self) -> np.ndarray:
+        """The tested images of each patient and true class, i64 [G, K], however often they are tested."""
+        return next(iter(self.counts.values())).sum(axis=-1).max(axis=0)
 
 
 def resample(tested: OutOfFold, num_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """The weight of every (seed, patient) in every resample: f64 [R, S, G].
+    """The weight of every (run, patient) in every resample: f64 [R, P·S, G].
 
     Two things would differ if the study were done again, so both are drawn: the patients, with all their images (images
     of one patient resemble each other, and drawing them one by one would make the interval too narrow), and the
-    training runs. Crossing the two draws counts their interaction more than once, which errs on the wide side.
+    training runs, each of which counts alike for all patients that its fold tests. A patient keeps its weight in all
+    repeats: they test the same patients again, and add none. Crossing the two draws counts their interaction more than
+    once, which errs on the wide side.
     Source: Owen 2007, "The pigeonhole bootstrap".
     """
-    any_arm = next(iter(tested.counts.values()))
     folds, fold = np.unique(tested.fold, return_inverse=True)
-    patients = group_weights(strata_of(any_arm[0]), num_resamples, rng)
-    seeds = seed_weights(len(folds), any_arm.shape[0], num_resamples, rng)
-    return patients[:, None, :] * seeds[:, fold, :].transpose(0, 2, 1)
+    patients = group_weights(strata_of(tested.images), num_resamples, rng)
+    seeds = seed_weights(len(folds), tested.num_seeds, num_resamples, rng)
+    runs = [seeds[:, of_repeat, :].transpose(0, 2, 1) for of_repeat in fold.reshape(tested.fold.shape)]
+    return patients[:, None, :] * np.concatenate(runs, axis=1)
 
 
 def score(counts: np.ndarray, metric: str) -> float:
-    """The metric over all patients, seeds pooled; for accuracies it is the mean over the seeds. `counts` [S,G,K,K]."""
+    """The metric over all patients, runs pooled; for accuracies it is their mean. `counts` [P·S, G, K, K]."""
     return float(METRICS[metric](counts.sum(axis=(0, 1))))
 
 
 def score_resamples(counts: np.ndarray, weights: np.ndarray, metric: str) -> np.ndarray:
-    """The metric on every resample, f64 [R], of `counts` [S, G, K, K] under `weights` [R, S, G]."""
+    """The metric on every resample, f64 [R], of `counts` [P·S, G, K, K] under `weights` [R, P·S, G]."""
     return METRICS[metric](np.tensordot(weights, counts.astype(np.float64), axes=([1, 2], [0, 1])))
 
 
@@ -92,27 +106,34 @@ def paired_difference(
         high=float(high),
         confidence=confidence,
         num_patients=treated.shape[1],
-        num_images=int(treated[0].sum()),
-        num_seeds=treated.shape[0],
-        folds=tuple(np.unique(tested.fold).tolist()),
+        num_images=int(tested.images.sum()),
+        num_seeds=tested.num_seeds,
+        folds=tuple(np.unique(tested.fold[tested.fold >= 0]).tolist()),
     )
 
 
 def out_of_fold(results: Sequence[CellResult], classifier: str, num_classes: int) -> OutOfFold:
     """The predictions of one classifier's cells, pooled over the folds, as counts."""
-    counts: dict[str, np.ndarray] = {}
-    fold_of: dict[str, int] = {}
     mine = [result for result in results if result.cell.classifier == classifier]
+    patients = np.unique(np.concatenate([result.groups for result in mine]))
+    repeats = sorted({result.cell.repeat for result in mine})
+    fold = np.full((len(repeats), len(patients)), -1)
+    for result in mine:
+        fold[repeats.index(result.cell.repeat), np.searchsorted(patients, result.groups)] = result.cell.fold
+    counts: dict[str, np.ndarray] = {}
     for arm in dict.fromkeys(result.cell.arm for result in mine):
-        of_arm = [result for result in mine if result.cell.arm == arm]
-        per_seed = []
-        for seed in sorted({result.cell.seed for result in of_arm}):
-            runs = [result for result in of_arm if result.cell.seed == seed]
-            labels, probs, groups = pooled(runs)
-            per_seed.append(confusions(labels, probs.argmax(axis=1), groups, num_classes))
-            fold_of |= {group: run.cell.fold for run in runs for group in np.unique(run.groups).tolist()}
-        counts[arm] = np.stack(per_seed)
-    return OutOfFold(counts, np.array([fold_of[group] for group in sorted(fold_of)]))
+        runs = [pooled(run) for run in runs_of([result for result in mine if result.cell.arm == arm])]
+        counts[arm] = np.zeros((len(runs), len(patients), num_classes, num_classes), dtype=np.int64)
+        for of_run, (labels, probs, groups) in zip(counts[arm], runs):
+            tested = np.isin(patients, groups)
+            of_run[tested] = confusions(labels, probs.argmax(axis=1), groups, num_classes)
+    return OutOfFold(counts, fold)
+
+
+def runs_of(results: Sequence[CellResult]) -> list[list[CellResult]]:
+    """The cells of each (repeat, seed), in this order: those that together test every patient once."""
+    keys = sorted({(result.cell.repeat, result.cell.seed) for result in results})
+    return [[result for result in results if (result.cell.repeat, result.cell.seed) == key] for key in keys]
 
 
 def pooled(results: Sequence[CellResult]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from ganaug.study.arms import ARMS
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot, strip
-from ganaug.study.paired import pooled
+from ganaug.study.paired import pooled, runs_of
 from ganaug.study.verdict import Verdict, percent, points
 from ganaug.workspace import Study, write_text
 
@@ -84,7 +84,7 @@ def sample_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:
         real, fake = train[labels[train] == index], np.flatnonzero(fakes == index)
         pick_real = rng.choice(real, min(SAMPLES_A_CLASS, len(real)), replace=False)
         pick_fake = rng.choice(fake, min(SAMPLES_A_CLASS, len(fake)), replace=False)
-        real_strip, fake_strip = strip(dataset.reader[pick_real]), strip(ImageReader(path)[pick_fake])
+        real_strip, fake_strip = strip(dataset.images(fold)[pick_real]), strip(ImageReader(path)[pick_fake])
         rows.append({"class": name, "real": real_strip, "synthetic": fake_strip})
     return rows
 
@@ -92,7 +92,7 @@ def sample_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:
 def score_rows(
     design: Design, results: Sequence[CellResult], class_names: Sequence[str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Per classifier, and in it per arm, the scores of the pooled test predictions, averaged over the seeds."""
+    """Per classifier, and in it per arm, the scores of the pooled test predictions, averaged over the runs."""
     config = design.config
     return {
         classifier: [
@@ -104,17 +104,15 @@ def score_rows(
 
 
 def _score_row(arm: str, results: Sequence[CellResult], class_names: Sequence[str]) -> dict[str, Any]:
-    per_seed = []
-    for seed in sorted({result.cell.seed for result in results}):
-        labels, probs, groups = pooled([result for result in results if result.cell.seed == seed])
-        per_seed.append(score(labels, probs, groups.tolist(), class_names))
-    recalls = [[scores["by_image"]["per_class"][name]["recall"] for scores in per_seed] for name in class_names]
+    per_run = []
+    for run in runs_of(results):
+        labels, probs, groups = pooled(run)
+        per_run.append(score(labels, probs, groups.tolist(), class_names))
+    recalls = [[scores["by_image"]["per_class"][name]["recall"] for scores in per_run] for name in class_names]
     return {
         "arm": arm,
-        "values": [
-            _mean([(scores[side]["overall"] or {}).get(key) for scores in per_seed]) for _, side, key in COLUMNS
-        ],
-        "patient_score": _mean([scores["by_patient"]["patient_score"] for scores in per_seed]),
+        "values": [_mean([(scores[side]["overall"] or {}).get(key) for scores in per_run]) for _, side, key in COLUMNS],
+        "patient_score": _mean([scores["by_patient"]["patient_score"] for scores in per_run]),
         "recalls": [_mean(values) for values in recalls],
     }
 

@@ -49,12 +49,14 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def strata_of(counts: np.ndarray) -> np.ndarray:
+def strata_of(images: np.ndarray) -> np.ndarray:
     """The stratum of every group, i64 [G]: the rarest class that it holds, rarest by the number of groups.
+
+    `images` is i64 [G,K], those of each group and true class.
 
     Resampling inside the strata keeps every class that has a stratum present in every resample, the rarest one always.
     """
-    holds = counts.sum(axis=-1) > 0  # [G, K]
+    holds = images > 0
     num_groups = np.where(holds, holds.sum(axis=0), len(holds) + 1)
     return np.argmin(num_groups, axis=1)
 

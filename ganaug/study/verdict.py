@@ -146,8 +146,7 @@ def _warnings_of_classifier(
 
 
 def _warnings_of_sample(tested: OutOfFold, design: Design, class_names: Sequence[str], num_folds: int) -> list[str]:
-    counts = tested.counts[BASELINE][0]  # [G, K, K]
-    num_patients, num_images = len(counts), int(counts.sum())
+    num_patients, num_images = len(tested.images), int(tested.images.sum())
     warnings = []
     if num_patients == num_images:
         warnings.append(
@@ -156,7 +155,7 @@ def _warnings_of_sample(tested: OutOfFold, design: Design, class_names: Sequence
         )
     if num_patients < FEW_PATIENTS:
         warnings.append(f"Only {num_patients} patients were tested; below {FEW_PATIENTS} the intervals are too narrow.")
-    holders = (counts.sum(axis=-1) > 0).sum(axis=0)
+    holders = (tested.images > 0).sum(axis=0)
     few = [f"{name} {n}" for name, n in zip(class_names, holders.tolist()) if n < FEW_PATIENTS_A_CLASS]
     if few:
         warnings.append(
@@ -165,7 +164,8 @@ def _warnings_of_sample(tested: OutOfFold, design: Design, class_names: Sequence
         )
     if len(design.folds) < num_folds:
         left = num_folds - len(design.folds)
-        warnings.append(f"{left} of {num_folds} folds were not studied, so not every patient was tested.")
+        often = " in every repeat" if any(design.repeats) else ""
+        warnings.append(f"{left} of {num_folds} folds were not studied, so not every patient was tested{often}.")
     if len(design.config.seeds) == 1:
         warnings.append(
             "One seed: the noise of training is not in the intervals, which are then far too narrow; use two or more."

@@ -1,8 +1,10 @@
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
 
 from ganaug.data.partition import partition
 
@@ -78,3 +80,69 @@ def test_same_seed_same_partition_and_another_seed_another() -> None:
     first, again, other = (partition(counts, 5, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_shares_are_kept_and_every_part_holds_every_class() -> None:
+    rng, shares = np.random.default_rng(0), (0.2, 0.2, 0.6)
+    for _ in range(30):
+        counts = rng.poisson(rng.uniform(0.5, 8, 3), (60, 3))
+        part = partition(counts, 3, rng, shares)
+        assert part is not None
+        totals = totals_of(counts, part, 3)
+        assert totals.min() > 0
+        assert np.abs(totals / counts.sum(axis=0) - np.array(shares)[:, None]).max() < 0.05
+
+
+def test_equal_shares_are_the_same_as_none_to_the_bit() -> None:
+    counts = np.random.default_rng(0).poisson([10, 4, 1], (50, 3))
+    told, untold = (partition(counts, 4, np.random.default_rng(1), shares) for shares in ([0.25] * 4, ()))
+    assert np.array_equal(told, untold)
+
+
+def test_a_small_share_still_gets_every_class() -> None:
+    counts = np.eye(3, dtype=int)[[0, 0, 1, 1, 2, 2, 2]] * 100
+    part = partition(counts, 2, np.random.default_rng(0), (0.01, 0.99))
+    assert part is not None
+    assert totals_of(counts, part, 2).tolist() == [[100, 100, 100], [100, 100, 200]]
+
+
+def by_scikit_learn(counts: np.ndarray, num_parts: int, seed: int) -> np.ndarray:
+    group, label = (np.repeat(index, counts.ravel()) for index in np.indices(counts.shape).reshape(2, -1))
+    part = np.zeros(len(counts), int)
+    splitter = StratifiedGroupKFold(num_parts, shuffle=True, random_state=seed)
+    for index, (_, test) in enumerate(splitter.split(label, label, group)):
+        part[group[test]] = index
+    return part
+
+
+def unevenness(counts: np.ndarray, part: np.ndarray, num_parts: int) -> float:
+    """Root mean square of the relative deviations from equal parts."""
+    return float(np.sqrt(np.square(totals_of(counts, part, num_parts) / counts.sum(axis=0) * num_parts - 1).mean()))
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["groups of one class", "groups of several classes"])
+def test_parts_are_at_least_as_even_as_scikit_learns(mixed: bool) -> None:
+    rng, found = np.random.default_rng(0), []
+    for trial in range(80):
+        num_classes, num_parts = int(rng.integers(2, 5)), int(rng.integers(3, 6))
+        extra = rng.integers(num_classes, size=int(rng.integers(15, 60)))
+        classes = np.concatenate([np.repeat(np.arange(num_classes), num_parts), extra])  # enough groups of every class
+        counts = np.eye(num_classes, dtype=int)[classes] * rng.geometric(0.1, len(classes))[:, None]
+        counts = counts + rng.poisson(0.5, counts.shape) * mixed
+        ours, peer = partition(counts, num_parts, rng), by_scikit_learn(counts, num_parts, trial)
+        assert ours is not None
+        found.append([unevenness(counts, part, num_parts) for part in (ours, peer)])
+    mine, theirs = np.array(found).T
+    assert np.mean(mine <= theirs + 1e-9) >= 0.9
+    assert mine.mean() < theirs.mean()
+    assert np.max(mine - theirs) < 0.03
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_a_class_of_too_few_groups_is_refused_where_scikit_learn_leaves_it_out_of_some_part() -> None:
+    counts = np.eye(2, dtype=int)[[0] * 20 + [1] * 4] * 30
+    assert totals_of(counts, by_scikit_learn(counts, 5, 0), 5).min() == 0
+    assert partition(counts, 5, np.random.default_rng(0)) is None
+    part = partition(counts, 4, np.random.default_rng(0))
+    assert part is not None
+    assert totals_of(counts, part, 4).min() > 0

@@ -70,6 +70,8 @@ def tabulate(labels: np.ndarray, groups: np.ndarray, class_names: tuple[str, ...
         path=names,
         sha256=np.array([digest_of(name) for name in names.tolist()]),
         magnification=np.zeros(len(labels), np.int64),
+        um_per_px=np.full(len(labels), np.nan),
+        site_id=np.full(len(labels), ""),
         phash=np.zeros(len(labels), np.uint64),
         attrs={"source": "tiny", "licence": "none", "resolution_px": SIDE_PX},
     )

@@ -134,3 +134,10 @@ def test_images_without_known_patients_are_warned_of(world):
     each_its_own = [replace(r, groups=np.array([f"{r.cell.fold}-{i}" for i in range(len(r.groups))])) for r in results]
     warnings = judge(design, each_its_own, ("Benign", "Malignant"), 3).warnings
     assert any("Every image counts as its own patient" in text for text in warnings)
+
+
+def test_folds_left_out_of_repeats_are_told_as_such(world):
+    design, results = study(world, FLAT)
+    repeated = replace(design, repeats=(0, 0, 0, 1, 1, 1))
+    warnings = judge(repeated, results, ("Benign", "Malignant"), 6).warnings
+    assert "3 of 6 folds were not studied, so not every patient was tested in every repeat." in warnings
