@@ -1,16 +1,19 @@
 """Bytes to network input, one batch at a time: the plain way for evaluation, and the random way for training."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from classifiers.config import Augmentation
+
 MIN_CROP = 0.8  # side of the smallest crop, as a share of the image's
 MAX_TILT_RAD = math.radians(10)  # on top of a random quarter turn
 MAX_JITTER = 0.2  # brightness, contrast and saturation are scaled by 1 ± this
 LUMA = (0.299, 0.587, 0.114)
+STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))  # optical density of red, green and blue, a stain
+MAX_STAIN_JITTER = 0.2  # σ of Tellez et al.'s rule
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -18,14 +21,15 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(255)
 
 
-def augment(images: Tensor, level: Literal["none", "standard"], generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, level: Augmentation, generator: torch.Generator) -> Tensor:
     """Square u8 [N,3,H,H] as float32 in [0,1], each image changed in its own random way, or not at level "none".
 
     "standard" is a random crop, rotation and colour jitter (ResViT-GANNet, BMC Medical Imaging 2025). The amounts are
     ours: a crop of 80 to 100 % of the side anywhere in the image, one of the eight turns and mirrorings (tissue has no
     up) and a tilt of up to 10°, brightness, contrast and saturation × 0.8 to 1.2; hue stays, as it is the stain's. What
-    a tilt brings in from beyond the border is the image reflected. `generator` lives on the CPU, so that all devices
-    see the same changes. Errors: ValueError for images that are not square.
+    a tilt brings in from beyond the border is the image reflected. "strong" is the same with `jitter_stains` before the
+    colour jitter: the stain is the laboratory's, brightness and contrast are the camera's, and both vary. `generator`
+    lives on the CPU, so that all devices see the same changes. Errors: ValueError for images that are not square.
     """
     if level == "none":
         return to_float(images)
@@ -37,6 +41,10 @@ def augment(images: Tensor, level: Literal["none", "standard"], generator: torch
     matrices = crop_and_turn(draws[:, :6])
     grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
     moved = F.grid_sample(to_float(images), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    if level == "strong":
+        amounts = torch.rand(len(images), 2, 3, generator=generator).to(images.device)
+        scales, shifts = (MAX_STAIN_JITTER * (2 * amounts - 1)).unbind(1)
+        moved = jitter_stains(moved, 1 + scales, shifts)
     return jitter_colour(moved, 1 + MAX_JITTER * (2 * draws[:, 6:] - 1))
 
 
@@ -49,6 +57,21 @@ def crop_and_turn(draws: Tensor) -> Tensor:
     cos, sin = side * angle.cos(), side * angle.sin()
     shift_x, shift_y = (1 - side) * (2 * x - 1), (1 - side) * (2 * y - 1)  # the crop stays inside the image
     return torch.stack([flip * cos, -sin, shift_x, flip * sin, cos, shift_y], dim=1).view(-1, 2, 3)
+
+
+def jitter_stains(images: Tensor, scales: Tensor, shifts: Tensor) -> Tensor:
+    """Float [N,3,H,W] in [0,1] with the amount of each stain times `scales` [N,3] plus `shifts` [N,3], in [0,1] again.
+
+    The stains are haematoxylin, eosin and a residual, by Beer–Lambert's law: density = amounts · STAINS, where density
+    = −ln((255·image + 1)/256), which keeps black finite. Source: the stains of Ruifrok & Johnston 2001; the rule c' =
+    αc + β, with α from U(1 − σ, 1 + σ) and β from U(−σ, σ) for each stain, of Tellez et al. 2018. σ = 0.2 is HED-strong
+    of Tellez et al. 2019; that β is in units of natural optical density is ours.
+    """
+    stains = images.new_tensor(STAINS).T  # columns are stains
+    mixing = stains * scales[:, None, :] @ torch.linalg.inv(stains)  # unmixes, scales and mixes again, [N,3,3]
+    density = -((255 * images.flatten(2) + 1) / 256).log()
+    changed = mixing @ density + (shifts @ stains.T)[:, :, None]
+    return ((256 * (-changed).exp() - 1) / 255).clamp(0, 1).view_as(images)
 
 
 def jitter_colour(images: Tensor, scales: Tensor) -> Tensor:

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from classifiers.config import Augmentation
 from ganaug import presets
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_option, weights_option
@@ -24,6 +26,8 @@ from ganaug.errors import ConfigError
 )
 @click.option("--seeds", "num_seeds", type=click.IntRange(1, 100), help="Training runs of each cell")
 @click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps of every cell")
+@click.option("--augmentation", type=click.Choice(get_args(Augmentation)), default="standard", show_default=True,
+              help="Classical augmentation of every arm; strong varies the stain as well")  # fmt: skip
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
@@ -39,6 +43,7 @@ def evaluate_augmentation(
     pretrained: tuple[str, ...],
     num_seeds: int | None,
     num_steps: int | None,
+    augmentation: Augmentation,
     ratio: float | None,
     train_missing: bool,
     total_kimg: float | None,
@@ -63,6 +68,7 @@ def evaluate_augmentation(
         pretrained=tuple(_name_and_file(pair) for pair in pretrained),
         seeds=tuple(range(common.seed, common.seed + (num_seeds or len(study.seeds)))),
         num_steps=num_steps or study.num_steps,
+        augmentation=augmentation,
         ratio=study.ratio if ratio is None else ratio,
     )
     gan = presets.gan(common.preset, data.table.resolution_px, data.table.num_classes, common.device)

@@ -2,13 +2,27 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from classifiers.transforms import MAX_TILT_RAD, MIN_CROP, augment, crop_and_turn, jitter_colour, to_float
+from classifiers import transforms
+from classifiers.config import Augmentation
+from classifiers.transforms import (
+    MAX_STAIN_JITTER,
+    MAX_TILT_RAD,
+    MIN_CROP,
+    STAINS,
+    augment,
+    crop_and_turn,
+    jitter_colour,
+    jitter_stains,
+    to_float,
+)
 
+LEVELS: tuple[Augmentation, ...] = ("standard", "strong")
 MIDDLE = [1.0, 0.5, 0.5, 0.0, 0.5, 0.9]  # full side, no shift, no quarter turn, no tilt, no mirror
 
 
@@ -32,8 +46,9 @@ def test_evaluation_only_scales_the_bytes() -> None:
     assert torch.equal((x * 255).round().byte(), torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand_as(x))
 
 
-def test_same_generator_same_bytes() -> None:
-    first, again, other = (augment(images(), "standard", rng(seed)) for seed in (1, 1, 2))
+@pytest.mark.parametrize("level", LEVELS)
+def test_same_generator_same_bytes(level: Augmentation) -> None:
+    first, again, other = (augment(images(), level, rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -42,19 +57,21 @@ def test_level_none_is_the_evaluation_transform() -> None:
     assert torch.equal(augment(images(), "none", rng()), to_float(images()))
 
 
-def test_input_bytes_are_left_alone_and_output_stays_in_range() -> None:
+@pytest.mark.parametrize("level", LEVELS)
+def test_input_bytes_are_left_alone_and_output_stays_in_range(level: Augmentation) -> None:
     x = images(32)
     before = x.clone()
-    y = augment(x, "standard", rng())
+    y = augment(x, level, rng())
     assert torch.equal(x, before)
     assert y.shape == x.shape
     assert y.min() >= 0
     assert y.max() <= 1
 
 
-def test_every_image_of_a_batch_gets_its_own_change() -> None:
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_image_of_a_batch_gets_its_own_change(level: Augmentation) -> None:
     same = images(1).expand(16, -1, -1, -1)
-    y = augment(same, "standard", rng()).flatten(1)
+    y = augment(same, level, rng()).flatten(1)
     assert torch.cdist(y, y).fill_diagonal_(math.inf).min() > 0.1
 
 
@@ -109,3 +126,85 @@ def test_jitter_scales_what_it_says() -> None:
 def test_images_that_are_not_square_are_refused() -> None:
     with pytest.raises(ValueError, match="20×16 px"):
         augment(torch.zeros(2, 3, 16, 20, dtype=torch.uint8), "standard", rng())
+
+
+# ---- stains ----------------------------------------------------------------------------------------------------------
+
+KEPT, UNMOVED = torch.ones(1, 3), torch.zeros(1, 3)
+HAEMATOXYLIN, EOSIN, _ = torch.tensor(STAINS)
+
+
+def light(amounts: Tensor) -> Tensor:
+    """What passes amounts [N,3] of the stains, as pixels [N,3,1,1]."""
+    return ((256 * (-amounts @ torch.tensor(STAINS)).exp() - 1) / 255)[:, :, None, None]
+
+
+def density(pixels: Tensor) -> Tensor:
+    return -((255 * pixels.flatten(1) + 1) / 256).log()
+
+
+def test_a_stain_jitter_of_nothing_separates_and_recombines_to_the_same() -> None:
+    every_shade = torch.arange(256).div(255).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    for x in (to_float(images()), every_shade):
+        kept, unmoved = KEPT.expand(len(x), 3), UNMOVED.expand(len(x), 3)
+        torch.testing.assert_close(jitter_stains(x, kept, unmoved), x, rtol=0, atol=1e-5)
+
+
+def test_more_haematoxylin_darkens_nuclei_along_haematoxylin_and_leaves_eosin() -> None:
+    more = torch.tensor([[1.5, 1.0, 1.0]])
+    nuclei, stroma = light(torch.tensor([[0.8, 0.0, 0.0]])), light(torch.tensor([[0.0, 0.8, 0.0]]))
+    changed = density(jitter_stains(nuclei, more, UNMOVED)) - density(nuclei)
+    torch.testing.assert_close(changed, 0.4 * HAEMATOXYLIN[None], rtol=0, atol=1e-4)
+    torch.testing.assert_close(jitter_stains(stroma, more, UNMOVED), stroma, rtol=0, atol=1e-5)
+
+
+def test_a_shift_lays_the_stain_on_glass_too() -> None:
+    glass = torch.ones(1, 3, 1, 1)
+    stained = jitter_stains(glass, KEPT, torch.tensor([[0.0, 0.2, 0.0]]))
+    torch.testing.assert_close(density(stained), 0.2 * EOSIN[None], rtol=0, atol=1e-4)
+
+
+def test_stain_jitter_is_the_rule_of_tellez_written_out_pixel_by_pixel() -> None:
+    x = to_float(images(3, 8))
+    scales, shifts = 0.7 + 0.6 * torch.rand(3, 3, generator=rng(1)), 0.4 * torch.rand(3, 3, generator=rng(2)) - 0.2
+    stains = np.array(STAINS)
+    expected = np.empty(x.shape)
+    for n, row, column in np.ndindex(3, 8, 8):
+        pixel = 255 * x[n, :, row, column].double().numpy()
+        amounts = np.linalg.solve(stains.T, -np.log((pixel + 1) / 256))
+        amounts = scales[n].numpy() * amounts + shifts[n].numpy()
+        expected[n, :, row, column] = np.clip((256 * np.exp(-stains.T @ amounts) - 1) / 255, 0, 1)
+    np.testing.assert_allclose(jitter_stains(x, scales, shifts), expected, atol=1e-5)
+
+
+def test_the_stain_of_an_image_is_jittered_without_regard_to_the_others() -> None:
+    x, scales, shifts = to_float(images(4)), 1 + 0.1 * torch.arange(12.0).view(4, 3), torch.full((4, 3), 0.1)
+    together = jitter_stains(x, scales, shifts)
+    alone = torch.cat([jitter_stains(x[n : n + 1], scales[n : n + 1], shifts[n : n + 1]) for n in range(4)])
+    torch.testing.assert_close(together, alone)
+
+
+def test_strong_without_its_stains_is_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transforms, "MAX_STAIN_JITTER", 0.0)
+    torch.testing.assert_close(augment(images(), "strong", rng()), augment(images(), "standard", rng()))
+
+
+def test_stains_are_scaled_and_shifted_evenly_within_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[Tensor, Tensor]] = []
+    monkeypatch.setattr(transforms, "jitter_stains", lambda x, scales, shifts: drawn.append((scales, shifts)) or x)
+    augment(images(2000, 4), "strong", rng())
+    ((scales, shifts),) = drawn
+    for amounts in (scales - 1, shifts):
+        assert amounts.shape == (2000, 3)
+        assert amounts.abs().max() <= MAX_STAIN_JITTER
+        assert amounts.mean(0).abs().max() < 0.1 * MAX_STAIN_JITTER
+        torch.testing.assert_close(amounts.std(0), torch.full((3,), MAX_STAIN_JITTER / math.sqrt(3)), rtol=0.05, atol=0)
+    together = torch.cat([scales, shifts], dim=1).T
+    assert (torch.corrcoef(together) - torch.eye(6)).abs().max() < 0.1  # each stain for itself
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_sees_the_same_changes() -> None:
+    on_cpu, on_gpu = (augment(images().to(device), "strong", rng()) for device in ("cpu", "cuda"))
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=0, atol=1e-3)
