@@ -2,11 +2,23 @@
 
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
+from classifiers.config import Augmentation
 from ganaug.errors import ConfigError
 
 BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
+SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
+SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
+STAINS = ("none", "macenko", "reinhard")
+_CHOICES = {
+    "fit": ("crop", "tile", "resize"),
+    "stain": STAINS,
+    "magnification": ("40", "100", "200", "400", "all"),
+    "task": ("binary", "subtype"),
+    "group": ("accession", "folder"),
+    "part": ("train", "test"),
+}
 
 
 def _require(holds: bool, seen: str, expected: str) -> None:
@@ -36,44 +48,68 @@ class PhantomConfig:
 
 @dataclass(frozen=True)
 class FoldsConfig:
-    """How the groups are cut into equal parts; fold k tests part k, validates on part k + 1 and trains on the rest."""
+    """How the groups are cut into training, validation and test parts."""
 
-    num_folds: int = 5
+    num_folds: int = 5  # parts; each fold tests one, validates on another and trains on the rest
     seed: int = 0
+    scheme: str = "k-fold"  # one of SCHEMES
+    num_repeats: int = 3  # repeated: how many times the groups are cut anew
+    by: str = "group"  # what is kept together: group (a patient), or site (all patients of a laboratory)
+    fixed: str = ""  # fixed: a CSV of group and part, or the name of a split that the source offers
 
     def __post_init__(self) -> None:
         _require(
             self.num_folds >= 3, f"{self.num_folds} folds", "at least 3, as train, validation and test are disjoint"
         )
+        _require(self.scheme in SCHEMES, f"scheme {self.scheme}", " or ".join(SCHEMES))
+        _require(self.num_repeats >= 2, f"{self.num_repeats} repeats", "at least 2")
+        _require(self.by in ("group", "site"), f"folds by {self.by}", "group or site")
+        fits = bool(self.fixed) == (self.scheme == "fixed")
+        _require(fits, f"scheme {self.scheme} with the split {self.fixed or '(none)'}", "a --split for fixed, only")
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """What `ganaug prepare` reads and how it writes it."""
+    """What `ganaug prepare` reads and how it writes it; an option that is None is the source's own default."""
 
-    dataset: str  # name of a source: phantom, breakhis, folder
+    dataset: str  # one of SOURCE_NAMES
     source: str | None = None  # folder, archive or manifest; the phantom needs none
     name: str = ""  # of the data set in the workspace; that of the source where empty
-    resolution_px: int = 64  # side of the square images; larger ones are centre-cropped to a square and resampled
-    magnification: str = "200"  # BreakHis: 40, 100, 200, 400 or all
-    task: str = "binary"  # BreakHis: binary or subtype
-    group: str = "accession"  # BreakHis: what counts as one patient, accession or folder
+    seed: int = 0
     exclude_classes: tuple[str, ...] = ()  # names of classes to leave out
     folds: FoldsConfig = field(default_factory=FoldsConfig)
+
+    # how an image of any size becomes square ones
+    resolution_px: int = 64  # side of the square images
+    fit: str = "crop"  # crop: the central square; tile: a grid of squares; resize: all of it, whatever the aspect
+    field_px: int | None = None  # side of the square that becomes one image, in the source's own pixels
+    field_um: float | None = None  # the same in micrometres
+    stain: str = "none"  # normalisation of the stain, fitted on the training groups of each fold: one of STAINS
+
+    # what only some sources know
+    magnification: str | None = None  # breakhis: 40, 100, 200, 400 or all
+    task: str | None = None  # breakhis, tcga-brca: binary or subtype
+    group: str | None = None  # breakhis: what counts as one patient, accession or folder
+    part: str | None = None  # bach: train, or test, the organisers' images without labels
+    patients_csv: str | None = None  # bach: a CSV of file and patient
+    expression: str | None = None  # tcga-brca: table of genes × samples
+    clinical: str | None = None  # tcga-brca: table with the PAM50 call of each sample
+    um_per_px: float | None = None  # folder, zip, tcga-brca: micrometres per pixel of the files
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
-    seed: int = 0
 
     def __post_init__(self) -> None:
         _require(16 <= self.resolution_px <= 1024, f"resolution {self.resolution_px} px", "a number from 16 to 1024")
         safe = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.workspace_name)
         _require(bool(safe), f"the name {self.workspace_name!r}", "letters, digits, dots, dashes and underscores")
-        for name, values in (
-            ("magnification", ("40", "100", "200", "400", "all")),
-            ("task", ("binary", "subtype")),
-            ("group", ("accession", "folder")),
-        ):
+        for name, values in _CHOICES.items():
             value = getattr(self, name)
-            _require(value in values, f"{name} {value}", " or ".join(values))
+            _require(value is None or value in values, f"{name} {value}", " or ".join(values))
+        for name in ("field_px", "field_um", "um_per_px"):
+            value = getattr(self, name)
+            _require(value is None or 0 < value < 1e6, f"{name} {value}", "a positive number")
+        _require(self.field_px is None or self.field_um is None, "a field in pixels and in micrometres", "one of them")
+        takes_field = self.fit != "resize" or (self.field_px or self.field_um) is None
+        _require(takes_field, "a field for the fit resize", "a field for crop or tile only")
 
     @property
     def workspace_name(self) -> str:
@@ -153,6 +189,7 @@ class StudyConfig:
     num_steps: int = 300  # optimiser steps, the same for every cell
     batch: int = 32
     learning_rate: float = 3e-3
+    augmentation: Augmentation = "standard"  # classical, of every arm alike; strong also varies the stain
     metric: str = "balanced_accuracy"  # what the verdict is about
     confidence: float = 0.95  # of the verdict's intervals, shared among the classifiers
     num_resamples: int = 5000  # bootstrap resamples of patients
@@ -169,6 +206,8 @@ class StudyConfig:
         _require(self.num_steps >= 1, f"{self.num_steps} steps", "at least 1")
         _require(self.batch >= 2, f"batch {self.batch}", "at least 2, as batch normalisation compares images")
         _require(self.num_resamples >= 100, f"{self.num_resamples} resamples", "at least 100")
+        levels = get_args(Augmentation)
+        _require(self.augmentation in levels, f"augmentation {self.augmentation}", " or ".join(levels))
 
 
 def to_dict(config: Any) -> dict[str, Any]:

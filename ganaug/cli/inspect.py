@@ -1,4 +1,4 @@
-"""`ganaug inspect`: what a data set or a synthetic file holds."""
+"""`ganaug inspect`: what a file of this tool holds."""
 
 from pathlib import Path
 
@@ -14,10 +14,14 @@ from ganaug.cli.common import Common, common_options
 )
 @common_options
 def inspect(common: Common, file: Path, sheet: Path | None) -> None:
-    """Say what FILE holds: classes, patients, resolution, provenance, what was left out."""
-    from ganaug.data.inspect import contact_sheet, describe, format_description
+    """Say what FILE holds: classes, patients, resolution, provenance, copies found, what was left out.
 
-    description = describe(file)
+    FILE is anything that this tool writes: a data set or synthetic images (.h5), a generator's weights or a training
+    state (.safetensors), folds, plans and verdicts (.json), records (.jsonl), predictions (.npz), an export (.zip).
+    """
+    from ganaug.inspect import describe, write_sheet
+
+    description, text = describe(file)
     if sheet and not common.dry_run:
-        contact_sheet(file, sheet)
-    common.tell(description, format_description(description))
+        write_sheet(file, sheet)
+    common.tell(description, text)

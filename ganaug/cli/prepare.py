@@ -1,75 +1,115 @@
 """`ganaug prepare`: raw images to a data set with patient-disjoint folds."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganaug import presets
 from ganaug.cli.common import Common, common_options, warn
-from ganaug.config import PrepareConfig
+from ganaug.config import SCHEMES, SOURCE_NAMES, STAINS, FoldsConfig, PrepareConfig
 
 if TYPE_CHECKING:
     from ganaug.data.prepare import Prepared
 
+_SITE_FOLDS = "tcga-brca"  # the laboratory can be read off its stain, so its patients are held out together
+
+
+def _options(*options: Any) -> Any:
+    """Several click options as one decorator, in the order given."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_IMAGES = _options(
+    click.option("--resolution", "resolution_px", type=int, default=64, show_default=True,
+                 help="Side of the images, in pixels"),
+    click.option("--fit", default="crop", show_default=True, metavar="NAME",
+                 help="crop: the central square; tile: a grid of squares; resize: all of it, whatever the aspect"),
+    click.option("--field-px", type=int,
+                 help="Side of the square that becomes one image, in the files' pixels  [default: the shorter side; "
+                      "tile: the resolution]"),
+    click.option("--field-um", type=float, help="The same in micrometres, where the source knows its scale"),
+    click.option("--stain", default="none", show_default=True, metavar="NAME",
+                 help=f"Stain normalisation, fitted on each fold's training patients: {', '.join(STAINS)}"),
+)  # fmt: skip
+_FOLDS = _options(
+    click.option("--folds", "num_folds", type=int,
+                 help="Parts into which the patients are cut  [default: 5; quick phantom: 4]"),
+    click.option("--scheme", metavar="NAME", help=f"{', '.join(SCHEMES)}  [default: k-fold]"),
+    click.option("--repeats", "num_repeats", type=int, help="repeated: how often the patients are cut anew"),
+    click.option("--fold-by", "by", metavar="NAME",
+                 help="What is kept together: group (a patient) or site (a laboratory)  [default: group; tcga-brca: "
+                      "site]"),
+    click.option("--split", "fixed", metavar="CSV|NAME",
+                 help="A fixed split: a CSV of group,part, or a name that the source offers (bach: patient-safe)"),
+)  # fmt: skip
+_SOURCES = _options(
+    click.option("--magnification", metavar="X", help="breakhis: 40, 100, 200, 400 or all  [default: 200]"),
+    click.option("--task", metavar="NAME", help="breakhis, tcga-brca: binary or subtype  [default: binary]"),
+    click.option("--group", metavar="NAME",
+                 help="breakhis: what counts as a patient, accession or folder  [default: accession]"),
+    click.option("--part", metavar="NAME", help="bach: train, or test, the images without labels  [default: train]"),
+    click.option("--patients-csv", metavar="CSV", help="bach: which image is of which patient, file,patient"),
+    click.option("--expression", metavar="TABLE", help="tcga-brca: genes × samples, of UCSC Xena or cBioPortal"),
+    click.option("--clinical", metavar="TABLE", help="tcga-brca: PAM50 calls, of UCSC Xena or cBioPortal"),
+    click.option("--um-per-px", type=float, help="folder, zip, tcga-brca: micrometres per pixel of the files"),
+    click.option("--patients", "num_patients", type=int, help="phantom: how many patients are drawn"),
+    click.option("--images-per-patient", type=int, help="phantom: how many images of each"),
+)  # fmt: skip
+
 
 @click.command()
-@click.option("--dataset", required=True, help="Source: phantom (built in), breakhis, or folder (your own images)")
-@click.option("--source", help="Folder, .tar.gz archive or CSV manifest to read; the phantom needs none")
+@click.option("--dataset", required=True, metavar="NAME", help=f"Source: {', '.join(SOURCE_NAMES)}")
+@click.option("--source", help="Folder, .zip or .tar.gz archive, or CSV manifest to read; the phantom needs none")
 @click.option("--name", help="Name of the data set in the workspace  [default: that of the source]")
-@click.option(
-    "--resolution", "resolution_px", type=int, default=64, show_default=True, help="Side of the images, in pixels"
-)
-@click.option("--magnification", default="200", show_default=True, help="BreakHis: 40, 100, 200, 400 or all")
-@click.option("--task", default="binary", show_default=True, help="BreakHis: binary or subtype (eight classes)")
-@click.option(
-    "--group", default="accession", show_default=True, help="BreakHis: what counts as a patient, accession or folder"
-)
-@click.option("--patients", "num_patients", type=int, help="Phantom: how many patients are drawn")
-@click.option("--images-per-patient", type=int, help="Phantom: how many images of each")
-@click.option(
-    "--folds", "num_folds", type=int, help="Parts into which the patients are cut  [default: 5; quick phantom: 4]"
-)
 @click.option(
     "--exclude-class", "exclude_classes", multiple=True, metavar="NAME", help="Leave a class out; may be repeated"
 )
+@_IMAGES
+@_FOLDS
+@_SOURCES
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some images had to be left out")
 @common_options
 def prepare(
     common: Common,
     dataset: str,
-    source: str | None,
     name: str | None,
-    resolution_px: int,
-    magnification: str,
-    task: str,
-    group: str,
+    num_folds: int | None,
+    scheme: str | None,
+    num_repeats: int | None,
+    by: str | None,
+    fixed: str | None,
     num_patients: int | None,
     images_per_patient: int | None,
-    num_folds: int | None,
-    exclude_classes: tuple[str, ...],
     skip_bad: bool,
+    **options: Any,
 ) -> None:
     """Read raw images, write one HDF5 file and its patient-disjoint folds.
 
     Images that cannot be used are listed, one line each, and left out; the others are prepared. The exit status is then
-    2, or 0 with --skip-bad.
+    2, or 0 with --skip-bad. Nothing is downloaded.
     """
     from ganaug.data.prepare import plan_preparation, prepare_dataset
 
     phantom, folds = presets.phantom(common.preset)
-    if dataset != "phantom":
-        folds = replace(folds, num_folds=5)
+    resolution_px = options["resolution_px"]
+    chosen: dict[str, Any] = {
+        "num_folds": num_folds or (folds.num_folds if dataset == "phantom" else None),
+        "scheme": scheme or ("fixed" if fixed else None),
+        "num_repeats": num_repeats,
+        "by": by or ("site" if dataset == _SITE_FOLDS else None),
+        "fixed": fixed,
+    }
     config = PrepareConfig(
         dataset=dataset,
-        source=source,
         name=name or dataset,
-        resolution_px=resolution_px,
-        magnification=magnification,
-        task=task,
-        group=group,
-        folds=replace(folds, num_folds=num_folds or folds.num_folds, seed=common.seed),
-        exclude_classes=exclude_classes,
+        folds=FoldsConfig(seed=common.seed, **{key: value for key, value in chosen.items() if value is not None}),
         phantom=replace(
             phantom,
             resolution_px=resolution_px,
@@ -78,6 +118,7 @@ def prepare(
             images_per_patient=images_per_patient or phantom.images_per_patient,
         ),
         seed=common.seed,
+        **options,
     )
     if common.dry_run:
         plan = plan_preparation(config)
@@ -86,10 +127,9 @@ def prepare(
     prepared = prepare_dataset(common.workspace, config, progress=True)
     _tell(common, prepared)
     if prepared.left_out and not skip_bad:
-        num_left_out = len(prepared.left_out)
         warn(
-            f"ganaug: {num_left_out} of {len(prepared.table) + num_left_out} images were left out and the others are"
-            " prepared; mend the files and prepare again, or accept this with --skip-bad"
+            f"ganaug: {len(prepared.left_out)} images were left out and the others are prepared;"
+            " mend the files and prepare again, or accept this with --skip-bad"
         )
         raise click.exceptions.Exit(2)
 
@@ -104,7 +144,14 @@ def _tell(common: Common, prepared: "Prepared") -> None:
         warn(f"left out: {path}: {reason}")
     table = prepared.table
     counts = dict(zip(table.class_names, table.class_counts().tolist()))
+    folds = balance_table(table, prepared.folds) if prepared.folds else "no labels, so no folds"
     common.tell(
-        {"file": str(prepared.path), "images": len(table), "classes": counts, "left_out": prepared.left_out},
-        f"{balance_table(table, prepared.folds)}\n{prepared.path}: {len(table)} images",
+        {
+            "file": str(prepared.path),
+            "images": len(table),
+            "classes": counts,
+            "notices": prepared.notices,
+            "left_out": prepared.left_out,
+        },
+        f"{folds}\n{prepared.path}: {len(table)} images",
     )

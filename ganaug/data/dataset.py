@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ganaug.data.folds import Folds, read_folds
-from ganaug.data.schema import ImageReader, ImageTable, read_table
+from ganaug.data.schema import ImageReader, ImageTable, read_table, stained_name
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace
 
@@ -21,7 +21,7 @@ class DataSet:
     path: Path
     table: ImageTable
     folds: Folds
-    reader: ImageReader
+    reader: ImageReader  # of the images as they were prepared
 
     def train(self, fold: int) -> np.ndarray:
         return self.table.indices_of(self.folds.train_groups(self._known(fold)))
@@ -32,6 +32,12 @@ class DataSet:
     def test(self, fold: int) -> np.ndarray:
         return self.table.indices_of(self.folds.test_groups(self._known(fold)))
 
+    def images(self, fold: int) -> ImageReader:
+        """All images as a fold sees them: where stain is normalised, to the training groups of that fold."""
+        if self.table.attrs.get("stain"):
+            return ImageReader(self.path, stained_name(self._known(fold)))
+        return self.reader
+
     def _known(self, fold: int) -> int:
         if not 0 <= fold < self.folds.num_folds:
             raise ConfigError(f"fold {fold} of {self.name}", expected=f"a number from 0 to {self.folds.num_folds - 1}")
@@ -41,6 +47,10 @@ class DataSet:
 def open_dataset(workspace: Workspace, name: str) -> DataSet:
     """Open a prepared data set; raises DataError where it is missing or torn, LeakError where its folds were edited."""
     path = workspace.dataset(name)
+    if path.exists() and not read_table(path).class_counts().any():
+        raise DataError(
+            f"the images of {name!r} have no labels", expected="a data set that can be trained and tested on"
+        )
     if not path.exists() or not workspace.folds(name).exists():
         known = ", ".join(workspace.datasets()) or "none"
         raise DataError(
@@ -63,19 +73,20 @@ def default_dataset(workspace: Workspace) -> str:
 
 
 class TrainingImages:
-    """Batches of some images in an endless random order, every image once an epoch; a pure function of seed and step.
+    """Batches of a fold's training images in an endless random order, every image once an epoch.
 
-    So training can be taken up again at any step and sees what it would have seen.
+    A batch is a pure function of seed and step: training can be taken up at any step and sees what it would have seen.
     """
 
-    def __init__(self, dataset: DataSet, indices: np.ndarray, batch: int, seed: int) -> None:
+    def __init__(self, dataset: DataSet, fold: int, batch: int, seed: int) -> None:
+        indices, reader = dataset.train(fold), dataset.images(fold)
         if len(indices) == 0:
-            raise DataError(f"no training image of {dataset.name} was chosen")
+            raise DataError(f"fold {fold} of {dataset.name} has no training image")
         self.labels = dataset.table.label[indices]
         self.batch, self.seed = batch, seed
-        self._indices, self._reader = indices, dataset.reader
+        self._indices, self._reader = indices, reader
         fits = len(indices) * dataset.table.resolution_px**2 * 3 < IN_MEMORY_BYTES
-        self._pixels = dataset.reader[indices] if fits else None
+        self._pixels = reader[indices] if fits else None
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def batch_at(self, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,34 +1,29 @@
 """`ganaug prepare`: a source's images become one HDF5 file and its folds.
 
-In order: what the source names, whether the folds are possible, then the pixels, exact copies, and the two files.
-Pixels go through an unnamed file on disk, as it is only known after the last image which of them can be used.
+In order: what the source names, whether the folds are possible, then the pixels, copies, the two files. Pixels go
+through an unnamed file on disk, as it is only known after the last image which of them can be used.
 """
 
-import hashlib
 import os
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from ganaug.config import PrepareConfig
-from ganaug.data.decode import Undecodable, decode, fit_square
-from ganaug.data.duplicates import exact_duplicates, phash
+from ganaug.data.duplicates import find_copies
 from ganaug.data.folds import Folds, check_feasible, make_folds, write_folds
-from ganaug.data.schema import ImageTable, fingerprint_of, writing_images
-from ganaug.data.sources import scan_source
-from ganaug.data.sources.scan import Drawn, Item, Load, Scan, printable
+from ganaug.data.pixels import Facts, read_pixels
+from ganaug.data.schema import ImageTable, ImageWriter, fingerprint_of, writing_images
+from ganaug.data.sources import SOURCES, resolved, scan_source
+from ganaug.data.sources.files import printable
+from ganaug.data.sources.scan import Scan
 from ganaug.data.spool import Spool
-from ganaug.errors import DataError
+from ganaug.data.stain import stain_folds
+from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace, explained
 
 BLOCK = 64  # images written at a time
@@ -41,31 +36,9 @@ class Prepared:
     name: str
     path: Path
     table: ImageTable
-    folds: Folds
+    folds: Folds | None  # None for images without labels
     left_out: tuple[tuple[str, str], ...]  # path and reason
     notices: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Pixels:
-    """One image ready to be written."""
-
-    image: np.ndarray
-    mask: np.ndarray | None
-    sha256: str
-    phash: int
-    size_px: tuple[int, int]  # width and height in the source
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What stays in memory of an image once its pixels are on disk."""
-
-    position: int  # in the scan and the spools
-    item: Item
-    sha256: str
-    phash: int
-    size_px: tuple[int, int]
 
 
 def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bool = False) -> Prepared:
@@ -74,189 +47,187 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
     Raises FoldsError before any pixel is read where the patients do not allow the folds, and DataError where no image
     can be used. Images that cannot be decoded are left out; the data set is made of the others.
     """
-    scan = _feasible_scan(config)
-    path = workspace.dataset(config.workspace_name)
-    side = _side_px(config)
+    config = _resolved(config)
+    scan, _ = _feasible_scan(config)
+    path, side = workspace.dataset(config.workspace_name), config.resolution_px
     with explained(path), ExitStack() as stack:
         images = stack.enter_context(Spool(path.parent, (side, side, 3)))
-        masks = stack.enter_context(Spool(path.parent, (side, side))) if scan.drawn else None
-        facts, undecodable = _read_all(scan, side, images, masks, progress)
+        masks = stack.enter_context(Spool(path.parent, (side, side))) if scan.has_masks else None
+        facts, undecodable = read_pixels(scan, config, images, masks, progress)
         left_out = [(printable(where), reason) for where, reason in [*scan.left_out, *undecodable]]
         if not facts:
             raise DataError(f"none of {len(left_out)} images can be used, such as {': '.join(left_out[0])}")
-        table, positions = _tabulate(scan, config, facts, left_out)
-        mend = (
-            f"mend the {len(left_out)} images that were left out, such as {': '.join(left_out[0])}" if left_out else ""
-        )
-        folds = make_folds(table, config.folds, mend or scan.way_out)
-        with writing_images(path, side, masks=scan.drawn) as writer:
-            for start in range(0, len(positions), BLOCK):
-                block = positions[start : start + BLOCK]
+        table, places = _tabulate(scan, config, facts, images, left_out)
+        folds = _folds(scan, config, table, left_out)
+        with writing_images(path, side, masks=masks is not None) as writer:
+            for start in range(0, len(places), BLOCK):
+                block = places[start : start + BLOCK]
                 writer.append(images.read(block), masks.read(block) if masks else None)
-            writer.finish(table)
-    write_folds(workspace.folds(config.workspace_name), folds)
+            if config.stain != "none" and folds is not None:
+                table = _stain(writer, table, folds, config.stain, progress)
+            writer.finish(table, tables=dict(scan.tables))
+    if folds is None:
+        workspace.folds(config.workspace_name).unlink(missing_ok=True)
+    else:
+        write_folds(workspace.folds(config.workspace_name), folds)
     return Prepared(config.workspace_name, path, table, folds, tuple(left_out), tuple(table.attrs["notices"]))
 
 
 def plan_preparation(config: PrepareConfig) -> dict[str, Any]:
     """What `prepare_dataset` would read and write, without reading a pixel; raises what it would raise by then."""
-    scan = _feasible_scan(config)
-    counts = np.bincount(scan.labels, minlength=len(scan.class_names))
-    return {
+    config = _resolved(config)
+    scan, num_folds = _feasible_scan(config)
+    counts = np.bincount(scan.labels[scan.labels >= 0], minlength=len(scan.class_names))
+    plan = {
         "dataset": config.workspace_name,
         "images": len(scan.items),
         "patients": len(set(scan.groups.tolist())),
         "classes": dict(zip(scan.class_names, counts.tolist())),
-        "folds": config.folds.num_folds,
-        "resolution_px": _side_px(config),
-        "megabytes": round(len(scan.items) * _side_px(config) ** 2 * 3 / 1e6, 1),
+        "scheme": config.folds.scheme if scan.labelled else "none: no labels",
+        "folds": num_folds,
+        "resolution_px": config.resolution_px,
+        "fit": config.fit,
         "left_out": len(scan.left_out),
         "notices": list(scan.notices),
     }
+    if config.fit != "tile":  # how many tiles an image gives is only known when it is opened
+        copies = 1 if config.stain == "none" else 1 + num_folds
+        plan["megabytes"] = round(copies * len(scan.items) * config.resolution_px**2 * 3 / 1e6, 1)
+    return plan
 
 
-def _feasible_scan(config: PrepareConfig) -> Scan:
-    """What the source names, once it is known that its patients allow the folds."""
+def _resolved(config: PrepareConfig) -> PrepareConfig:
+    """The configuration with its source's defaults; the phantom is drawn at its final size and knows no other."""
+    config = resolved(config)
+    if config.dataset != "phantom":
+        return config
+    if (config.fit, config.field_px, config.field_um) != ("crop", None, None):
+        raise ConfigError(f"fit {config.fit} of the phantom", expected="images to fit: the phantom is drawn to size")
+    return replace(config, resolution_px=config.phantom.resolution_px)
+
+
+def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
+    """What the source names, once it is known that its patients allow the folds, and how many folds there will be."""
     scan = scan_source(config)
     if not scan.items:
         raise DataError(f"{config.source} holds no image of the classes {', '.join(scan.class_names)}")
-    check_feasible(scan.labels, scan.groups, scan.class_names, config.folds, scan.way_out)
-    return scan
+    num_folds = 0
+    if scan.labelled:
+        num_folds = check_feasible(
+            scan.labels,
+            scan.groups,
+            scan.sites,
+            scan.class_names,
+            config.folds,
+            way_out=scan.way_out,
+            splits=scan.splits,
+        )
+    elif config.stain != "none":
+        raise ConfigError("stain normalisation of images without labels", expected="labels: it is fitted on folds")
+    return scan, num_folds
 
 
-def _side_px(config: PrepareConfig) -> int:
-    return config.phantom.resolution_px if config.dataset == "phantom" else config.resolution_px
+def _folds(scan: Scan, config: PrepareConfig, table: ImageTable, left_out: list[tuple[str, str]]) -> Folds | None:
+    if not scan.labelled:
+        return None
+    mend = f"mend the {len(left_out)} images that were left out, such as {': '.join(left_out[0])}" if left_out else ""
+    return make_folds(table, config.folds, way_out=mend or scan.way_out, splits=scan.splits)
+
+
+def _stain(writer: ImageWriter, table: ImageTable, folds: Folds, method: str, progress: bool) -> ImageTable:
+    """Write the images as each fold sees them; returns the table with what was fitted and what failed."""
+    train = [table.indices_of(folds.train_groups(fold)) for fold in range(folds.num_folds)]
+    stained = stain_folds(writer.blocks, train, method, workers=os.cpu_count() or 1, progress=progress)
+    for fold, block in stained:
+        writer.append_stained(fold, block)
+    failed = table.image_id[stained.failed].tolist()
+    about = {"references": [reference.to_dict() for reference in stained.references], "kept_as_they_are": failed}
+    told = [f"{len(failed)} of {len(table)} images show no stain and were kept as they are"] if failed else []
+    return replace(table, attrs={**table.attrs, "stain": about, "notices": [*table.attrs["notices"], *told]})
 
 
 def _options(config: PrepareConfig) -> dict[str, Any]:
     """The options that decide what this source's data set holds."""
-    chosen: dict[str, Any] = {
+    chosen: dict[str, Any] = {name: getattr(config, name) for name in SOURCES[config.dataset].options}
+    if config.dataset == "phantom":
+        chosen = {"phantom": asdict(config.phantom), "seed": config.seed}
+    return {
         "dataset": config.dataset,
         "exclude_classes": list(config.exclude_classes),
         "folds": asdict(config.folds),
+        **{name: value for name, value in chosen.items() if value is not None},
     }
-    if config.dataset == "phantom":
-        return {**chosen, "phantom": asdict(config.phantom), "seed": config.seed}
-    if config.dataset == "breakhis":
-        chosen |= {"task": config.task, "magnification": config.magnification, "group": config.group}
-    return {**chosen, "resolution_px": config.resolution_px}
-
-
-# ---- pixels ----------------------------------------------------------------------------------------------------------
-
-
-def _read_all(
-    scan: Scan, side_px: int, images: Spool, masks: Spool | None, progress: bool
-) -> tuple[list[_Facts], list[tuple[str, str]]]:
-    """Decode every image into the spools; returns what is known of the usable ones, and the others with reasons."""
-    facts, left_out = [], []
-    num_threads = (
-        1 if scan.drawn else min(8, os.cpu_count() or 1)
-    )  # threads only hinder drawing, which is Python's work
-    with warnings.catch_warnings(), threadpool_limits(1):  # the phantom's small matrix products lose to BLAS's threads
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a limit of our own leaves the image out
-        results = _in_threads(lambda load: _pixels(load, side_px), scan.read(scan.items), num_threads)
-        for position, result in tqdm(
-            results, total=len(scan.items), desc="prepare", unit="img", disable=not progress or None
-        ):
-            item = scan.items[position]
-            if isinstance(result, str):
-                left_out.append((item.path, result))
-                continue
-            images[position] = result.image
-            if masks is not None and result.mask is not None:
-                masks[position] = result.mask
-            facts.append(_Facts(position, item, result.sha256, result.phash, result.size_px))
-    return sorted(facts, key=lambda one: one.position), sorted(left_out)
-
-
-def _pixels(load: Load, side_px: int) -> _Pixels | str:
-    """The image that `load` gives, or the reason why there is none."""
-    try:
-        raw = load()
-        if isinstance(raw, Drawn):
-            digest = hashlib.sha256(raw.image.tobytes()).hexdigest()
-            return _Pixels(raw.image, raw.mask, digest, phash(raw.image), raw.image.shape[:2])
-        decoded = decode(raw)
-        image = fit_square(decoded, side_px)
-        return _Pixels(image, None, hashlib.sha256(raw).hexdigest(), phash(image), decoded.size)
-    except Undecodable as error:
-        return str(error)
-    except OSError as error:
-        return f"cannot be read ({error.strerror or error})"
-
-
-def _in_threads(
-    work: Callable[[Load], _Pixels | str], loads: Iterable[tuple[int, Load]], num_threads: int
-) -> Iterator[tuple[int, _Pixels | str]]:
-    """Results in the order given, with only a few images underway at a time, so that memory stays bounded."""
-    underway: deque[tuple[int, Future[_Pixels | str]]] = deque()
-    with ThreadPoolExecutor(num_threads) as pool:
-        for position, load in loads:
-            underway.append((position, pool.submit(work, load)))
-            if len(underway) > 3 * num_threads:
-                position, result = underway.popleft()
-                yield position, result.result()
-        for position, result in underway:
-            yield position, result.result()
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
 def _tabulate(
-    scan: Scan, config: PrepareConfig, facts: list[_Facts], left_out: list[tuple[str, str]]
+    scan: Scan, config: PrepareConfig, facts: list[Facts], images: Spool, left_out: list[tuple[str, str]]
 ) -> tuple[ImageTable, list[int]]:
-    """The table of the images to be written, less exact copies, and their positions in the spools."""
-    copies = exact_duplicates(
+    """The table of the images to be written, less copies, and their places in the spools."""
+    copies = find_copies(
         np.array([one.sha256 for one in facts]),
+        np.array([one.hashes for one in facts]),
         np.array([one.item.label for one in facts]),
         np.array([one.item.group_id for one in facts]),
+        np.array([one.image_id for one in facts]),
+        scan.class_names,
+        pixels=lambda indices: images.read([facts[index].place for index in indices]),
     )
     facts = [one for one, keep in zip(facts, copies.keep) if keep]
-    um_per_px, notices = _scale(scan, facts, _side_px(config))
+    if not facts:
+        raise DataError("no image is left: all are copies of one another under different classes")
+    scales = np.unique([one.um_per_px for one in facts])  # NaN counts once
     attrs: dict[str, Any] = {
         "source": config.dataset,
-        "resolution_px": _side_px(config),
-        "fit": "drawn" if scan.drawn else "centre-crop",
+        "resolution_px": config.resolution_px,
+        "pixels": {
+            "fit": "drawn" if scan.drawn else config.fit,
+            "field_px": config.field_px,
+            "field_um": config.field_um,
+            "stain": config.stain,
+        },
         "licence": scan.licence,
         "citation": scan.citation,
         "options": _options(config),
-        "notices": [*scan.notices, *copies.notices, *notices],
+        "notices": [*scan.notices, *copies.notices, *_notices(scan, config, facts)],
         "left_out": [list(pair) for pair in left_out],
-        **({"um_per_px": um_per_px} if um_per_px else {}),
+        "duplicates": [asdict(one) for one in copies.found],
+        **({"um_per_px": float(scales[0])} if len(scales) == 1 and np.isfinite(scales[0]) else {}),
     }
     table = ImageTable(
         class_names=scan.class_names,
         label=np.array([one.item.label for one in facts], dtype=np.int64),
-        image_id=np.array([one.item.image_id for one in facts], dtype=str),
+        image_id=np.array([one.image_id for one in facts], dtype=str),
         group_id=copies.group[copies.keep],
+        site_id=np.array([one.item.site for one in facts], dtype=str),
         path=np.array([printable(one.item.path) for one in facts], dtype=str),
         sha256=np.array([one.sha256 for one in facts], dtype=str),
         magnification=np.array([one.item.magnification for one in facts], dtype=np.int64),
-        phash=np.array([one.phash for one in facts], dtype=np.uint64),
+        um_per_px=np.array([one.um_per_px for one in facts], dtype=np.float64),
+        phash=np.array([one.hashes[0] for one in facts], dtype=np.uint64),
         attrs=attrs,
     )
     table = replace(table, attrs={**attrs, "fingerprint": fingerprint_of(table)})
-    return table, [one.position for one in facts]
+    return table, [one.place for one in facts]
 
 
-def _scale(scan: Scan, facts: list[_Facts], side_px: int) -> tuple[float | None, list[str]]:
-    """Micrometres per pixel of the written images (the median; None if unknown), and what to say of sizes."""
-    if scan.drawn:
-        return scan.um_per_px, []
-    sizes = np.array([one.size_px for one in facts]).reshape(-1, 2)
-    shorter = sizes.min(axis=1)
+def _notices(scan: Scan, config: PrepareConfig, facts: Sequence[Facts]) -> list[str]:
+    """What there is to say of sizes."""
     notices = []
-    if np.any(shorter < side_px):
-        notices.append(f"{np.sum(shorter < side_px)} images are smaller than {side_px} px and were enlarged")
-    if scan.um_per_px is None:
-        return None, notices
-    if scan.native_width_px is not None and np.any(sizes[:, 0] != scan.native_width_px):
-        width, height = sizes[sizes[:, 0] != scan.native_width_px][0]
+    num_enlarged, num_squashed = (sum(getattr(one, name) for one in facts) for name in ("enlarged", "squashed"))
+    if num_enlarged:
+        notices.append(f"{num_enlarged} images are smaller than {config.resolution_px} px and were enlarged")
+    if num_squashed:
+        notices.append(f"{num_squashed} images were squashed to squares, as --fit resize asks for")
+    resized = next((one.resized_before for one in facts if one.resized_before), None)
+    if resized:
         notices.append(
-            f"images such as one of {width}×{height} px were resized before: "
+            f"images such as one of {resized[0]}×{resized[1]} px were resized before: "
             f"the original is {scan.native_width_px} px wide, so micrometres per pixel are unknown"
         )
-        return None, notices
-    return float(scan.um_per_px * np.median(shorter) / side_px), notices
+    if config.fit == "tile":
+        num_images = len({one.order[0] for one in facts})
+        notices.append(f"{num_images} images were cut into {len(facts)} tiles; a tile belongs to its image's patient")
+    return notices

@@ -2,9 +2,12 @@
 
 images u8 [N,H,W,3]   one image a chunk, uncompressed: a random image costs one read
 mask   u8 [N,H,W]     optional, 255 where the class-deciding structures are
-label i64, magnification i64 (0 unknown), phash u64   [N]
-image_id, group_id (patient), path, sha256            [N] text
-attrs: schema_version, source, class_names, um_per_px, fingerprint, licence, notices, ... (lists as JSON)
+label i64 (-1 unlabelled), magnification i64 (0 unknown), um_per_px f64 (NaN unknown), phash u64   [N]
+image_id, group_id (patient), site_id (laboratory, "" unknown), path, sha256                       [N] text
+attrs: schema_version, source, class_names, pixels (how they came about), fingerprint, licence, notices,
+       left_out, duplicates, ... (lists as JSON)
+stained/fold<k> u8 [N,H,W,3]   optional, the images as fold k sees them: stain normalised to its training groups
+expression/...                 optional, further tables of the source
 synthetic files also: seed i64 [N] and the attr provenance
 """
 
@@ -12,7 +15,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -26,10 +29,10 @@ from ganaug.errors import DataError
 from ganaug.provenance import digest_of, digest_of_bytes
 from ganaug.workspace import atomic_path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPARE_BYTES = 16 * 2**20  # what HDF5 may hold back in its caches until the file is closed
-_TEXT = ("image_id", "group_id", "path", "sha256")
-_NUMBERS = {"label": np.int64, "magnification": np.int64, "phash": np.uint64}
+_TEXT = ("image_id", "group_id", "site_id", "path", "sha256")
+_NUMBERS: dict[str, Any] = {"label": np.int64, "magnification": np.int64, "um_per_px": np.float64, "phash": np.uint64}
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,16 @@ class ImageTable:
     """All that a file says of its images but the pixels; every array has length N."""
 
     class_names: tuple[str, ...]
-    label: np.ndarray  # i64, index into class_names
+    label: np.ndarray  # i64, index into class_names; -1 for images without a label
     image_id: np.ndarray  # text
     group_id: np.ndarray  # text, the patient
+    site_id: np.ndarray  # text, the laboratory; empty where unknown
     path: np.ndarray  # text, where the image came from, relative to the source
     sha256: np.ndarray  # text, of the source file's bytes
     magnification: np.ndarray  # i64, 0 where unknown
+    um_per_px: np.ndarray  # f64, micrometres per pixel of the stored images, NaN where unknown
     phash: np.ndarray  # u64, perceptual hash
-    attrs: dict[str, Any] = field(default_factory=dict)  # source, licence, um_per_px, notices, ...
+    attrs: dict[str, Any] = field(default_factory=dict)  # source, licence, pixels, notices, ...
 
     def __len__(self) -> int:
         return len(self.label)
@@ -66,15 +71,21 @@ class ImageTable:
         return np.flatnonzero(np.isin(self.group_id, np.asarray(sorted(groups), dtype=object).astype(str)))
 
     def class_counts(self, indices: np.ndarray | None = None) -> np.ndarray:
-        """Images per class, i64 [K]."""
+        """Images per class, i64 [K]; those without a label are not counted."""
         label = self.label if indices is None else self.label[indices]
-        return np.bincount(label, minlength=self.num_classes)
+        return np.bincount(label[label >= 0], minlength=self.num_classes)
+
+
+def stained_name(fold: int) -> str:
+    """Where a file keeps the images as a fold sees them."""
+    return f"stained/fold{fold}"
 
 
 def fingerprint_of(table: ImageTable) -> str:
-    """Digest of what defines a data set: classes, resolution, and every image's content, label and group, in order."""
+    """Digest of what defines a data set: classes, how pixels came about, and each image's content, label and group."""
     rows = zip(table.sha256.tolist(), table.label.tolist(), table.group_id.tolist(), table.image_id.tolist())
-    return digest_of([list(table.class_names), table.attrs.get("resolution_px"), [list(row) for row in rows]])
+    pixels = [table.attrs.get("resolution_px"), table.attrs.get("pixels")]
+    return digest_of([list(table.class_names), pixels, [list(row) for row in rows]])
 
 
 class ImageWriter:
@@ -110,14 +121,35 @@ class ImageWriter:
                 stored.resize(len(stored) + len(new), axis=0)
                 stored[-len(new) :] = new
 
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """Images that have been written, u8 [n,H,W,3]."""
+        return np.stack([self._images[index] for index in indices])
+
     def blocks(self) -> Iterator[np.ndarray]:
         """What has been written so far, u8 [n,H,W,3] at a time."""
         return _blocks(self._images)
 
+    def append_stained(self, fold: int, images: np.ndarray) -> None:
+        """Add images u8 [n,H,W,3] as a fold sees them, in the order of `append`."""
+        self._require_room(2 * images.nbytes)
+        name, shape = stained_name(fold), self._images.shape[1:]
+        if name not in self._file:
+            self._file.create_dataset(
+                name, (0, *shape), "u1", maxshape=(None, *shape), chunks=(1, *shape), track_times=False
+            )
+        stored = self._file[name]
+        stored.resize(len(stored) + len(images), axis=0)
+        stored[-len(images) :] = images
+
     def finish(
-        self, table: ImageTable, *, seeds: np.ndarray | None = None, attrs: dict[str, Any] | None = None
+        self,
+        table: ImageTable,
+        *,
+        seeds: np.ndarray | None = None,
+        attrs: dict[str, Any] | None = None,
+        tables: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Write all but the pixels; `attrs` are added to the table's own."""
+        """Write all but the pixels; `attrs` are added to the table's own, `tables` are kept under their names."""
         assert len(table) == len(self), f"{len(self)} images for a table of {len(table)}"
         self._require_room(1000 * len(table))
         for name, dtype in _NUMBERS.items():
@@ -127,6 +159,10 @@ class ImageWriter:
             self._file.create_dataset(name, data=text, dtype=h5py.string_dtype(), track_times=False)
         if seeds is not None:
             self._file.create_dataset("seed", data=seeds.astype(np.int64), track_times=False)
+        for name, array in (tables or {}).items():
+            text = array.dtype.kind in "OU"
+            dtype = h5py.string_dtype() if text else array.dtype
+            self._file.create_dataset(name, data=array.astype(object) if text else array, dtype=dtype)
         constants = {"schema_version": SCHEMA_VERSION, "class_names": list(table.class_names)}
         for name, value in {**table.attrs, **(attrs or {}), **constants}.items():
             self._file.attrs[name] = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
@@ -185,10 +221,11 @@ class ImageReader:
     def __init__(self, path: Path, dataset: str = "images") -> None:
         self.path, self.dataset = path, dataset
         self._file: h5py.File | None = None
+        self._process = 0  # that opened the file
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        if self._file is None:
-            self._file = h5py.File(self.path, "r")
+        if self._file is None or self._process != os.getpid():  # a handle that a fork inherited must not be used
+            self._file, self._process = h5py.File(self.path, "r"), os.getpid()
         stored = self._file[self.dataset]
         images = np.empty((len(indices), *stored.shape[1:]), stored.dtype)
         # One read an image: HDF5's own selection of scattered images takes some seventy times as long.
@@ -201,13 +238,13 @@ class ImageReader:
             return len(file[self.dataset])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "dataset": self.dataset, "_file": None}
+        return {"path": self.path, "dataset": self.dataset, "_file": None, "_process": 0}
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path, dataset: str = "images") -> str:
     """Digest of the labels and pixels of a file, which a provenance record is sealed with."""
     with open_images(path) as file:
-        return digest_of_pixels(file["label"][:], _blocks(file["images"]))
+        return digest_of_pixels(file["label"][:], _blocks(file[dataset]))
 
 
 def digest_of_pixels(labels: np.ndarray, blocks: Iterable[np.ndarray]) -> str:

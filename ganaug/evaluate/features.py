@@ -1,7 +1,5 @@
 """Features of an image file, extracted once and kept in the workspace for every metric and every later call."""
 
-from pathlib import Path
-
 import numpy as np
 
 from ganaug.data.schema import ImageReader, content_digest
@@ -10,19 +8,21 @@ from ganaug.provenance import digest_of
 from ganaug.workspace import Workspace, atomic_path
 
 
-def features_of(workspace: Workspace, path: Path, extractor: Extractor, *, progress: bool = False) -> np.ndarray:
-    """Features f64 [N,D] of every image of the file at `path`, in file order.
+def features_of(
+    workspace: Workspace, images: ImageReader, extractor: Extractor, *, progress: bool = False
+) -> np.ndarray:
+    """Features f64 [N,D] of every image of a file, in file order.
 
     They are looked up by the digests of the images and of the extractor's weights and recipe, so no change of either
     can be answered with old features.
     """
-    key = digest_of([content_digest(path), extractor.name, extractor.digest, extractor.recipe])
+    key = digest_of([content_digest(images.path, images.dataset), extractor.name, extractor.digest, extractor.recipe])
     cached = workspace.features(key)
     try:
         return np.load(cached, allow_pickle=False).astype(np.float64)
     except (OSError, ValueError, EOFError):
         pass  # not there, or damaged: a cache is never worth an error
-    features = extractor.features(ImageReader(path), progress=progress)
+    features = extractor.features(images, progress=progress)
     with atomic_path(cached) as part, part.open("wb") as file:
         np.save(file, features.astype(np.float32), allow_pickle=False)  # nothing is lost, see `Extractor`
     return features

@@ -56,10 +56,10 @@ def evaluate_gan(
     fake_table, record = admit_synthetic(dataset, synthetic, run.fold if run else None)
     train = dataset.train(record.fold)
     sides = Sides(
-        real=features_of(workspace, dataset.path, extractor, progress=progress)[train],
+        real=features_of(workspace, dataset.images(record.fold), extractor, progress=progress)[train],
         real_label=dataset.table.label[train],
         group=dataset.table.group_id[train],
-        fake=features_of(workspace, synthetic, extractor, progress=progress),
+        fake=features_of(workspace, ImageReader(synthetic), extractor, progress=progress),
         fake_label=fake_table.label,
         class_names=dataset.table.class_names,
     )
@@ -69,7 +69,7 @@ def evaluate_gan(
     ]
     pools = {
         name: (
-            (dataset.reader, train[sides.real_label == label]),
+            (dataset.images(record.fold), train[sides.real_label == label]),
             (ImageReader(synthetic), np.flatnonzero(sides.fake_label == label)),
         )
         for label, name in enumerate(sides.class_names)

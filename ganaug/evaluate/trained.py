@@ -63,7 +63,7 @@ def _train(model: nn.Module, dataset: DataSet, fold: int, *, device: str, progre
     """Training images only: no validation patient decides anything, so no held-out patient is ever seen."""
     train = dataset.train(fold)
     config = FitConfig(**{**asdict(FIT), "device": device})
-    fit(model, dataset.reader[train], dataset.table.label[train], config=config, progress=progress)
+    fit(model, dataset.images(fold)[train], dataset.table.label[train], config=config, progress=progress)
 
 
 def _content(state: dict[str, Tensor]) -> str:

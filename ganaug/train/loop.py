@@ -61,7 +61,7 @@ def show_images(task: Task, state: TrainingState, *, progress: bool, position: i
     """Iterate until `total_kimg` have been shown, with a line of stats and a saved state every so often."""
     config, run = task.config, task.run
     total, saved_at = config.total_kimg * 1000, state.num_images
-    order = TrainingImages(task.dataset, task.dataset.train(task.fold), config.batch, config.seed)
+    order = TrainingImages(task.dataset, task.fold, config.batch, config.seed)
     meter = Meter(state.num_images)
     bar = tqdm(
         desc=run.root.name,
@@ -147,7 +147,7 @@ def estimate_seconds(tasks: Sequence[Task], device: str) -> float:
     left = sum(task.config.total_kimg * 1000 for task in tasks if task.run.newest_ema() is None)
     task, threads = tasks[0], torch.get_num_threads()
     state = new_state(task.config, torch.device(device))
-    order = TrainingImages(task.dataset, task.dataset.train(task.fold), task.config.batch, task.config.seed)
+    order = TrainingImages(task.dataset, task.fold, task.config.batch, task.config.seed)
     torch.set_num_threads(1 if device == "cpu" else threads)
     try:
         iterate(task, state, order)

@@ -28,7 +28,7 @@ def real_row(task: Task, label: int) -> np.ndarray:
     train = task.dataset.train(task.fold)
     members = train[task.dataset.table.label[train] == label]
     spread = np.linspace(0, len(members) - 1, NUM_COLUMNS).astype(int)
-    return task.dataset.reader[members[spread]]
+    return task.dataset.images(task.fold)[members[spread]]
 
 
 @torch.no_grad()

@@ -56,6 +56,8 @@ def make_table() -> Callable[..., ImageTable]:
             path=names,
             sha256=names,
             magnification=np.zeros(len(labels), np.int64),
+            um_per_px=np.full(len(labels), np.nan),
+            site_id=np.full(len(labels), ""),
             phash=np.arange(len(labels), dtype=np.uint64),
             attrs={"resolution_px": 16, "fingerprint": "f" * 64},
         )

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.inspect import LISTED, contact_sheet, describe, format_description
+from ganaug.data.inspect import LISTED, contact_sheet, describe_images, format_images
 from ganaug.data.prepare import prepare_dataset
 from ganaug.data.schema import ImageTable, writing_images
 from ganaug.errors import DataError
@@ -37,30 +37,30 @@ def synthetic(tmp_path: Path, make_table: Callable[..., ImageTable]) -> Path:
 
 
 def test_a_data_set_is_described_by_classes_patients_and_faults(prepared: Path) -> None:
-    description = describe(prepared)
+    description = describe_images(prepared)
     assert json.loads(json.dumps(description)) == description
     assert (description["kind"], description["images"], description["patients"]) == ("data set", 22, 7)
     assert description["classes"]["b"] == {"images": 16, "patients": 4, "magnifications": {"unknown": 16}}
     assert description["left_out"] == [["a/a0/bad.png", "the file is empty"]]
-    text = format_description(description)
+    text = format_images(description)
     assert "22 images of 7 patients" in text
     assert "left out: a/a0/bad.png: the file is empty" in text
 
 
 def test_synthetic_images_are_described_by_their_generator(synthetic: Path) -> None:
-    description = describe(synthetic)
+    description = describe_images(synthetic)
     assert description["kind"] == "synthetic images"
     assert description["seeds"] == [5, 7]
     assert description["provenance"]["fold"] == 2
-    text = format_description(description)
+    text = format_images(description)
     assert "psi: 0.7" in text
     assert "provenance.groups_seen: 9: p0, p1, p2, p3, p4, …" in text
     assert "patients" not in text
 
 
 def test_a_long_list_of_faults_is_cut_in_the_text_alone(prepared: Path) -> None:
-    description = describe(prepared) | {"left_out": [[f"{n}.png", "empty"] for n in range(LISTED + 30)]}
-    lines = format_description(description).splitlines()
+    description = describe_images(prepared) | {"left_out": [[f"{n}.png", "empty"] for n in range(LISTED + 30)]}
+    lines = format_images(description).splitlines()
     assert sum(line.startswith("left out: ") for line in lines) == LISTED + 1
     assert lines[-1] == "left out: and 30 more (see --json)"
 
@@ -69,7 +69,7 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
     for name in ("weights.safetensors", "none.h5"):
         with pytest.raises(DataError) as error:
-            describe(tmp_path / name)
+            describe_images(tmp_path / name)
         assert "\n" not in str(error.value)
 
 

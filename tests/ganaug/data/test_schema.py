@@ -138,5 +138,5 @@ def test_files_that_are_missing_torn_or_of_another_version_are_refused(tmp_path:
         read_table(path)
     with h5py.File(path, "r+") as file:
         file.attrs["schema_version"] = 99
-    with pytest.raises(DataError, match="version 99; expected version 1"), open_images(path):
+    with pytest.raises(DataError, match="version 99; expected version 2"), open_images(path):
         pass

@@ -37,6 +37,8 @@ def table_of(label: np.ndarray, group: np.ndarray, **attrs: object) -> ImageTabl
         path=names,
         sha256=names,
         magnification=np.zeros(len(label), np.int64),
+        um_per_px=np.full(len(label), np.nan),
+        site_id=np.full(len(label), ""),
         phash=np.zeros(len(label), np.uint64),
         attrs={"resolution_px": SIDE, "source": "test", **attrs},
     )

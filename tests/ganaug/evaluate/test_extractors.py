@@ -40,21 +40,21 @@ def test_cached_features_are_not_recomputed_unless_images_or_extractor_change(
         return pixels.embed(img)
 
     extractor = replace(pixels, embed=counting)
-    first = features_of(workspace, dataset.path, extractor)
+    first = features_of(workspace, dataset.reader, extractor)
     done = len(calls)
-    np.testing.assert_array_equal(features_of(workspace, dataset.path, extractor), first)
+    np.testing.assert_array_equal(features_of(workspace, dataset.reader, extractor), first)
     assert len(calls) == done, "a second look must come from the cache"
     for changed in (replace(extractor, digest="e" * 64), replace(extractor, recipe="another")):
         done = len(calls)
-        features_of(workspace, dataset.path, changed)
+        features_of(workspace, dataset.reader, changed)
         assert len(calls) > done, "other weights or another recipe must not get old features"
 
 
 def test_a_torn_cache_is_computed_anew(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
-    first = features_of(workspace, dataset.path, pixels)
+    first = features_of(workspace, dataset.reader, pixels)
     (cached,) = (workspace.root / "cache" / "features").iterdir()
     cached.write_bytes(cached.read_bytes()[:100])
-    np.testing.assert_array_equal(features_of(workspace, dataset.path, pixels), first)
+    np.testing.assert_array_equal(features_of(workspace, dataset.reader, pixels), first)
 
 
 @pytest.mark.parametrize("name", [name for name in EXTRACTORS if name in WEIGHTS])
