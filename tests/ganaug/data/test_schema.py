@@ -1,4 +1,6 @@
 import hashlib
+import multiprocessing
+import operator
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -140,3 +142,13 @@ def test_files_that_are_missing_torn_or_of_another_version_are_refused(tmp_path:
         file.attrs["schema_version"] = 99
     with pytest.raises(DataError, match="version 99; expected version 2"), open_images(path):
         pass
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_reader_that_is_open_serves_other_processes(tmp_path: Path, table: ImageTable, method: str) -> None:
+    """A handle that a fork inherits would share its place in the file with the parent's."""
+    reader = ImageReader(write(tmp_path / "a.h5", table))
+    assert np.array_equal(reader[np.array([0])], PIXELS[:1])  # now it is open
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        rows = pool.starmap_async(operator.getitem, [(reader, np.array([row])) for row in range(7)]).get(timeout=100)
+    assert np.array_equal(np.concatenate(rows), PIXELS)
