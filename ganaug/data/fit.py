@@ -32,7 +32,7 @@ def squares(
 
     crop: the central square, of the field's side or else of the image's shorter side. tile: all whole squares of the
     field's side (or else of `resolution_px`), edge to edge, the grid centred. resize: all of the image. Resampling is
-    anti-aliased (Lanczos with its support scaled to the reduction). `um_per_px` is that of the source's pixels.
+    anti-aliased (bicubic, its support scaled to the reduction). `um_per_px` is that of the source's pixels.
     Raises Undecodable where the image is smaller than the field, or the field is in micrometres and the scale unknown.
     """
     side_px = config.resolution_px
@@ -85,13 +85,11 @@ def _margin(rest_px: float) -> float:
 
 def _resample(image: Image.Image, box: Box, side_px: int) -> Image.Image:
     right, bottom = min(box[2], image.width), min(box[3], image.height)  # rounding may step over the edge
-    left_px, top_px = math.floor(box[0]), math.floor(box[1])
-    # Cut first: the filter would otherwise reach beyond the box, into a neighbouring tile.
-    image = image.crop((left_px, top_px, math.ceil(right), math.ceil(bottom)))
-    if image.size == (side_px, side_px) and (right - box[0], bottom - box[1]) == image.size:
-        return image
-    inside = (box[0] - left_px, box[1] - top_px, right - left_px, bottom - top_px)
-    return image.resize((side_px, side_px), Image.Resampling.LANCZOS, box=inside)
+    if all(edge == int(edge) for edge in box) and (box[2] - box[0], box[3] - box[1]) == (side_px, side_px):
+        return image.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))
+    inside = (box[0], box[1], right, bottom)
+    # Beyond a reduction by 6 whole pixels are averaged first, which cannot be told from the filter alone.
+    return image.resize((side_px, side_px), Image.Resampling.BICUBIC, inside, reducing_gap=3.0)
 
 
 def _resample_mask(mask: Image.Image, box: Box, side_px: int) -> np.ndarray:

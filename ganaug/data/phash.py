@@ -37,16 +37,20 @@ def phash_symmetries(image: np.ndarray) -> np.ndarray:
     other hashes have half of their bits set.
     Source: Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions", DCT-based hash.
     """
-    grey = grey_version(image)
-    if np.sum(_contrast(_detail(grey)) > _MIN_CONTRAST) < _MIN_BLOCKS:
-        return np.zeros(NUM_SYMMETRIES, np.uint64)
-    upright = dctn(grey.astype(np.float64), norm="ortho")[:_NUM_LOW, :_NUM_LOW]
+    return hashes_of(grey_version(image)[None])[0]
+
+
+def hashes_of(greys: np.ndarray) -> np.ndarray:
+    """The hashes u64 [n,8], as `phash_symmetries` gives them, of grey versions f32 [n,32,32]."""
+    shows = np.sum(_contrast(_detail(greys)) > _MIN_CONTRAST, axis=1) >= _MIN_BLOCKS
+    upright = dctn(greys.astype(np.float64), axes=(1, 2), norm="ortho")[:, :_NUM_LOW, :_NUM_LOW]
     across = (-1.0) ** np.arange(_NUM_LOW)  # what mirroring does to cosines
     down = across[:, None]
     mirrors = (np.ones_like(across), across, down, down * across)
-    low = np.stack([one * signs for one in (upright, upright.T) for signs in mirrors]).reshape(NUM_SYMMETRIES, -1)
-    bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
-    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
+    turned_upright = [one * signs for one in (upright, upright.swapaxes(1, 2)) for signs in mirrors]
+    low = np.stack(turned_upright, axis=1).reshape(len(greys), NUM_SYMMETRIES, -1)
+    bits = low > np.median(low[:, :, 1:], axis=2, keepdims=True)
+    return np.where(shows[:, None], np.packbits(bits, axis=2).view(">u8")[:, :, 0], 0).astype(np.uint64)
 
 
 def turned(image: np.ndarray, symmetry: int, axes: tuple[int, int] = (0, 1)) -> np.ndarray:

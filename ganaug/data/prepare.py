@@ -53,11 +53,11 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
     with explained(path), ExitStack() as stack:
         images = stack.enter_context(Spool(path.parent, (side, side, 3)))
         masks = stack.enter_context(Spool(path.parent, (side, side))) if scan.has_masks else None
-        facts, undecodable = read_pixels(scan, config, images, masks, progress)
+        facts, hashes, undecodable = read_pixels(scan, config, images, masks, progress)
         left_out = [(printable(where), reason) for where, reason in [*scan.left_out, *undecodable]]
         if not facts:
             raise DataError(f"none of {len(left_out)} images can be used, such as {': '.join(left_out[0])}")
-        table, places = _tabulate(scan, config, facts, images, left_out)
+        table, places = _tabulate(scan, config, facts, hashes, images, left_out)
         folds = _folds(scan, config, table, left_out)
         with writing_images(path, side, masks=masks is not None) as writer:
             for start in range(0, len(places), BLOCK):
@@ -163,12 +163,17 @@ def _options(config: PrepareConfig) -> dict[str, Any]:
 
 
 def _tabulate(
-    scan: Scan, config: PrepareConfig, facts: list[Facts], images: Spool, left_out: list[tuple[str, str]]
+    scan: Scan,
+    config: PrepareConfig,
+    facts: list[Facts],
+    hashes: np.ndarray,
+    images: Spool,
+    left_out: list[tuple[str, str]],
 ) -> tuple[ImageTable, list[int]]:
     """The table of the images to be written, less copies, and their places in the spools."""
     copies = find_copies(
         np.array([one.sha256 for one in facts]),
-        np.array([one.hashes for one in facts]),
+        hashes,
         np.array([one.item.label for one in facts]),
         np.array([one.item.group_id for one in facts]),
         np.array([one.image_id for one in facts]),
@@ -206,7 +211,7 @@ def _tabulate(
         sha256=np.array([one.sha256 for one in facts], dtype=str),
         magnification=np.array([one.item.magnification for one in facts], dtype=np.int64),
         um_per_px=np.array([one.um_per_px for one in facts], dtype=np.float64),
-        phash=np.array([one.hashes[0] for one in facts], dtype=np.uint64),
+        phash=hashes[copies.keep, 0],
         attrs=attrs,
     )
     table = replace(table, attrs={**attrs, "fingerprint": fingerprint_of(table)})

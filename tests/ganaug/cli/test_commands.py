@@ -14,7 +14,16 @@ from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare import prepare_dataset
 from ganaug.workspace import Workspace, write_json
 
-COMMANDS = ("prepare", "train-gan", "synthesize", "evaluate-gan", "evaluate-augmentation", "inspect", "export", "doctor")
+COMMANDS = (
+    "prepare",
+    "train-gan",
+    "synthesize",
+    "evaluate-gan",
+    "evaluate-augmentation",
+    "inspect",
+    "export",
+    "doctor",
+)
 SHARED_OPTIONS = ("--workspace", "--seed", "--device", "--dry-run", "--json", "--preset")
 
 
