@@ -1,4 +1,4 @@
-"""From a source's files to squares of pixels in a temporary file, many images at a time."""
+"""From a source's files to squares of pixels in the data set's file, many images at a time."""
 
 import hashlib
 import os
@@ -17,10 +17,10 @@ from ganaug.config import PrepareConfig
 from ganaug.data.decode import Undecodable, decode
 from ganaug.data.fit import Square, squares, union
 from ganaug.data.phash import NUM_SYMMETRIES, grey_version, hashes_of
+from ganaug.data.schema import ImageWriter
 from ganaug.data.sources.scan import Drawn, Item, Load, Scan
-from ganaug.data.spool import Spool
 
-HASHED = 256  # images at a time
+BLOCK = 64  # images written at a time
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Facts:
 
     item: Item
     order: tuple[int, int]  # of the image in the scan, of the square in the image
-    place: int  # in the spools
+    place: int  # in the file
     image_id: str
     sha256: str
     um_per_px: float
@@ -48,14 +48,14 @@ class _Seen:
 
 
 def read_pixels(
-    scan: Scan, config: PrepareConfig, images: Spool, masks: Spool | None, progress: bool
+    scan: Scan, config: PrepareConfig, writer: ImageWriter, progress: bool
 ) -> tuple[list[Facts], np.ndarray, list[tuple[str, str]]]:
-    """Bring every image into the spools; returns facts and hashes u64 [N,8] of the squares, in the scan's order.
+    """Write every image as it comes in; returns facts and hashes u64 [N,8] of the squares, in the scan's order.
 
     Images that cannot be used come last, as path and reason.
     """
     facts: list[Facts] = []
-    hashes = _Hashes()
+    sink = _Sink(writer, scan.has_masks)
     left_out: list[tuple[str, str]] = []
     num_threads = 1 if scan.drawn else (os.cpu_count() or 1)  # threads only hinder drawing, which is Python's work
     with warnings.catch_warnings(), threadpool_limits(1):  # the phantom's small matrix products lose to BLAS's threads
@@ -68,15 +68,11 @@ def read_pixels(
                 left_out.append((item.path, result))
                 continue
             for number, (square, digest, grey) in enumerate(result.squares):
-                place = images.append(square.image)
-                hashes.append(grey)
-                if masks is not None:
-                    masks.append(np.zeros(masks.shape, np.uint8) if square.mask is None else square.mask)
                 facts.append(
                     Facts(
                         item=item,
                         order=(position, number),
-                        place=place,
+                        place=sink.add(square, grey),
                         image_id=f"{item.image_id}@{square.place}" if square.place else item.image_id,
                         sha256=digest,
                         um_per_px=square.um_per_px,
@@ -86,29 +82,38 @@ def read_pixels(
                     )
                 )
     order = sorted(range(len(facts)), key=lambda index: facts[index].order)
-    return [facts[index] for index in order], hashes.all()[order], sorted(left_out)
+    return [facts[index] for index in order], sink.finish()[order], sorted(left_out)
 
 
-class _Hashes:
-    """Perceptual hashes of grey versions, computed many at a time: one by one they would keep the threads waiting."""
+class _Sink:
+    """Writes squares and hashes them, many at a time: one by one they would keep the threads waiting."""
 
-    def __init__(self) -> None:
-        self._waiting: list[np.ndarray] = []
-        self._done = [np.empty((0, NUM_SYMMETRIES), np.uint64)]
+    def __init__(self, writer: ImageWriter, has_masks: bool) -> None:
+        self._writer, self._has_masks = writer, has_masks
+        self._waiting: list[tuple[Square, np.ndarray]] = []
+        self._hashes = [np.empty((0, NUM_SYMMETRIES), np.uint64)]
 
-    def append(self, grey: np.ndarray) -> None:
-        self._waiting.append(grey)
-        if len(self._waiting) == HASHED:
+    def add(self, square: Square, grey: np.ndarray) -> int:
+        """Take a square and its grey version; returns its place in the file."""
+        self._waiting.append((square, grey))
+        place = len(self._writer) + len(self._waiting) - 1
+        if len(self._waiting) == BLOCK:
             self._flush()
+        return place
 
-    def all(self) -> np.ndarray:
-        """u64 [n,8], in the order of `append`."""
-        if self._waiting:
-            self._flush()
-        return np.concatenate(self._done)
+    def finish(self) -> np.ndarray:
+        """The hashes u64 [n,8] of all squares, by place."""
+        self._flush()
+        return np.concatenate(self._hashes)
 
     def _flush(self) -> None:
-        self._done.append(hashes_of(np.stack(self._waiting)))
+        if not self._waiting:
+            return
+        squares, greys = zip(*self._waiting)
+        empty = np.zeros(squares[0].image.shape[:2], np.uint8)
+        masks = [empty if square.mask is None else square.mask for square in squares] if self._has_masks else None
+        self._writer.append(np.stack([square.image for square in squares]), None if masks is None else np.stack(masks))
+        self._hashes.append(hashes_of(np.stack(greys)))
         self._waiting = []
 
 

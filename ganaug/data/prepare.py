@@ -1,12 +1,11 @@
 """`ganaug prepare`: a source's images become one HDF5 file and its folds.
 
-In order: what the source names, whether the folds are possible, then the pixels, copies, the two files. Pixels go
-through an unnamed file on disk, as it is only known after the last image which of them can be used.
+In order: what the source names, whether the folds are possible, then the pixels, copies, the two files. Pixels are
+written as they come in, and set in order when it is known which of them can be used.
 """
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,9 @@ from ganaug.data.schema import ImageTable, ImageWriter, fingerprint_of, writing_
 from ganaug.data.sources import SOURCES, resolved, scan_source
 from ganaug.data.sources.files import printable
 from ganaug.data.sources.scan import Scan
-from ganaug.data.spool import Spool
 from ganaug.data.stain import stain_folds
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace, explained
-
-BLOCK = 64  # images written at a time
 
 
 @dataclass(frozen=True)
@@ -49,23 +45,18 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
     """
     config = _resolved(config)
     scan, _ = _feasible_scan(config)
-    path, side = workspace.dataset(config.workspace_name), config.resolution_px
-    with explained(path), ExitStack() as stack:
-        images = stack.enter_context(Spool(path.parent, (side, side, 3)))
-        masks = stack.enter_context(Spool(path.parent, (side, side))) if scan.has_masks else None
-        facts, hashes, undecodable = read_pixels(scan, config, images, masks, progress)
+    path = workspace.dataset(config.workspace_name)
+    with explained(path), writing_images(path, config.resolution_px, masks=scan.has_masks) as writer:
+        facts, hashes, undecodable = read_pixels(scan, config, writer, progress)
         left_out = [(printable(where), reason) for where, reason in [*scan.left_out, *undecodable]]
         if not facts:
             raise DataError(f"none of {len(left_out)} images can be used, such as {': '.join(left_out[0])}")
-        table, places = _tabulate(scan, config, facts, hashes, images, left_out)
+        table, places = _tabulate(scan, config, facts, hashes, writer, left_out)
         folds = _folds(scan, config, table, left_out)
-        with writing_images(path, side, masks=masks is not None) as writer:
-            for start in range(0, len(places), BLOCK):
-                block = places[start : start + BLOCK]
-                writer.append(images.read(block), masks.read(block) if masks else None)
-            if config.stain != "none" and folds is not None:
-                table = _stain(writer, table, folds, config.stain, progress)
-            writer.finish(table, tables=dict(scan.tables))
+        writer.keep(places)
+        if config.stain != "none" and folds is not None:
+            table = _stain(writer, table, folds, config.stain, progress)
+        writer.finish(table, tables=dict(scan.tables))
     if folds is None:
         workspace.folds(config.workspace_name).unlink(missing_ok=True)
     else:
@@ -167,10 +158,10 @@ def _tabulate(
     config: PrepareConfig,
     facts: list[Facts],
     hashes: np.ndarray,
-    images: Spool,
+    writer: ImageWriter,
     left_out: list[tuple[str, str]],
-) -> tuple[ImageTable, list[int]]:
-    """The table of the images to be written, less copies, and their places in the spools."""
+) -> tuple[ImageTable, np.ndarray]:
+    """The table of the images to be written, less copies, and their places in the file."""
     copies = find_copies(
         np.array([one.sha256 for one in facts]),
         hashes,
@@ -178,7 +169,7 @@ def _tabulate(
         np.array([one.item.group_id for one in facts]),
         np.array([one.image_id for one in facts]),
         scan.class_names,
-        pixels=lambda indices: images.read([facts[index].place for index in indices]),
+        pixels=lambda indices: writer.read([facts[index].place for index in indices]),
     )
     facts = [one for one, keep in zip(facts, copies.keep) if keep]
     if not facts:
@@ -215,7 +206,7 @@ def _tabulate(
         attrs=attrs,
     )
     table = replace(table, attrs={**attrs, "fingerprint": fingerprint_of(table)})
-    return table, [one.place for one in facts]
+    return table, np.array([one.place for one in facts])
 
 
 def _notices(scan: Scan, config: PrepareConfig, facts: Sequence[Facts]) -> list[str]:

@@ -121,9 +121,16 @@ class ImageWriter:
                 stored.resize(len(stored) + len(new), axis=0)
                 stored[-len(new) :] = new
 
+    def keep(self, places: np.ndarray) -> None:
+        """Leave only the images at these places i64 [n], each once, in this order."""
+        for stored in (self._images, self._masks):
+            if stored is not None:
+                _rearrange(stored, places)
+
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Images that have been written, u8 [n,H,W,3]."""
-        return np.stack([self._images[index] for index in indices])
+        rows = [self._images[index] for index in indices]
+        return np.stack(rows) if rows else np.empty((0, *self._images.shape[1:]), np.uint8)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """What has been written so far, u8 [n,H,W,3] at a time."""
@@ -251,6 +258,23 @@ def digest_of_pixels(labels: np.ndarray, blocks: Iterable[np.ndarray]) -> str:
     """SHA-256 over labels i64 [N] and, image by image, the pixels u8 [n,H,W,3] of every block."""
     pixels = (image.tobytes() for block in blocks for image in block)
     return digest_of_bytes(chain([labels.astype("<i8").tobytes()], pixels))
+
+
+def _rearrange(stored: h5py.Dataset, places: np.ndarray) -> None:
+    """Row i becomes what row places[i] was, the rest goes: in place, so that no copy takes room on the disk."""
+    source = np.concatenate([places, np.setdiff1d(np.arange(len(stored)), places)])
+    settled = source == np.arange(len(source))
+    for start in np.flatnonzero(~settled).tolist():
+        if settled[start]:
+            continue
+        held, row = stored[start], start  # a ring of rows, each of which takes the place of another
+        while source[row] != start:
+            stored[row] = stored[int(source[row])]
+            settled[row] = True
+            row = int(source[row])
+        stored[row] = held
+        settled[row] = True
+    stored.resize(len(places), axis=0)
 
 
 def _blocks(images: h5py.Dataset) -> Iterator[np.ndarray]:

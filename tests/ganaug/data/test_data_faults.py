@@ -16,7 +16,6 @@ from ganaug.data import pixels as module
 from ganaug.data.dataset import open_dataset
 from ganaug.data.prepare import Prepared, prepare_dataset
 from ganaug.data.schema import ImageWriter, writing_images
-from ganaug.data.spool import Spool
 from ganaug.errors import DataError, FoldsError, WorkspaceError
 from ganaug.workspace import Workspace, open_workspace
 
@@ -139,14 +138,14 @@ def test_an_interruption_leaves_the_older_data_set_and_nothing_else(
     assert {path.name: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize(("target", "method"), [(Spool, "append"), (ImageWriter, "append")])
+@pytest.mark.parametrize("method", ["append", "keep"])
 def test_a_full_disk_is_one_line_and_leaves_nothing(
-    root: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, target: type, method: str
+    root: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(target, method, full)
+    monkeypatch.setattr(ImageWriter, method, full)
     with pytest.raises(WorkspaceError, match=r"the disk is full: .*free some space"):
         prepare(workspace, root)
     assert left_over(workspace) == []
@@ -175,7 +174,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 def test_a_really_full_disk_is_one_line_at_every_stage(
     small_disk: Callable[[int], Path], root: Path, kib: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    workspace = open_workspace(small_disk(kib))  # the spool takes 18 KiB, the file then more than 16 MiB of spare room
+    workspace = open_workspace(small_disk(kib))  # less than the spare room that HDF5 is given
     with pytest.raises(WorkspaceError, match="the disk is full"):
         prepare(workspace, root)
     assert left_over(workspace) == []

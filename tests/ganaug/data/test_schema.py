@@ -2,7 +2,8 @@ import hashlib
 import multiprocessing
 import operator
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ganaug.data.schema import (
     ImageReader,
     ImageTable,
+    ImageWriter,
     content_digest,
     digest_of_pixels,
     fingerprint_of,
@@ -61,6 +65,13 @@ def test_the_reader_gives_any_images_in_the_order_asked(tmp_path: Path, table: I
         assert np.array_equal(reader[np.array(order, int)], PIXELS[np.array(order, int)])
     assert len(reader) == 7
     assert np.array_equal(pickle.loads(pickle.dumps(reader))[np.array([3])], PIXELS[[3]])
+
+
+@contextmanager
+def open_writer(path: Path) -> Iterator[ImageWriter]:
+    """A writer whose file is thrown away."""
+    with h5py.File(path, "w") as file:
+        yield ImageWriter(file, 16, masks=True)
 
 
 def test_masks_are_kept_beside_their_images(tmp_path: Path, table: ImageTable) -> None:
@@ -152,3 +163,17 @@ def test_a_reader_that_is_open_serves_other_processes(tmp_path: Path, table: Ima
     with multiprocessing.get_context(method).Pool(2) as pool:
         rows = pool.starmap_async(operator.getitem, [(reader, np.array([row])) for row in range(7)]).get(timeout=100)
     assert np.array_equal(np.concatenate(rows), PIXELS)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(range(9)), st.integers(0, 9))
+def test_images_are_kept_and_ordered_in_place(tmp_path: Path, order: list[int], number: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
+    masks = np.where(pixels[..., 0] > 99, 255, 0).astype(np.uint8)
+    with open_writer(tmp_path / "a.h5") as writer:
+        writer.append(pixels, masks)
+        writer.keep(np.array(order[:number], np.int64))
+        assert len(writer) == number
+        assert all(np.array_equal(image, pixels[row]) for image, row in zip(writer.read(range(number)), order))
+        kept = list(writer._file["mask"])
+        assert all(np.array_equal(mask, masks[row]) for mask, row in zip(kept, order))
