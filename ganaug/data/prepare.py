@@ -50,7 +50,8 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
         facts, hashes, undecodable = read_pixels(scan, config, writer, progress)
         left_out = [(printable(where), reason) for where, reason in [*scan.left_out, *undecodable]]
         if not facts:
-            raise DataError(f"none of {len(left_out)} images can be used, such as {': '.join(left_out[0])}")
+            example = ": ".join((undecodable or left_out)[0])
+            raise DataError(f"none of {len(left_out)} images can be used, such as {printable(example)}")
         table, places = _tabulate(scan, config, facts, hashes, writer, left_out)
         folds = _folds(scan, config, table, left_out)
         writer.keep(places)

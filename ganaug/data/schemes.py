@@ -182,7 +182,8 @@ def _arithmetic(population: Population, class_names: Sequence[str], config: Fold
         return seen, f"at least {FEWEST} {noun}s of every class, to train, to validate and to test"
     expected = f"at least {num_parts} {noun}s of every class for {num_parts} folds"
     rarest = min(held_by, key=held_by.__getitem__)
-    at_most = f" ({rarest}: at most {held_by[rarest]} folds can test it)" if 0 < held_by[rarest] < num_parts else ""
+    most = held_by[rarest]
+    at_most = f" ({rarest}: at most {most} fold{'s' * (most != 1)} can test it)" if 0 < most < num_parts else ""
     return seen, expected + at_most
 
 
