@@ -127,9 +127,9 @@ def prepare(
     prepared = prepare_dataset(common.workspace, config, progress=True)
     _tell(common, prepared)
     if prepared.left_out and not skip_bad:
-        left_out = len(prepared.left_out)
+        number = len(prepared.left_out)
         warn(
-            f"ganaug: {left_out} {'image was' if left_out == 1 else 'images were'} left out and the others are prepared;"
+            f"ganaug: {number} {'image was' if number == 1 else 'images were'} left out and the others are prepared;"
             " mend the files and prepare again, or accept this with --skip-bad"
         )
         raise click.exceptions.Exit(2)
