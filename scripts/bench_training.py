@@ -1,0 +1,173 @@
+"""What the operators bring to training: every phase of an iteration with native operators and with the references.
+
+Each variant runs in a process of its own, with GANAUG_OPS set; the two take turns. `bench_ops.py --training` runs it.
+"""
+
+import multiprocessing
+import os
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial, wraps
+from typing import Any
+
+import bench_common as common
+import torch
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
+from tqdm import tqdm
+
+import custom_ops
+from ganaug.config import GanConfig, NetworkConfig
+from ganaug.train.ema import update_ema
+from ganaug.train.phases import discriminator_step, generator_step, make_networks, make_optimizers, r1_step
+
+BATCH, NUM_CLASSES = 16, 4
+SMALL = {"mapping_layers": 2, "channel_base": 8192, "channel_max": 256}
+PHASES = ("Gmain", "Dmain", "Dreg", "ema")
+NUM_PROFILES = 3
+LABEL = "custom_ops."  # of the operators in a profile
+BACKWARD_NODE = 1  # the profiler's scope of a node of autograd
+
+_phases: dict[str, Callable[[], object]] = {}  # of this process
+
+
+def start(impl: str, resolution: int, device: str, allocator: str) -> None:
+    """Make the networks and the phases that `time_phase` and `operators_share` run; fails where `impl` cannot run."""
+    common.set_allocator(allocator)
+    custom_ops.bias_act(torch.zeros(1, 1, device=device), impl=impl)
+    generator = torch.Generator().manual_seed(0)
+    config = GanConfig(NetworkConfig(resolution, NUM_CLASSES, **SMALL), total_kimg=1, batch=BATCH)
+    networks = make_networks(config.network, generator)
+    for network in (networks.G, networks.D, networks.ema):
+        network.to(device)
+    optimizers = make_optimizers(networks, config)
+    img = torch.randn(BATCH, 3, resolution, resolution, generator=generator).to(device)
+    c = torch.eye(NUM_CLASSES)[torch.randint(NUM_CLASSES, [BATCH], generator=generator)].to(device)
+    G, D, noise = networks.G, networks.D, torch.Generator(device).manual_seed(0)
+    _phases["Gmain"] = partial(generator_step, G, D, optimizers.G, c, noise)
+    _phases["Dmain"] = partial(discriminator_step, G, D, optimizers.D, img, c, noise)
+    _phases["Dreg"] = partial(r1_step, D, optimizers.D, img, c, config.r1_gamma, config.r1_interval)
+    _phases["ema"] = partial(update_ema, networks.ema, G, BATCH, 0)
+
+
+def time_phase(phase: str, device: str) -> float:
+    return common.wall_ms(_phases[phase], device)
+
+
+def operators_share(phase: str, device: str) -> float:
+    """The part of a phase's time that passes in the operators, with their derivatives of every order."""
+    label_operators()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    with profile(activities=activities) as profiler, record_function(phase):
+        _phases[phase]()
+        common.synchronize(device)
+    events = list(profiler.events() or [])
+    if device == "cuda":
+        busy = sum(event.self_device_time_total for event in events if event.device_type == DeviceType.CPU)
+        return float(sum(event.device_time_total for event in operator_events(events)) / busy)
+    (whole,) = [event.cpu_time_total for event in events if event.name == phase]
+    return float(sum(event.cpu_time_total for event in operator_events(events)) / whole)
+
+
+def label_operators() -> None:
+    """Let every caller in the project call the operators under a name that the profiler shows."""
+    for name in ("bias_act", "upfirdn2d"):
+        operator = getattr(custom_ops, name)
+        if not hasattr(operator, "__wrapped__"):
+            rebind(name, operator, wraps(operator)(partial(call_labelled, LABEL + name, operator)))
+
+
+def rebind(name: str, old: object, new: object) -> None:
+    for module_name, module in list(sys.modules.items()):
+        if module_name.split(".")[0] in ("ganaug", "custom_ops") and vars(module).get(name) is old:
+            setattr(module, name, new)
+
+
+def call_labelled(label: str, operator: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    with record_function(label):
+        return operator(*arguments, **options)
+
+
+def operator_events(events: list[FunctionEvent]) -> Iterator[FunctionEvent]:
+    """The labelled calls, what autograd does at the nodes that they made, at the nodes that those made, and so on."""
+    nodes = [event for event in events if event.scope == BACKWARD_NODE]
+    found = [event for event in events if event.name.startswith(LABEL)]
+    while found:
+        yield from found
+        # A node bears the number of the call that made it; its parent also sums the gradient to the input's shape.
+        numbers = {event.sequence_nr for event in descendants(found) if event.sequence_nr >= 0}
+        found = [node.cpu_parent or node for node in nodes if node.sequence_nr in numbers]
+        nodes = [node for node in nodes if node.sequence_nr not in numbers]
+
+
+def descendants(events: Iterable[FunctionEvent]) -> Iterator[FunctionEvent]:
+    for event in events:
+        yield from event.cpu_children
+        yield from descendants(event.cpu_children)
+
+
+def start_variants(stack: ExitStack, resolution: int, device: str, allocator: str) -> dict[str, ProcessPoolExecutor]:
+    pools = {}
+    for impl in ("native", "ref"):
+        os.environ["GANAUG_OPS"] = impl  # what the new process finds
+        pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
+        try:
+            pool.submit(start, impl, resolution, device, allocator).result()
+        except custom_ops.NativeUnavailable as error:
+            print(f"- {error}")
+        else:
+            pools[impl] = pool
+    return pools
+
+
+def bench_resolution(resolution: int, device: str, allocator: str, seconds: float) -> list[dict[str, Any]]:
+    with ExitStack() as stack:
+        pools = start_variants(stack, resolution, device, allocator)
+        rows = []
+        for phase in tqdm(PHASES, unit="phase", desc=f"{resolution} px"):
+            turns = {impl: partial(call, pool, time_phase, phase, device) for impl, pool in pools.items()}
+            times = common.take_turns(turns, seconds)
+            shares = {}
+            for impl, pool in pools.items():
+                shares[impl] = statistics.median(
+                    call(pool, operators_share, phase, device) for _ in range(NUM_PROFILES)
+                )
+            rows.append({"resolution_px": resolution, "phase": phase, "ms": times, "operators_share": shares})
+    return [*rows, amortised(rows)]
+
+
+def call(pool: ProcessPoolExecutor, function: Callable[..., float], *arguments: Any) -> float:
+    return pool.submit(function, *arguments).result()
+
+
+def amortised(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A whole iteration: the R1 penalty counts as often as it comes."""
+    interval = GanConfig.r1_interval
+    weights = {"Dreg": 1 / interval}
+    times, shares = {}, {}
+    for impl in rows[0]["ms"]:
+        parts = [(weights.get(row["phase"], 1.0) * row["ms"][impl], row["operators_share"][impl]) for row in rows]
+        times[impl] = sum(ms for ms, _ in parts)
+        shares[impl] = sum(ms * share for ms, share in parts) / times[impl]
+    name = f"iteration, Dreg/{interval}"
+    return {"resolution_px": rows[0]["resolution_px"], "phase": name, "ms": times, "operators_share": shares}
+
+
+def bench_training(
+    device: str, resolutions: tuple[int, ...], allocator: str, seconds: float
+) -> tuple[list[dict[str, Any]], str]:
+    """The figures of every phase at every resolution, and a table of them."""
+    rows = [row for resolution in resolutions for row in bench_resolution(resolution, device, allocator, seconds)]
+    header = ["px", "phase", "native ms", "ref ms", "speedup", "operators' share, native", "ref"]
+    lines = []
+    for row in rows:
+        times, shares = row["ms"], row["operators_share"]
+        speedup = f"{times['ref'] / times['native']:.2f}×" if "native" in times else ""
+        cells = [f"{times[impl]:.0f}" if impl in times else "" for impl in ("native", "ref")]
+        parts = [f"{shares[impl]:.1%}" if impl in shares else "" for impl in ("native", "ref")]
+        lines.append([str(row["resolution_px"]), row["phase"], *cells, speedup, *parts])
+    return rows, common.markdown_table(header, lines)
