@@ -4,21 +4,26 @@ import sys
 
 from custom_ops.build import NativeUnavailable, build, info
 
-USAGE = "usage: python -m custom_ops {build,info}"
+USAGE = """usage: python -m custom_ops {info,build}
+
+  info            say what runs which operator on which device, and why; compiles nothing
+  build [--cuda]  compile the native operators for this machine; with --cuda also for every GPU from compute
+                  capability 8.0 up (or TORCH_CUDA_ARCH_LIST), even if none is here"""
 
 
 def main(arguments: list[str]) -> int:
-    if arguments == ["info"]:
-        for row in info():
-            print(f"{row['op']:<12}{row['path']:<8}{row['reason']}")
-        return 0
-    if arguments == ["build"]:
-        try:
-            build()
-        except NativeUnavailable as error:
-            print(error, file=sys.stderr)
-            return 2
-        return 0
+    try:
+        if arguments == ["info"]:
+            for row in info():
+                print(f"{row['op']:<12}{row['device']:<6}{row['path']}: {row['reason']}")
+            return 0
+        if arguments in (["build"], ["build", "--cuda"]):
+            for built in build(cuda="--cuda" in arguments):
+                print(f"{built.library} (compiled in {built.took_s:.0f} s, {built.age} ago, by {built.compiler})")
+            return 0
+    except (NativeUnavailable, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
     print(USAGE, file=sys.stderr)
     return 2
 

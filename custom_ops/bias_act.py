@@ -9,29 +9,51 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from custom_ops.build import select
+from custom_ops.checks import DTYPES, check_dtype, check_number, is_autocast, kind_of
+
+LARGEST = torch.finfo(torch.float32).max  # that alpha and gain may be: the kernels compute in float32
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation, its default alpha and gain, and whether act(g·x) = g·act(x) for every g > 0."""
+    """An activation with its default alpha and gain.
+
+    Without a `derivative` it is linear on either side of 0, rising or flat: act(g·x) = g·act(x) for every g > 0, and
+    the sign of its value tells its slope. A smooth one has its derivative here.
+    """
 
     function: Callable[[Tensor, float], Tensor]
+    derivative: Callable[[Tensor], Tensor] | None = None
     alpha: float = 0.0
     gain: float = 1.0
-    homogeneous: bool = False
 
 
-ACTIVATIONS = {
-    "linear": Activation(lambda x, alpha: x, homogeneous=True),
-    "relu": Activation(lambda x, alpha: F.relu(x), gain=math.sqrt(2), homogeneous=True),
-    "lrelu": Activation(F.leaky_relu, alpha=0.2, gain=math.sqrt(2), homogeneous=True),
-    "tanh": Activation(lambda x, alpha: torch.tanh(x)),
-    "sigmoid": Activation(lambda x, alpha: torch.sigmoid(x)),
-    "elu": Activation(lambda x, alpha: F.elu(x)),
-    "selu": Activation(lambda x, alpha: F.selu(x)),
-    "softplus": Activation(lambda x, alpha: F.softplus(x)),
-    "swish": Activation(lambda x, alpha: F.silu(x), gain=math.sqrt(2)),
+def _elu_derivative(x: Tensor) -> Tensor:
+    return torch.where(x > 0, 1.0, x.clamp(max=0).exp())  # clamped: infinity times 0 would be NaN in what follows
+
+
+def _selu_derivative(x: Tensor) -> Tensor:
+    scale, alpha = 1.0507009873554805, 1.6732632423543772
+    return scale * torch.where(x > 0, 1.0, alpha * x.clamp(max=0).exp())
+
+
+def _swish_derivative(x: Tensor) -> Tensor:
+    gate = x.sigmoid()
+    return gate * (1 + x * (1 - gate))
+
+
+ACTIVATIONS = {  # the native operators number them in this order
+    "linear": Activation(lambda x, alpha: x),
+    "relu": Activation(lambda x, alpha: F.relu(x), gain=math.sqrt(2)),
+    "lrelu": Activation(F.leaky_relu, alpha=0.2, gain=math.sqrt(2)),
+    "tanh": Activation(lambda x, alpha: x.tanh(), lambda x: 1 - x.tanh().square()),
+    "sigmoid": Activation(lambda x, alpha: x.sigmoid(), lambda x: x.sigmoid() * (-x).sigmoid()),
+    "elu": Activation(lambda x, alpha: F.elu(x), _elu_derivative),
+    "selu": Activation(lambda x, alpha: F.selu(x), _selu_derivative),
+    "softplus": Activation(lambda x, alpha: F.softplus(x), torch.sigmoid),
+    "swish": Activation(lambda x, alpha: F.silu(x), _swish_derivative, gain=math.sqrt(2)),
 }
+NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
 
 
 def bias_act(
@@ -46,15 +68,23 @@ def bias_act(
 ) -> Tensor:
     """Compute clamp(gain · act(x + b)), with the bias along dimension `dim`.
 
-    x: any shape, floating point. b: [x.shape[dim]], same dtype and device, or None. act: a key of ACTIVATIONS.
-    alpha: slope of 'lrelu'. gain: None takes the activation's own (√2 for relu, lrelu and swish, else 1).
-    clamp: the result is limited to ±clamp; None is no limit. impl: see `custom_ops.build.select`.
+    x: any shape, float64, float32, float16 or bfloat16. b: [x.shape[dim]], same dtype and device, or None; under
+    autocast it is brought to x's dtype. act: a key of ACTIVATIONS. alpha: slope of 'lrelu' below 0.
+    gain: None takes the activation's own (√2 for relu, lrelu and swish, else 1).
+    clamp: the result is limited to ±clamp; None is no limit. impl: see `custom_ops.build.select`; where gain or alpha
+    turn a piecewise linear activation round, the reference runs in any case.
+    Returns a new tensor, or x itself where there is nothing to do. Differentiable to any order.
     Raises TypeError or ValueError where the arguments do not fit each other.
     """
-    _check(x, b, dim, act, clamp)
-    select("bias_act", impl)
+    b = _check(x, b, dim, act, alpha, gain, clamp)
     spec = ACTIVATIONS[act]
     alpha, gain = spec.alpha if alpha is None else alpha, spec.gain if gain is None else gain
+    path = select("bias_act", impl, x.device)
+    if b is None and act == "linear" and gain == 1 and clamp is None:
+        return x
+    if path == "native" and (spec.derivative or (gain > 0 and alpha >= 0)):
+        limit = -1.0 if clamp is None else clamp
+        return torch.ops.ganaug.bias_act(x, b, dim % max(x.ndim, 1), NUMBERS[act], alpha, gain, limit)
     return _reference(x, b, dim, spec, alpha, gain, clamp)
 
 
@@ -62,7 +92,7 @@ def _reference(
     x: Tensor, b: Tensor | None, dim: int, spec: Activation, alpha: float, gain: float, clamp: float | None
 ) -> Tensor:
     """The formula in PyTorch; a homogeneous activation takes its gain beforehand, in the same pass as the bias."""
-    early = spec.homogeneous and gain > 0
+    early = spec.derivative is None and gain > 0
     if b is not None:
         b = b.reshape([-1 if axis == dim % x.ndim else 1 for axis in range(x.ndim)])
         x = torch.add(b * gain, x, alpha=gain) if early else x + b
@@ -74,22 +104,40 @@ def _reference(
     return y if clamp is None else y.clamp(-clamp, clamp)
 
 
-def _check(x: Tensor, b: Tensor | None, dim: int, act: str, clamp: float | None) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"bias_act: x is {_kind(x)}; expected a floating-point tensor")
-    if act not in ACTIVATIONS:
+def _check(
+    x: Tensor,
+    b: Tensor | None,
+    dim: int,
+    act: str,
+    alpha: float | None,
+    gain: float | None,
+    clamp: float | None,
+) -> Tensor | None:
+    """Refuse what does not fit; returns the bias as it is to be added."""
+    check_dtype("bias_act: x", x)
+    if not isinstance(act, str) or act not in ACTIVATIONS:
         raise ValueError(f"bias_act: act is {act!r}; expected one of {', '.join(ACTIVATIONS)}")
-    if clamp is not None and clamp < 0:
-        raise ValueError(f"bias_act: clamp is {clamp}; expected None or a number from 0 up")
-    if b is None:
-        return
-    if not isinstance(b, Tensor) or b.dtype != x.dtype or b.device != x.device:
-        raise TypeError(f"bias_act: b is {_kind(b)}; expected a tensor like x, {_kind(x)}")
+    for name, value, low, high in (
+        ("alpha", alpha, -LARGEST, LARGEST),
+        ("gain", gain, -LARGEST, LARGEST),
+        ("clamp", clamp, 0.0, math.inf),
+    ):
+        if value is not None:
+            check_number(f"bias_act: {name}", value, low, high)
+    return None if b is None else _check_bias(x, b, dim)
+
+
+def _check_bias(x: Tensor, b: Tensor, dim: int) -> Tensor:
+    if not isinstance(b, Tensor) or b.dtype not in DTYPES or b.device != x.device:
+        raise TypeError(f"bias_act: b is {kind_of(b)}; expected a tensor like x, {kind_of(x)}")
+    if isinstance(dim, bool) or not isinstance(dim, int):
+        raise TypeError(f"bias_act: dim is {kind_of(dim)}; expected a whole number")
     if not -x.ndim <= dim < x.ndim:
         raise ValueError(f"bias_act: dim is {dim}; expected a dimension of x, which has {x.ndim}")
     if b.shape != (x.shape[dim],):
         raise ValueError(f"bias_act: b has shape {list(b.shape)}; expected [{x.shape[dim]}], x's size along {dim}")
-
-
-def _kind(value: object) -> str:
-    return f"{value.dtype} on {value.device}" if isinstance(value, Tensor) else type(value).__name__
+    if b.dtype == x.dtype:
+        return b
+    if not is_autocast(x):
+        raise TypeError(f"bias_act: b is {kind_of(b)}; expected a tensor like x, {kind_of(x)}")
+    return b.to(x.dtype)

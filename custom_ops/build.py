@@ -1,34 +1,198 @@
-"""Which implementation of an operator runs, and why; this version has the PyTorch references only."""
+"""Which implementation of an operator runs, and why; the native ones are compiled at their first use."""
 
+import importlib
+import os
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+import torch
+
+from custom_ops import cache
+from custom_ops.cache import Built
+from custom_ops.toolchain import Kind, NativeUnavailable, Recipe, archs_that_serve, find_tools
 
 Impl = Literal["ref", "native"]
 
 OPERATORS = ("bias_act", "upfirdn2d")
-REASON = "this version holds no native operators, so PyTorch's own kernels run"
+KINDS: tuple[Kind, ...] = ("cpu", "cuda")  # types of device that have native operators
+SOURCES = Path(__file__).parent / "csrc"
 
 
-class NativeUnavailable(RuntimeError):
-    """`impl='native'` was asked for where no native operator exists."""
+@dataclass(frozen=True)
+class Decision:
+    """What this process settled on for one type of device."""
+
+    path: Literal["native", "ref", "refused"]  # refused: GANAUG_OPS insists on what cannot be had
+    reason: str
+    built: Built | None = None
 
 
-def select(operator: str, impl: str | None) -> Impl:
-    """Return the implementation that runs `operator`; `None` leaves the choice to us.
+_decisions: dict[str, Decision] = {}
+_deciding = threading.RLock()
 
-    Raises NativeUnavailable for 'native', ValueError for a name that is neither 'ref' nor 'native'.
+
+def select(operator: str, impl: str | None, device: torch.device | str = "cpu") -> Impl:
+    """Return the implementation that runs `operator` on `device`; the first native one is compiled and loaded here.
+
+    impl: 'ref', 'native', or None, which leaves the choice to GANAUG_OPS: 'auto' (native where it can be built, else
+    'ref' and one warning), 'native' (insists) or 'ref'; it is read once a process. device: where the input lies.
+    Raises NativeUnavailable where 'native' is wanted and cannot be had, ValueError for any other name.
     """
-    if impl in (None, "ref"):
+    if impl == "ref":
         return "ref"
-    if impl == "native":
-        raise NativeUnavailable(f"{operator}: impl='native' was asked for; {REASON}; use impl='ref' or leave impl out")
-    raise ValueError(f"{operator}: impl is {impl!r}; expected 'ref', 'native' or None")
+    if impl not in (None, "native"):
+        raise ValueError(f"{operator}: impl is {impl!r}; expected 'ref', 'native' or None")
+    kind = device if isinstance(device, str) else device.type
+    path = _path(kind)
+    if path == "native":
+        return "native"
+    if path == "ref" and impl is None:
+        return "ref"
+    raise NativeUnavailable(f"{operator}: no native operator on {kind}: {_decisions[kind].reason}")
+
+
+def _path(kind: str) -> Literal["native", "ref", "refused"]:
+    decision = _decisions.get(kind)
+    return (decision or _decide(kind)).path
+
+
+# torch.compile calls the function and keeps what it says, instead of tracing into compilers and files. This is all that
+# torch.compiler.assume_constant_result does, which would import the whole of Dynamo here, a second and a half.
+_path._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _decide(kind: str) -> Decision:
+    """Settle, once a process, what runs on `kind`, and warn if it is not what could be hoped for."""
+    with _deciding:
+        if kind in _decisions:
+            return _decisions[kind]
+        wish = _wish()
+        try:
+            decision = Decision("native", "", _load(kind))
+        except NativeUnavailable as error:
+            decision = Decision("refused" if wish == "native" else "ref", str(error))
+        warned = any(_decisions[other].path == "ref" for other in KINDS if other in _decisions)
+        _decisions[kind] = decision
+    if decision.path == "ref" and wish == "auto" and kind in KINDS and not warned:
+        warnings.warn(f"ganaug: the slower PyTorch operators run on {kind}: {decision.reason}", stacklevel=4)
+    return decision
+
+
+def _wish() -> str:
+    wish = os.environ.get("GANAUG_OPS") or "auto"
+    if wish not in ("auto", "native", "ref"):
+        raise ValueError(f"GANAUG_OPS is {wish!r}; expected 'auto', 'native' or 'ref'")
+    return wish
+
+
+def _load(kind: str) -> Built:
+    """Load the library for `kind`, built if need be; one that does not load is built anew, once."""
+    recipe, built = _locate(_served(kind))
+    if recipe.kind == "cuda" and _path("cpu") != "native":
+        raise NativeUnavailable(f"it needs the library of the CPU, and there {_decisions['cpu'].reason}")
+    built = built or cache.build(recipe)
+    try:
+        torch.ops.load_library(str(built.library))
+    except OSError as error:
+        if recipe.tools is None:
+            raise NativeUnavailable(f"{built.library} does not load ({error})") from None
+        built = cache.build(recipe, bad=built)
+        try:
+            torch.ops.load_library(str(built.library))
+        except OSError as again:
+            raise NativeUnavailable(f"{built.library} does not load, though just built ({again})") from None
+    if recipe.kind == "cpu":
+        _register()
+    return built
+
+
+def _register() -> None:
+    """Give the operators just loaded their derivatives and what else PyTorch asks of an operator."""
+    importlib.import_module("custom_ops.native")
+
+
+def _served(kind: str) -> Kind:
+    """Return `kind` if native operators are wanted and can run there, else raise NativeUnavailable."""
+    if _wish() == "ref":
+        raise NativeUnavailable("GANAUG_OPS=ref switches native operators off")
+    if kind == "cpu":
+        return "cpu"
+    if kind != "cuda":
+        raise NativeUnavailable(f"there are none for {kind}")
+    if not torch.cuda.is_available():
+        raise NativeUnavailable("PyTorch finds no CUDA device")
+    return "cuda"
+
+
+def _locate(kind: Kind, portable: bool = False) -> tuple[Recipe, Built | None]:
+    """Find how the library for `kind` is built, and the library itself if that was done; compiles nothing.
+
+    Raises NativeUnavailable where there is neither a library nor a way to one.
+    """
+    missing = None
+    try:
+        tools = find_tools(kind)
+    except NativeUnavailable as error:
+        tools, missing = None, error
+    archs = archs_that_serve(portable) if kind == "cuda" else [()]
+    recipes = [Recipe(kind, SOURCES, one, tools) for one in archs]
+    for recipe in recipes:
+        if built := cache.find(recipe):
+            return recipe, built
+    if missing:
+        raise missing
+    return recipes[0], None
 
 
 def info() -> list[dict[str, str]]:
-    """List for every operator which path runs and why, as `{'op', 'path', 'reason'}`."""
-    return [{"op": operator, "path": "ref", "reason": REASON} for operator in OPERATORS]
+    """List what runs which operator on which device, and why; compiles nothing.
+
+    Returns rows `{'op', 'device', 'path', 'reason'}`, where the path is 'native' or 'ref'. Raises ValueError where
+    GANAUG_OPS is none of its values.
+    """
+    rows = []
+    for kind in KINDS:
+        path, reason = _outlook(kind)
+        rows += [{"op": operator, "device": kind, "path": path, "reason": reason} for operator in OPERATORS]
+    return rows
 
 
-def build() -> None:
-    """Build the native operators; raises NativeUnavailable, as there are none yet."""
-    raise NativeUnavailable(f"nothing to build: {REASON}")
+def _outlook(kind: str) -> tuple[Impl, str]:
+    """What was decided for `kind` in this process or, if nothing was yet, what would be."""
+    decision = _decisions.get(kind)
+    if decision and decision.path != "native":
+        return "ref", decision.reason
+    built = decision.built if decision else None
+    if built is None:
+        try:
+            recipe, built = _locate(_served(kind))
+        except NativeUnavailable as error:
+            return "ref", str(error)
+        if built is None:
+            assert recipe.tools is not None
+            return "native", f"{_code(recipe.kind)}, will be compiled at first use by {recipe.tools.versions[-1]}"
+    return "native", f"{_code(kind)}, built {built.age} ago in {built.library.parent} by {built.compiler}"
+
+
+def _code(kind: str) -> str:
+    """The instructions that run: PyTorch's own choice, which ATEN_CPU_CAPABILITY can lower, is ours too."""
+    if kind == "cuda":
+        return "CUDA"
+    names = {"AVX2": "AVX2", "AVX512": "AVX-512"}
+    return names.get(torch.backends.cpu.get_cpu_capability(), "generic code")
+
+
+def build(cuda: bool = False) -> list[Built]:
+    """Build the library of the CPU and, with `cuda` or where a GPU is, that of CUDA; what stands in the cache is kept.
+
+    cuda: compile for every GPU from compute capability 8.0 up, or TORCH_CUDA_ARCH_LIST, with or without one here.
+    Raises NativeUnavailable where that fails.
+    """
+    libraries = []
+    for kind in KINDS if cuda or torch.cuda.is_available() else KINDS[:1]:
+        recipe, built = _locate(kind, portable=cuda)
+        libraries.append(built or cache.build(recipe))
+    return libraries

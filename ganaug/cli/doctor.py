@@ -74,7 +74,7 @@ def _format(found: dict[str, Any]) -> str:
     lines = [f"ganaug {found['ganaug']}, python {found['python']}", "packages"]
     lines += [f"  {name:16} {version or 'MISSING'}" for name, version in found["packages"].items()]
     lines += ["devices", *(f"  {device}" for device in found["devices"])]
-    lines += ["operators", *(f"  {row['op']:16} {row['path']}: {row['reason']}" for row in found["operators"])]
+    lines += ["operators", *("  {op:10}{device:6} {path}: {reason}".format(**row) for row in found["operators"])]
     lines += ["weights", *(f"  {row['name']:16} {row['found'] or 'MISSING'}: {row['use']}" for row in found["weights"])]
     lines += ["workspace", *(f"  {key:16} {value}" for key, value in found["workspace"].items())]
     return "\n".join(lines)

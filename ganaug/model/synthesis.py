@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from custom_ops import bias_act, setup_filter, upsample2d
+from custom_ops.modulated_conv import Form, modulated_conv2d
 from ganaug.config import NetworkConfig
 from ganaug.errors import ConfigError
 from ganaug.model.layers import RESAMPLE_TAPS, FullyConnected
-from ganaug.model.modulated_conv import Form, modulated_conv2d
 
 NoiseMode = Literal["random", "const", "none"]
 

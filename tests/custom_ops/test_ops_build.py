@@ -1,24 +1,197 @@
-"""What the package says about its own implementations."""
+"""Which path runs and why: planted faults in the tools, the sources, and what the user says."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import torch
 
 import custom_ops
+from custom_ops import build, cache, toolchain
 from custom_ops.__main__ import main
+from custom_ops.toolchain import NativeUnavailable, Recipe, find_tools
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_info_names_a_path_and_a_reason_for_every_operator(capsys: pytest.CaptureFixture[str]) -> None:
+def test_importing_and_asking_compile_nothing(tmp_path: Path, count: Callable[[], int]) -> None:
+    code = "import custom_ops, custom_ops.__main__ as m; m.main(['info']); import ganaug.model.generator"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    assert count() == 0
+    assert not (tmp_path / "the cache").exists()
+
+
+def test_first_use_compiles_and_the_next_process_finds(
+    count: Callable[[], int], new_process: Callable[[], None], select_silently: Callable[..., str]
+) -> None:
+    assert select_silently("ref") == "ref"
+    assert count() == 0
+    assert select_silently() == select_silently("native") == "native"
+    new_process()
+    assert select_silently() == "native"
+    assert count() == 1
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_one_warning_and_the_references(select_silently: Callable[..., str]) -> None:
+    with pytest.warns(UserWarning, match=r"looked for c\+\+, g\+\+, clang\+\+") as caught:
+        assert build.select("bias_act", None) == build.select("upfirdn2d", None) == "ref"
+    assert len(caught) == 1
+    assert select_silently() == "ref"
+    with pytest.raises(NativeUnavailable, match=r"bias_act.*no compiler found"):
+        build.select("bias_act", "native")
+    assert {row["path"] for row in build.info()} == {"ref"}
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_insisting_raises_at_every_call_where_there_is_no_compiler(
+    monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]
+) -> None:
+    monkeypatch.setenv("GANAUG_OPS", "native")
+    for _ in range(2):
+        with pytest.raises(NativeUnavailable, match=r"upfirdn2d.*no compiler found"):
+            build.select("upfirdn2d", None)
+    assert select_silently("ref") == "ref"
+
+
+def test_an_earlier_build_serves_where_no_compiler_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe], select_silently: Callable[..., str]
+) -> None:
+    cache.build(recipe())
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert select_silently() == "native"
+
+
+def test_a_source_that_does_not_compile_gives_one_warning_and_a_log(
+    monkeypatch: pytest.MonkeyPatch,
+    count: Callable[[], int],
+    new_process: Callable[[], None],
+    select_silently: Callable[..., str],
+) -> None:
+    (build.SOURCES / "planted.cpp").write_text("int planted() { return nonsense; }\n")
+    with pytest.warns(UserWarning, match=r"planted\.cpp:1:.*nonsense.*stands in") as caught:
+        assert build.select("bias_act", None) == "ref"
+    assert len(caught) == 1
+    log = Path(str(caught[0].message).rpartition("stands in ")[2])
+    assert "nonsense" in log.read_text()
+    assert "-O3" in log.read_text()
+    assert select_silently() == "ref"
+    assert count() == 1  # it is not tried again in this process
+    new_process()
+    monkeypatch.setenv("GANAUG_OPS", "native")
+    with pytest.raises(NativeUnavailable, match="nonsense"):
+        build.select("bias_act", None)
+
+
+def test_switched_off_compiles_nothing_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, count: Callable[[], int], select_silently: Callable[..., str]
+) -> None:
+    monkeypatch.setenv("GANAUG_OPS", "ref")
+    assert select_silently() == "ref"
+    with pytest.raises(NativeUnavailable, match="GANAUG_OPS=ref"):
+        build.select("bias_act", "native")
+    assert all("GANAUG_OPS=ref" in row["reason"] for row in build.info())
+    assert count() == 0
+
+
+@pytest.mark.parametrize("wish", ["", "auto", "native"])
+def test_the_other_wishes_run_native_operators(
+    wish: str, monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]
+) -> None:
+    monkeypatch.setenv("GANAUG_OPS", wish)
+    assert select_silently() == "native"
+
+
+@pytest.mark.parametrize("wish", ["natvie", "1", "REF"])
+def test_a_nonsensical_wish_is_refused(
+    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GANAUG_OPS", wish)
+    with pytest.raises(ValueError, match=f"GANAUG_OPS is '{wish}'; expected 'auto', 'native' or 'ref'"):
+        build.select("bias_act", None)
+    assert main(["info"]) == 2
+    assert wish in capsys.readouterr().err
+
+
+def test_an_unknown_impl_is_refused() -> None:
+    with pytest.raises(ValueError, match="impl is 'cuda'"):
+        build.select("bias_act", "cuda")
+
+
+def test_a_device_without_native_operators_runs_the_references_silently(
+    count: Callable[[], int], select_silently: Callable[..., str]
+) -> None:
+    assert select_silently(device="mps") == "ref"
+    with pytest.raises(NativeUnavailable, match="there are none for mps"):
+        build.select("bias_act", "native", torch.device("mps"))
+    assert count() == 0
+
+
+def test_compiled_functions_keep_the_choice_in_one_graph(count: Callable[[], int]) -> None:
+    def double_if_native(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x if build.select("bias_act", None, x.device) == "native" else x
+
+    traced = torch.compile(double_if_native, fullgraph=True, backend="eager")
+    assert traced(torch.ones(1)).item() == 2
+    assert count() == 1
+
+
+def test_a_failed_build_for_gpus_leaves_the_cpu_native(
+    monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str], pretend_gpu: Callable[..., None]
+) -> None:
+    def no_nvcc() -> str:
+        raise NativeUnavailable("no nvcc found")
+
+    pretend_gpu((9, 0))
+    monkeypatch.setattr(toolchain, "_find_nvcc", no_nvcc)
+    with pytest.warns(UserWarning, match="run on cuda: no nvcc found") as caught:
+        assert build.select("bias_act", None, "cuda") == "ref"
+    assert len(caught) == 1
+    assert select_silently(device="cuda") == "ref"
+    assert select_silently() == "native"
+    assert [row["path"] for row in build.info()] == ["native", "native", "ref", "ref"]
+
+
+def test_info_names_path_and_reason_of_every_operator_and_device(
+    capsys: pytest.CaptureFixture[str], count: Callable[[], int], select_silently: Callable[..., str]
+) -> None:
+    assert main(["info"]) == 0
+    assert capsys.readouterr().out.count("will be compiled at first use by") == 2
+    select_silently()
+    capsys.readouterr()
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     rows = custom_ops.info()
-    assert {row["op"] for row in rows} == {"bias_act", "upfirdn2d"}
-    assert all(row["path"] == "ref" and row["op"] in printed and row["reason"] in printed for row in rows)
+    assert {(row["op"], row["device"]) for row in rows} == {
+        (op, device) for op in ("bias_act", "upfirdn2d") for device in ("cpu", "cuda")
+    }
+    assert all(row["reason"] in printed or "ago" in row["reason"] for row in rows)
+    assert str(cache.folder()) in printed
 
 
-def test_build_says_that_there_is_nothing_to_build(capsys: pytest.CaptureFixture[str]) -> None:
+def test_build_names_the_library_and_fails_loudly(compiler: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build"]) == 0
+    assert str(cache.folder()) in capsys.readouterr().out
+    (build.SOURCES / "planted.cpp").write_text("nonsense\n")
     assert main(["build"]) == 2
-    assert "no native operators" in capsys.readouterr().err
+    assert "planted.cpp:1" in capsys.readouterr().err
 
 
 def test_unknown_command_gives_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
+    assert main([]) == main(["build", "--gpu"]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_the_real_sources_compile_and_load() -> None:
+    """The one test that builds them, in the user's own cache, so that it takes time once."""
+    try:
+        find_tools("cpu")
+    except NativeUnavailable as error:
+        pytest.skip(str(error))
+    (library,) = build.build()[:1]
+    torch.ops.load_library(str(library.library))
+    for name in ("bias_act", "bias_act_slope", "bias_act_adjoint", "upfirdn2d"):
+        assert torch._C._dispatch_has_kernel_for_dispatch_key(f"ganaug::{name}", "CPU")

@@ -18,7 +18,7 @@ def sample(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("up", [2, 4])
 def test_upsampling_equals_enlarging_then_convolving(up: int, kernel: int, groups: int, flip_weight: bool) -> None:
     x, w = sample(2, 4, 6, 7), sample(6, 4 // groups, kernel, kernel, seed=1)
-    f = setup_filter([1, 3, 3, 1]).double()
+    f = setup_filter([1, 3, 3, 1])
     pads = pads_for_upsampling(f, (up, up), (kernel // 2,) * 4)
     enlarged = upfirdn2d(x, f, up=up, padding=pads, gain=up**2)
     expected = F.conv2d(enlarged, w if flip_weight else w.flip([2, 3]), groups=groups)
@@ -28,13 +28,13 @@ def test_upsampling_equals_enlarging_then_convolving(up: int, kernel: int, group
 
 
 def test_downsampling_equals_convolving_filtered_images_with_stride() -> None:
-    x, w, f = sample(2, 4, 8, 8), sample(6, 4, 3, 3, seed=1), setup_filter([1, 3, 3, 1]).double()
+    x, w, f = sample(2, 4, 8, 8), sample(6, 4, 3, 3, seed=1), setup_filter([1, 3, 3, 1])
     filtered = upfirdn2d(x, f, padding=2)  # 3×3 asks for 1, centring the filter for 1 more
     torch.testing.assert_close(conv2d_resample(x, w, f, down=2, padding=1), F.conv2d(filtered, w)[:, :, ::2, ::2])
 
 
 def test_pointwise_convolution_commutes_with_shrinking() -> None:
-    x, w, f = sample(2, 4, 8, 8), sample(6, 4, 1, 1, seed=1), setup_filter([1, 3, 3, 1]).double()
+    x, w, f = sample(2, 4, 8, 8), sample(6, 4, 1, 1, seed=1), setup_filter([1, 3, 3, 1])
     torch.testing.assert_close(conv2d_resample(x, w, f, down=2), downsample2d(F.conv2d(x, w), f))
 
 

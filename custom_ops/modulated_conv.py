@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from custom_ops import conv2d_resample
+from custom_ops.resample import conv2d_resample
 
 Form = Literal["activations", "weights"]
 

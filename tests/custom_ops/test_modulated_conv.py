@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from custom_ops import setup_filter
-from ganaug.model.modulated_conv import modulated_conv2d
+from custom_ops.modulated_conv import modulated_conv2d
 
 
 def sample(*shape: int, seed: int = 0) -> torch.Tensor:

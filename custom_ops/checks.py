@@ -1,0 +1,33 @@
+"""What the public functions ask of their arguments before any kernel runs."""
+
+import math
+
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+def check_dtype(where: str, value: Tensor) -> None:
+    """Refuse what is no tensor of a dtype that the operators compute in; `where` names operator and argument."""
+    if not isinstance(value, Tensor) or value.dtype not in DTYPES:
+        raise TypeError(f"{where} is {kind_of(value)}; expected a tensor of float64, float32, float16 or bfloat16")
+
+
+def check_number(where: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
+    """Refuse what is no number between `low` and `high`, themselves included; NaN is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{where} is {kind_of(value)}; expected a number")
+    if not low <= value <= high:
+        raise ValueError(f"{where} is {value}; expected a number from {low:g} to {high:g}")
+
+
+def kind_of(value: object) -> str:
+    """Name a value's dtype and device, or its class."""
+    return f"{value.dtype} on {value.device}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def is_autocast(x: Tensor) -> bool:
+    """Whether automatic mixed precision is on where x lies."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)

@@ -1,0 +1,3 @@
+#define GANAUG_KERNELS avx2_kernels
+#define GANAUG_NAME "avx2"
+#include "cpu/table.h"

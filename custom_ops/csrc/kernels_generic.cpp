@@ -1,0 +1,3 @@
+#define GANAUG_KERNELS generic_kernels
+#define GANAUG_NAME "generic"
+#include "cpu/table.h"

@@ -1,0 +1,13 @@
+// The schema of every native operator; each device registers its kernels in files of its own.
+#include <torch/library.h>
+
+TORCH_LIBRARY(ganaug, m) {
+  // clamp(gain * act(x + b)); b lies along dimension dim; clamp < 0 is none; act as in custom_ops/bias_act.py.
+  m.def("bias_act(Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor");
+  // For piecewise linear act: (x + b) * slope(y), where slope is the derivative at which the operator gave y.
+  m.def("bias_act_slope(Tensor x, Tensor? b, Tensor y, int dim, int act, float alpha, float gain, float clamp) -> Tensor");
+  // Its adjoint: dy * slope(y), and the sum of that over all dimensions but dim (empty unless with_bias).
+  m.def("bias_act_adjoint(Tensor dy, Tensor y, int dim, int act, float alpha, float gain, float clamp, bool with_bias) -> (Tensor, Tensor)");
+  // Zero-insert by up [x, y], pad by [left, right, top, bottom], correlate with f [h, w], scale by gain, decimate by down.
+  m.def("upfirdn2d(Tensor x, Tensor f, int[] up, int[] down, int[] pads, float gain) -> Tensor");
+}

@@ -1,0 +1,202 @@
+"""What PyTorch must know of the native operators beyond their kernels: shapes, derivatives and batching.
+
+Importing this module registers it, so the library must be loaded before; `custom_ops.build` sees to both. The
+derivative of each operator is a registered operator again, hence any order runs at native speed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch._prims_common import suggest_memory_format
+from torch.autograd.function import _SingleLevelFunction
+
+from custom_ops.bias_act import ACTIVATIONS
+from custom_ops.upfirdn2d import Pads, Pair, adjoint_padding, out_size
+
+LIBRARY = torch.library.Library("ganaug", "IMPL")  # registrations last as long as it does
+OPS = torch.ops.ganaug
+SPECS = tuple(ACTIVATIONS.values())
+
+Args = tuple[Any, ...]
+Grads = tuple[Tensor | None, ...]
+Batched = tuple[Any, Any]
+
+
+def _empty_like(x: Tensor) -> Tensor:
+    """Without data, what the kernels allocate for x: dense, in the layout that x suggests."""
+    return torch.empty_like(x.contiguous(memory_format=suggest_memory_format(x)))
+
+
+# bias_act and its slope, whose adjoint takes the slope's gradient back to x and b. Nothing flows to the slope's y: the
+# slope is constant but for its jumps.
+
+
+def _bias_act_fake(x: Tensor, *_: Any) -> Tensor:
+    return _empty_like(x)
+
+
+def _adjoint_fake(dy: Tensor, y: Tensor, dim: int, *options: Any) -> tuple[Tensor, Tensor]:
+    return _empty_like(dy), dy.new_empty(dy.shape[dim] if options[-1] else 0)
+
+
+def _bias_act_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+    x, b, *ctx.options = inputs
+    ctx.save_for_backward(*((output,) if SPECS[ctx.options[1]].derivative is None else (x, b)))
+
+
+def _bias_act_backward(ctx: Any, dy: Tensor) -> Grads:
+    derivative = SPECS[ctx.options[1]].derivative
+    if derivative is None:
+        (y,) = ctx.saved_tensors
+        dx, db = _adjoint(ctx.needs_input_grad[:2], dy, y.detach(), ctx.options)
+    else:
+        x, b = ctx.saved_tensors
+        dx, db = _smooth_backward(ctx.needs_input_grad[:2], dy, x, b, ctx.options)
+    return dx, db, *[None] * len(ctx.options)
+
+
+def _adjoint(needs: tuple[bool, bool], dy: Tensor, y: Tensor, options: list[Any]) -> Grads:
+    dx, db = OPS.bias_act_adjoint(dy, y, *options, needs[1])
+    return dx if needs[0] else None, db if needs[1] else None
+
+
+def _smooth_backward(needs: tuple[bool, bool], dy: Tensor, x: Tensor, b: Tensor | None, options: list[Any]) -> Grads:
+    """The chain rule in PyTorch's operators, which differentiate further by themselves."""
+    dim, act, alpha, gain, clamp = options
+    spec = SPECS[act]
+    assert spec.derivative is not None
+    u = x.to(torch.promote_types(x.dtype, torch.float32))
+    bias_shape = [size if axis == dim else 1 for axis, size in enumerate(x.shape)]
+    if b is not None:
+        u = u + b.reshape(bias_shape)
+    dx = dy * gain * spec.derivative(u)
+    if clamp >= 0:
+        dx = dx * ((gain * spec.function(u, alpha)).abs() <= clamp)
+    db = dx.sum_to_size(bias_shape).flatten().to(x.dtype) if needs[1] else None
+    return dx.to(x.dtype) if needs[0] else None, db
+
+
+def _slope_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+    _, _, y, *ctx.options = inputs
+    ctx.save_for_backward(y)
+
+
+def _slope_backward(ctx: Any, dy: Tensor) -> Grads:
+    (y,) = ctx.saved_tensors
+    dx, db = _adjoint(ctx.needs_input_grad[:2], dy, y, ctx.options)
+    return dx, db, *[None] * (1 + len(ctx.options))
+
+
+def _adjoint_saves(ctx: Any, inputs: Args, output: tuple[Tensor, Tensor]) -> None:
+    _, y, *ctx.options, ctx.with_bias = inputs
+    ctx.save_for_backward(y)
+
+
+def _adjoint_backward(ctx: Any, ddx: Tensor, ddb: Tensor) -> Grads:
+    (y,) = ctx.saved_tensors
+    ddy = OPS.bias_act_slope(ddx, ddb if ctx.with_bias else None, y, *ctx.options)
+    return ddy, *[None] * (2 + len(ctx.options))
+
+
+def _fold(value: Tensor, batch_dim: int | None, dim: int, size: int) -> Tensor:
+    """Fold the batch dimension (of `size`) into `dim`, along which the bias lies: every sample gets its own."""
+    if batch_dim is None:
+        value = value.expand(size, *value.shape)
+    value = value.movedim(batch_dim or 0, dim)
+    return value.flatten(dim, dim + 1)
+
+
+def _bias_act_vmap(info: Any, in_dims: Args, x: Tensor, b: Tensor | None, dim: int, *options: Any) -> Batched:
+    size = info.batch_size
+    bias = None if b is None else _fold(b, in_dims[1], 0, size)
+    y = OPS.bias_act(_fold(x, in_dims[0], dim, size), bias, dim, *options)
+    return y.unflatten(dim, (size, -1)), dim
+
+
+def _slope_vmap(info: Any, in_dims: Args, x: Tensor, b: Tensor | None, y: Tensor, dim: int, *options: Any) -> Batched:
+    size = info.batch_size
+    bias = None if b is None else _fold(b, in_dims[1], 0, size)
+    x, y = _fold(x, in_dims[0], dim, size), _fold(y, in_dims[2], dim, size)
+    return OPS.bias_act_slope(x, bias, y, dim, *options).unflatten(dim, (size, -1)), dim
+
+
+def _adjoint_vmap(info: Any, in_dims: Args, dy: Tensor, y: Tensor, dim: int, *options: Any) -> Batched:
+    size = info.batch_size
+    dx, db = OPS.bias_act_adjoint(_fold(dy, in_dims[0], dim, size), _fold(y, in_dims[1], dim, size), dim, *options)
+    return (dx.unflatten(dim, (size, -1)), db.unflatten(0, (size, -1))), (dim, 0)
+
+
+# upfirdn2d, which is linear and, with up and down exchanged and the filter turned round, its own adjoint.
+
+
+def _upfirdn2d_fake(x: Tensor, f: Tensor, up: Pair, down: Pair, pads: Pads, gain: float) -> Tensor:
+    size = x.shape[:2] + out_size(x.shape, f.shape, up, down, pads)
+    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=suggest_memory_format(x))
+
+
+def _upfirdn2d_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+    x, f, ctx.up, ctx.down, pads, ctx.gain = inputs
+    ctx.save_for_backward(f)
+    ctx.pads = adjoint_padding(x.shape, output.shape, f.shape, ctx.up, ctx.down, pads)
+
+
+def _upfirdn2d_backward(ctx: Any, dy: Tensor) -> Grads:
+    (f,) = ctx.saved_tensors
+    dx = OPS.upfirdn2d(dy, f.flip([0, 1]), ctx.down, ctx.up, ctx.pads, ctx.gain)
+    return dx, None, None, None, None, None
+
+
+def _upfirdn2d_vmap(info: Any, in_dims: Args, x: Tensor, f: Tensor, *options: Any) -> Batched:
+    if in_dims[1] is not None:
+        raise ValueError("upfirdn2d: vmap over the filter f; expected one filter for all")
+    y = OPS.upfirdn2d(x.movedim(in_dims[0], 0).flatten(0, 1), f, *options)
+    return y.unflatten(0, (info.batch_size, -1)), 0
+
+
+def _register(name: str, fake: Callable, saves: Callable, backward: Callable, vmap: Callable) -> None:
+    operator = f"ganaug::{name}"
+    torch.library.register_fake(operator, fake)
+    torch.library.register_vmap(operator, vmap)
+    LIBRARY.impl(name, _differentiable(getattr(OPS, name).default, saves, backward), "Autograd", with_keyset=True)
+
+
+def _differentiable(operator: Any, saves: Callable, backward: Callable) -> Callable:
+    """The operator's kernel for autograd, calling its kernel for the device.
+
+    torch.library.register_autograd would do, but torch.func.grad refuses its operators, and torch.compile can have
+    second derivatives by torch.func.grad alone.
+    """
+
+    def forward(ctx: Any, *args: Any) -> Any:
+        *inputs, keys = args
+        with torch.enable_grad():  # for the outer levels of torch.func.grad; here it changes nothing
+            output = below(keys, *inputs)
+        saves(ctx, inputs, output)
+        return output
+
+    def below(keys: Any, *inputs: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return operator.redispatch(keys & torch._C._after_autograd_keyset, *inputs)
+
+    def kernel(keys: Any, *inputs: Any) -> Any:
+        wanted = any(isinstance(value, Tensor) and value.requires_grad for value in inputs)
+        if not (wanted and torch.is_grad_enabled()):
+            return below(keys, *inputs)
+        with enable_single_level_autograd_function():
+            return function.apply(*inputs, keys)
+
+    def grads(ctx: Any, *outputs: Tensor) -> Grads:
+        return *backward(ctx, *outputs), None
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(grads)}
+    function: Any = type(f"{operator.name()}_backward", (_SingleLevelFunction,), members)
+    return kernel
+
+
+_register("bias_act", _bias_act_fake, _bias_act_saves, _bias_act_backward, _bias_act_vmap)
+_register("bias_act_slope", _bias_act_fake, _slope_saves, _slope_backward, _slope_vmap)
+_register("bias_act_adjoint", _adjoint_fake, _adjoint_saves, _adjoint_backward, _adjoint_vmap)
+_register("upfirdn2d", _upfirdn2d_fake, _upfirdn2d_saves, _upfirdn2d_backward, _upfirdn2d_vmap)

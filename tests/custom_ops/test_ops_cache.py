@@ -1,0 +1,226 @@
+"""The cache of compiled libraries: planted faults in files, folders and processes."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from custom_ops import build, cache
+from custom_ops.toolchain import NativeUnavailable, Recipe
+
+ROOT = Path(__file__).parents[2]
+CHILD = """
+import sys
+from pathlib import Path
+from custom_ops import build
+build.SOURCES, build._register = Path(sys.argv[1]), lambda: None
+print(build.select("bias_act", None))
+"""
+
+
+def start_child(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(build.SOURCES), *arguments], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_one_line_on_stderr_says_that_it_compiles(
+    capsys: pytest.CaptureFixture[str],
+    count: Callable[[], int],
+    new_process: Callable[[], None],
+    select_silently: Callable[..., str],
+) -> None:
+    select_silently()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("ganaug: compiling native operators (cpu) … done in ")
+    assert captured.err.count("\n") == 1
+    select_silently()
+    new_process()
+    select_silently()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_line_moves_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, count: Callable[[], int], select_silently: Callable[..., str]
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    select_silently()
+    assert "\rganaug: compiling native operators (cpu), 1/2 …" in terminal.getvalue()
+    assert terminal.getvalue().count("\n") == 1
+
+
+def test_several_processes_compile_once(compiler: Path, count: Callable[[], int]) -> None:
+    Path(f"{compiler}.slow").touch()
+    children = [start_child() for _ in range(3)]
+    said = [child.communicate(timeout=120) for child in children]
+    assert [out for out, _ in said] == ["native\n"] * 3, said
+    assert count() == 1
+    assert sum("compiling" in err for _, err in said) == 1
+
+
+def test_a_killed_builder_releases_its_lock(compiler: Path, select_silently: Callable[..., str]) -> None:
+    Path(f"{compiler}.hang").touch()
+    child = start_child()
+    try:
+        deadline = time.monotonic() + 60
+        while not Path(f"{compiler}.hanging").exists():
+            assert time.monotonic() < deadline
+            assert child.poll() is None
+            time.sleep(0.05)
+        os.kill(child.pid, signal.SIGKILL)  # its compiler goes on hanging
+        child.wait()
+        Path(f"{compiler}.hang").unlink()
+        assert select_silently() == "native"
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+    assert {path.suffix for path in cache.folder().iterdir()} == {"", ".lock"}
+
+
+def truncate(built: cache.Built) -> None:
+    built.library.write_bytes(built.library.read_bytes()[:1000])
+
+
+def garble(built: cache.Built) -> None:
+    built.library.write_bytes(bytes(built.library.stat().st_size))
+
+
+def remove_record(built: cache.Built) -> None:
+    (built.library.parent / "build.json").unlink()
+
+
+def garble_record(built: cache.Built) -> None:
+    (built.library.parent / "build.json").write_text('{"sha256": 3')
+
+
+def garble_with_matching_record(built: cache.Built) -> None:
+    built.library.write_bytes(b"not a library")
+    record = built.library.parent / "build.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"sha256": cache._sha256(built.library)}))
+
+
+@pytest.mark.parametrize("damage", [truncate, garble, remove_record, garble_record, garble_with_matching_record])
+def test_a_damaged_library_is_built_anew_once(
+    damage: Callable[[cache.Built], None],
+    count: Callable[[], int],
+    recipe: Callable[[], Recipe],
+    new_process: Callable[[], None],
+    select_silently: Callable[..., str],
+) -> None:
+    damage(cache.build(recipe()))
+    for _ in range(2):
+        assert select_silently() == "native"
+        new_process()
+    assert count() == 2
+
+
+def test_a_library_that_never_loads_is_tried_twice(
+    monkeypatch: pytest.MonkeyPatch, count: Callable[[], int], select_silently: Callable[..., str]
+) -> None:
+    def refuse(path: str) -> None:
+        raise OSError("wrong ELF class")
+
+    monkeypatch.setattr(torch.ops, "load_library", refuse)
+    with pytest.warns(UserWarning, match=r"does not load, though just built \(wrong ELF class\)"):
+        assert build.select("bias_act", None) == "ref"
+    assert select_silently() == "ref"
+    assert count() == 2
+
+
+def test_sources_edited_during_the_build_leave_nothing_in_the_cache(
+    monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
+) -> None:
+    compile_first = Recipe.compile
+
+    def compile_then_edit(self: Recipe, *arguments: Any) -> Path:
+        library = compile_first(self, *arguments)
+        (build.SOURCES / "planted.cpp").write_text("int planted() { return 2; }\n")
+        return library
+
+    monkeypatch.setattr(Recipe, "compile", compile_then_edit)
+    before = recipe()
+    with pytest.raises(NativeUnavailable, match="changed while they were compiled"):
+        cache.build(before)
+    assert cache.find(before) is None
+
+
+def test_an_unwritable_cache_is_replaced_by_a_private_folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: Callable[[], int],
+    new_process: Callable[[], None],
+    select_silently: Callable[..., str],
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GANAUG_OPS_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.warns(UserWarning, match=r"cannot be written .*ganaug-ops-"):
+        assert build.select("bias_act", None) == "native"
+    new_process()
+    assert select_silently() == "native"
+    assert count() == 1
+    (spare,) = tmp_path.glob("ganaug-ops-*")
+    assert spare.stat().st_mode & 0o777 == 0o700
+    spare.chmod(0o777)  # now others may have put their library there
+    new_process()
+    with pytest.warns(UserWarning, match="neither .* can be written"):
+        assert build.select("bias_act", None) == "ref"
+
+
+def test_a_library_in_the_cache_is_used_without_writing(
+    monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe], select_silently: Callable[..., str]
+) -> None:
+    cache.build(recipe())
+    monkeypatch.setattr(cache, "_writable_folder", lambda: pytest.fail("looked for a place to write"))
+    assert select_silently() == "native"
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANAUG_OPS_CACHE", "~/here")
+    assert cache.folder() == Path.home() / "here"
+    monkeypatch.delenv("GANAUG_OPS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/there")
+    assert cache.folder() == Path("/there/ganaug/ops")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache.folder() == Path.home() / ".cache/ganaug/ops"
+
+
+def test_the_lock_works_where_the_system_has_none(
+    monkeypatch: pytest.MonkeyPatch, count: Callable[[], int], recipe: Callable[[], Recipe]
+) -> None:
+    monkeypatch.setattr(cache, "fcntl", None)
+    held = cache.folder() / f"{recipe().name}.held"
+    held.parent.mkdir()
+    held.touch()
+    thread = threading.Thread(target=cache.build, args=(recipe(),), daemon=True)
+    thread.start()
+    time.sleep(0.5)
+    assert count() == 0  # waits for the file to go
+    os.utime(held, (0, 0))  # as old as if its owner had been killed
+    thread.join(60)
+    assert count() == 1
+    assert not held.exists()
+
+
+def test_a_full_disk_gives_the_references_and_leaves_nothing(compiler: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Recipe, "compile", fail)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        assert build.select("bias_act", None) == "ref"
+    assert {path.suffix for path in cache.folder().iterdir()} == {".lock"}

@@ -1,0 +1,154 @@
+"""What is compiled by what, and whatever changes it changes the name of the library."""
+
+import itertools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from custom_ops import build, cache, toolchain
+from custom_ops.__main__ import main
+from custom_ops.toolchain import NativeUnavailable, Recipe, find_tools
+
+
+def test_ninja_is_the_program_or_the_package_or_missed(
+    compiler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
+    with pytest.raises(NativeUnavailable, match="no ninja found"):
+        toolchain._find_ninja()
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: name == "ninja")
+    assert toolchain._find_ninja() == (sys.executable, "-m", "ninja")
+    (tmp_path / "ninja").write_text("#!/bin/sh\n")
+    (tmp_path / "ninja").chmod(0o755)
+    assert toolchain._find_ninja() == (str(tmp_path / "ninja"),)
+
+
+def test_a_symbol_that_nobody_defines_fails_the_build(recipe: Callable[[], Recipe]) -> None:
+    (build.SOURCES / "planted.cpp").write_text("int missing(); int planted() { return missing(); }\n")
+    with pytest.raises(NativeUnavailable, match=r"undefined reference|symbol"):
+        cache.build(recipe())
+
+
+def test_whatever_can_change_the_code_changes_the_name(
+    compiler: Path, monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
+) -> None:
+    names = [recipe().name]
+    (build.SOURCES / "planted.cpp").write_text("int planted() { return 2; }\n")
+    names.append(recipe().name)
+    (build.SOURCES / "deep").mkdir()
+    (build.SOURCES / "deep" / "planted.h").touch()
+    names.append(recipe().name)
+    (build.SOURCES / "deep" / "planted.h").rename(build.SOURCES / "deep" / "sown.h")
+    names.append(recipe().name)
+    names.append(replace(recipe(), archs=("9.0",)).name)
+    names.append(replace(recipe(), tools=replace(find_tools("cpu"), versions=("c++ 99",))).name)
+    names.append(replace(recipe(), tools=replace(find_tools("cpu"), compiler=("other-c++",))).name)
+    monkeypatch.setattr(toolchain, "FLAGS", ("-O1",))
+    names.append(recipe().name)
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    names.append(recipe().name)
+    assert len(set(names)) == len(names)
+
+
+def test_files_that_are_no_source_do_not_change_the_name(recipe: Callable[[], Recipe]) -> None:
+    name = recipe().name
+    (build.SOURCES / ".planted.cpp.swp").write_bytes(b"\xa0\xff")
+    assert recipe().name == name
+
+
+def test_touching_or_moving_the_sources_does_not_change_the_name(recipe: Callable[[], Recipe]) -> None:
+    name = recipe().name
+    os.utime(build.SOURCES / "planted.cpp", (0, 0))
+    moved = build.SOURCES.rename(build.SOURCES.parent / "elsewhere")
+    assert replace(recipe(), sources=moved).name == name
+
+
+def test_folders_may_have_any_name(monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]) -> None:
+    monkeypatch.setattr(build, "SOURCES", build.SOURCES.rename(build.SOURCES.parent / "it's $HOME: ä&b"))
+    monkeypatch.setenv("GANAUG_OPS_CACHE", str(build.SOURCES.parent / "$cache: ö"))
+    assert select_silently() == "native"
+
+
+def test_files_for_newer_processors_get_their_flags_and_are_left_out_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
+) -> None:
+    for name in ("kernels_avx2", "kernels_avx512", "kernels_generic"):
+        (build.SOURCES / f"{name}.cpp").touch()
+
+    def flags(name: str) -> str:
+        lines = list(recipe()._ninja_lines(find_tools("cpu")))
+        found = [after for line, after in itertools.pairwise(lines) if name in line and ": compile" in line]
+        return found[0] if found else "left out"
+
+    monkeypatch.setattr(toolchain, "X86", True)
+    assert "-mavx2" in flags("kernels_avx2")
+    assert "-mavx512f" not in flags("kernels_avx2")
+    assert "-mavx512f" in flags("kernels_avx512")
+    assert "-mavx" not in flags("kernels_generic")
+    assert "-mavx" not in flags("planted")
+    monkeypatch.setattr(toolchain, "X86", False)
+    assert flags("kernels_avx2") == flags("kernels_avx512") == "left out"
+    assert "-O3" in flags("kernels_generic")
+
+
+def test_gpus_present_decide_what_is_compiled_unless_the_user_does(
+    monkeypatch: pytest.MonkeyPatch, pretend_gpu: Callable[..., None]
+) -> None:
+    pretend_gpu((9, 0), (8, 6), (9, 0))
+    assert toolchain.archs_that_serve() == [("8.6", "9.0"), ("8.0", "9.0+PTX")]
+    pretend_gpu((7, 0))  # which no portable library serves
+    assert toolchain.archs_that_serve() == [("7.0",)]
+    pretend_gpu()
+    assert toolchain.archs_that_serve() == toolchain.archs_that_serve(portable=True) == [("8.0", "9.0+PTX")]
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.9; 12.0a+PTX")
+    assert toolchain.archs_that_serve() == toolchain.archs_that_serve(portable=True) == [("8.9", "12.0a+PTX")]
+    wanted = ["-gencode=arch=compute_120a,code=sm_120a", "-gencode=arch=compute_120a,code=compute_120a"]
+    assert toolchain._arch_flags("12.0a+PTX") == wanted
+    with pytest.raises(NativeUnavailable, match="TORCH_CUDA_ARCH_LIST holds 'Hopper'"):
+        toolchain._arch_flags("Hopper")
+
+
+def test_an_nvcc_of_another_major_version_than_pytorchs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    nvcc = tmp_path / "bin" / "nvcc"
+    nvcc.write_text("#!/bin/sh\necho nvcc: NVIDIA\necho Cuda compilation tools, release 11.8, V11.8.89\n")
+    nvcc.chmod(0o755)
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    with pytest.raises(NativeUnavailable, match="is of CUDA 11, PyTorch of CUDA 13"):
+        toolchain._find_nvcc()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(NativeUnavailable, match="built without CUDA"):
+        toolchain._find_nvcc()
+
+
+def test_gpu_code_is_compiled_without_a_gpu(compiler: Path, pretend_gpu: Callable[..., None]) -> None:
+    try:
+        find_tools("cuda")
+    except NativeUnavailable as error:
+        pytest.skip(str(error))
+    pretend_gpu()
+    (build.SOURCES / "planted.cu").write_text("__global__ void planted(int* x) { *x = 1; }\n")
+    kinds = [built.library.parent.name.partition("-")[0] for built in build.build(cuda=True)]
+    assert kinds == ["cpu", "cuda"]
+    assert [row["path"] for row in build.info()] == ["native", "native", "ref", "ref"]
+
+
+def test_a_nonsensical_list_of_gpus_is_one_line(
+    compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        find_tools("cuda")
+    except NativeUnavailable as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Hopper")
+    assert main(["build", "--cuda"]) == 2
+    assert "TORCH_CUDA_ARCH_LIST holds 'Hopper'" in capsys.readouterr().err.splitlines()[-1]
