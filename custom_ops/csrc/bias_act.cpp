@@ -4,6 +4,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -39,6 +41,13 @@ Blocks blocks_of(const Tensor& x, int64_t dim, bool has_bias) {
 }
 
 // What all three have in common; y is brought into x's layout by the caller.
+// The limit as the output can hold it: else what was clamped would not be seen to have reached it.
+double as_stored(double value, at::ScalarType type) {
+  if (type == at::kHalf) return static_cast<float>(c10::Half(static_cast<float>(value)));
+  if (type == at::kBFloat16) return static_cast<float>(c10::BFloat16(static_cast<float>(value)));
+  return type == at::kFloat ? static_cast<float>(value) : value;
+}
+
 BiasAct call_of(const Tensor& x, int64_t dim, bool has_bias, int64_t act, double alpha, double gain, double clamp) {
   TORCH_CHECK_VALUE(0 <= act && act <= int64_t(Act::swish), "act is ", act, "; expected 0 to ", int64_t(Act::swish));
   BiasAct call{};
@@ -47,7 +56,7 @@ BiasAct call_of(const Tensor& x, int64_t dim, bool has_bias, int64_t act, double
   call.act = Act(act);
   call.alpha = alpha;
   call.gain = gain;
-  call.clamp = clamp;
+  call.clamp = as_stored(clamp, x.scalar_type());
   call.x = x.const_data_ptr();
   return call;
 }

@@ -214,3 +214,11 @@ def test_autocast_brings_the_bias_to_the_inputs_dtype(impl: str) -> None:
 def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict) -> None:
     with pytest.raises(error, match=rf"bias_act: {message}"):
         bias_act(**({"x": torch.ones(2, 3)} | options))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_nothing_flows_through_the_clamp_even_where_the_dtype_cannot_hold_it(dtype: torch.dtype, impl: str) -> None:
+    x = torch.tensor([[-9.0, 2.0, 5.0, 0.1]], dtype=dtype, requires_grad=True)  # 0.8 is no number of these types
+    (slope,) = torch.autograd.grad(bias_act(x, act="lrelu", clamp=0.8, impl=impl).sum(), x)
+    assert slope[0, :3].tolist() == [0.0, 0.0, 0.0]
+    assert slope[0, 3] > 1
