@@ -19,7 +19,7 @@ Axis axis_of(int64_t in, int64_t up, int64_t down, int64_t before, int64_t after
   TORCH_CHECK_VALUE(up >= 1 && down >= 1, "up is ", up, ", down ", down, "; expected whole numbers from 1 up");
   int64_t size = in * up + before + after - taps;
   TORCH_CHECK_VALUE(size >= 0, "the padded size is ", size + taps, "; expected at least the filter's ", taps, " taps");
-  return {in, size / down + 1, up, down, before, taps, (taps - 1) / up + 1};
+  return {in, size / down + 1, up, down, before, taps, (taps - 1) / up + 1, (taps - 1) % up};
 }
 
 // f · gain and, where f is an outer product, its factors fy · gain and fx, in the type computed in.

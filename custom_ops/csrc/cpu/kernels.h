@@ -32,7 +32,7 @@ struct BiasAct {
 // One axis of upfirdn2d. An output at o sees the inputs from ⌈(o·down − before) / up⌉ on, each under an up-th tap.
 struct Axis {
   int64_t in, out, up, down, before, taps;
-  int64_t most;  // taps that an output can see, ⌈taps / up⌉
+  int64_t most, last;  // an output sees `most` taps, ⌈taps / up⌉, or one fewer where its first tap is beyond `last`
 };
 
 // Taps come by the first of those that an output sees, the others behind it, `most` places for each first one.

@@ -14,19 +14,15 @@ struct View {
   int64_t tap, from, count;
 };
 
-inline View view_at(const Axis& axis, int64_t tap, int64_t from) {
-  return {tap, from, axis.most - (tap > axis.taps - 1 - (axis.most - 1) * axis.up)};
-}
-
 inline View view_of(const Axis& axis, int64_t output) {
   int64_t base = output * axis.down - axis.before, tap = base % axis.up;
   tap = tap > 0 ? axis.up - tap : -tap;
-  return view_at(axis, tap, (base + tap) / axis.up);
+  return {tap, (base + tap) / axis.up, axis.most - (tap > axis.last)};
 }
 
-inline View next_view(const Axis& axis, View view) {
+inline void advance(const Axis& axis, View& view) {
   for (view.tap -= axis.down; view.tap < 0; view.tap += axis.up) ++view.from;
-  return view_at(axis, view.tap, view.from);
+  view.count = axis.most - (view.tap > axis.last);
 }
 
 // The inputs that the outputs see between them, padding included; `down` more, so that whole steps never read past it.
@@ -40,19 +36,17 @@ inline int64_t common_factor(int64_t a, int64_t b) { return b == 0 ? a : common_
 template <class A>
 struct Scratch {
   int64_t row, batch;  // the size of a padded row, and how many are combined at a time
-  const A** list;      // rows to combine
   A *padded, *split;   // combined rows with their padding, and the same split by the stride
-  A* kept;             // the last rows of a plane, padded
+  A* kept;             // the last rows of a plane, padded, each twice: so that any `most` in a row lie in a row
   A *part, *out;       // rows of outputs
   int64_t size = 0;    // bytes
 
   Scratch(const UpFirDn2d& call, void* memory) : memory(reinterpret_cast<uintptr_t>(memory)) {
     row = padded_size(call.x) * call.channels;
     batch = row > 1024 ? 1 : row > 128 ? 2048 / row : 16;
-    list = take<const A*>(call.x.most > call.y.most ? call.x.most : call.y.most);
     padded = take<A>(batch * row);
     split = take<A>(batch * row);
-    kept = take<A>(call.y.most * row);
+    kept = take<A>(2 * call.y.most * row);
     part = take<A>(call.x.out * call.channels);
     out = take<A>(call.x.out * call.channels);
   }
@@ -81,7 +75,7 @@ class Filter {
         channels(call.channels),
         out_size(call.x.out * channels),
         first(view_of(call.x, 0)),
-        second(next_view(call.x, first)),
+        second(view_of(call.x, 1)),
         period(call.x.up / common_factor(call.x.up, call.x.down)),
         stride(call.x.down / common_factor(call.x.up, call.x.down)),
         splits(channels == 1 && stride > 1) {
@@ -121,11 +115,14 @@ class Filter {
 
   void filter_by_factors(int64_t output, int64_t count, T* out) {
     View view = view_of(call.y, output);
-    A* row = scratch.padded;
-    for (int64_t i = 0; i < count; ++i, row += scratch.row, view = next_view(call.y, view)) {
-      const int64_t k = first_there(view), end = end_there(view);
-      same<T, A> ? list_rows(view.from, k, end) : list_copies(view.from, k, end, margin, false);
-      combine(scratch.list, static_cast<const A*>(call.fy) + view.tap * call.y.most + k, end - k, false, row + margin, inner);
+    A* row = scratch.padded + margin;
+    for (int64_t i = 0; i < count; ++i, row += scratch.row, advance(call.y, view)) {
+      const int64_t k = first_there(view), there = num_there(view, k);
+      const A* fy = static_cast<const A*>(call.fy) + view.tap * call.y.most + k;
+      if constexpr (same<T, A>)
+        combine(in + (view.from + k) * call.x.in * channels, call.x.in * channels, fy, there, false, row, inner);
+      else
+        combine(keep(view.from + k, there, false) + margin, scratch.row, fy, there, false, row, inner);
     }
     for (int64_t i = 0; splits && i < count; ++i)
       split(scratch.padded + i * scratch.row, stride, scratch.split + i * scratch.row, scratch.row / stride);
@@ -139,22 +136,21 @@ class Filter {
   // The same by a filter that is no product: every row has taps of its own along x.
   void filter(int64_t output, int64_t count, T* out) {
     View view = view_of(call.y, output);
-    for (int64_t i = 0; i < count; ++i, out += out_size, view = next_view(call.y, view)) {
-      const int64_t k = first_there(view), end = end_there(view), f_step = call.x.up * call.x.most;
+    for (int64_t i = 0; i < count; ++i, out += out_size, advance(call.y, view)) {
+      const int64_t k = first_there(view), there = num_there(view, k), f_step = call.x.up * call.x.most;
       const A* f = static_cast<const A*>(call.f) + (view.tap + k * call.y.up) * f_step;
-      if (k >= end) zero(computed_in(out), out_size);
-      for (int64_t y = k; y < end; ++y, f += call.y.up * f_step) {
-        list_copies(view.from, y, end, 0, splits);
-        along_x(*scratch.list, f, y > k, computed_in(out));
-      }
+      const A* rows = keep(view.from + k, there, splits);
+      if (there <= 0) zero(computed_in(out), out_size);
+      for (int64_t y = 0; y < there; ++y, f += call.y.up * f_step, rows += scratch.row)
+        along_x(rows, f, y > 0, computed_in(out));
       store(out);
     }
   }
 
   // Of the rows that are seen, some may lie in the padding.
   int64_t first_there(const View& view) const { return view.from < 0 ? -view.from : 0; }
-  int64_t end_there(const View& view) const {
-    return view.count < call.y.in - view.from ? view.count : call.y.in - view.from;
+  int64_t num_there(const View& view, int64_t first) const {
+    return (view.count < call.y.in - view.from ? view.count : call.y.in - view.from) - first;
   }
 
   // Where a row of outputs is computed, and what then brings it to its place.
@@ -167,70 +163,68 @@ class Filter {
     if constexpr (!same<T, A>) narrow(scratch.out, out, out_size);
   }
 
-  void list_rows(int64_t from, int64_t k, int64_t end) {
-    if constexpr (same<T, A>)
-      for (int64_t i = 0; i < end - k; ++i) scratch.list[i] = in + (from + k + i) * call.x.in * channels;
-  }
-
-  // Lists copies in the type computed in, `offset` into a row with zeros before and after, perhaps split.
-  void list_copies(int64_t from, int64_t k, int64_t end, int64_t offset, bool splits) {
-    if (k >= end) return;
-    for (int64_t y = from + k > num_kept ? from + k : num_kept; y < from + end; num_kept = ++y) {
+  // Copies of `count` rows in the type computed in, with zeros before and after, perhaps split; returns the first.
+  const A* keep(int64_t from, int64_t count, bool splits) {
+    if (count <= 0) return scratch.kept;
+    for (int64_t y = from > num_kept ? from : num_kept; y < from + count; num_kept = ++y) {
       A* kept = scratch.kept + y % call.y.most * scratch.row;
       copy(in + y * call.x.in * channels, (splits ? scratch.padded : kept) + margin, inner);
       if (splits) split(scratch.padded, stride, kept, scratch.row / stride);
+      copy(kept, kept + call.y.most * scratch.row, scratch.row);
     }
-    int64_t place = (from + k) % call.y.most;
-    for (int64_t i = 0; i < end - k; ++i, place = place + 1 < call.y.most ? place + 1 : 0)
-      scratch.list[i] = scratch.kept + place * scratch.row + offset;
+    return scratch.kept + from % call.y.most * scratch.row;
   }
 
   // Filters a padded row, split where that is to be, by taps in the order of `fx`.
   void along_x(const A* row, const A* f, bool add, A* out) {
     A* part = add ? scratch.part : out;
-    if (channels > 1 || (period == 1 && stride == 1)) {
+    if (period == 1 && stride == 1) {  // every output has the same taps
+      combine(row, channels, f + first.tap * call.x.most, first.count, add, out, out_size);
+    } else if (channels > 1) {
       pixel_by_pixel(row, f, add, out);
-    } else if (!expand<2>(row, f, part) && !expand<6>(row, f, part)) {
+    } else if (!by_two<2>(row, f, part) && !by_two<6>(row, f, part)) {
       phase_by_phase(row, f, add, out);
     } else if (add) {
       for (int64_t x = 0; x < out_size; ++x) out[x] += part[x];
     }
   }
 
-  // Where all channels of a pixel lie together; or, where each output has the same taps, all outputs.
   void pixel_by_pixel(const A* row, const A* f, bool add, A* out) {
-    const int64_t pixels = period == 1 && stride == 1 ? call.x.out : 1;
     View view = first;
-    for (int64_t x = 0; x < call.x.out; x += pixels, view = next_view(call.x, view)) {
-      for (int64_t k = 0; k < view.count; ++k) scratch.list[k] = row + (view.from - first.from + k) * channels;
-      combine(scratch.list, f + view.tap * call.x.most, view.count, add, out + x * channels, pixels * channels);
-    }
+    for (int64_t x = 0; x < call.x.out; ++x, out += channels, advance(call.x, view))
+      combine(row + (view.from - first.from) * channels, channels, f + view.tap * call.x.most, view.count, add, out, channels);
   }
 
-  // Two outputs an input under a filter of 2·N taps; returns whether this is such a case.
+  // A factor of two and a filter of 2·N taps; returns whether this is such a case.
   template <int N>
-  bool expand(const A* row, const A* f, A* out) {
-    if (period != 2 || stride != 1 || first.count != N || second.count != N) return false;
-    expand_by_two(up_to<N>, row, f + first.tap * N, row + (second.from - first.from), f + second.tap * N, out, out_size);
-    return true;
+  bool by_two(const A* row, const A* f, A* out) {
+    const A *first_taps = f + first.tap * call.x.most, *second_taps = f + second.tap * call.x.most;
+    if (period == 2 && stride == 1 && first.count == N && second.count == N) {
+      expand_by_two(up_to<N>, row, first_taps, row + (second.from - first.from), second_taps, out, out_size);
+      return true;
+    }
+    if (period == 1 && stride == 2 && first.count == 2 * N) {
+      shrink_by_two(up_to<N>, row, row + scratch.row / 2, first_taps, out, out_size);
+      return true;
+    }
+    return false;
   }
 
   // Any factors: outputs `period` apart are sums of parts of a split row.
   void phase_by_phase(const A* row, const A* f, bool add, A* out) {
     const int64_t length = scratch.row / stride;
     View view = first;
-    for (int64_t phase = 0; phase < period && phase < out_size; ++phase, view = next_view(call.x, view)) {
-      const int64_t size = (out_size - phase - 1) / period + 1, column = view.from - first.from;
-      int64_t residue = column % stride, place = column / stride;
+    for (int64_t phase = 0; phase < period && phase < out_size; ++phase, advance(call.x, view)) {
+      const int64_t size = (out_size - phase - 1) / period + 1;
+      zero(scratch.part, size);
       for (int64_t k = 0; k < view.count; ++k) {
-        scratch.list[k] = row + residue * length + place;
-        if (++residue == stride) residue = 0, ++place;
+        const int64_t column = view.from - first.from + k;
+        const A* columns = row + column % stride * length + column / stride;
+        combine(columns, 0, f + view.tap * call.x.most + k, 1, true, scratch.part, size);
       }
-      A* sums = period == 1 ? out : scratch.part;
-      combine(scratch.list, f + view.tap * call.x.most, view.count, add && period == 1, sums, size);
-      for (int64_t i = 0; period > 1 && i < size; ++i) {
+      for (int64_t i = 0; i < size; ++i) {
         A* target = out + i * period + phase;
-        *target = add ? *target + sums[i] : sums[i];
+        *target = add ? *target + scratch.part[i] : scratch.part[i];
       }
     }
   }
