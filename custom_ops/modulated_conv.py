@@ -21,17 +21,27 @@ def modulated_conv2d(
     resample_filter: Tensor | None = None,
     demodulate: bool = True,
     flip_weight: bool = True,
-    form: Form = "activations",
+    form: Form | None = None,
 ) -> Tensor:
     """Convolve each image with its own weights w'_oikl = s_i · w_oikl, demodulated to unit norm over (i, k, l).
 
     x: [N, I, H, W]. weight: [O, I, k, k]. styles: [N, I]. noise: [N or 1, 1, H·up, W·up], added to the result.
     form: 'activations' scales the images before and after one shared convolution; 'weights' makes the N weights and
-    convolves in N groups. Both give the same numbers.
+    convolves in N groups. Both give the same numbers; None takes the faster one, see `fastest_form`.
     Returns [N, O, H·up, W·up]. Source: Karras et al. 2020a, equations 1 and 3.
     """
-    compute = _scale_activations if form == "activations" else _scale_weights
+    compute = _scale_activations if (form or fastest_form(x)) == "activations" else _scale_weights
     return compute(x, weight, styles, noise, up, padding, resample_filter, demodulate, flip_weight)
+
+
+def fastest_form(x: Tensor) -> Form:
+    """The form that runs faster where x lies.
+
+    On the CPU scaling the activations: in float32 grouped weights take 1.6 to 5 times as long where images are enlarged
+    and 2.3 times at 8 px; only from 64 px up without enlarging it is 0.9 times. On a GPU grouped weights where no
+    gradient is wanted, as published; not measured.
+    """
+    return "weights" if x.is_cuda and not torch.is_grad_enabled() else "activations"
 
 
 def _scale_activations(

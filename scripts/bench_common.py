@@ -1,13 +1,16 @@
 """What the benchmarks share: contenders measured turn by turn, the machine's description, tables and files."""
 
+import importlib.util
 import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -68,6 +71,20 @@ def _cache_filler() -> Tensor:
 def synchronize(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def find_peer(folder: Path) -> None:
+    """Let `call_peer` find its copy of NVlabs/stylegan2-ada-pytorch."""
+    sys.path.append(str(folder))
+    if importlib.util.find_spec("requests") is None:  # with which it downloads; the operators only import it
+        sys.modules["requests"] = ModuleType("requests")
+
+
+def call_peer(name: str, *arguments: Any, impl: None = None, **options: Any) -> Tensor:
+    """The peer's operator of that name, by the path that it takes for itself."""
+    module = importlib.import_module(f"torch_utils.ops.{name}")
+    result: Tensor = getattr(module, name)(*arguments, **options)
+    return result
 
 
 def set_allocator(allocator: str) -> None:

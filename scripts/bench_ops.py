@@ -1,7 +1,7 @@
 """How fast the operators are: against a plain copy, the reference, torch.compile of the reference, and a peer's.
 
     python scripts/bench_ops.py [--device cuda] [--peer DIR] [--out scripts/results/ops-cpu.json]
-    python scripts/bench_ops.py --training [--out scripts/results/training-cpu.json]
+    python scripts/bench_ops.py --training [--peer DIR] [--out scripts/results/training-cpu.json]
 
 DIR is a copy of NVlabs/stylegan2-ada-pytorch, which is run as it is. All contenders take turns in one process, under
 one allocator, on the same operands. Instead of a time stands an error where a contender cannot run, as torch.compile
@@ -9,7 +9,6 @@ cannot to second order, or where its results are not the reference's.
 """
 
 import contextlib
-import importlib.util
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import bench_common as common
@@ -89,10 +87,10 @@ def backward(function: Function, of: Operands) -> tuple[Tensor, ...]:
 
 
 def second_order(function: Function, of: Operands) -> tuple[Tensor, ...]:
-    """The gradient of a squared norm of the gradient, as in the R1 penalty."""
+    """The gradient's own gradient, as the R1 penalty takes it; x stands for that penalty's."""
     y = function(of.x, of.other, **of.options)
     (gradient,) = torch.autograd.grad(y, of.x, of.v, create_graph=True)
-    return torch.autograd.grad(gradient.square().sum(), of.v)
+    return torch.autograd.grad(gradient, of.v, of.x.detach())
 
 
 PASSES: dict[str, Callable[[Function, Operands], tuple[Tensor, ...]]] = {
@@ -103,7 +101,7 @@ PASSES: dict[str, Callable[[Function, Operands], tuple[Tensor, ...]]] = {
 
 
 def bytes_moved(operator: Operator, pass_: str, of: Operands) -> int:
-    """What the operator must read and write, once each, up to this pass; the squared norm is not the operator's."""
+    """What the operator must read and write, once each, up to this pass."""
     once = of.x.nbytes + of.v.nbytes
     # A backward pass of bias_act also reads y; of upfirdn2d it reads and writes what the forward pass does.
     again = once + of.v.nbytes if operator.function == "bias_act" else once
@@ -117,20 +115,8 @@ def contenders(operator: Operator, peer: bool, compiled: bool) -> dict[str, Func
         torch._dynamo.reset()  # one graph a case: nothing is made general for shapes seen before
         functions["compile"] = partial(torch.compile(ours, dynamic=False), impl="ref")
     if peer:
-        functions["peer"] = partial(call_peer, operator.function)
+        functions["peer"] = partial(common.call_peer, operator.function)
     return functions
-
-
-def find_peer(folder: Path) -> None:
-    sys.path.append(str(folder))
-    if importlib.util.find_spec("requests") is None:  # with which it downloads; the operators only import it
-        sys.modules["requests"] = ModuleType("requests")
-
-
-def call_peer(name: str, *arguments: Any, **options: Any) -> Tensor:
-    module = importlib.import_module(f"torch_utils.ops.{name}")
-    result: Tensor = getattr(module, name)(*arguments, **options)
-    return result
 
 
 def plain_copy(num_bytes: int, device: str) -> Callable[[], object]:
@@ -227,7 +213,7 @@ def bench_operators(cases: list[tuple[str, int, str, str]], *rest: Any) -> list[
 @click.option("--compile/--no-compile", "compiled", default=True, show_default=True, help="With torch.compile")
 @click.option("--seconds", default=1.0, show_default=True, help="Measuring time a line, for all contenders together")
 @click.option("--allocator", type=click.Choice(["tuned", "default"]), default="tuned", show_default=True)
-@click.option("--training", is_flag=True, help="Measure the phases of training instead, native against reference")
+@click.option("--training", is_flag=True, help="Measure the phases of training instead")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(
     device: str,
@@ -248,10 +234,10 @@ def main(
     common.set_allocator(allocator)
     figures = {"machine": common.describe_machine(device, allocator)}
     if training:
-        rows, table = bench_training(device, resolutions or (64, 128), allocator, seconds)
+        rows, table = bench_training(device, resolutions or (64, 128), allocator, seconds, peer)
     else:
         if peer:
-            find_peer(peer)
+            common.find_peer(peer)
         sizes = resolutions or RESOLUTIONS[device]
         cases = list(product(ops or OPERATORS, sizes, dtypes or DTYPES[device], layouts or LAYOUTS))
         rows = bench_operators(cases, device, peer is not None, compiled, seconds)

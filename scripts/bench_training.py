@@ -1,6 +1,7 @@
-"""What the operators bring to training: every phase of an iteration with native operators and with the references.
+"""What the operators bring to training: every phase of an iteration with native operators, references and a peer's.
 
-Each variant runs in a process of its own, with GANAUG_OPS set; the two take turns. `bench_ops.py --training` runs it.
+Each variant runs in a process of its own, with GANAUG_OPS set; they take turns. `bench_ops.py --training` runs it. The
+networks are ours in all of them, in the layout that suits the operators.
 """
 
 import multiprocessing
@@ -10,7 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from functools import partial, wraps
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import bench_common as common
@@ -29,16 +31,23 @@ BATCH, NUM_CLASSES = 16, 4
 SMALL = {"mapping_layers": 2, "channel_base": 8192, "channel_max": 256}
 PHASES = ("Gmain", "Dmain", "Dreg", "ema")
 NUM_PROFILES = 3
+OPERATORS = ("bias_act", "upfirdn2d")
+RIVALS = ("ref", "peer")
 LABEL = "custom_ops."  # of the operators in a profile
 BACKWARD_NODE = 1  # the profiler's scope of a node of autograd
 
 _phases: dict[str, Callable[[], object]] = {}  # of this process
 
 
-def start(impl: str, resolution: int, device: str, allocator: str) -> None:
+def start(impl: str, resolution: int, device: str, allocator: str, peer: Path | None = None) -> None:
     """Make the networks and the phases that `time_phase` and `operators_share` run; fails where `impl` cannot run."""
     common.set_allocator(allocator)
-    custom_ops.bias_act(torch.zeros(1, 1, device=device), impl=impl)
+    if peer:
+        common.find_peer(peer)
+        for name in OPERATORS:
+            rebind(name, getattr(custom_ops, name), partial(common.call_peer, name))
+    else:
+        custom_ops.bias_act(torch.zeros(1, 1, device=device), impl=impl)
     generator = torch.Generator().manual_seed(0)
     config = GanConfig(NetworkConfig(resolution, NUM_CLASSES, **SMALL), total_kimg=1, batch=BATCH)
     networks = make_networks(config.network, generator)
@@ -75,10 +84,10 @@ def operators_share(phase: str, device: str) -> float:
 
 def label_operators() -> None:
     """Let every caller in the project call the operators under a name that the profiler shows."""
-    for name in ("bias_act", "upfirdn2d"):
+    for name in OPERATORS:
         operator = getattr(custom_ops, name)
-        if not hasattr(operator, "__wrapped__"):
-            rebind(name, operator, wraps(operator)(partial(call_labelled, LABEL + name, operator)))
+        if getattr(operator, "func", None) is not call_labelled:
+            rebind(name, operator, partial(call_labelled, LABEL + name, operator))
 
 
 def rebind(name: str, old: object, new: object) -> None:
@@ -110,13 +119,15 @@ def descendants(events: Iterable[FunctionEvent]) -> Iterator[FunctionEvent]:
         yield from descendants(event.cpu_children)
 
 
-def start_variants(stack: ExitStack, resolution: int, device: str, allocator: str) -> dict[str, ProcessPoolExecutor]:
+def start_variants(
+    stack: ExitStack, resolution: int, device: str, allocator: str, peer: Path | None
+) -> dict[str, ProcessPoolExecutor]:
     pools = {}
-    for impl in ("native", "ref"):
-        os.environ["GANAUG_OPS"] = impl  # what the new process finds
+    for impl in ("native", "ref", *(["peer"] if peer else [])):
+        os.environ["GANAUG_OPS"] = "native" if impl == "native" else "ref"  # what the new process finds
         pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
         try:
-            pool.submit(start, impl, resolution, device, allocator).result()
+            pool.submit(start, impl, resolution, device, allocator, peer if impl == "peer" else None).result()
         except custom_ops.NativeUnavailable as error:
             print(f"- {error}")
         else:
@@ -124,9 +135,11 @@ def start_variants(stack: ExitStack, resolution: int, device: str, allocator: st
     return pools
 
 
-def bench_resolution(resolution: int, device: str, allocator: str, seconds: float) -> list[dict[str, Any]]:
+def bench_resolution(
+    resolution: int, device: str, allocator: str, seconds: float, peer: Path | None
+) -> list[dict[str, Any]]:
     with ExitStack() as stack:
-        pools = start_variants(stack, resolution, device, allocator)
+        pools = start_variants(stack, resolution, device, allocator, peer)
         rows = []
         for phase in tqdm(PHASES, unit="phase", desc=f"{resolution} px"):
             turns = {impl: partial(call, pool, time_phase, phase, device) for impl, pool in pools.items()}
@@ -158,16 +171,15 @@ def amortised(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def bench_training(
-    device: str, resolutions: tuple[int, ...], allocator: str, seconds: float
+    device: str, resolutions: tuple[int, ...], allocator: str, seconds: float, peer: Path | None
 ) -> tuple[list[dict[str, Any]], str]:
     """The figures of every phase at every resolution, and a table of them."""
-    rows = [row for resolution in resolutions for row in bench_resolution(resolution, device, allocator, seconds)]
-    header = ["px", "phase", "native ms", "ref ms", "speedup", "operators' share, native", "ref"]
+    rows = [row for size in resolutions for row in bench_resolution(size, device, allocator, seconds, peer)]
+    impls = [impl for impl in ("native", *RIVALS) if impl in rows[0]["ms"]]
+    header = ["px", "phase", *(f"{impl} ms" for impl in impls), *(f"operators' share, {impl}" for impl in impls)]
     lines = []
     for row in rows:
         times, shares = row["ms"], row["operators_share"]
-        speedup = f"{times['ref'] / times['native']:.2f}×" if "native" in times else ""
-        cells = [f"{times[impl]:.0f}" if impl in times else "" for impl in ("native", "ref")]
-        parts = [f"{shares[impl]:.1%}" if impl in shares else "" for impl in ("native", "ref")]
-        lines.append([str(row["resolution_px"]), row["phase"], *cells, speedup, *parts])
+        cells = [f"{times[impl]:.0f} ({times[impl] / times[impls[0]]:.2f}×)" for impl in impls]
+        lines.append([str(row["resolution_px"]), row["phase"], *cells, *(f"{shares[impl]:.1%}" for impl in impls)])
     return rows, common.markdown_table(header, lines)

@@ -40,7 +40,6 @@ Blocks blocks_of(const Tensor& x, int64_t dim, bool has_bias) {
   return blocks;
 }
 
-// What all three have in common; y is brought into x's layout by the caller.
 // The limit as the output can hold it: else what was clamped would not be seen to have reached it.
 double as_stored(double value, at::ScalarType type) {
   if (type == at::kHalf) return static_cast<float>(c10::Half(static_cast<float>(value)));
@@ -48,6 +47,7 @@ double as_stored(double value, at::ScalarType type) {
   return type == at::kFloat ? static_cast<float>(value) : value;
 }
 
+// What all three have in common; y is brought into x's layout by the caller.
 BiasAct call_of(const Tensor& x, int64_t dim, bool has_bias, int64_t act, double alpha, double gain, double clamp) {
   TORCH_CHECK_VALUE(0 <= act && act <= int64_t(Act::swish), "act is ", act, "; expected 0 to ", int64_t(Act::swish));
   BiasAct call{};

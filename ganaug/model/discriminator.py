@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ganaug.config import NetworkConfig
-from ganaug.model.layers import Conv2d, FullyConnected
+from ganaug.model.layers import Conv2d, FullyConnected, fastest_layout
 from ganaug.model.mapping import StyleTrunk
 from ganaug.model.synthesis import block_resolutions
 
@@ -80,7 +80,7 @@ class Discriminator(nn.Module):
 
     def forward(self, img: Tensor, c: Tensor | None) -> Tensor:
         """img: [N, 3, H, W] in [-1, 1]. c: one-hot [N, K], ignored for one class. Returns logits [N, 1]."""
-        x = self.fromrgb(img.contiguous(memory_format=torch.channels_last))
+        x = self.fromrgb(img.contiguous(memory_format=fastest_layout(img)))
         for resolution in self.resolutions:
             x = getattr(self, f"b{resolution}")(x)
         x = self.b4(x)

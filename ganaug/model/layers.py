@@ -6,8 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from custom_ops import bias_act, conv2d_resample, setup_filter
+from custom_ops.build import select
 
 RESAMPLE_TAPS = (1.0, 3.0, 3.0, 1.0)  # the low-pass filter of every up- and down-sampling
+
+
+def fastest_layout(x: Tensor) -> torch.memory_format:
+    """The layout in which the networks run fastest where x lies, by measurement.
+
+    Half types are fastest with channels last. In float32 convolutions prefer planes, and so do the native operators;
+    the reference operators on the CPU run three times as fast with channels last, which outweighs that.
+    """
+    half = x.dtype in (torch.float16, torch.bfloat16)
+    planes = not half and (x.is_cuda or select("upfirdn2d", None, x.device) == "native")
+    return torch.contiguous_format if planes else torch.channels_last
 
 
 def normalize_second_moment(x: Tensor) -> Tensor:

@@ -6,11 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from custom_ops import bias_act, setup_filter, upsample2d
-from custom_ops.modulated_conv import Form, modulated_conv2d
+from custom_ops import bias_act, modulated_conv2d, setup_filter, upsample2d
 from ganaug.config import NetworkConfig
 from ganaug.errors import ConfigError
-from ganaug.model.layers import RESAMPLE_TAPS, FullyConnected
+from ganaug.model.layers import RESAMPLE_TAPS, FullyConnected, fastest_layout
 
 NoiseMode = Literal["random", "const", "none"]
 
@@ -48,7 +47,6 @@ class SynthesisLayer(nn.Module):
             padding=1,
             resample_filter=self.resample_filter,
             flip_weight=self.up == 1,  # with up-sampling a true convolution, as in the published weights
-            form=_form(x, self.training),
         )
         return bias_act(x, self.bias, act="lrelu")
 
@@ -76,7 +74,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv2d(x, self.weight, styles, demodulate=False, form=_form(x, self.training))
+        x = modulated_conv2d(x, self.weight, styles, demodulate=False)
         return bias_act(x, self.bias)
 
 
@@ -113,7 +111,7 @@ class SynthesisBlock(nn.Module):
         """x and img: of the resolution below, None at the first. ws: [N, num_convs + 1, w_dim]."""
         *conv_ws, rgb_w = ws.unbind(dim=1)
         if x is None or img is None:
-            x = self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=fastest_layout(self.const))
             x = self.conv1(x, conv_ws[0], noise_mode, generator)
             return x, self.torgb(x, rgb_w)
         x = self.conv0(x, conv_ws[0], noise_mode, generator)
@@ -153,8 +151,3 @@ class Synthesis(nn.Module):
             first += block.num_convs
         assert img is not None
         return img
-
-
-def _form(x: Tensor, training: bool) -> Form:
-    """The faster form: on the CPU scaling the activations, by measurement; on a GPU grouped weights in evaluation."""
-    return "weights" if x.is_cuda and not training else "activations"

@@ -20,46 +20,54 @@ struct Numbers {
   }
 };
 
+// A strip to which a bias is added as it is read: a number, or one for each element.
 template <class A>
-void add_rows(const A* a, const A* b, A* out, int64_t size) {  // out may be a or b
-#pragma GCC ivdep
-  for (int64_t i = 0; i < size; ++i) out[i] = a[i] + b[i];
-}
+struct PlusNumber {
+  const A* x;
+  A b;
+  A operator[](int64_t i) const { return x[i] + b; }
+};
+template <class A>
+struct PlusRow {
+  const A *x, *b;
+  A operator[](int64_t i) const { return x[i] + b[i]; }
+};
 
 template <class A>
-void add_number(const A* a, A b, A* out, int64_t size) {
+void add_to(A* sums, const A* values, int64_t size) {
 #pragma GCC ivdep
-  for (int64_t i = 0; i < size; ++i) out[i] = a[i] + b;
+  for (int64_t i = 0; i < size; ++i) sums[i] += values[i];
 }
 
-template <Act act, class A>
-void apply_act(A* values, int64_t size, const Numbers<A>& numbers) {
+template <Act act, class In, class A>
+void apply_act(const In& in, A* out, int64_t size, const Numbers<A>& numbers) {
   const A alpha = numbers.alpha, gain = numbers.gain, limit = numbers.limit;
+#pragma GCC ivdep
   for (int64_t i = 0; i < size; ++i) {
-    A value = activate<act>(values[i], alpha) * gain;
+    A value = activate<act>(in[i], alpha) * gain;
     value = value > limit ? limit : value;
-    values[i] = value < -limit ? -limit : value;
+    out[i] = value < -limit ? -limit : value;
   }
 }
 
-template <class A>
-void apply_act(Act act, A* values, int64_t size, const Numbers<A>& numbers) {
+template <class In, class A>
+void apply_act(Act act, const In& in, A* out, int64_t size, const Numbers<A>& numbers) {
   switch (act) {
-    case Act::linear: return apply_act<Act::linear>(values, size, numbers);
-    case Act::relu: return apply_act<Act::relu>(values, size, numbers);
-    case Act::lrelu: return apply_act<Act::lrelu>(values, size, numbers);
-    case Act::tanh: return apply_act<Act::tanh>(values, size, numbers);
-    case Act::sigmoid: return apply_act<Act::sigmoid>(values, size, numbers);
-    case Act::elu: return apply_act<Act::elu>(values, size, numbers);
-    case Act::selu: return apply_act<Act::selu>(values, size, numbers);
-    case Act::softplus: return apply_act<Act::softplus>(values, size, numbers);
-    case Act::swish: return apply_act<Act::swish>(values, size, numbers);
+    case Act::linear: return apply_act<Act::linear>(in, out, size, numbers);
+    case Act::relu: return apply_act<Act::relu>(in, out, size, numbers);
+    case Act::lrelu: return apply_act<Act::lrelu>(in, out, size, numbers);
+    case Act::tanh: return apply_act<Act::tanh>(in, out, size, numbers);
+    case Act::sigmoid: return apply_act<Act::sigmoid>(in, out, size, numbers);
+    case Act::elu: return apply_act<Act::elu>(in, out, size, numbers);
+    case Act::selu: return apply_act<Act::selu>(in, out, size, numbers);
+    case Act::softplus: return apply_act<Act::softplus>(in, out, size, numbers);
+    case Act::swish: return apply_act<Act::swish>(in, out, size, numbers);
   }
 }
 
-// in · the derivative of a piecewise linear act where the operator gave y; in may be out.
-template <class A>
-void apply_slope(Act act, const A* in, const A* y, A* out, int64_t size, const Numbers<A>& numbers) {
+// in · the derivative of a piecewise linear act where the operator gave y.
+template <class In, class A>
+void apply_slope(Act act, const In& in, const A* y, A* out, int64_t size, const Numbers<A>& numbers) {
   const A above = numbers.gain, limit = numbers.limit;
   const A below = act == Act::linear ? above : act == Act::relu ? A(0) : above * numbers.alpha;
   if (numbers.clamped) {
@@ -127,7 +135,7 @@ void for_each_strip_of_blocks(const BiasAct& call, int64_t first_block, int64_t 
   }
 }
 
-// Calls loop(x + b, y, out, size) for all strips, where the first is out itself.
+// Calls loop(x + b, y, out, size) for all strips, where the first adds as it is read.
 template <class T, class Loop>
 void for_each_biased_strip(const BiasAct& call, int64_t first_block, int64_t last_block, const Loop& loop) {
   using A = Compute<T>;
@@ -135,10 +143,9 @@ void for_each_biased_strip(const BiasAct& call, int64_t first_block, int64_t las
   for_each_strip_of_blocks<T>(call, first_block, last_block,
                               [&](const A* x, const A* y, A* out, int64_t size, int64_t channel, int64_t) {
                                 if (call.blocks.inner == 1)
-                                  add_rows(x, bias + channel, out, size);
+                                  loop(PlusRow<A>{x, bias + channel}, y, out, size);
                                 else
-                                  add_number(x, bias[channel], out, size);
-                                loop(y, out, size);
+                                  loop(PlusNumber<A>{x, bias[channel]}, y, out, size);
                               });
 }
 
@@ -146,9 +153,8 @@ void bias_act(const BiasAct& call, int64_t first_block, int64_t last_block) {
   with_type(call.type, [&](auto type) {
     using A = Compute<decltype(type)>;
     const Numbers<A> numbers(call);
-    for_each_biased_strip<decltype(type)>(call, first_block, last_block, [&](const A*, A* out, int64_t size) {
-      apply_act(call.act, out, size, numbers);
-    });
+    auto loop = [&](auto in, const A*, A* out, int64_t size) { apply_act(call.act, in, out, size, numbers); };
+    for_each_biased_strip<decltype(type)>(call, first_block, last_block, loop);
   });
 }
 
@@ -156,9 +162,8 @@ void bias_act_slope(const BiasAct& call, int64_t first_block, int64_t last_block
   with_type(call.type, [&](auto type) {
     using A = Compute<decltype(type)>;
     const Numbers<A> numbers(call);
-    for_each_biased_strip<decltype(type)>(call, first_block, last_block, [&](const A* y, A* out, int64_t size) {
-      apply_slope(call.act, out, y, out, size, numbers);
-    });
+    auto loop = [&](auto in, const A* y, A* out, int64_t size) { apply_slope(call.act, in, y, out, size, numbers); };
+    for_each_biased_strip<decltype(type)>(call, first_block, last_block, loop);
   });
 }
 
@@ -171,7 +176,7 @@ void bias_act_adjoint(const BiasAct& call, int64_t first_block, int64_t last_blo
       apply_slope(call.act, dy, y, dx, size, numbers);
       if (partial && call.blocks.inner == 1) {
         A* sums = partial + block * call.blocks.channels + channel;
-        add_rows(sums, dx, sums, size);
+        add_to(sums, dx, size);
       } else if (partial) {
         partial[block] += sum(dx, size);
       }
