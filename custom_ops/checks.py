@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")  # torch.compile cannot ask for them before PyTorch 2.12
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -30,4 +31,4 @@ def kind_of(value: object) -> str:
 def is_autocast(x: Tensor) -> bool:
     """Whether automatic mixed precision is on where x lies."""
     device = x.device.type
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return device in AUTOCAST_DEVICES and torch.is_autocast_enabled(device)

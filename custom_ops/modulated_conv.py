@@ -1,5 +1,6 @@
 """Convolution whose weights are scaled per image by a style, and brought back to unit variance."""
 
+import math
 from typing import Literal
 
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor
 from custom_ops.resample import conv2d_resample
 
 Form = Literal["activations", "weights"]
+HALF = (torch.float16, torch.bfloat16)
+TINY = 1e-8  # no weight or style is divided by less
 
 
 def modulated_conv2d(
@@ -25,13 +28,27 @@ def modulated_conv2d(
 ) -> Tensor:
     """Convolve each image with its own weights w'_oikl = s_i · w_oikl, demodulated to unit norm over (i, k, l).
 
-    x: [N, I, H, W]. weight: [O, I, k, k]. styles: [N, I]. noise: [N or 1, 1, H·up, W·up], added to the result.
+    x: [N, I, H, W], in whose type the images are convolved; the rest may be float32 where x is a half type.
+    weight: [O, I, k, k]. styles: [N, I]. noise: [N or 1, 1, H·up, W·up], added to the result.
     form: 'activations' scales the images before and after one shared convolution; 'weights' makes the N weights and
     convolves in N groups. Both give the same numbers; None takes the faster one, see `fastest_form`.
-    Returns [N, O, H·up, W·up]. Source: Karras et al. 2020a, equations 1 and 3.
+    Returns [N, O, H·up, W·up]. Source: Karras et al. 2020a, equations 1 and 3; half types 2020b, appendix.
     """
+    if demodulate and x.dtype in HALF:
+        weight, styles = _within_one(weight, styles)
     compute = _scale_activations if (form or fastest_form(x)) == "activations" else _scale_weights
     return compute(x, weight, styles, noise, up, padding, resample_filter, demodulate, flip_weight)
+
+
+def _within_one(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale weights and styles by their largest, so that nothing overflows in half precision.
+
+    Demodulation takes both scales out again, whence they are constants to the gradient.
+    """
+    fan_in = weight[0].numel()
+    largest = weight.detach().abs().amax(dim=[1, 2, 3], keepdim=True).clamp(min=TINY)
+    strongest = styles.detach().abs().amax(dim=1, keepdim=True).clamp(min=TINY)
+    return weight / (largest * math.sqrt(fan_in)), styles / strongest
 
 
 def fastest_form(x: Tensor) -> Form:
@@ -55,13 +72,14 @@ def _scale_activations(
     demodulate: bool,
     flip_weight: bool,
 ) -> Tensor:
-    x = x * styles[:, :, None, None]
-    x = conv2d_resample(x, weight, resample_filter, up=up, padding=padding, flip_weight=flip_weight)
+    x = x * styles[:, :, None, None].to(x.dtype)
+    noise = None if noise is None else noise.to(x.dtype)
+    x = conv2d_resample(x, weight.to(x.dtype), resample_filter, up=up, padding=padding, flip_weight=flip_weight)
     if not demodulate:
         return x if noise is None else x + noise
     # The squared norm of every image's weights is a matrix product: no [N, O, I, k, k] is made.
     norms = styles.square() @ weight.square().sum(dim=[2, 3]).t()
-    scale = (norms + 1e-8).rsqrt()[:, :, None, None]
+    scale = (norms + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
     return x * scale if noise is None else torch.addcmul(noise, x, scale)
 
 
@@ -82,7 +100,7 @@ def _scale_weights(
         weights = weights * (weights.square().sum(dim=[2, 3, 4], keepdim=True) + 1e-8).rsqrt()
     x = conv2d_resample(
         x.reshape(1, -1, *x.shape[2:]),
-        weights.flatten(0, 1),
+        weights.flatten(0, 1).to(x.dtype),
         resample_filter,
         up=up,
         padding=padding,
@@ -90,4 +108,4 @@ def _scale_weights(
         flip_weight=flip_weight,
     )
     x = x.reshape(num_images, -1, *x.shape[2:])
-    return x if noise is None else x + noise
+    return x if noise is None else x + noise.to(x.dtype)

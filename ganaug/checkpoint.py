@@ -1,19 +1,32 @@
 """Training state and generator snapshots to files and back: safetensors with JSON metadata, never pickled code."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from ganaug.config import GanConfig, gan_config_from_dict, to_dict
+from ganaug.config import GanConfig, NetworkConfig, gan_config_from_dict, to_dict
 from ganaug.errors import WorkspaceError
 from ganaug.model.generator import Generator
+from ganaug.model.synthesis import NoiseMode
 from ganaug.provenance import Provenance, digest_of_bytes, read_provenance, require_content
 from ganaug.workspace import atomic_path
+
+COMPANIONS = ("G.", "D.")  # what the names of networks to train on from begin with, beside the averaged generator
+
+
+@dataclass(frozen=True)
+class Import:
+    """In place of a training configuration: where a generator that another tool trained came from."""
+
+    network: NetworkConfig
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -21,14 +34,35 @@ class Snapshot:
     """An averaged generator, ready to sample, and the proof of what it saw."""
 
     generator: Generator
-    config: GanConfig
+    config: GanConfig | Import
     class_names: tuple[str, ...]
     provenance: Provenance
+    companions: dict[str, Tensor] = field(default_factory=dict)  # G.<name> and D.<name>; imports have them
+
+
+class LoadedGenerator(nn.Module):
+    """A generator to call at will: random noise comes from PyTorch's global state where no `generator` is given."""
+
+    def __init__(self, network: Generator) -> None:
+        super().__init__()
+        self.network, self.config = network, network.config
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        psi: float = 1.0,
+        noise_mode: NoiseMode = "random",
+        generator: torch.Generator | None = None,
+        force_float32: bool = False,
+    ) -> Tensor:
+        """Images [N, 3, H, W], about [-1, 1], as `Generator` makes them; one that knows no classes needs no c."""
+        return self.network(z, c, psi, noise_mode, generator or torch.default_generator, force_float32)
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> Provenance:
     """Write a snapshot with its provenance sealed to the weights; returns the sealed record."""
-    tensors = _portable(snapshot.generator.state_dict())
+    tensors = _portable({**snapshot.generator.state_dict(), **snapshot.companions})
     weights = digest_of_tensors(tensors)
     record = Provenance(**{**vars(snapshot.provenance), "generator": weights}).sealed(weights)
     metadata = {
@@ -45,16 +79,28 @@ def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
     tensors, metadata = load_tensors(path)
     record = read_provenance(metadata.get("provenance"), path)
     require_content(record, digest_of_tensors(tensors), path)
-    config = gan_config_from_dict(json.loads(metadata["config"]))
-    generator = Generator(config.network, generator=torch.Generator())
-    generator.load_state_dict(tensors)
-    generator.eval().requires_grad_(False).to(device)
-    return Snapshot(generator, config, tuple(json.loads(metadata["class_names"])), record)
+    config = _config_from_dict(json.loads(metadata["config"]))
+    companions = {name: tensors.pop(name) for name in list(tensors) if name.startswith(COMPANIONS)}
+    generator = frozen_generator(config.network, tensors, device)
+    return Snapshot(generator, config, tuple(json.loads(metadata["class_names"])), record, companions)
 
 
-def load_generator(path: Path, device: torch.device | str = "cpu") -> Generator:
-    """The generator of a snapshot, to call as `G(z, c, psi=0.7, noise_mode='const')`."""
-    return load_snapshot(path, device).generator
+def frozen_generator(network: NetworkConfig, state: dict[str, Tensor], device: torch.device | str = "cpu") -> Generator:
+    """A generator with these weights, to sample and not to train."""
+    generator = Generator(network, generator=torch.Generator())
+    generator.load_state_dict(state)
+    return generator.eval().requires_grad_(False).to(device)
+
+
+def load_generator(path: Path, device: torch.device | str = "cpu") -> LoadedGenerator:
+    """The generator of a snapshot, to call as `G(z, c, psi=0.7, noise_mode='const')`; see `LoadedGenerator`."""
+    return LoadedGenerator(load_snapshot(path, device).generator)
+
+
+def _config_from_dict(values: dict[str, Any]) -> GanConfig | Import:
+    if "sha256" in values:
+        return Import(**{**values, "network": NetworkConfig(**values["network"])})
+    return gan_config_from_dict(values)
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

@@ -11,6 +11,8 @@ BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
 SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
 SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")
+TRUNCATIONS = ("global", "class")  # whose mean w truncation draws towards
+AUGMENTATIONS = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images
 _CHOICES = {
     "fit": ("crop", "tile", "resize"),
     "stain": STAINS,
@@ -127,11 +129,17 @@ class NetworkConfig:
     mapping_layers: int = 2
     channel_base: int = 16384  # channels at resolution r are min(channel_base / r, channel_max)
     channel_max: int = 512
+    num_half: int = 0  # highest resolutions that run in half precision, on devices that have it
+    conv_clamp: float | None = None  # limit of the activations, times their gain; None is no limit
+    std_group: int = 4  # images that the discriminator's minibatch deviation compares, at most
 
     def __post_init__(self) -> None:
         fits = is_power_of_two(self.resolution_px) and 8 <= self.resolution_px <= 1024
         _require(fits, f"resolution {self.resolution_px} px", "a power of two from 8 to 1024")
         _require(self.num_classes >= 1, f"{self.num_classes} classes", "at least 1")
+        _require(self.num_half >= 0, f"{self.num_half} resolutions in half precision", "zero or more")
+        _require(self.conv_clamp is None or self.conv_clamp > 0, f"a clamp of {self.conv_clamp}", "a positive number")
+        _require(self.std_group >= 1, f"groups of {self.std_group} images", "at least 1")
 
     def channels(self, resolution_px: int) -> int:
         return min(self.channel_base // resolution_px, self.channel_max)
@@ -143,37 +151,80 @@ class GanConfig:
 
     network: NetworkConfig
     total_kimg: float  # thousands of real images shown to the discriminator
-    batch: int = 32
+    batch: int = 32  # images an iteration, over all processes
+    micro_batch: int | None = None  # images at a time in memory, in each process; None is all of its share
     learning_rate: float = 0.0025
     r1_gamma: float = 0.1
     r1_interval: int = 16  # iterations between two R1 penalties
+    style_mixing: float = 0.9  # chance that an image's styles come from two latents
+    pl_weight: float = 2.0  # of the path length penalty; 0 is none
+    pl_interval: int = 4  # iterations between two path length penalties
     ema_kimg: float = 10.0  # half-life of the averaged generator, in thousands of images
-    ema_rampup: float = 0.05  # the half-life is at most this share of the images seen so far
-    state_kimg: float = 2.0  # how often the state to resume from is written
+    ema_rampup: float | None = 0.05  # the half-life is at most this share of the images seen so far; None is no limit
     seed: int = 0
+    init: str | None = None  # SHA-256 of the weights that training begins with; None draws them
+
+    # what the discriminator is shown
+    augment: str = "none"  # transformations of real and generated images alike: one of AUGMENTATIONS
+    augment_p: float | None = None  # their chance; None lets ADA control it
+    ada_target: float = 0.6  # ADA's aim for E[sign D(real)]
+    ada_kimg: float = 500.0  # in which ADA moves the chance by 1
+    ada_interval: int = 4  # iterations between two of its moves
+    transition_kimg: tuple[float, float] | None = None  # classes are taken into account from the one to the other
+
+    # what is kept; no part of the run's identity
+    state_kimg: float = 2.0  # how often the state to resume from is written
+    keep_states: int = 2  # of which the newest are kept
+    snapshot_kimg: float | None = None  # how often the averaged generator is written and scored; None is at the end
+    keep_snapshots: int = 3  # of which the newest are kept, and the best
+    metric: str = "none"  # extractor whose Fréchet distance scores a snapshot; auto is the best at hand
 
     def __post_init__(self) -> None:
         _require(self.total_kimg > 0, f"{self.total_kimg} kimg", "a positive number")
         _require(self.batch >= 2, f"batch {self.batch}", "at least 2, as the minibatch deviation compares images")
-        _require(self.r1_interval >= 1, f"R1 interval {self.r1_interval}", "at least 1")
-        _require(self.learning_rate > 0, f"learning rate {self.learning_rate}", "a positive number")
-        _require(self.r1_gamma >= 0, f"R1 gamma {self.r1_gamma}", "zero or more")
-        _require(self.state_kimg > 0, f"state every {self.state_kimg} kimg", "a positive number")
+        micro = self.micro_batch
+        _require(micro is None or micro >= 1, f"{micro} images at a time", "at least 1")
+        for name in ("r1_interval", "pl_interval", "ada_interval", "keep_states", "keep_snapshots"):
+            _require(getattr(self, name) >= 1, f"{name} {getattr(self, name)}", "at least 1")
+        for name in ("learning_rate", "ada_kimg", "state_kimg"):
+            _require(getattr(self, name) > 0, f"{name} {getattr(self, name)}", "a positive number")
+        for name in ("r1_gamma", "pl_weight", "ema_kimg"):
+            _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)}", "zero or more")
+        for name in ("style_mixing", "ada_target", "augment_p"):
+            value = getattr(self, name)
+            _require(value is None or 0 <= value <= 1, f"{name} {value}", "a number from 0 to 1")
+        _require(self.augment in AUGMENTATIONS, f"augmentation {self.augment}", " or ".join(AUGMENTATIONS))
+        every = self.snapshot_kimg
+        _require(every is None or every > 0, f"a snapshot every {every} kimg", "a positive number")
+        start, end = self.transition_kimg or (0.0, 0.0)
+        ordered = 0 <= start <= end <= self.total_kimg
+        _require(ordered, f"a class transition from {start} to {end} kimg", f"within the {self.total_kimg} of training")
 
 
 @dataclass(frozen=True)
 class SynthesisConfig:
-    """How many images a generator writes, and how."""
+    """Which images a generator writes: all that decides what they look like, and nothing of how they are computed."""
 
-    per_class: int = 500
-    psi: float = 1.0  # truncation; 1 is none
-    batch: int = 32
+    per_class: int = 500  # images of every class that `counts` does not name
+    counts: tuple[tuple[str, int], ...] = ()  # pairs (class, images)
+    psi: float = 1.0  # truncation of every class that `psi_of` does not name; 1 is none, 0 shows the centre alone
+    psi_of: tuple[tuple[str, float], ...] = ()  # pairs (class, psi)
+    truncation: str = "global"  # towards the mean of all classes, or of each class: one of TRUNCATIONS
+    reject: tuple[tuple[str, float], ...] = ()  # pairs (filter, value): see `ganaug.reject`
     seed: int = 0
 
     def __post_init__(self) -> None:
         _require(self.per_class >= 1, f"{self.per_class} images a class", "at least 1")
-        _require(self.batch >= 1, f"batch {self.batch}", "at least 1")
-        _require(0 <= self.psi <= 1, f"psi {self.psi}", "a number from 0 to 1")
+        for name, count in self.counts:
+            _require(count >= 0, f"{count} images of {name}", "zero or more")
+        for where, psi in (("", self.psi), *((f" of {name}", psi) for name, psi in self.psi_of)):
+            _require(0 <= psi <= 1, f"psi {psi}{where}", "a number from 0 to 1")
+        for name, value in self.reject:
+            _require(0 < value < 1, f"the filter {name}={value}", "a number between 0 and 1")
+        for pairs in (self.counts, self.psi_of, self.reject):
+            names = [name for name, _ in pairs]
+            _require(len(set(names)) == len(names), f"values for {', '.join(names)}", "each name once")
+        _require(self.truncation in TRUNCATIONS, f"truncation {self.truncation}", " or ".join(TRUNCATIONS))
 
 
 @dataclass(frozen=True)
@@ -218,9 +269,10 @@ def to_dict(config: Any) -> dict[str, Any]:
 def gan_config_from_dict(values: dict[str, Any]) -> GanConfig:
     """The inverse of `to_dict` for a `GanConfig`; raises ConfigError where a field is unknown or missing."""
     try:
-        return GanConfig(
-            network=NetworkConfig(**values["network"]), **{k: v for k, v in values.items() if k != "network"}
-        )
+        given = {**values, "network": NetworkConfig(**values["network"])}
+        if given.get("transition_kimg") is not None:  # JSON knows no tuples
+            given["transition_kimg"] = tuple(given["transition_kimg"])
+        return GanConfig(**given)
     except (TypeError, KeyError) as error:
         raise ConfigError(
             f"a generator's configuration does not fit this version ({error})", todo="train it anew with this version"

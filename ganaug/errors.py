@@ -35,3 +35,7 @@ class LeakError(UserError):
 
 class WeightsError(UserError):
     """Weights that a figure needs are missing, so the figure is not computed."""
+
+
+class Ended(KeyboardInterrupt):
+    """Work in progress was saved because the system asked for it, as a cluster does before it takes a machine away."""

@@ -6,6 +6,8 @@ from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, 
 from ganaug.errors import ConfigError
 
 PRESETS = ("quick", "standard")
+PAPER = {"paper256": (256, 8, 1.0), "paper512": (512, 8, 0.5)}  # resolution in px, std_group, r1_gamma
+GAN_PRESETS = (*PRESETS, "auto", "small-data", *PAPER)
 
 
 def require_preset(name: str) -> None:
@@ -21,28 +23,102 @@ def phantom(preset: str) -> tuple[PhantomConfig, FoldsConfig]:
     return PhantomConfig(resolution_px=64, num_patients=100, images_per_patient=20), FoldsConfig(num_folds=5)
 
 
-def gan(preset: str, resolution_px: int, num_classes: int, device: str) -> GanConfig:
-    """How a generator is trained at a resolution on a kind of device.
+def gan(preset: str, resolution_px: int, num_classes: int, device: str, num_gpus: int = 1) -> GanConfig:
+    """How a generator is trained at a resolution on a kind of device; `standard` is `auto`.
 
-    On a GPU the published automatic rule for network, penalty and average; on a processor a compact network, small
-    batches and a strong penalty, found by trial to show tissue of the asked class soonest.
+    The paper's presets are the same everywhere. The others follow the published automatic rule on a GPU; on a
+    processor, where that rule would take months, they train a compact network with small batches and a strong penalty,
+    found by trial to show tissue of the asked class soonest.
     Source: Karras et al. 2020a, 2020b, and the automatic preset of StyleGAN2-ADA.
     """
-    require_preset(preset)
-    network = NetworkConfig(resolution_px, num_classes)
+    if preset not in GAN_PRESETS:
+        raise ConfigError(f"there is no preset {preset} for generators", expected=" or ".join(GAN_PRESETS))
+    if preset in PAPER:
+        return _paper(preset, resolution_px, num_classes)
     if device == "cpu":
-        compact = replace(network, z_dim=128, w_dim=128, channel_base=512, channel_max=64)
-        total_kimg = 12.0 if preset == "quick" else 40.0
-        gamma = (resolution_px / 64) ** 2  # ten times the published rule, without which short runs show no glands
-        return GanConfig(compact, total_kimg, batch=8, learning_rate=0.004, r1_gamma=gamma, ema_kimg=2.0)
-    batch = 32
+        config = _compact(resolution_px, num_classes, 12.0 if preset == "quick" else 40.0)
+    else:
+        config = _automatic(resolution_px, num_classes, num_gpus, 100.0 if preset == "quick" else 25_000.0)
+    if preset == "quick":
+        return replace(config, snapshot_kimg=None, metric="none")
+    if preset == "small-data":
+        third = config.total_kimg / 3  # classes come in when their images have something in common already
+        augmented = replace(config, augment="histology" if config.augment == "none" else config.augment)
+        return replace(augmented, transition_kimg=(third / 2, third), r1_gamma=2 * config.r1_gamma)
+    return config
+
+
+def _compact(resolution_px: int, num_classes: int, total_kimg: float) -> GanConfig:
+    network = NetworkConfig(resolution_px, num_classes, z_dim=128, w_dim=128, channel_base=512, channel_max=64)
     return GanConfig(
         network,
-        total_kimg=100.0 if preset == "quick" else 5000.0,
+        total_kimg,
+        batch=8,
+        learning_rate=0.004,
+        r1_gamma=(resolution_px / 64) ** 2,  # ten times the published rule, without which short runs show no glands
+        style_mixing=0.0,  # neither brings, in so short a run, what it costs
+        pl_weight=0.0,
+        ema_kimg=2.0,
+        snapshot_kimg=total_kimg / 4,
+        metric="auto",
+    )
+
+
+def _automatic(resolution_px: int, num_classes: int, num_gpus: int, total_kimg: float) -> GanConfig:
+    batch = max(min(num_gpus * min(4096 // resolution_px, 32), 64), num_gpus)
+    batch = max(batch // num_gpus, 2) * num_gpus  # equal shares, each with images to compare
+    network = NetworkConfig(
+        resolution_px,
+        num_classes,
+        channel_base=16384 if resolution_px < 512 else 32768,
+        num_half=4,
+        conv_clamp=256.0,
+        std_group=min(batch // num_gpus, 4),
+    )
+    return GanConfig(
+        network,
+        total_kimg,
         batch=batch,
+        learning_rate=0.0025 if resolution_px < 1024 else 0.002,
         r1_gamma=0.0002 * resolution_px**2 / batch,
         ema_kimg=batch * 10 / 32,
-        state_kimg=50.0,
+        augment="bgc",
+        state_kimg=20.0,
+        snapshot_kimg=200.0,
+        metric="auto",
+    )
+
+
+def _paper(preset: str, resolution_px: int, num_classes: int) -> GanConfig:
+    """The configurations of the paper's own runs, for batches spread over eight GPUs; any number will do."""
+    expected, std_group, gamma = PAPER[preset]
+    if resolution_px != expected:
+        raise ConfigError(
+            f"the preset {preset} at {resolution_px} px",
+            expected=f"a data set of {expected} px",
+            todo=f"use the preset auto, or prepare the data set with --resolution {expected}",
+        )
+    base = 16384 if preset == "paper256" else 32768
+    network = NetworkConfig(
+        resolution_px,
+        num_classes,
+        mapping_layers=8,
+        channel_base=base,
+        num_half=4,
+        conv_clamp=256.0,
+        std_group=std_group,
+    )
+    return GanConfig(
+        network,
+        25_000.0,
+        batch=64,
+        r1_gamma=gamma,
+        ema_kimg=20.0,
+        ema_rampup=None,
+        augment="bgc",
+        state_kimg=20.0,
+        snapshot_kimg=200.0,
+        metric="auto",
     )
 
 

@@ -18,6 +18,7 @@ from ganaug.errors import UserError
 
 Result = TypeVar("Result")
 
+STOPS_OF_ALL = [signal.SIGINT] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])  # reach a whole group
 SECONDS_TO_STOP = 20.0  # what a process gets to save its state once it was asked to stop
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
@@ -75,7 +76,8 @@ def _prepare_worker(num_threads: int) -> None:
     import torch
 
     tune_allocator()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers; ten tracebacks would hide its message
+    for stop in STOPS_OF_ALL:  # the parent stops its workers; ten tracebacks would hide its message
+        signal.signal(stop, signal.SIG_IGN)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a stopped process leaves behind
     torch.set_num_threads(min(num_threads, torch.get_num_threads()))  # fewer where the user set OMP_NUM_THREADS
 

@@ -1,158 +1,279 @@
-"""Images from an averaged generator: to the data sets' HDF5 schema with provenance, or to folders of PNGs."""
+"""An averaged generator to a file of synthetic images with provenance: whole, or in shards that add up to the same."""
 
-from collections.abc import Iterator
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ganaug.checkpoint import Snapshot, load_snapshot
 from ganaug.config import SynthesisConfig, to_dict
-from ganaug.data.phash import phash
-from ganaug.data.png import encode_png
-from ganaug.data.schema import (
-    ImageReader,
-    ImageTable,
-    content_digest,
-    digest_of_pixels,
-    fingerprint_of,
-    read_table,
-    writing_images,
-)
-from ganaug.errors import UserError, WorkspaceError
-from ganaug.model.pixels import one_hot, to_pixels
-from ganaug.provenance import digest_of_bytes, read_provenance, require_content
-from ganaug.workspace import PROVENANCE_BESIDE_IMAGES, GanRun, Workspace, atomic_path, write_json
+from ganaug.data.dataset import open_dataset
+from ganaug.data.schema import read_table
+from ganaug.data.synthetic import require_serves
+from ganaug.data.synthetic_file import Rows, rows_of, stored_record, stored_rows, write_rows
+from ganaug.errors import ConfigError, UserError, WorkspaceError
+from ganaug.processes import run_parallel
+from ganaug.provenance import digest_of
+from ganaug.reject import Screening, Setting, fit_filters, record_of, require_known
+from ganaug.sampling import CHUNK, Sampler, best_snapshot, by_class, chunks_at_a_time, one_thread, side_by_side
+from ganaug.shards import WHOLE, Shard
+from ganaug.workspace import GanRun, Workspace
 
-CHUNK = 32  # images whose noise is drawn together: part of what a seed means, not of how fast the machine is
+BYTES_BESIDE_PIXELS = 500  # of an image's row and its place in the file
 
 
 @dataclass(frozen=True)
 class Order:
-    """What one call makes: which generator, how many images, and where they go."""
+    """What one call makes: which generator, which images, and where they go."""
 
+    workspace: Workspace
     snapshot_path: Path
     run: GanRun
     config: SynthesisConfig
     target: Path
 
+    def path(self, shard: Shard) -> Path:
+        """What a shard writes; one alone writes the whole."""
+        return self.target if shard.count == 1 else self.workspace.part(self.target, shard.index, shard.count)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Images of a class from position `start`, `size` of the CHUNK that are computed together."""
+
+    label: int
+    start: int
+    size: int
+
 
 def plan_synthesis(workspace: Workspace, run: GanRun, config: SynthesisConfig) -> Order:
-    """Find the newest snapshot of a run; raises WorkspaceError where it has none yet."""
-    newest = run.newest_ema()
-    if newest is None:
-        raise WorkspaceError(
-            f"the generator {run.root.name} has not finished training",
-            todo=f"run `ganaug train-gan --dataset {run.dataset} --fold {run.fold}` again to take it up",
-        )
-    kimg = int(newest.stem.removeprefix("ema-").removesuffix("kimg"))
-    target = workspace.synthetic(run.root.name, kimg, config.psi, config.seed)
-    return Order(newest, run, config, target)
+    """Where the best snapshot of a run writes; WorkspaceError where it has none, ConfigError for unknown filters."""
+    require_known([name for name, _ in config.reject])
+    snapshot, kimg = best_snapshot(run)
+    bare = replace(config, counts=(), psi_of=(), truncation="global", reject=())
+    variant = "" if bare == config else digest_of({**to_dict(config), "per_class": 0, "psi": 0, "seed": 0})
+    target = workspace.synthetic(run.root.name, kimg, config.psi, config.seed, variant)
+    return Order(workspace, snapshot, run, config, target)
 
 
-def synthesize(order: Order, *, device: str = "cpu", progress: bool = False) -> Path:
-    """Write `per_class` images of every class as HDF5; a file that already holds them is kept."""
+def synthesize_all(
+    orders: Sequence[Order],
+    *,
+    device: str = "cpu",
+    batch: int | None = None,
+    jobs: int = 1,
+    shard: Shard | None = None,
+    progress: bool = False,
+) -> list[Path]:
+    """Carry out orders, each cut into `jobs` shards that run in processes of their own, or one shard of each.
+
+    Returns for each order its file, or what stands for it as long as other shards are missing: the part.
+    """
+    shards = [[shard] if shard else all_shards(1 if order.config.reject else jobs) for order in orders]
+    calls = [(order, share) for order, its in zip(orders, shards) for share in its]
+    work = partial(synthesize, device=device, batch=batch, progress=progress)
+    for _ in run_parallel(work, calls, jobs):
+        pass
+    return [merge(order, its[0].count) or order.path(its[0]) for order, its in zip(orders, shards)]
+
+
+def all_shards(count: int) -> list[Shard]:
+    return [Shard(index, count) for index in range(count)]
+
+
+def synthesize(
+    order: Order,
+    shard: Shard = WHOLE,
+    *,
+    device: str = "cpu",
+    batch: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Write the images of an order, or a shard of them, as HDF5; a file that already holds them is kept.
+
+    `batch` images are computed at a time, by default as many as memory and processors allow; it changes no image.
+    Returns the file. A shard for which no image is left writes none.
+    """
+    if shard.count > 1 and order.config.reject:
+        raise ConfigError("a shard of filtered images", expected="no --shard: how far to go is known in order only")
     snapshot = load_snapshot(order.snapshot_path, device)
-    if already_made(order, snapshot):
-        return order.target
-    labels = planned_labels(order.config, len(snapshot.class_names))
-    hashes: list[str] = []
-    perceptual: list[int] = []
-    bar = tqdm(total=len(labels), unit="img", desc=f"fold {order.run.fold}", disable=not progress or None)
-    with bar, writing_images(order.target, snapshot.config.network.resolution_px) as writer:
-        for images in generate(snapshot, order.config, device):
-            writer.append(images)
-            hashes += [digest_of_bytes([image.tobytes()]) for image in images]
-            perceptual += [phash(image) for image in images]
-            bar.update(len(images))
-        table = describe(order, snapshot, labels, hashes, perceptual)
-        record = snapshot.provenance.sealed(digest_of_pixels(labels, writer.blocks()))
-        writer.finish(table, seeds=positions(order.config, snapshot), attrs={"provenance": record.to_dict()})
-    return order.target
+    chunks = shard.of(planned_chunks(order.config, snapshot.class_names))
+    if not chunks:
+        return order.path(shard)
+    for path in (order.target, order.path(shard)):
+        if already_made(path, order.config, snapshot):
+            return path
+    at_a_time = chunks_at_a_time(snapshot.config.network, device, batch)
+    sampler = Sampler(snapshot, order.config, device)
+    attrs = described(order, snapshot)
+    if order.config.reject:
+        rows = screened_rows(order, snapshot, sampler, attrs, at_a_time, progress=progress)
+    else:
+        rows = drawn_rows(sampler, chunks, at_a_time)
+    total = sum(chunk.size for chunk in chunks)
+    name = f"fold {order.run.fold}" + (f", shard {shard}" if shard.count > 1 else "")
+    with tqdm(total=total, unit="img", desc=name, disable=not progress or None) as bar:
+        write_rows(order.path(shard), counted(rows, bar), snapshot.provenance, snapshot.class_names, attrs)
+    return order.path(shard)
 
 
-def already_made(order: Order, snapshot: Snapshot) -> bool:
-    """Whether the target was made by this very generator with these very options, and is whole."""
-    if not order.target.exists():
+def already_made(path: Path, config: SynthesisConfig, snapshot: Snapshot) -> bool:
+    """Whether a file was made by this very generator with these very options, and is whole."""
+    if not path.exists():
         return False
     try:
-        attrs = read_table(order.target).attrs
-        record = read_provenance(attrs.get("provenance"), order.target)
-        require_content(record, content_digest(order.target), order.target)
+        attrs = read_table(path).attrs
+        record = stored_record(path, attrs)
     except UserError:
         return False
-    return record.generator == snapshot.provenance.generator and attrs.get("synthesis") == to_dict(order.config)
+    same_options = digest_of(attrs.get("synthesis")) == digest_of(to_dict(config))
+    return record.generator == snapshot.provenance.generator and same_options
 
 
-def planned_labels(config: SynthesisConfig, num_classes: int) -> np.ndarray:
-    """The class of every image, class by class: i64 [per_class * K]."""
-    return np.repeat(np.arange(num_classes), config.per_class)
+def planned_chunks(config: SynthesisConfig, class_names: Sequence[str]) -> list[Chunk]:
+    """What is drawn where nothing is filtered, class by class; ConfigError where it is nothing at all."""
+    counts = by_class(config.per_class, config.counts, class_names)
+    if not any(counts):
+        raise ConfigError("no image of any class", expected="at least one image")
+    return [
+        Chunk(label, start, min(CHUNK, count - start))
+        for label, count in enumerate(counts)
+        for start in range(0, count, CHUNK)
+    ]
 
 
-@torch.no_grad()
-def generate(snapshot: Snapshot, config: SynthesisConfig, device: str) -> Iterator[np.ndarray]:
-    """Yield u8 [n,H,W,3] in the order of `planned_labels`.
-
-    Latents and noise of a chunk are functions of (seed, position), so neither the batch nor the machine matters to what
-    is drawn, and a longer run begins with the same images class by class.
-    """
-    network = snapshot.config.network
-    for label in range(network.num_classes):
-        for start in range(0, config.per_class, CHUNK):
-            seed = np.random.SeedSequence([config.seed, label, start]).generate_state(1, np.uint64)[0]
-            random = torch.Generator(device).manual_seed(int(seed >> np.uint64(1)))
-            size = min(CHUNK, config.per_class - start)
-            z = torch.randn(CHUNK, network.z_dim, generator=random, device=device)
-            c = one_hot(np.full(CHUNK, label), network.num_classes, device)
-            yield to_pixels(snapshot.generator(z, c, psi=config.psi, noise_mode="random", generator=random))[:size]
-
-
-def positions(config: SynthesisConfig, snapshot: Snapshot) -> np.ndarray:
-    """The position of every image within its class, which with the seed and the class fixes its latents: i64 [N]."""
-    return np.tile(np.arange(config.per_class), len(snapshot.class_names))
-
-
-def describe(
-    order: Order, snapshot: Snapshot, labels: np.ndarray, hashes: list[str], perceptual: list[int]
-) -> ImageTable:
-    """The table of synthetic images; their group is the generator, as no patient stands behind them."""
-    names = [f"{snapshot.class_names[k]}-{i:05d}" for k, i in zip(labels, positions(order.config, snapshot))]
-    attrs = {
-        "source": "synthetic",
+def described(order: Order, snapshot: Snapshot) -> dict[str, Any]:
+    """The attrs of the file of an order."""
+    return {
         "generator": order.run.root.name,
+        "snapshot": order.snapshot_path.name,
         "resolution_px": snapshot.config.network.resolution_px,
         "synthesis": to_dict(order.config),
         "psi": order.config.psi,
         "kimg": snapshot.provenance.kimg,
     }
-    table = ImageTable(
-        class_names=snapshot.class_names,
-        label=labels,
-        image_id=np.array(names),
-        group_id=np.full(len(labels), f"synthetic:{order.run.root.name}"),
-        path=np.full(len(labels), order.snapshot_path.name),
-        sha256=np.array(hashes),
-        magnification=np.zeros(len(labels), np.int64),
-        um_per_px=np.full(len(labels), np.nan),
-        site_id=np.full(len(labels), ""),
-        phash=np.array(perceptual, dtype=np.uint64),
-        attrs=attrs,
-    )
-    return replace(table, attrs={**attrs, "fingerprint": fingerprint_of(table)})
 
 
-def export_pngs(path: Path, folder: Path) -> int:
-    """Write the images of a synthetic file as `<folder>/<class>/<image id>.png`, and its provenance beside them.
+def drawn_rows(sampler: Sampler, chunks: Sequence[Chunk], at_a_time: int) -> Iterator[Rows]:
+    """The images of chunks, in their order; they are hashed where they are drawn."""
 
-    Returns how many. They are to look at and for other tools: `ganaug prepare` refuses the folder and every image in
-    it, and the study takes synthetic images only as HDF5, whose provenance it can check.
+    def draw(chunk: Chunk) -> Rows:
+        images = sampler.chunk(chunk.label, chunk.start)[: chunk.size]
+        return rows_of(images, chunk.label, chunk.start + np.arange(chunk.size))
+
+    return side_by_side(draw, chunks, at_a_time)
+
+
+def screened_rows(
+    order: Order, snapshot: Snapshot, sampler: Sampler, attrs: dict[str, Any], at_a_time: int, *, progress: bool
+) -> Iterator[Rows]:
+    """Images that pass the filters; `attrs` gets the records of the filters, and how many images each let pass."""
+    config, fold = order.config, order.run.fold
+    dataset = open_dataset(order.workspace, order.run.dataset)
+    require_serves(dataset, fold, snapshot.provenance, order.snapshot_path)
+    setting = Setting(dataset, fold, order.run, sampler.device, progress)
+    filters = fit_filters(config.reject, setting)
+    attrs["filters"] = {
+        name: {
+            "value": value,
+            **filters[name].facts,
+            "provenance": record_of(name, value, filters[name], setting).to_dict(),
+        }
+        for name, value in config.reject
+    }
+    screening = Screening(sampler, filters, snapshot.class_names)
+    attrs["acceptance"] = screening.counts
+    return screening.rows(by_class(config.per_class, config.counts, snapshot.class_names), at_a_time)
+
+
+def counted(rows: Iterator[Rows], bar: "tqdm[Any]") -> Iterator[Rows]:
+    for some in rows:
+        yield some
+        bar.update(len(some))
+
+
+# ---- parts -----------------------------------------------------------------------------------------------------------
+
+
+def merge(order: Order, count: int) -> Path | None:
+    """Put the parts of `count` shards together and remove them; None as long as one is missing.
+
+    The content is that of the unsharded file. Shards that end at the same time may do so at the same time.
     """
-    table, reader = read_table(path), ImageReader(path)
-    for index, name in enumerate(table.image_id):
-        target = folder / table.class_names[table.label[index]] / f"{name}.png"
-        with atomic_path(target) as part:
-            part.write_bytes(encode_png(reader[np.array([index])][0], synthetic=True))
-    write_json(folder / PROVENANCE_BESIDE_IMAGES, table.attrs["provenance"])
-    return len(table)
+    if count == 1:
+        return order.target
+    snapshot = load_snapshot(order.snapshot_path)
+    if missing_shards(order, snapshot, count):  # another shard may have merged and removed them
+        return order.target if already_made(order.target, order.config, snapshot) else None
+    parts = [path for shard in all_shards(count) if (path := order.path(shard)).exists()]
+    rows = chain.from_iterable(map(stored_rows, parts))
+    try:
+        write_rows(order.target, rows, snapshot.provenance, snapshot.class_names, described(order, snapshot))
+    except UserError:
+        if not already_made(order.target, order.config, snapshot):  # else another shard did it meanwhile
+            raise
+    shutil.rmtree(order.workspace.part(order.target, 0, 1).parent, ignore_errors=True)
+    with suppress(OSError):
+        os.rmdir(order.target.parent / "parts")
+    return order.target
+
+
+def merge_parts(order: Order) -> Path:
+    """Put the parts that are there together; WorkspaceError names what is missing, torn or of other options."""
+    counts = sorted({int(path.stem.rpartition("-")[2]) for path in order.workspace.parts(order.target)})
+    for count in counts:
+        if merged := merge(order, count):
+            return merged
+    if not counts:
+        raise WorkspaceError(f"there are no parts of {order.target.name}", todo="make them with --shard 0/N, 1/N, …")
+    snapshot = load_snapshot(order.snapshot_path)
+    lacking = [str(shard) for shard in missing_shards(order, snapshot, counts[-1])]
+    raise WorkspaceError(
+        f"{len(lacking)} of {counts[-1]} parts of {order.target.name} are missing, torn or made with other options",
+        expected=f"the parts {', '.join(lacking)}",
+        todo=f"run the same command with --shard {lacking[0]}",
+    )
+
+
+def missing_shards(order: Order, snapshot: Snapshot, count: int) -> list[Shard]:
+    """The shards whose parts are not there, torn or made otherwise."""
+    chunks = planned_chunks(order.config, snapshot.class_names)
+    return [
+        shard
+        for shard in all_shards(count)
+        if shard.of(chunks) and not already_made(order.path(shard), order.config, snapshot)
+    ]
+
+
+# ---- cost ------------------------------------------------------------------------------------------------------------
+
+
+def estimate(order: Order, *, device: str = "cpu", batch: int | None = None) -> dict[str, Any]:
+    """What an order makes and costs, from timing one chunk; of filters neither time nor dropped images are known."""
+    snapshot = load_snapshot(order.snapshot_path, device)
+    chunks = planned_chunks(order.config, snapshot.class_names)
+    sampler = Sampler(snapshot, order.config, device)
+    with one_thread():
+        sampler.chunk(0, 0)
+        started = time.perf_counter()
+        sampler.chunk(0, 0)
+        seconds = time.perf_counter() - started
+    at_a_time = chunks_at_a_time(snapshot.config.network, device, batch)
+    counts = by_class(order.config.per_class, order.config.counts, snapshot.class_names)
+    return {
+        "file": str(order.target),
+        "counts": dict(zip(snapshot.class_names, counts)),
+        "psi": dict(zip(snapshot.class_names, sampler.psi)),
+        "batch": at_a_time * CHUNK,
+        "seconds": seconds * len(chunks) / min(at_a_time, len(chunks)),
+        "bytes": sum(counts) * (3 * snapshot.config.network.resolution_px**2 + BYTES_BESIDE_PIXELS),
+    }

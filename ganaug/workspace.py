@@ -17,6 +17,7 @@ WORKSPACE_VERSION = 1
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
 PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
 _RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
+_STATE_NAME = re.compile(r"state-\d{10}\.safetensors")
 _EMA_NAME = re.compile(r"ema-(\d{6})kimg\.safetensors")
 
 
@@ -44,9 +45,16 @@ class GanRun:
     def metrics(self) -> Path:
         return self.root / "metrics.jsonl"
 
+    def state(self, num_images: int) -> Path:
+        return self.root / "state" / f"state-{num_images:010d}.safetensors"
+
+    def states(self) -> list[Path]:
+        """The states to resume from, the newest last."""
+        return sorted(path for path in self.root.glob("state/*") if _STATE_NAME.fullmatch(path.name))
+
     @property
-    def state(self) -> Path:
-        return self.root / "state" / "state.safetensors"
+    def scores(self) -> Path:
+        return self.root / "scores.jsonl"
 
     @property
     def extractor(self) -> Path:
@@ -58,13 +66,25 @@ class GanRun:
     def samples(self, kimg: float) -> Path:
         return self.root / "samples" / f"fakes-{round(kimg):06d}kimg.png"
 
+    def strips(self, kind: str, kimg: float, psi: float, seed: int) -> Path:
+        return self.root / "samples" / f"{kind}-{round(kimg):06d}kimg-psi{psi:g}-seed{seed}.png"
+
     @property
     def reals(self) -> Path:
         return self.root / "samples" / "reals.png"
 
+    def snapshots(self) -> list[Path]:
+        """The averaged generators, the newest last."""
+        return sorted(path for path in self.root.glob("ema/*") if _EMA_NAME.fullmatch(path.name))
+
     def newest_ema(self) -> Path | None:
-        found = [path for path in self.root.glob("ema/*.safetensors") if _EMA_NAME.fullmatch(path.name)]
-        return max(found, key=lambda path: path.name, default=None)
+        return max(self.snapshots(), default=None)
+
+    def best_ema(self) -> Path | None:
+        """The snapshot of the lowest score in training; the newest where none was scored."""
+        scores = {self.root / "ema" / row["snapshot"]: row["score"] for row in read_jsonl(self.scores)}
+        kept = [path for path in scores if path.exists()]
+        return min(kept, key=scores.__getitem__) if kept else self.newest_ema()
 
 
 @dataclass(frozen=True)
@@ -125,8 +145,18 @@ class Workspace:
                 runs.append(GanRun(config.parent, match["dataset"], int(match["fold"])))
         return runs
 
-    def synthetic(self, gan: str, kimg: float, psi: float, seed: int) -> Path:
-        return self.root / "synthetic" / f"{gan}-{round(kimg):06d}kimg-psi{psi:g}-seed{seed}.h5"
+    def synthetic(self, gan: str, kimg: float, psi: float, seed: int, variant: str = "") -> Path:
+        """`variant`: digest of further options, empty where there are none."""
+        name = f"{gan}-{round(kimg):06d}kimg-psi{psi:g}-seed{seed}"
+        return self.root / "synthetic" / f"{name}{variant and '-'}{variant[:8]}.h5"
+
+    def part(self, synthetic: Path, index: int, count: int) -> Path:
+        """What one of `count` shards makes of a synthetic file."""
+        return synthetic.parent / "parts" / synthetic.stem / f"{index}-of-{count}.h5"
+
+    def parts(self, synthetic: Path) -> list[Path]:
+        """The parts of a synthetic file that are there, the last one written last."""
+        return _by_age(self.part(synthetic, 0, 1).parent.glob("*-of-*.h5"))
 
     def synthetics(self) -> list[Path]:
         return _by_age(self.root.glob("synthetic/*.h5"))

@@ -25,11 +25,12 @@ from tqdm import tqdm
 import custom_ops
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.train.ema import update_ema
-from ganaug.train.phases import discriminator_step, generator_step, make_networks, make_optimizers, r1_step
+from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step
+from ganaug.train.players import make_networks, make_optimizers
 
 BATCH, NUM_CLASSES = 16, 4
 SMALL = {"mapping_layers": 2, "channel_base": 8192, "channel_max": 256}
-PHASES = ("Gmain", "Dmain", "Dreg", "ema")
+PHASES = {"Gmain": 1.0, "Greg": 1 / 4, "Dmain": 1.0, "Dreg": 1 / 16, "ema": 1.0}  # how often in an iteration
 NUM_PROFILES = 3
 OPERATORS = ("bias_act", "upfirdn2d")
 RIVALS = ("ref", "peer")
@@ -53,14 +54,16 @@ def start(impl: str, resolution: int, device: str, allocator: str, peer: Path | 
     networks = make_networks(config.network, generator)
     for network in (networks.G, networks.D, networks.ema):
         network.to(device)
-    optimizers = make_optimizers(networks, config)
+    pl_mean = torch.zeros([], device=device)
+    game = Game(networks, make_optimizers(networks, config), config, pl_mean=pl_mean)
     img = torch.randn(BATCH, 3, resolution, resolution, generator=generator).to(device)
     c = torch.eye(NUM_CLASSES)[torch.randint(NUM_CLASSES, [BATCH], generator=generator)].to(device)
-    G, D, noise = networks.G, networks.D, torch.Generator(device).manual_seed(0)
-    _phases["Gmain"] = partial(generator_step, G, D, optimizers.G, c, noise)
-    _phases["Dmain"] = partial(discriminator_step, G, D, optimizers.D, img, c, noise)
-    _phases["Dreg"] = partial(r1_step, D, optimizers.D, img, c, config.r1_gamma, config.r1_interval)
-    _phases["ema"] = partial(update_ema, networks.ema, G, BATCH, 0)
+    random = torch.Generator(device).manual_seed(0)
+    _phases["Gmain"] = partial(generator_step, game, c, random)
+    _phases["Greg"] = partial(path_length_step, game, c, random)
+    _phases["Dmain"] = partial(discriminator_step, game, img, c, random)
+    _phases["Dreg"] = partial(r1_step, game, img, c)
+    _phases["ema"] = partial(update_ema, networks.ema, networks.G, BATCH, 10**6)
 
 
 def time_phase(phase: str, device: str) -> float:
@@ -158,16 +161,13 @@ def call(pool: ProcessPoolExecutor, function: Callable[..., float], *arguments: 
 
 
 def amortised(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """A whole iteration: the R1 penalty counts as often as it comes."""
-    interval = GanConfig.r1_interval
-    weights = {"Dreg": 1 / interval}
+    """A whole iteration: a penalty counts as often as it comes."""
     times, shares = {}, {}
     for impl in rows[0]["ms"]:
-        parts = [(weights.get(row["phase"], 1.0) * row["ms"][impl], row["operators_share"][impl]) for row in rows]
+        parts = [(PHASES[row["phase"]] * row["ms"][impl], row["operators_share"][impl]) for row in rows]
         times[impl] = sum(ms for ms, _ in parts)
         shares[impl] = sum(ms * share for ms, share in parts) / times[impl]
-    name = f"iteration, Dreg/{interval}"
-    return {"resolution_px": rows[0]["resolution_px"], "phase": name, "ms": times, "operators_share": shares}
+    return {"resolution_px": rows[0]["resolution_px"], "phase": "iteration", "ms": times, "operators_share": shares}
 
 
 def bench_training(

@@ -1,15 +1,18 @@
 """What every room's tests share: where real data lies, and a small data set that is made, not read."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
+from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.prepare import prepare_dataset
-from ganaug.workspace import Workspace, open_workspace
+from ganaug.train.loop import train_gan
+from ganaug.train.task import plan_training
+from ganaug.workspace import GanRun, Workspace, open_workspace
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +38,10 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def tiny(workspace: Workspace) -> DataSet:
     """A phantom of 16 px: 12 patients in 3 folds, 4 images each."""
+    return _tiny(workspace)
+
+
+def _tiny(workspace: Workspace) -> DataSet:
     config = PrepareConfig(
         "phantom",
         resolution_px=16,
@@ -43,3 +50,18 @@ def tiny(workspace: Workspace) -> DataSet:
     )
     prepare_dataset(workspace, config)
     return open_dataset(workspace, "phantom")
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = open_workspace(tmp_path_factory.mktemp("template"))
+    network = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
+    train_gan(plan_training(workspace, _tiny(workspace), 2, GanConfig(network, total_kimg=0.016, batch=8)))
+    return workspace.root
+
+
+@pytest.fixture
+def trained(_template: Path, tmp_path: Path) -> GanRun:
+    """A hardly trained generator of fold 2 of the tiny phantom, in a workspace of its own; made once and copied."""
+    shutil.copytree(_template, tmp_path / "trained")
+    return open_workspace(tmp_path / "trained").gans("phantom")[0]

@@ -1,0 +1,1 @@
+"""What becomes of images before the discriminator sees them: symmetries of the data set, and adaptive augmentation."""

@@ -1,9 +1,9 @@
 """What the commands share: the options that every one takes, and how results and errors are told."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,19 @@ class Common:
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the shared options to a command, which takes them as its first argument, a `Common`."""
+    return options_with(PRESETS, "standard")(command)
+
+
+def options_with(presets: Sequence[str], default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The shared options, for a command with presets of its own."""
+    return partial(_with_options, presets, default)
+
+
+def _with_options(presets: Sequence[str], default: str, command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--workspace", "workspace_path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
                   help="Folder of all that is made  [default: $GANAUG_WORKSPACE, else ./ganaug-workspace]")  # fmt: skip
-    @click.option("--preset", type=click.Choice(PRESETS), default="standard", show_default=True,
+    @click.option("--preset", type=click.Choice(presets), default=default, show_default=True,
                   help="Named set of defaults for all that is left out")  # fmt: skip
     @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed")
     @click.option("--device", "device_name", default="auto", show_default=True, metavar="NAME",

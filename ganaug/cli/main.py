@@ -13,11 +13,14 @@ from ganaug.cli.doctor import doctor
 from ganaug.cli.evaluate_augmentation import evaluate_augmentation
 from ganaug.cli.evaluate_gan import evaluate_gan
 from ganaug.cli.export import export
+from ganaug.cli.export_gan import export_gan
+from ganaug.cli.import_gan import import_gan
 from ganaug.cli.inspect import inspect
 from ganaug.cli.prepare import prepare
+from ganaug.cli.strips import strips
 from ganaug.cli.synthesize import synthesize
 from ganaug.cli.train_gan import train_gan
-from ganaug.errors import UserError
+from ganaug.errors import Ended, UserError
 
 
 class Commands(click.Group):
@@ -49,13 +52,14 @@ class Commands(click.Group):
 
 
 def _stop_as_on_ctrl_c() -> None:
-    """Treat SIGTERM, which clusters and shutdowns send, as Ctrl-C, so that work in progress is saved."""
+    """Treat what clusters and shutdowns send almost as Ctrl-C, so that work in progress is saved."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise Ended
 
-    with suppress(ValueError):  # outside the main thread, where Python forbids handlers
+    with suppress(ValueError, AttributeError):  # outside the main thread, and where there is no SIGUSR1
         signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGUSR1, interrupt)
 
 
 def _leave(status: int, line: str) -> None:
@@ -73,5 +77,17 @@ def main() -> None:
     """
 
 
-for command in (prepare, train_gan, synthesize, evaluate_gan, evaluate_augmentation, export, inspect, doctor):
+for command in (
+    prepare,
+    train_gan,
+    synthesize,
+    strips,
+    evaluate_gan,
+    evaluate_augmentation,
+    import_gan,
+    export_gan,
+    export,
+    inspect,
+    doctor,
+):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""A data set or synthetic images as the `dataset.zip` that the StyleGAN family reads.
+"""A data set or synthetic images as the `dataset.zip` that the StyleGAN family reads; synthetic images also as PNGs.
 
     00000/img00000000.png …    RGB, uncompressed in the archive, a thousand a folder
     dataset.json               "labels" [[name, class], ...] in the order of the names, or null; and our further keys
@@ -9,8 +9,10 @@ by which it is refused as a source of patients.
 """
 
 import json
+import os
+import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +27,7 @@ from ganaug.data.schema import ImageReader, ImageTable, content_digest, read_tab
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.errors import ConfigError, DataError, WorkspaceError
 from ganaug.provenance import read_provenance, require_content
-from ganaug.workspace import PROVENANCE_BESIDE_IMAGES, Workspace, atomic_path
+from ganaug.workspace import PROVENANCE_BESIDE_IMAGES, Workspace, atomic_path, explained, read_json, write_json
 
 PARTS = ("train", "val", "test")
 BLOCK = 64  # images read at a time
@@ -136,6 +138,59 @@ def _pngs(selection: Selection) -> Iterator[bytes]:
     for start in range(0, len(selection.indices), BLOCK):
         for image in selection.images[selection.indices[start : start + BLOCK]]:
             yield encode_png(image, synthetic=selection.synthetic)
+
+
+# ---- synthetic images ------------------------------------------------------------------------------------------------
+
+
+def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
+    """Write the images of a synthetic file as `<folder>/<class>/<image id>.png`, and its provenance beside them.
+
+    They are to look at and for other tools: `ganaug prepare` refuses the folder and every image in it, and the study
+    takes synthetic images only as HDF5, whose provenance it can check. A folder that holds them already is kept.
+
+    Raises LeakError as `export_zip` does, WorkspaceError where something else stands at `folder` or the disk is full.
+    """
+    selection = select(path)
+    record = read_provenance(selection.table.attrs.get("provenance"), path)
+    require_content(record, content_digest(path), path)
+    if folder.exists():
+        told = folder / PROVENANCE_BESIDE_IMAGES
+        if told.exists() and read_json(told) == record.to_dict():
+            return
+        raise WorkspaceError(f"{folder} is there and holds something else", todo="remove it or name another --out")
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        with explained(folder):
+            _write_pngs(selection, part, progress=progress)
+            write_json(part / PROVENANCE_BESIDE_IMAGES, record.to_dict())
+            part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_pngs(selection: Selection, folder: Path, *, progress: bool) -> None:
+    table = selection.table
+    for name in table.class_names:
+        (folder / name).mkdir(parents=True)
+    pngs = tqdm(_pngs(selection), total=len(table), unit="img", desc="export", disable=not progress or None)
+    for name, label, png in zip(table.image_id, table.label, pngs):
+        (folder / table.class_names[label] / f"{name}.png").write_bytes(png)
+
+
+def export_synthetic(path: Path, kind: str, folder: Path, *, progress: bool = False) -> Path:
+    """Write a synthetic file once more into `folder`, as a kind of EXPORTS; returns the archive or folder."""
+    export, suffix = EXPORTS[kind]
+    target = folder / f"{path.stem}{suffix}"
+    export(path, target, progress=progress)
+    return target
+
+
+def _zip_of(path: Path, out: Path, *, progress: bool = False) -> None:
+    export_zip(select(path), out, progress=progress)
+
+
+EXPORTS: dict[str, tuple[Callable[..., None], str]] = {"png": (export_pngs, ""), "zip": (_zip_of, ".zip")}
 
 
 # ---- dataset.json ----------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ class TrainedClassifier:
     name: str
     digest: str  # of the weights
     embed: Callable[[Tensor], Tensor]  # u8 [n,3,H,W] -> float [n,D]
+    probabilities: Callable[[Tensor], Tensor]  # u8 [n,3,H,W] -> float [n,K]
 
 
 def trained_classifier(
@@ -51,7 +52,11 @@ def trained_classifier(
         features: Tensor = model.features(to_float(img))  # type: ignore[operator]
         return features
 
-    return TrainedClassifier(f"{CLASSIFIER}-{dataset.name}-fold{fold}", _content(state), embed)
+    def probabilities(img: Tensor) -> Tensor:
+        logits: Tensor = model(to_float(img))
+        return logits.softmax(1)
+
+    return TrainedClassifier(f"{CLASSIFIER}-{dataset.name}-fold{fold}", _content(state), embed, probabilities)
 
 
 def _blank(dataset: DataSet) -> nn.Module:

@@ -38,9 +38,10 @@ class Generator(nn.Module):
         psi: float = 1.0,
         noise_mode: NoiseMode = "random",
         generator: torch.Generator | None = None,
+        force_float32: bool = False,
     ) -> Tensor:
-        """z: [N, z_dim] from N(0, 1). c: one-hot [N, K]. psi: truncation. noise_mode, generator: see `Synthesis`.
+        """z: [N, z_dim] from N(0, 1). c: one-hot [N, K]. psi: truncation. The others: see `Synthesis`.
 
         Returns img [N, 3, H, W], about [-1, 1], unclamped.
         """
-        return self.synthesis(self.mapping(z, c, psi), noise_mode, generator)
+        return self.synthesis(self.mapping(z, c, psi), noise_mode, generator, force_float32)

@@ -7,8 +7,24 @@ from torch import Tensor, nn
 
 from custom_ops import bias_act, conv2d_resample, setup_filter
 from custom_ops.build import select
+from ganaug.config import NetworkConfig
 
 RESAMPLE_TAPS = (1.0, 3.0, 3.0, 1.0)  # the low-pass filter of every up- and down-sampling
+_CPU = torch.cpu.get_capabilities()  # looked up once: torch.compile cannot trace it
+
+
+def half_dtype(device: torch.device) -> torch.dtype | None:
+    """The half type that `device` convolves in hardware, or None: elsewhere it would be slower than float32."""
+    if device.type == "cuda":
+        return torch.float16
+    has_bfloat16 = device.type == "cpu" and (_CPU.get("amx_bf16") or _CPU.get("avx512_bf16"))
+    return torch.bfloat16 if has_bfloat16 else None
+
+
+def block_dtype(config: NetworkConfig, resolution_px: int, x: Tensor, force_float32: bool) -> torch.dtype:
+    """What a resolution is computed in where x lies: the half type in the `num_half` highest, but never at 4 px."""
+    is_half = resolution_px > max(config.resolution_px >> config.num_half, 4) and not force_float32
+    return (half_dtype(x.device) if is_half else None) or torch.float32
 
 
 def fastest_layout(x: Tensor) -> torch.memory_format:
@@ -20,6 +36,12 @@ def fastest_layout(x: Tensor) -> torch.memory_format:
     half = x.dtype in (torch.float16, torch.bfloat16)
     planes = not half and (x.is_cuda or select("upfirdn2d", None, x.device) == "native")
     return torch.contiguous_format if planes else torch.channels_last
+
+
+def arranged(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x [N, C, H, W] in `dtype`, in the layout that is fastest for it; x itself where it is so already."""
+    x = x.to(dtype)
+    return x.contiguous(memory_format=fastest_layout(x))
 
 
 def normalize_second_moment(x: Tensor) -> Tensor:
@@ -57,7 +79,10 @@ class FullyConnected(nn.Module):
 
 
 class Conv2d(nn.Module):
-    """A convolution with bias and activation, shrinking by `down`; equalised as `FullyConnected`."""
+    """A convolution with bias and activation, shrinking by `down`; equalised as `FullyConnected`.
+
+    It computes in the type of its input. `clamp` limits the result to ±clamp, times the gain; None is no limit.
+    """
 
     resample_filter: Tensor
 
@@ -71,9 +96,10 @@ class Conv2d(nn.Module):
         activation: str = "linear",
         bias: bool = True,
         down: int = 1,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
-        self.activation, self.down, self.padding = activation, down, kernel_px // 2
+        self.activation, self.down, self.padding, self.clamp = activation, down, kernel_px // 2, clamp
         self.weight = nn.Parameter(torch.randn(num_out, num_in, kernel_px, kernel_px, generator=generator))
         self.bias = nn.Parameter(torch.zeros(num_out)) if bias else None
         self.weight_gain = 1 / math.sqrt(num_in * kernel_px**2)
@@ -81,9 +107,10 @@ class Conv2d(nn.Module):
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """x: [N, num_in, H, W] -> [N, num_out, H/down, W/down], scaled by the activation's gain times `gain`."""
+        clamp = None if self.clamp is None else self.clamp * gain
         # The gain goes with the weights and the bias, which are small: every activation used here is homogeneous.
         gain *= math.sqrt(2) if self.activation == "lrelu" else 1.0
-        x = conv2d_resample(
-            x, self.weight * (self.weight_gain * gain), self.resample_filter, down=self.down, padding=self.padding
-        )
-        return bias_act(x, None if self.bias is None else self.bias * gain, act=self.activation, gain=1.0)
+        weight = (self.weight * (self.weight_gain * gain)).to(x.dtype)
+        x = conv2d_resample(x, weight, self.resample_filter, down=self.down, padding=self.padding)
+        bias = None if self.bias is None else (self.bias * gain).to(x.dtype)
+        return bias_act(x, bias, act=self.activation, gain=1.0, clamp=clamp)

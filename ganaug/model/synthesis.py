@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from custom_ops import bias_act, modulated_conv2d, setup_filter, upsample2d
 from ganaug.config import NetworkConfig
 from ganaug.errors import ConfigError
-from ganaug.model.layers import RESAMPLE_TAPS, FullyConnected, fastest_layout
+from ganaug.model.layers import RESAMPLE_TAPS, FullyConnected, arranged, block_dtype
 
 NoiseMode = Literal["random", "const", "none"]
 
@@ -20,16 +20,24 @@ def block_resolutions(resolution_px: int) -> list[int]:
 
 
 class SynthesisLayer(nn.Module):
-    """A modulated 3×3 convolution with noise, bias and leaky ReLU, enlarging by `up`."""
+    """A modulated 3×3 convolution with noise, bias and leaky ReLU, enlarging by `up`, limited to ±`clamp`."""
 
     noise_const: Tensor
     resample_filter: Tensor
 
     def __init__(
-        self, num_in: int, num_out: int, w_dim: int, resolution_px: int, up: int, *, generator: torch.Generator
+        self,
+        num_in: int,
+        num_out: int,
+        w_dim: int,
+        resolution_px: int,
+        up: int,
+        clamp: float | None,
+        *,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.up = up
+        self.up, self.clamp = up, clamp
         self.affine = FullyConnected(w_dim, num_in, generator=generator, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(num_out, num_in, 3, 3, generator=generator))
         self.bias = nn.Parameter(torch.zeros(num_out))
@@ -48,7 +56,7 @@ class SynthesisLayer(nn.Module):
             resample_filter=self.resample_filter,
             flip_weight=self.up == 1,  # with up-sampling a true convolution, as in the published weights
         )
-        return bias_act(x, self.bias, act="lrelu")
+        return bias_act(x, self.bias.to(x.dtype), act="lrelu", clamp=self.clamp)
 
     def _noise(self, num_images: int, mode: NoiseMode, generator: torch.Generator | None) -> Tensor | None:
         if mode == "none":
@@ -63,37 +71,42 @@ class SynthesisLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """A modulated 1×1 convolution to the image's channels, not demodulated."""
+    """A modulated 1×1 convolution to red, green and blue, not demodulated, limited to ±`clamp`."""
 
-    def __init__(self, num_in: int, w_dim: int, num_channels: int = 3, *, generator: torch.Generator) -> None:
+    def __init__(self, num_in: int, w_dim: int, clamp: float | None, *, generator: torch.Generator) -> None:
         super().__init__()
+        self.clamp = clamp
         self.affine = FullyConnected(w_dim, num_in, generator=generator, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(num_channels, num_in, 1, 1, generator=generator))
-        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.weight = nn.Parameter(torch.randn(3, num_in, 1, 1, generator=generator))
+        self.bias = nn.Parameter(torch.zeros(3))
         self.weight_gain = 1 / math.sqrt(num_in)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) * self.weight_gain
         x = modulated_conv2d(x, self.weight, styles, demodulate=False)
-        return bias_act(x, self.bias)
+        return bias_act(x, self.bias.to(x.dtype), clamp=self.clamp)
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: the learned constant (4 px) or an enlarging layer, then a layer, then its share of the image."""
+    """One resolution: the learned constant (4 px) or an enlarging layer, then a layer, then its share of the image.
+
+    The layers compute in the type they are asked for; the image is summed up in float32.
+    """
 
     resample_filter: Tensor
 
     def __init__(
-        self, num_in: int, num_out: int, w_dim: int, resolution_px: int, *, generator: torch.Generator
+        self, num_in: int, num_out: int, config: NetworkConfig, resolution_px: int, *, generator: torch.Generator
     ) -> None:
         super().__init__()
+        w_dim, clamp = config.w_dim, config.conv_clamp
         self.is_first = resolution_px == 4
         if self.is_first:
             self.const = nn.Parameter(torch.randn(num_out, 4, 4, generator=generator))
         else:
-            self.conv0 = SynthesisLayer(num_in, num_out, w_dim, resolution_px, up=2, generator=generator)
-        self.conv1 = SynthesisLayer(num_out, num_out, w_dim, resolution_px, up=1, generator=generator)
-        self.torgb = ToRGB(num_out, w_dim, generator=generator)
+            self.conv0 = SynthesisLayer(num_in, num_out, w_dim, resolution_px, 2, clamp, generator=generator)
+        self.conv1 = SynthesisLayer(num_out, num_out, w_dim, resolution_px, 1, clamp, generator=generator)
+        self.torgb = ToRGB(num_out, w_dim, clamp, generator=generator)
         self.register_buffer("resample_filter", setup_filter(RESAMPLE_TAPS), persistent=False)
 
     @property
@@ -105,18 +118,19 @@ class SynthesisBlock(nn.Module):
         x: Tensor | None,
         img: Tensor | None,
         ws: Tensor,
+        dtype: torch.dtype,
         noise_mode: NoiseMode,
         generator: torch.Generator | None,
     ) -> tuple[Tensor, Tensor]:
         """x and img: of the resolution below, None at the first. ws: [N, num_convs + 1, w_dim]."""
         *conv_ws, rgb_w = ws.unbind(dim=1)
         if x is None or img is None:
-            x = self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=fastest_layout(self.const))
+            x = arranged(self.const.expand(ws.shape[0], -1, -1, -1), dtype)
             x = self.conv1(x, conv_ws[0], noise_mode, generator)
-            return x, self.torgb(x, rgb_w)
-        x = self.conv0(x, conv_ws[0], noise_mode, generator)
+            return x, self.torgb(x, rgb_w).float()
+        x = self.conv0(arranged(x, dtype), conv_ws[0], noise_mode, generator)
         x = self.conv1(x, conv_ws[1], noise_mode, generator)
-        return x, upsample2d(img, self.resample_filter) + self.torgb(x, rgb_w)
+        return x, upsample2d(img, self.resample_filter) + arranged(self.torgb(x, rgb_w), torch.float32)
 
 
 class Synthesis(nn.Module):
@@ -128,26 +142,33 @@ class Synthesis(nn.Module):
 
     def __init__(self, config: NetworkConfig, *, generator: torch.Generator) -> None:
         super().__init__()
+        self.config = config
         self.resolutions = block_resolutions(config.resolution_px)
         num_in = 0
         for resolution in self.resolutions:
             num_out = config.channels(resolution)
-            self.add_module(
-                f"b{resolution}", SynthesisBlock(num_in, num_out, config.w_dim, resolution, generator=generator)
-            )
+            self.add_module(f"b{resolution}", SynthesisBlock(num_in, num_out, config, resolution, generator=generator))
             num_in = num_out
         self.num_ws = 2 * len(self.resolutions)
 
-    def forward(self, ws: Tensor, noise_mode: NoiseMode = "random", generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self,
+        ws: Tensor,
+        noise_mode: NoiseMode = "random",
+        generator: torch.Generator | None = None,
+        force_float32: bool = False,
+    ) -> Tensor:
         """ws: [N, L, w_dim]. noise_mode: 'random' draws from `generator`, 'const' repeats, 'none' leaves it out.
 
-        Returns img [N, 3, H, W], about [-1, 1], unclamped. Raises ConfigError for random noise without a generator.
+        force_float32: whatever the configuration says of half precision. Returns img [N, 3, H, W], float32, about
+        [-1, 1], unclamped. Raises ConfigError for random noise without a generator.
         """
         x = img = None
         first = 0
         for resolution in self.resolutions:
             block: SynthesisBlock = getattr(self, f"b{resolution}")
-            x, img = block(x, img, ws[:, first : first + block.num_convs + 1], noise_mode, generator)
+            dtype = block_dtype(self.config, resolution, ws, force_float32)
+            x, img = block(x, img, ws[:, first : first + block.num_convs + 1], dtype, noise_mode, generator)
             first += block.num_convs
         assert img is not None
         return img

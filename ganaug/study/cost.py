@@ -10,7 +10,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.study.executors import default_jobs
 from ganaug.study.job import Job
 from ganaug.study.supply import find_supplies
-from ganaug.train.loop import estimate_seconds
+from ganaug.train.cost import estimate
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace
 
@@ -28,7 +28,7 @@ def plan_job(workspace: Workspace, job: Job, *, device: str = "cpu", jobs: int |
     seconds = runs_per_classifier * config.num_steps * steps / parallel
     if job.recipe and missing:
         tasks = [plan_training(workspace, job.dataset, fold, job.recipe[0]) for fold in missing]
-        seconds += estimate_seconds(tasks, device)
+        seconds += estimate(tasks, device).seconds
     return {
         "dataset": job.dataset.name,
         "folds": folds,

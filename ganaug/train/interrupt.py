@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+STOPS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])  # Slurm's warning
+
 
 class StopRequest:
     """True once the process was asked to stop."""
@@ -16,10 +18,14 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
+    @property
+    def by_hand(self) -> bool:
+        return self.signal == signal.SIGINT
+
 
 @contextmanager
 def stop_requested() -> Iterator[StopRequest]:
-    """Note SIGINT and SIGTERM instead of dying of them; a second SIGINT ends the process at once.
+    """Note SIGINT, SIGTERM and SIGUSR1 instead of dying of them; a second SIGINT ends the process at once.
 
     Outside the main thread, where Python forbids handlers, nothing is noted.
     """
@@ -32,7 +38,7 @@ def stop_requested() -> Iterator[StopRequest]:
         request.signal = number
 
     try:
-        for stop in (signal.SIGINT, signal.SIGTERM):
+        for stop in STOPS:
             previous[stop] = signal.signal(stop, note)
     except ValueError:
         pass

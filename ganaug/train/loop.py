@@ -1,161 +1,177 @@
 """The training of one generator: show it the training patients of one fold, save, and take up where it was stopped."""
 
-import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from ganaug.augment.dihedral import random_dihedral
 from ganaug.data.dataset import TrainingImages
-from ganaug.errors import UserError
+from ganaug.errors import ConfigError, Ended
 from ganaug.model.pixels import from_pixels, one_hot
 from ganaug.processes import num_cores, run_parallel
-from ganaug.train.interrupt import stop_requested
-from ganaug.train.phases import train_iteration
-from ganaug.train.publish import publish
-from ganaug.train.state import TrainingState, new_state
+from ganaug.train.board import Board
+from ganaug.train.distributed import Team, joined_team, num_processes
+from ganaug.train.interrupt import StopRequest, stop_requested
+from ganaug.train.keep import save_state, take_up
+from ganaug.train.meter import Meter, forget_after, require_finite
+from ganaug.train.phases import Stats, train_iteration
+from ganaug.train.schedule import conditioning, softened
+from ganaug.train.state import TrainingState, begin_with, new_state, random_of
 from ganaug.train.task import Task, describe
-from ganaug.workspace import GanRun, append_jsonl, read_jsonl, write_jsonl
+from ganaug.train.watch import Watch
+from ganaug.workspace import GanRun, append_jsonl
 
 STATS_EVERY = 50  # iterations whose losses are averaged to one line of stats.jsonl
 
 
 def train_gans(
-    tasks: Sequence[Task], *, jobs: int | None = None, device: str = "cpu", progress: bool = False
+    tasks: Sequence[Task],
+    *,
+    jobs: int | None = None,
+    device: str = "cpu",
+    progress: bool = False,
+    weights_dir: Path | None = None,
+    tensorboard: bool = False,
 ) -> list[GanRun]:
     """Train several generators, `jobs` at a time, in the order of `tasks`.
 
     On the CPU all run at once unless they are more than twice the cores: at the sizes that a processor can train, a
-    network gains little from a second core. On a GPU they run one after another.
+    network gains little from a second core. On a GPU they run one after another. Under torchrun all its processes train
+    one generator after another together.
     """
+    if num_processes() > 1:
+        with joined_team(device) as team:
+            return [train_gan(task, device, progress, 0, weights_dir, tensorboard, team) for task in tasks]
     at_once = min(len(tasks), 2 * num_cores()) if device == "cpu" else 1
-    calls = [(task, device, progress, position) for position, task in enumerate(tasks)]
+    calls = [(task, device, progress, position, weights_dir, tensorboard) for position, task in enumerate(tasks)]
     runs = dict(run_parallel(train_gan, calls, jobs or at_once))
     return [runs[position] for position in range(len(tasks))]
 
 
-def train_gan(task: Task, device: str = "cpu", progress: bool = False, position: int = 0) -> GanRun:
-    """Train to `total_kimg`, from the newest state if there is one; returns the run, its snapshot and sheets written.
+def train_gan(
+    task: Task,
+    device: str = "cpu",
+    progress: bool = False,
+    position: int = 0,
+    weights_dir: Path | None = None,
+    tensorboard: bool = False,
+    team: Team | None = None,
+) -> GanRun:
+    """Train to `total_kimg`, from the newest state if there is one; returns the run, its snapshots and sheets written.
 
-    `position` is the line of the terminal on which the progress is shown.
+    position: the line of the terminal on which the progress is shown. weights_dir: of the extractor that scores
+    snapshots. team: the processes that train it together.
 
-    A request to stop (SIGINT, SIGTERM) saves the state and raises KeyboardInterrupt; the same call goes on from there.
+    A request to stop saves the state and raises KeyboardInterrupt on SIGINT, its child Ended on SIGTERM and SIGUSR1;
+    the same call goes on from there. Raises ConfigError where a GPU has not enough memory.
     """
-    run = task.run
-    state = new_state(task.config, torch.device(device))
-    if run.state.exists():
-        state.load(run.state, task.digest)
-        forget_stats_after(run, state.num_images)
+    team = team or Team(device=torch.device(device))
+    state = new_state(task.config, team)
+    if take_up(task, state):
+        if team.leads:
+            forget_after(task.run, state.num_images)
     else:
-        describe(task)
-    if state.num_images < task.config.total_kimg * 1000:
-        show_images(task, state, progress=progress, position=position)
-    if not run.ema(state.num_images / 1000).exists():
-        publish(task, state)
-    return run
+        if task.init:
+            begin_with(state, task.init)
+        if team.leads:
+            describe(task)
+    watch = Watch(task, weights_dir)
+    unfinished = state.num_images < task.config.total_kimg * 1000
+    try:
+        if unfinished:
+            shown = progress and team.leads
+            show_images(task, state, watch, progress=shown, position=position, tensorboard=tensorboard)
+    except torch.OutOfMemoryError as error:
+        at_once = task.config.micro_batch or task.config.batch // team.size
+        raise ConfigError(
+            f"the GPU is out of memory with {at_once} images at a time",
+            todo=f"pass --micro-batch {max(at_once // 2, 1)}; the batch, and so the result, stay as they are",
+        ) from error
+    if team.leads and (unfinished or not task.run.ema(state.num_images / 1000).exists()):
+        watch.snapshot(state)
+    return task.run
 
 
-def show_images(task: Task, state: TrainingState, *, progress: bool, position: int = 0) -> None:
-    """Iterate until `total_kimg` have been shown, with a line of stats and a saved state every so often."""
-    config, run = task.config, task.run
-    total, saved_at = config.total_kimg * 1000, state.num_images
+def show_images(
+    task: Task, state: TrainingState, watch: Watch, *, progress: bool, position: int = 0, tensorboard: bool = False
+) -> None:
+    """Iterate until `total_kimg` have been shown, with stats, saved states and snapshots every so often."""
+    config, team, run = task.config, state.game.team, task.run
+    total = config.total_kimg * 1000
     order = TrainingImages(task.dataset, task.fold, config.batch, config.seed)
+    due_state = Due(config.state_kimg, state.num_images)
+    due_snapshot = Due(config.snapshot_kimg, state.num_images)
     meter = Meter(state.num_images)
-    bar = tqdm(
-        desc=run.root.name,
-        total=config.total_kimg,
-        initial=state.num_images / 1000,
-        unit="kimg",
-        position=position,
-        disable=not progress or None,
-    )
-    with bar, stop_requested() as stop:
+    with ExitStack() as stack:
+        board = stack.enter_context(Board(run.root if tensorboard and team.leads else None))
+        stop: StopRequest = stack.enter_context(stop_requested())
+        start = state.num_images / 1000
+        bar = stack.enter_context(
+            tqdm(
+                desc=run.root.name,
+                total=config.total_kimg,
+                initial=start,
+                unit="kimg",
+                position=position,
+                disable=not progress or None,
+            )
+        )
         while state.num_images < total:
             meter.add(iterate(task, state, order))
             bar.update(config.batch / 1000)
-            leaving = bool(stop) or state.num_images >= total
+            stopping = team.any(bool(stop))
+            leaving = stopping or state.num_images >= total
             if leaving or meter.num_iterations == STATS_EVERY:
-                line = meter.line(state.num_images)
+                line = meter.line(state.num_images, team)
                 require_finite(line, run)
-                append_jsonl(run.stats, line)
-                bar.set_postfix(G=f"{line['loss_g']:.2f}", D=f"{line['loss_d']:.2f}")
-            if leaving or state.num_images - saved_at >= config.state_kimg * 1000:
-                state.save(run.state, task.digest)
-                saved_at = state.num_images
-            if stop:
-                raise KeyboardInterrupt
+                if team.leads:
+                    line |= {"p": state.p, "real_signs": state.ada.heuristic, **watch.logits(state)}
+                    append_jsonl(run.stats, line)
+                    board.add(line)
+                    bar.set_postfix_str(in_short(line))
+            if leaving or due_state(state.num_images):
+                save_state(task, state)
+            if team.leads and due_snapshot(state.num_images) and not leaving:
+                watch.snapshot(state)
+            if stopping:
+                raise KeyboardInterrupt if stop.by_hand else Ended
 
 
-def iterate(task: Task, state: TrainingState, order: TrainingImages) -> dict[str, torch.Tensor]:
+def iterate(task: Task, state: TrainingState, order: TrainingImages) -> Stats:
     """One batch through both players, each real image in one of its eight orientations."""
-    config, device = task.config, state.random.device
+    config, game, team = task.config, state.game, state.game.team
     iteration = state.num_images // config.batch
+    random = random_of(config, iteration, team)
     pixels, labels = order.batch_at(iteration)
-    real_img = random_dihedral(from_pixels(pixels, device), state.random)
-    real_c = one_hot(labels, config.network.num_classes, device)
-    losses = train_iteration(state.networks, state.optimizers, real_img, real_c, iteration, state.random, config)
+    share = slice(team.rank * config.batch // team.size, (team.rank + 1) * config.batch // team.size)
+    real_img = random_dihedral(from_pixels(pixels[share], team.device), random)
+    c = one_hot(labels[share], config.network.num_classes, team.device)
+    game.augment, game.hear = partial(state.pipe, p=state.p, generator=random), state.ada.observe
+    stats = train_iteration(game, real_img, softened(c, conditioning(config, state.num_images)), iteration, random)
     state.num_images += config.batch
-    return losses
+    if (iteration + 1) % config.ada_interval == 0:
+        state.ada.update(config.batch)
+    return stats
 
 
-class Meter:
-    """Averages the losses of the iterations since its last line, and times them."""
+class Due:
+    """Says when something that comes every `kimg` is due; never where that is None."""
 
-    def __init__(self, num_images: int) -> None:
-        self._reset(num_images)
+    def __init__(self, kimg: float | None, num_images: int) -> None:
+        self._every, self._last = kimg, num_images
 
-    def _reset(self, num_images: int) -> None:
-        self.num_iterations = 0
-        self._losses: dict[str, list[torch.Tensor]] = {}
-        self._since, self._images = time.perf_counter(), num_images
-
-    def add(self, losses: dict[str, torch.Tensor]) -> None:
-        for name, value in losses.items():
-            self._losses.setdefault(name, []).append(value.detach())
-        self.num_iterations += 1
-
-    def line(self, num_images: int) -> dict[str, float]:
-        """A record of stats.jsonl: kimg, seconds per kimg, and the mean of every loss."""
-        speed = 1000 * (time.perf_counter() - self._since) / (num_images - self._images)
-        means = {name: float(torch.stack(values).mean()) for name, values in self._losses.items()}
-        self._reset(num_images)
-        return {"kimg": num_images / 1000, "sec_per_kimg": speed, **means}
+    def __call__(self, num_images: int) -> bool:
+        if self._every is None or num_images - self._last < self._every * 1000:
+            return False
+        self._last = num_images
+        return True
 
 
-def forget_stats_after(run: GanRun, num_images: int) -> None:
-    """Drop the lines between the state that is taken up and the moment the run was killed."""
-    write_jsonl(run.stats, [line for line in read_jsonl(run.stats) if line["kimg"] * 1000 <= num_images])
-
-
-def require_finite(line: dict[str, float], run: GanRun) -> None:
-    broken = [name for name, value in line.items() if not np.isfinite(value)]
-    if broken:
-        raise UserError(
-            f"training diverged before {line['kimg']:.1f} kimg ({', '.join(broken)} is not a finite number)",
-            expected="finite losses",
-            todo=f"use a larger --gamma; the last good state is kept in {run.root}",
-        )
-
-
-def estimate_seconds(tasks: Sequence[Task], device: str) -> float:
-    """The time that is left to train these, from timing a few iterations on throw-away networks; rough on purpose.
-
-    Timed on one thread on the CPU, where several generators share the cores.
-    """
-    left = sum(task.config.total_kimg * 1000 for task in tasks if task.run.newest_ema() is None)
-    task, threads = tasks[0], torch.get_num_threads()
-    state = new_state(task.config, torch.device(device))
-    order = TrainingImages(task.dataset, task.fold, task.config.batch, task.config.seed)
-    torch.set_num_threads(1 if device == "cpu" else threads)
-    try:
-        iterate(task, state, order)
-        started, num_timed = time.perf_counter(), 3
-        for _ in range(num_timed):
-            iterate(task, state, order)
-        per_image = (time.perf_counter() - started) / (num_timed * task.config.batch)
-    finally:
-        torch.set_num_threads(threads)
-    side_by_side = min(len(tasks), num_cores()) if device == "cpu" else 1
-    return per_image * left / side_by_side
+def in_short(line: dict[str, float]) -> str:
+    """What the progress line shows of a line of stats."""
+    parts = [f"{line['sec_per_kimg']:.3g} s/kimg", f"G {line['loss_g']:.2f}", f"D {line['loss_d']:.2f}"]
+    return ", ".join([*parts, f"p {line['p']:.3f}", f"{line['memory_mib'] / 1024:.1f} GiB"])

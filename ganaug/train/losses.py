@@ -29,3 +29,14 @@ def r1_penalty(real_logits: Tensor, real_img: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(real_logits.sum(), real_img, create_graph=True)
     return gradient.square().sum(dim=[1, 2, 3])
+
+
+def path_lengths(img: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
+    """How far each image moves, at random angles, when its styles move: ‖∇_ws ⟨img, noise⟩‖, differentiable.
+
+    img: [N, C, H, W], computed from ws [N, L, w_dim], which requires gradients. noise: like img, of variance
+    1 / (H · W), so that lengths do not depend on the resolution. Returns [N], root mean square over the L styles.
+    Source: Karras et al. 2020a, equation 4 and appendix B.
+    """
+    (gradient,) = torch.autograd.grad((img * noise).sum(), ws, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()

@@ -1,139 +1,172 @@
-"""One iteration of training: the generator's step, the discriminator's step and, now and then, its R1 penalty."""
+"""The phases of one iteration: both players' steps and, now and then, the penalty of each."""
 
-import copy
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganaug.config import GanConfig, NetworkConfig
-from ganaug.model.discriminator import Discriminator
+from ganaug.config import GanConfig
 from ganaug.model.generator import Generator
+from ganaug.train.distributed import Gradients, Team
 from ganaug.train.ema import update_ema
-from ganaug.train.losses import discriminator_loss, generator_loss, r1_penalty
+from ganaug.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from ganaug.train.players import Networks, Optimizers, step
 
-BETAS, EPSILON = (0.0, 0.99), 1e-8  # Adam's
-GRADIENT_LIMIT = 1e5
+PL_DECAY = 0.01  # of the running mean of path lengths, per penalty
+PL_SHRINK = 2  # the path length penalty takes this share of a batch
 
-
-@dataclass(frozen=True)
-class Networks:
-    """The two players and the generator's running average."""
-
-    G: Generator
-    D: Discriminator
-    ema: Generator
+Stats = dict[str, Tensor]  # scalars
+Augment = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Optimizers:
-    G: torch.optim.Adam
-    D: torch.optim.Adam
+@dataclass
+class Game:
+    """Two networks at play, and what they play by."""
+
+    networks: Networks
+    optimizers: Optimizers
+    config: GanConfig
+    team: Team = field(default_factory=Team)
+    pl_mean: Tensor = field(default_factory=lambda: torch.zeros([]))  # running mean of path lengths
+    augment: Augment = lambda img: img  # of all that the discriminator is shown
+    hear: Callable[[Tensor], None] = lambda logits: None  # is told what the discriminator says of real images
+
+    def __post_init__(self) -> None:
+        self.gradients: dict[nn.Module, Gradients] = {
+            network: Gradients(network, self.team) for network in (self.networks.G, self.networks.D)
+        }
+
+    def learn(
+        self, player: nn.Module, batch: tuple[Tensor, ...], loss_of: Callable[..., tuple[Tensor, Stats]]
+    ) -> Stats:
+        """Move a player down the mean loss over a batch, of which `micro_batch` images at a time are in memory.
+
+        loss_of: takes some of the batch; returns their mean loss and stats. Returns the stats' means.
+        """
+        size = len(batch[0])
+        micro, means = self.config.micro_batch or size, Stats()
+        for start in range(0, size, micro):
+            some = [values[start : start + micro] for values in batch]
+            share = len(some[0]) / size
+            loss, stats = loss_of(*some)
+            self.gradients[player].backward(loss * share, last=start + micro >= size)
+            for name, value in stats.items():
+                means[name] = means.get(name, 0.0) + value.detach() * share
+        step(self.optimizers.G if player is self.networks.G else self.optimizers.D)
+        return means
 
 
-def make_networks(config: NetworkConfig, generator: torch.Generator) -> Networks:
-    """Draw G and D from `generator`, on the CPU; the average starts as a copy of G."""
-    G, D = Generator(config, generator=generator), Discriminator(config, generator=generator)
-    return Networks(G.train(), D.train(), copy.deepcopy(G).eval().requires_grad_(False))
+def train_iteration(game: Game, real_img: Tensor, c: Tensor, iteration: int, random: torch.Generator) -> Stats:
+    """Train G and D on one batch and update the averaged generator.
 
-
-def make_optimizers(networks: Networks, config: GanConfig) -> Optimizers:
-    """Adam for G and for D.
-
-    The R1 penalty adds one step to every r1_interval = k of the discriminator's, so its learning rate and betas are
-    corrected by k / (k + 1): over k iterations they act as without the penalty.
-    Source: Karras et al. 2020a, appendix B, "Lazy regularization".
+    real_img: [N, 3, H, W] in [-1, 1]. c: their classes [N, K]; the generator is asked for the same, as its labels must
+    be drawn from the data set's. iteration: from 0 on. random: of latents, noise and cutoffs.
+    Returns scalars: loss_g, loss_d, the means of real_logits and fake_logits, and path_length and r1 (mean ‖∇D‖²)
+    where they were computed.
     """
-    lazy = config.r1_interval / (config.r1_interval + 1) if config.r1_gamma > 0 else 1.0
-    return Optimizers(_adam(networks.G, config.learning_rate, 1.0), _adam(networks.D, config.learning_rate, lazy))
-
-
-def _adam(model: torch.nn.Module, learning_rate: float, correction: float) -> torch.optim.Adam:
-    betas = (BETAS[0] ** correction, BETAS[1] ** correction)
-    return torch.optim.Adam(model.parameters(), lr=learning_rate * correction, betas=betas, eps=EPSILON, fused=True)
-
-
-def train_iteration(
-    networks: Networks,
-    optimizers: Optimizers,
-    real_img: Tensor,
-    real_c: Tensor,
-    iteration: int,
-    generator: torch.Generator,
-    config: GanConfig,
-) -> dict[str, Tensor]:
-    """Train G and D on one batch and update the averaged generator; the whole of one iteration.
-
-    real_img: [N, 3, H, W] in [-1, 1]. real_c: one-hot [N, K]; the generator is asked for the same classes, as its
-    labels must be drawn from the data set's. iteration: from 0 on. generator: draws latents and noise.
-    Returns scalars: loss_g, loss_d, real_logits and fake_logits (means), and r1 (mean ‖∇D‖²) where it was computed.
-    """
-    G, D, batch = networks.G, networks.D, real_img.shape[0]
-    stats = generator_step(G, D, optimizers.G, real_c, generator)
-    stats |= discriminator_step(G, D, optimizers.D, real_img, real_c, generator)
+    config, networks = game.config, game.networks
+    stats = generator_step(game, c, random)
+    if config.pl_weight > 0 and iteration % config.pl_interval == 0:
+        stats |= path_length_step(game, c, random)
+    stats |= discriminator_step(game, real_img, c, random)
     if config.r1_gamma > 0 and iteration % config.r1_interval == 0:
-        stats |= r1_step(D, optimizers.D, real_img, real_c, config.r1_gamma, config.r1_interval)
-    update_ema(networks.ema, G, batch, iteration * batch, config.ema_kimg, config.ema_rampup)
+        stats |= r1_step(game, real_img, c)
+    seen = iteration * config.batch
+    update_ema(networks.ema, networks.G, config.batch, seen, config.ema_kimg, config.ema_rampup)
     return stats
 
 
-def generator_step(
-    G: Generator, D: Discriminator, optimizer: torch.optim.Optimizer, c: Tensor, generator: torch.Generator
-) -> dict[str, Tensor]:
+def generator_step(game: Game, c: Tensor, random: torch.Generator) -> Stats:
     """Make images that the discriminator takes for real; also moves the running mean of w."""
-    D.requires_grad_(False)
-    ws = G.mapping(_latents(G, c, generator), c)
-    G.mapping.update_w_avg(ws)
-    loss = generator_loss(D(G.synthesis(ws, "random", generator), c))
-    loss.backward()
-    D.requires_grad_(True)
-    _step(optimizer)
-    return {"loss_g": loss.detach()}
+    G, D = game.networks.G, game.networks.D
+
+    def loss_of(c: Tensor) -> tuple[Tensor, Stats]:
+        ws = styles(G, c, game.config.style_mixing, random)
+        mean_w = game.team.mean(ws[:, 0].detach().mean(dim=0))
+        G.mapping.update_w_avg(mean_w[None, None])
+        loss = generator_loss(D(game.augment(G.synthesis(ws, "random", random)), c))
+        return loss, {"loss_g": loss}
+
+    with frozen(D):
+        return game.learn(G, (c,), loss_of)
 
 
-def discriminator_step(
-    G: Generator,
-    D: Discriminator,
-    optimizer: torch.optim.Optimizer,
-    real_img: Tensor,
-    c: Tensor,
-    generator: torch.Generator,
-) -> dict[str, Tensor]:
-    """Tell real images from generated ones."""
-    with torch.no_grad():
-        fake_img = G(_latents(G, c, generator), c, noise_mode="random", generator=generator)
-    fake_logits, real_logits = D(fake_img, c), D(real_img, c)
-    loss = discriminator_loss(real_logits, fake_logits)
-    loss.backward()
-    _step(optimizer)
-    return {
-        "loss_d": loss.detach(),
-        "real_logits": real_logits.detach().mean(),
-        "fake_logits": fake_logits.detach().mean(),
-    }
+def path_length_step(game: Game, c: Tensor, random: torch.Generator) -> Stats:
+    """Draw the generator towards images that move equally far for equal steps in w, on a part of the batch.
+
+    Source: Karras et al. 2020a, equation 4; times `pl_interval`, as it comes so much more rarely.
+    """
+    G, config = game.networks.G, game.config
+
+    def loss_of(c: Tensor) -> tuple[Tensor, Stats]:
+        ws = styles(G, c, config.style_mixing, random)
+        img = G.synthesis(ws, "random", random)
+        noise = torch.randn(img.shape, generator=random, device=img.device) / img[0, 0].numel() ** 0.5
+        lengths = path_lengths(img, ws, noise)
+        game.pl_mean.lerp_(game.team.mean(lengths.detach().mean()), PL_DECAY)
+        loss = (lengths - game.pl_mean).square().mean() * (config.pl_weight * config.pl_interval)
+        return loss, {"path_length": lengths.mean()}
+
+    return game.learn(G, (c[: max(len(c) // PL_SHRINK, 1)],), loss_of)
 
 
-def r1_step(
-    D: torch.nn.Module, optimizer: torch.optim.Optimizer, real_img: Tensor, c: Tensor, gamma: float, interval: int
-) -> dict[str, Tensor]:
-    """Flatten the discriminator around real images: γ/2 · ‖∇D‖², times `interval` as it comes so much more rarely."""
-    real_img = real_img.detach().requires_grad_(True)
-    penalty = r1_penalty(D(real_img, c), real_img).mean()
-    (penalty * (gamma / 2 * interval)).backward()
-    _step(optimizer)
-    return {"r1": penalty.detach()}
+def discriminator_step(game: Game, real_img: Tensor, c: Tensor, random: torch.Generator) -> Stats:
+    """Tell real images from generated ones, which are asked for in the same classes."""
+    G, D = game.networks.G, game.networks.D
+
+    def loss_of(real_img: Tensor, c: Tensor) -> tuple[Tensor, Stats]:
+        with torch.no_grad():
+            fake_img = G.synthesis(styles(G, c, game.config.style_mixing, random), "random", random)
+        fake_logits, real_logits = D(game.augment(fake_img), c), D(game.augment(real_img), c)
+        game.hear(real_logits)
+        loss = discriminator_loss(real_logits, fake_logits)
+        return loss, {"loss_d": loss, "real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
+
+    return game.learn(D, (real_img, c), loss_of)
 
 
-def _latents(G: Generator, c: Tensor, generator: torch.Generator) -> Tensor:
-    z = torch.randn(c.shape[0], G.config.z_dim, generator=generator, device=generator.device)
+def r1_step(game: Game, real_img: Tensor, c: Tensor) -> Stats:
+    """Flatten the discriminator around real images: γ/2 · ‖∇D‖², times `r1_interval` as it comes so much more rarely.
+
+    The gradient is taken at the images as they are, through their augmentation.
+    """
+    D, config = game.networks.D, game.config
+
+    def loss_of(real_img: Tensor, c: Tensor) -> tuple[Tensor, Stats]:
+        real_img = real_img.detach().requires_grad_(True)
+        penalty = r1_penalty(D(game.augment(real_img), c), real_img).mean()
+        return penalty * (config.r1_gamma / 2 * config.r1_interval), {"r1": penalty}
+
+    return game.learn(D, (real_img, c), loss_of)
+
+
+def styles(G: Generator, c: Tensor, mixing: float, random: torch.Generator) -> Tensor:
+    """Styles ws [N, L, w_dim] of random latents; with the chance `mixing`, an image's finer layers have another's.
+
+    Source: Karras et al. 2019, section 3.1.
+    """
+    ws = G.mapping(_latents(G, c, random), c)
+    if mixing == 0:
+        return ws
+    other, (num_images, num_ws) = G.mapping(_latents(G, c, random), c), ws.shape[:2]
+    cutoff = torch.randint(1, num_ws, [num_images, 1], generator=random, device=random.device)
+    unmixed = torch.rand([num_images, 1], generator=random, device=random.device) >= mixing
+    coarse = (torch.arange(num_ws, device=random.device) < cutoff) | unmixed
+    return torch.where(coarse[:, :, None].to(ws.device), ws, other)
+
+
+def _latents(G: Generator, c: Tensor, random: torch.Generator) -> Tensor:
+    z = torch.randn(c.shape[0], G.config.z_dim, generator=random, device=random.device)
     return z.to(c.device)
 
 
-def _step(optimizer: torch.optim.Optimizer) -> None:
-    """Step on gradients without NaN and infinity, then forget them."""
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                torch.nan_to_num(parameter.grad, 0.0, GRADIENT_LIMIT, -GRADIENT_LIMIT, out=parameter.grad)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Compute no gradients of these weights."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""What a finished run leaves: the averaged generator with its provenance, and sheets to look at."""
+"""What a run leaves: the averaged generator with its provenance, and sheets to look at."""
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ NUM_COLUMNS = 8
 def publish(task: Task, state: TrainingState) -> None:
     """Write the snapshot, and a sheet of real and one of generated images, a row a class."""
     kimg, run, table = state.num_images / 1000, task.run, task.dataset.table
-    ema = state.networks.ema
-    save_sheet(run.reals, [real_row(task, label) for label in range(table.num_classes)])
-    save_sheet(run.samples(kimg), [sample_row(ema, label, state.random.device) for label in range(table.num_classes)])
+    ema, device, labels = state.game.networks.ema, state.game.team.device, range(table.num_classes)
+    save_sheet(run.reals, [real_row(task, label) for label in labels])
+    save_sheet(run.samples(kimg), [sample_row(ema, label, device) for label in labels])
     record = task.provenance(kimg)
     save_snapshot(run.ema(kimg), Snapshot(ema, task.config, table.class_names, record))
 

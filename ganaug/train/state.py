@@ -1,32 +1,58 @@
-"""All that survives a resume: the three networks, both optimisers, the random generator and the image count."""
+"""All that survives a resume: the three networks, both optimisers, ADA, the path length mean and the image count.
 
+Nothing else is needed: the data's order, the latents, the noise and all other chance are functions of the seed and the
+iteration (`TrainingImages`, `random_of`).
+"""
+
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from ganaug.augment.controller import AdaController
+from ganaug.augment.pipeline import AugmentPipe
+from ganaug.augment.spec import SPECS
 from ganaug.checkpoint import load_tensors, pack_optimizer, save_tensors, unpack_optimizer
 from ganaug.config import GanConfig, to_dict
 from ganaug.errors import WorkspaceError
-from ganaug.train.phases import Networks, Optimizers, make_networks, make_optimizers
+from ganaug.model.foreign import adopt
+from ganaug.pretrained import load_pretrained
+from ganaug.train.distributed import Team
+from ganaug.train.phases import Game
+from ganaug.train.players import make_networks, make_optimizers
+
+KEPT_FIELDS = ("total_kimg", "state_kimg", "keep_states", "snapshot_kimg", "keep_snapshots", "metric", "micro_batch")
 
 
 @dataclass
 class TrainingState:
     """The moving parts of one training run; everything else is a function of its configuration."""
 
-    networks: Networks
-    optimizers: Optimizers
-    random: torch.Generator  # latents, noise and amplification
+    game: Game
+    pipe: AugmentPipe
+    ada: AdaController  # also listens where the chance of augmentation is fixed
     num_images: int = 0  # real images shown so far; also the position in the data's order
 
+    @property
+    def p(self) -> float:
+        """The chance of each augmentation."""
+        config = self.game.config
+        fixed = 0.0 if config.augment == "none" else config.augment_p
+        return self.ada.p if fixed is None else fixed
+
     def save(self, path: Path, run_digest: str) -> None:
-        tensors = {"random": self.random.get_state()}
-        for name, network in vars(self.networks).items():
+        """Write the state; all processes call this together, and the first one writes."""
+        game, ada = self.game, json.dumps(self.ada.state())
+        if not game.team.leads:
+            return
+        tensors = {"pl_mean": game.pl_mean}
+        for name, network in vars(game.networks).items():
             tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
-        for name, optimizer in vars(self.optimizers).items():
+        for name, optimizer in vars(game.optimizers).items():
             tensors |= pack_optimizer(optimizer, f"optimizer.{name}")
-        save_tensors(path, tensors, {"run": run_digest, "num_images": str(self.num_images)})
+        save_tensors(path, tensors, {"run": run_digest, "num_images": str(self.num_images), "ada": ada})
 
     def load(self, path: Path, run_digest: str) -> None:
         """Take up a saved state; raises WorkspaceError where it is torn or of another run."""
@@ -35,24 +61,43 @@ class TrainingState:
             raise WorkspaceError(
                 f"{path} is the state of another configuration", todo="move its folder away to train this one"
             )
-        for name, network in vars(self.networks).items():
+        game = self.game
+        for name, network in vars(game.networks).items():
             start = f"{name}."
             network.load_state_dict({k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)})
-        for name, optimizer in vars(self.optimizers).items():
+        for name, optimizer in vars(game.optimizers).items():
             unpack_optimizer(optimizer, tensors, f"optimizer.{name}")
-        self.random.set_state(tensors["random"])
+        game.pl_mean.copy_(tensors["pl_mean"])
+        self.ada.load(json.loads(metadata["ada"]), game.team.leads)
         self.num_images = int(metadata["num_images"])
 
 
-def new_state(config: GanConfig, device: torch.device) -> TrainingState:
+def new_state(config: GanConfig, team: Team) -> TrainingState:
     """Networks with weights drawn from the configuration's seed, and optimisers that have seen nothing."""
-    weights, latents = torch.Generator().manual_seed(config.seed), torch.Generator(device).manual_seed(config.seed + 1)
-    networks = make_networks(config.network, weights)
+    networks = make_networks(config.network, torch.Generator().manual_seed(config.seed))
     for network in vars(networks).values():
-        network.to(device)
-    return TrainingState(networks, make_optimizers(networks, config), latents)
+        network.to(team.device)
+    pl_mean = torch.zeros([], device=team.device)
+    game = Game(networks, make_optimizers(networks, config), config, team, pl_mean)
+    ada = AdaController(0.0, config.ada_target, config.ada_kimg, config.ada_interval, reduce=team.sum)
+    return TrainingState(game, AugmentPipe(SPECS[config.augment]), ada)
+
+
+def begin_with(state: TrainingState, path: Path) -> None:
+    """Put in weights from elsewhere; classes that they do not know, and a discriminator they lack, stay as drawn."""
+    pretrained, networks = load_pretrained(path), state.game.networks
+    adopt(networks.G, pretrained.G)
+    adopt(networks.ema, pretrained.ema)
+    if pretrained.D is not None:
+        adopt(networks.D, pretrained.D)
+
+
+def random_of(config: GanConfig, iteration: int, team: Team) -> torch.Generator:
+    """The source of all chance in one iteration of one process."""
+    seed = np.random.SeedSequence([config.seed, iteration, team.rank]).generate_state(1, np.uint64)[0]
+    return torch.Generator(team.device).manual_seed(int(seed >> np.uint64(1)))
 
 
 def resumable_config(config: GanConfig) -> dict[str, object]:
-    """What a state depends on: the configuration, but not how long to train or how often to save."""
-    return {key: value for key, value in to_dict(config).items() if key not in ("total_kimg", "state_kimg")}
+    """What a state depends on: the configuration, but not how long to train, what to keep or how much to hold."""
+    return {key: value for key, value in to_dict(config).items() if key not in KEPT_FIELDS}

@@ -1,14 +1,17 @@
 """What one generator is trained on, how, and where it is kept; decided before anything is trained."""
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from ganaug.config import GanConfig, to_dict
 from ganaug.data.dataset import DataSet
-from ganaug.errors import DataError
-from ganaug.provenance import Provenance, digest_of
+from ganaug.errors import ConfigError, DataError
+from ganaug.pretrained import load_pretrained
+from ganaug.provenance import Provenance, digest_of, digest_of_file
+from ganaug.train.distributed import num_processes
 from ganaug.train.state import resumable_config
 from ganaug.workspace import GanRun, Workspace, write_json
 
@@ -22,22 +25,37 @@ class Task:
     config: GanConfig
     run: GanRun
     digest: str  # of all that decides the state, so not of how long to train
+    init: Path | None = None  # weights that it begins with
+    groups_before: tuple[str, ...] = ()  # patients whom those weights have seen
 
     def provenance(self, kimg: float) -> Provenance:
-        """The record that the generator carries: it is shown the fold's training groups, and no others."""
+        """The record that the generator carries: it is shown the fold's training groups, and no others.
+
+        Where it began with other weights, those whom they had seen are added.
+        """
+        shown = self.dataset.table.group_id[self.dataset.train(self.fold)].tolist()
         return Provenance(
             dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.table.fingerprint,
             folds_digest=self.dataset.folds.digest,
             fold=self.fold,
-            groups_seen=tuple(sorted(set(self.dataset.table.group_id[self.dataset.train(self.fold)].tolist()))),
+            groups_seen=tuple(sorted({*shown, *self.groups_before})),
             config_digest=self.digest,
             kimg=kimg,
         )
 
 
-def plan_training(workspace: Workspace, dataset: DataSet, fold: int, config: GanConfig) -> Task:
-    """Resolve a task: the same data, folds, fold and configuration lead to the same folder, and so to its state."""
+def plan_training(
+    workspace: Workspace, dataset: DataSet, fold: int, config: GanConfig, init: Path | None = None
+) -> Task:
+    """Resolve a task: the same data, folds, fold and configuration lead to the same folder, and so to its state.
+
+    init: a snapshot or a foreign pickle to begin with. Raises DataError where there are fewer images than a batch,
+    ConfigError where the batch does not divide, or the weights are of another resolution.
+    """
+    before: tuple[str, ...] = ()
+    if init is not None:
+        config, before = beginning_with(config, init)
     num_images = len(dataset.train(fold))
     if num_images < config.batch:
         raise DataError(
@@ -45,8 +63,26 @@ def plan_training(workspace: Workspace, dataset: DataSet, fold: int, config: Gan
             expected=f"at least one batch of {config.batch}",
             todo="use a smaller --batch",
         )
+    size = num_processes()
+    if config.batch % size or config.batch // size < 2:
+        raise ConfigError(
+            f"a batch of {config.batch} for {size} processes", expected=f"a multiple of {size} from {2 * size} up"
+        )
     digest = digest_of([resumable_config(config), dataset.table.fingerprint, dataset.folds.digest, fold])
-    return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest)
+    return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest, init, before)
+
+
+def beginning_with(config: GanConfig, init: Path) -> tuple[GanConfig, tuple[str, ...]]:
+    """The configuration with the shape of the weights that training begins with, and the patients they have seen."""
+    pretrained = load_pretrained(init)
+    if pretrained.network.resolution_px != config.network.resolution_px:
+        raise ConfigError(
+            f"the weights {init} are for {pretrained.network.resolution_px} px",
+            expected=f"{config.network.resolution_px} px, as the data set has",
+            todo=f"prepare the data set with --resolution {pretrained.network.resolution_px}",
+        )
+    network = replace(pretrained.network, num_classes=config.network.num_classes)
+    return replace(config, network=network, init=digest_of_file(init)), pretrained.groups_seen
 
 
 def describe(task: Task) -> None:

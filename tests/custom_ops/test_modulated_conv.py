@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from custom_ops import setup_filter
-from custom_ops.modulated_conv import modulated_conv2d
+from custom_ops.modulated_conv import Form, modulated_conv2d
 
 
 def sample(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -52,3 +52,36 @@ def test_without_demodulation_styles_scale_the_result() -> None:
     x, w, s = sample(2, 4, 5, 5), sample(3, 4, 1, 1, seed=1), sample(2, 4, seed=2)
     once, twice = (modulated_conv2d(x, w, factor * s, demodulate=False) for factor in (1, 2))
     torch.testing.assert_close(twice, 2 * once)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("form", ["activations", "weights"])
+@pytest.mark.parametrize("up", [1, 2])
+def test_half_images_are_convolved_in_half_with_weights_and_styles_of_any_scale(
+    half: torch.dtype, form: Form, up: int
+) -> None:
+    x, w, s = sample(3, 6, 8, 8), 1e3 * sample(5, 6, 3, 3, seed=1), 1e4 * sample(3, 6, seed=2)
+    noise, f = sample(3, 1, 8 * up, 8 * up, seed=3), setup_filter([1, 3, 3, 1])
+    exact = modulated_conv2d(x.to(half).float(), w, s, noise, up=up, padding=1, resample_filter=f)
+    y = modulated_conv2d(x.to(half), w, s, noise, up=up, padding=1, resample_filter=f, form=form)
+    assert y.dtype == half
+    assert (y.float() - exact).norm() < 4 * torch.finfo(half).eps * exact.norm()
+
+
+def test_gradients_in_half_are_those_of_float32() -> None:
+    gradients = []
+    for dtype in (torch.bfloat16, torch.float32):
+        inputs = [sample(3, 6, 8, 8), sample(5, 6, 3, 3, seed=1), 1 + sample(3, 6, seed=2)]
+        x, w, s = (value.requires_grad_() for value in inputs)
+        y = modulated_conv2d(x.to(dtype), w, s, padding=1).float()
+        gradients.append(torch.autograd.grad((y * sample(*y.shape, seed=4)).sum(), (x, w, s)))
+    for half, exact in zip(*gradients, strict=True):
+        assert (half - exact).norm() < 0.02 * exact.norm()
+
+
+def test_dead_channels_and_styles_give_no_nan_in_half() -> None:
+    x, w, s = sample(2, 4, 5, 5).bfloat16(), sample(3, 4, 3, 3, seed=1), sample(2, 4, seed=2)
+    w[0], s[1] = 0, 0
+    y = modulated_conv2d(x, w, s, padding=1)
+    assert (y[:, 0] == 0).all()
+    assert (y[1] == 0).all()

@@ -39,6 +39,26 @@ def test_a_snapshot_gives_the_same_images_and_configuration_back(saved: Path) ->
     assert snapshot.provenance.groups_seen == ("p1", "p2")
 
 
+def test_a_loaded_generator_draws_random_noise_from_the_users_state_or_from_a_generator(saved: Path) -> None:
+    tensors = {n: v + 1 if n.endswith("noise_strength") else v for n, v in load_file(saved).items()}
+    network = Generator(NETWORK, generator=torch.Generator())
+    network.load_state_dict(tensors)
+    save_snapshot(saved, Snapshot(network, GanConfig(NETWORK, total_kimg=2.0), ("a", "b", "c"), RECORD))
+    G, z, c = load_generator(saved), torch.ones(2, 16), torch.eye(3)[:2]
+    with torch.random.fork_rng(devices=[]):
+        images = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            images.append(G(z, c, psi=0.7))
+        state = torch.get_rng_state()
+        explicit = G(z, c, psi=0.7, generator=torch.Generator().manual_seed(1))
+        G(z, c, noise_mode="const")
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(images[0], images[1])
+    assert torch.equal(images[0], explicit)
+    assert not torch.allclose(images[0], images[2])
+
+
 def test_changed_weights_are_refused(saved: Path) -> None:
     tensors = load_file(saved)
     name = next(iter(tensors))

@@ -1,6 +1,7 @@
 """The commands as a user types them: what they find, what they print, and how they fail."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ COMMANDS = (
     "prepare",
     "train-gan",
     "synthesize",
+    "strips",
+    "import-gan",
+    "export-gan",
     "evaluate-gan",
     "evaluate-augmentation",
     "inspect",
@@ -180,17 +184,24 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     assert all(row["use"] for row in found["weights"])
 
 
-def test_an_interrupted_command_says_that_it_can_be_taken_up(phantom: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "line"),
+    [
+        (signal.SIGINT, 130, "stopped; what was finished is kept, and the same command takes it up"),
+        (signal.SIGTERM, 0, "stopped as the system asked; the state is saved, and the same command takes it up"),
+        (signal.SIGUSR1, 0, "stopped as the system asked; the state is saved, and the same command takes it up"),
+    ],
+)
+def test_an_interrupted_training_says_that_it_can_be_taken_up(
+    number: signal.Signals, status: int, line: str, phantom: Workspace
+) -> None:
     arguments = [sys.executable, "-m", "ganaug", "train-gan", "--workspace", str(phantom.root), "--preset", "quick"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
     while not list(phantom.root.glob("gans/*/config.json")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.terminate()
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert (
-        stderr.strip().splitlines()[-1]
-        == "ganaug: stopped; what was finished is kept, and the same command takes it up"
-    )
-    assert list(phantom.root.glob("gans/*/state/state.safetensors")) != []
+    assert process.returncode == status
+    assert stderr.strip().splitlines()[-1] == f"ganaug: {line}"
+    assert list(phantom.root.glob("gans/*/state/state-*.safetensors")) != []

@@ -1,5 +1,7 @@
 """The discriminator: class projection, comparison inside the batch, gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -60,10 +62,13 @@ def test_gradients_flow_to_every_parameter_also_through_the_penalty(D: Discrimin
     assert all(parameter.grad.abs().max() > 0 for parameter in without_bias)
 
 
-@pytest.mark.parametrize(("num_images", "group"), [(8, 4), (4, 4), (6, 3), (2, 2), (1, 1)])
-def test_minibatch_deviation_is_that_of_its_group(num_images: int, group: int) -> None:
+@pytest.mark.parametrize(
+    ("num_images", "most", "group"),
+    [(8, 4, 4), (4, 4, 4), (6, 4, 3), (2, 4, 2), (1, 4, 1), (8, 8, 8), (8, 2, 2), (8, 1, 1), (12, 8, 6)],
+)
+def test_minibatch_deviation_is_that_of_its_group(num_images: int, most: int, group: int) -> None:
     x = torch.randn(num_images, 2, 3, 3, generator=random(2))
-    channel = minibatch_std(x)[:, 2]
+    channel = minibatch_std(x, most)[:, 2]
     stride = num_images // group
     for image in range(num_images):
         members = x[image % stride :: stride]
@@ -71,6 +76,13 @@ def test_minibatch_deviation_is_that_of_its_group(num_images: int, group: int) -
         torch.testing.assert_close(channel[image], expected.expand(3, 3))
 
 
+def test_the_configuration_says_how_many_images_are_compared() -> None:
+    img, c = batch(8)
+    logits = [Discriminator(replace(CONFIG, std_group=size), generator=random())(img, c) for size in (1, 4, 8)]
+    assert not torch.allclose(logits[0], logits[1])
+    assert not torch.allclose(logits[1], logits[2])
+
+
 def test_equal_images_have_no_deviation() -> None:
     x = torch.randn(1, 2, 3, 3, generator=random(2)).expand(4, -1, -1, -1)
-    assert minibatch_std(x)[:, 2].max() < 1e-3
+    assert minibatch_std(x, 4)[:, 2].max() < 1e-3

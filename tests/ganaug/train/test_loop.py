@@ -16,7 +16,9 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet, TrainingImages
 from ganaug.errors import DataError, UserError, WorkspaceError
 from ganaug.train import loop
-from ganaug.train.loop import require_finite, train_gan
+from ganaug.train.distributed import Team
+from ganaug.train.loop import train_gan
+from ganaug.train.meter import require_finite
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace, read_jsonl
@@ -27,7 +29,7 @@ CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, state_kimg
 
 def weights_of(workspace: Workspace, dataset: DataSet, config: GanConfig) -> dict[str, torch.Tensor]:
     run = train_gan(plan_training(workspace, dataset, 0, config))
-    return load_tensors(run.state)[0]
+    return load_tensors(run.states()[-1])[0]
 
 
 def test_training_in_two_parts_equals_training_in_one_to_the_bit(
@@ -79,8 +81,9 @@ def test_another_configuration_another_folder(workspace: Workspace, tiny: DataSe
 def test_a_state_of_another_run_is_refused(workspace: Workspace, tiny: DataSet) -> None:
     run = train_gan(plan_training(workspace, tiny, 0, CONFIG))
     other = plan_training(workspace, tiny, 0, replace(CONFIG, seed=5))
-    other.run.state.parent.mkdir(parents=True)
-    other.run.state.write_bytes(run.state.read_bytes())
+    newest = run.states()[-1]
+    other.run.state(64).parent.mkdir(parents=True)
+    other.run.state(64).write_bytes(newest.read_bytes())
     with pytest.raises(WorkspaceError, match="another configuration"):
         train_gan(other)
 
@@ -127,7 +130,7 @@ def started(workspace: Workspace, kimg: float) -> subprocess.Popen[bytes]:
     """A training in a process of its own, once it has written its first state."""
     arguments = [sys.executable, "-c", SCRIPT, str(workspace.root), str(kimg)]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
-    while not list(workspace.root.glob("gans/*/state/state.safetensors")):
+    while not list(workspace.root.glob("gans/*/state/state-*.safetensors")):
         assert process.poll() is None, process.stderr and process.stderr.read().decode()
         time.sleep(0.02)
     return process
@@ -140,7 +143,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     process = started(workspace, 1000.0)
     os.kill(process.pid, number)
     process.wait(timeout=120)
-    (state,) = workspace.root.glob("gans/*/state/state.safetensors")
+    state = max(workspace.root.glob("gans/*/state/state-*.safetensors"))
     shown = int(load_tensors(state)[1]["num_images"])
     config = replace(CONFIG, total_kimg=(shown + 16) / 1000)
     resumed = weights_of(workspace, tiny, config)
@@ -157,12 +160,12 @@ def test_every_orientation_of_a_training_image_is_shown(
     task = replace(plan_training(workspace, tiny, 0, CONFIG), config=config)
     seen: list[torch.Tensor] = []
 
-    def record(networks: object, optimizers: object, real_img: torch.Tensor, *rest: object) -> dict[str, torch.Tensor]:
+    def record(game: object, real_img: torch.Tensor, *rest: object) -> dict[str, torch.Tensor]:
         seen.append(real_img)
         return {}
 
     monkeypatch.setattr(loop, "train_iteration", record)
     order = TrainingImages(tiny, 0, 64, 0)
     order.batch_at = lambda step: (tiny.reader[np.zeros(64, np.int64)], np.zeros(64, np.int64))  # type: ignore[method-assign]
-    loop.iterate(task, new_state(config, torch.device("cpu")), order)
+    loop.iterate(task, new_state(config, Team()), order)
     assert len(np.unique(seen[0].numpy().reshape(64, -1), axis=0)) == 8

@@ -26,7 +26,7 @@ CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, state_kimg
 def test_training_is_taken_up_and_images_are_made(workspace: Workspace, tiny: DataSet) -> None:
     train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024)), "cuda")
     run = train_gan(plan_training(workspace, tiny, 0, CONFIG), "cuda")
-    assert int(load_tensors(run.state)[1]["num_images"]) == 64
+    assert int(load_tensors(run.states()[-1])[1]["num_images"]) == 64
     path = synthesize(plan_synthesis(workspace, run, SynthesisConfig(per_class=3)), device="cuda")
     assert read_table(path).class_counts().tolist() == [3, 3, 3, 3]
 

@@ -7,10 +7,13 @@ import torch
 
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.train import phases
-from ganaug.train.phases import discriminator_step, generator_step, make_networks, make_optimizers, r1_step
+from ganaug.train.distributed import Gradients, Team
+from ganaug.train.losses import path_lengths
+from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step, styles
+from ganaug.train.players import Networks, make_networks, make_optimizers, step
 
 NETWORK = NetworkConfig(8, 2, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
-CONFIG = GanConfig(NETWORK, total_kimg=1, batch=8, learning_rate=0.01, r1_gamma=0.01, r1_interval=4)
+CONFIG = GanConfig(NETWORK, total_kimg=1, batch=8, learning_rate=0.01, r1_gamma=0.01, r1_interval=4, pl_weight=0.0)
 
 
 def random(seed: int = 0) -> torch.Generator:
@@ -26,15 +29,16 @@ def real_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return img + 0.1 * torch.randn(img.shape, generator=random(3)), torch.eye(2)[labels]
 
 
-def train(num_iterations: int, config: GanConfig = CONFIG) -> tuple[phases.Networks, list[dict[str, torch.Tensor]]]:
+def new_game(config: GanConfig = CONFIG) -> Game:
     networks = make_networks(config.network, random())
-    optimizers, latents = make_optimizers(networks, config), random(1)
+    return Game(networks, make_optimizers(networks, config), config)
+
+
+def train(num_iterations: int, config: GanConfig = CONFIG) -> tuple[Networks, list[dict[str, torch.Tensor]]]:
+    game, latents = new_game(config), random(1)
     img, c = real_batch()
-    stats = [
-        phases.train_iteration(networks, optimizers, img, c, iteration, latents, config)
-        for iteration in range(num_iterations)
-    ]
-    return networks, stats
+    stats = [phases.train_iteration(game, img, c, iteration, latents) for iteration in range(num_iterations)]
+    return game.networks, stats
 
 
 def moved(before: dict[str, torch.Tensor], module: torch.nn.Module) -> bool:
@@ -46,27 +50,30 @@ def copy_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_a_step_moves_its_own_network_alone() -> None:
-    networks = make_networks(NETWORK, random())
-    G, D, optimizers = networks.G, networks.D, make_optimizers(networks, CONFIG)
+    game = new_game(replace(CONFIG, pl_weight=2.0))
+    G, D = game.networks.G, game.networks.D
     img, c = real_batch()
-    for step, mover, other in (
-        (lambda: generator_step(G, D, optimizers.G, c, random()), G, D),
-        (lambda: discriminator_step(G, D, optimizers.D, img, c, random()), D, G),
-        (lambda: r1_step(D, optimizers.D, img, c, 1.0, 4), D, G),
+    for move, mover, other in (
+        (lambda: generator_step(game, c, random()), G, D),
+        (lambda: path_length_step(game, c, random()), G, D),
+        (lambda: discriminator_step(game, img, c, random()), D, G),
+        (lambda: r1_step(game, img, c), D, G),
     ):
         mover_before, other_before = copy_of(mover), copy_of(other)
-        step()
+        move()
         assert moved(mover_before, mover)
         assert not moved(other_before, other)
         assert all(parameter.grad is None for parameter in [*G.parameters(), *D.parameters()])
         assert all(parameter.requires_grad for parameter in [*G.parameters(), *D.parameters()])
 
 
-def test_penalty_comes_every_interval_and_never_without_gamma() -> None:
+def test_penalties_come_every_interval_and_never_without_weight() -> None:
     _, stats = train(9)
     assert [i for i, line in enumerate(stats) if "r1" in line] == [0, 4, 8]
     _, stats = train(5, replace(CONFIG, r1_gamma=0.0))
-    assert not any("r1" in line for line in stats)
+    assert not any("r1" in line or "path_length" in line for line in stats)
+    _, stats = train(9, replace(CONFIG, pl_weight=2.0, pl_interval=3))
+    assert [i for i, line in enumerate(stats) if "path_length" in line] == [0, 3, 6]
 
 
 def test_lazy_correction_of_adam() -> None:
@@ -76,6 +83,9 @@ def test_lazy_correction_of_adam() -> None:
     assert lazy.D.defaults["betas"] == pytest.approx((0, 0.99 ** (4 / 5)))
     assert lazy.G.defaults["betas"] == plain.D.defaults["betas"] == (0, 0.99)
     assert lazy.G.defaults["lr"] == plain.D.defaults["lr"] == 0.01
+    both = make_optimizers(networks, replace(CONFIG, pl_weight=2.0, pl_interval=3))
+    assert both.G.defaults["lr"] == pytest.approx(0.01 * 3 / 4)
+    assert both.G.defaults["betas"] == pytest.approx((0, 0.99 ** (3 / 4)))
 
 
 class Linear(torch.nn.Module):
@@ -88,12 +98,70 @@ class Linear(torch.nn.Module):
 
 
 def test_lazy_penalty_of_a_linear_discriminator_shrinks_it_in_closed_form() -> None:
-    D = Linear()
+    game = new_game(replace(CONFIG, r1_gamma=0.5, r1_interval=16))
+    D: torch.nn.Module = Linear()
     before = D.weight.detach().clone()
-    img, c = real_batch()
-    stats = r1_step(D, torch.optim.SGD(D.parameters(), lr=0.01), img, c, gamma=0.5, interval=16)
+    game.networks = replace(game.networks, D=D)
+    game.optimizers = replace(game.optimizers, D=torch.optim.SGD(D.parameters(), lr=0.01))
+    game.gradients[D] = Gradients(D, Team())
+    stats = r1_step(game, *real_batch())
     torch.testing.assert_close(stats["r1"], before.square().sum())
     torch.testing.assert_close(D.weight.detach(), before * (1 - 0.01 * 0.5 * 16))  # d(γ/2·k·w²)/dw = γ·k·w
+
+
+def test_path_lengths_of_a_linear_synthesis_are_the_norms_of_its_columns() -> None:
+    matrix, ws = torch.randn(5, 12, generator=random()), torch.randn(3, 4, 5, generator=random(1), requires_grad=True)
+    img = (ws.mean(dim=1) @ matrix).reshape(3, 3, 2, 2)  # each of four styles counts a quarter
+    noise = torch.randn(img.shape, generator=random(2))
+    expected = (noise.flatten(1) @ matrix.t()).norm(dim=1) / 4
+    torch.testing.assert_close(path_lengths(img, ws, noise), expected)
+
+
+def test_the_path_length_penalty_draws_lengths_together() -> None:
+    """Against a mean that stands still, the spread of the lengths around it shrinks."""
+    config = replace(CONFIG, pl_weight=2.0, learning_rate=0.002)
+    game, (_, c) = new_game(config), real_batch()
+    game.pl_mean = torch.tensor(0.02)
+    distances = []
+    for iteration in range(80):
+        length = path_length_step(game, c, random(iteration))["path_length"]
+        distances.append(abs(float(length) - float(game.pl_mean)))
+    assert sum(distances[-5:]) < 0.5 * sum(distances[:5])
+
+
+def test_micro_batches_give_the_gradients_of_the_whole_batch() -> None:
+    """Without the minibatch deviation, in whose groups other images meet, and without chance inside the loss."""
+    img, c = real_batch()
+    grads = []
+    for micro in (None, 2, 3):
+        game = new_game(replace(CONFIG, micro_batch=micro, network=replace(NETWORK, std_group=1)))
+        D = game.networks.D
+        found: dict[str, torch.Tensor] = {}
+        hook = game.optimizers.D.register_step_pre_hook(
+            lambda *_, D=D, found=found: found.update({n: p.grad.clone() for n, p in D.named_parameters()})
+        )
+        game.learn(D, (img, c), lambda img, c, D=D: (D(img, c).square().mean(), {"mean": D(img, c).mean()}))
+        hook.remove()
+        grads.append(found)
+    for other in grads[1:]:
+        for name, grad in grads[0].items():
+            torch.testing.assert_close(other[name], grad, atol=1e-5, rtol=1e-4)
+
+
+def test_style_mixing_changes_the_finer_styles_of_its_share_of_images() -> None:
+    G = make_networks(replace(NETWORK, resolution_px=64), random()).G
+    c = torch.eye(2)[torch.zeros(2000, dtype=torch.long)]
+    ws = styles(G, c, 0.9, random(1))
+    mixed = (ws != ws[:, :1]).any(dim=2)
+    share = mixed[:, -1].float().mean().item()
+    assert share == pytest.approx(0.9, abs=0.03)
+    assert (mixed[:, 1:] >= mixed[:, :-1]).all()  # from the cutoff on, all finer layers have the other
+    first = mixed[mixed[:, -1]].float().argmax(dim=1)
+    counts = torch.bincount(first, minlength=ws.shape[1])
+    assert counts[0] == 0
+    assert counts[1:].min() > 0.6 * counts[1:].max()  # every cutoff alike
+    unmixed = styles(G, c, 0.0, random(1))
+    assert torch.equal(unmixed, unmixed[:, :1].expand_as(unmixed))
 
 
 def test_broken_gradients_do_not_reach_the_weights() -> None:
@@ -101,7 +169,7 @@ def test_broken_gradients_do_not_reach_the_weights() -> None:
     D.weight.grad = torch.full((192,), torch.nan)
     D.weight.grad[0] = torch.inf
     before = D.weight.detach().clone()
-    phases._step(torch.optim.SGD(D.parameters(), lr=1e-5))
+    step(torch.optim.SGD(D.parameters(), lr=1e-5))
     assert torch.equal(D.weight[1:], before[1:])
     torch.testing.assert_close(D.weight[0], before[0] - 1)
 
@@ -112,7 +180,7 @@ def test_same_seed_same_training() -> None:
         assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
-def distance_to_reals(networks: phases.Networks) -> float:
+def distance_to_reals(networks: Networks) -> float:
     img, c = real_batch()
     with torch.no_grad():
         z = torch.randn(CONFIG.batch, NETWORK.z_dim, generator=random(7))

@@ -1,0 +1,36 @@
+"""`ganaug import-gan`: networks of other tools as a snapshot of ours."""
+
+from pathlib import Path
+
+import click
+
+from ganaug.cli.common import Common, common_options, warn
+
+
+@click.command("import-gan")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.safetensors",
+              help="Snapshot to write  [default: beside FILE, under its name]")  # fmt: skip
+@common_options
+def import_gan(common: Common, file: Path, out: Path | None) -> None:
+    """Read FILE, a pickle of stylegan2-ada-pytorch or of StyleGAN2 from stylegan3, without running code from it.
+
+    The snapshot holds the averaged generator, to sample from, and G and D, to train on from with train-gan --init.
+    Nobody knows which patients it saw: a study refuses it, and generators trained on from it, for every fold.
+    """
+    from ganaug.checkpoint import save_snapshot
+    from ganaug.pretrained import import_pickle
+
+    target = out or file.with_suffix(".safetensors")
+    snapshot, left_out = import_pickle(file)
+    for line in left_out:
+        warn(f"note: left out: {line}")
+    warn("note: whom it saw is unknown, so a study refuses it for every fold")
+    if not common.dry_run:
+        save_snapshot(target, snapshot)
+    network = snapshot.config.network
+    would = "would write " if common.dry_run else ""
+    classes = f"{network.num_classes} classes" if network.num_classes > 1 else "no classes"
+    told = {"file": str(target), "resolution_px": network.resolution_px, "num_classes": network.num_classes}
+    told |= {"left_out": list(left_out), "provenance": "unknown"}
+    common.tell(told, f"{would}{target}: {network.resolution_px} px, {classes}")

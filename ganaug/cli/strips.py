@@ -1,0 +1,28 @@
+"""`ganaug strips`: sheets that show what lies between latents and between classes."""
+
+import click
+
+from ganaug.cli.common import Common, common_options
+from ganaug.cli.find import find_generators, fold_option
+
+
+@click.command()
+@click.option("--dataset", help="Data set whose generators are shown  [default: that of the generator configured last]")
+@fold_option
+@click.option("--steps", type=int, default=4, show_default=True, help="Images from one latent or class to the next")
+@click.option("--psi", type=float, default=1.0, show_default=True, help="Truncation, 0 to 1")
+@common_options
+def strips(common: Common, dataset: str | None, fold: str | None, steps: int, psi: float) -> None:
+    """Draw two sheets of each generator that show jumps between neighbours, and classes that look alike.
+
+    interpolation: a row a class, from one latent to the next. morph: a row a latent, from one class to the next.
+    """
+    from ganaug.strips import StripPlan, draw_strips
+
+    plans = [StripPlan(run, steps, psi, common.seed) for run in find_generators(common, dataset, fold)]
+    files = [str(path) for plan in plans for path in plan.paths()]
+    if not common.dry_run:
+        for plan in plans:
+            draw_strips(plan, device=common.device)
+    would = "would write " if common.dry_run else ""
+    common.tell({"files": files}, "\n".join(would + file for file in files))

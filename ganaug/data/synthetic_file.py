@@ -1,0 +1,106 @@
+"""The HDF5 file of synthetic images: rows of images with what is known of each, written once with their provenance."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganaug.data.phash import phash
+from ganaug.data.schema import (
+    ImageReader,
+    ImageTable,
+    content_digest,
+    digest_of_pixels,
+    fingerprint_of,
+    open_images,
+    read_table,
+    writing_images,
+)
+from ganaug.provenance import Provenance, digest_of_bytes, read_provenance, require_content
+
+BLOCK = 64  # images read at a time
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some images that follow each other in a file, and what is known of each."""
+
+    images: np.ndarray  # u8 [n,H,W,3]
+    label: np.ndarray  # i64 [n]
+    position: np.ndarray  # i64 [n], within its class: with the seed and the class it fixes the latents
+    sha256: np.ndarray  # text [n], of the pixels
+    phash: np.ndarray  # u64 [n]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def rows_of(images: np.ndarray, label: int, positions: np.ndarray) -> Rows:
+    """Images u8 [n,H,W,3] of a class at positions i64 [n], hashed."""
+    digests = np.array([digest_of_bytes([image.tobytes()]) for image in images], dtype="<U64")
+    perceptual = np.array([phash(image) for image in images], dtype=np.uint64)
+    return Rows(images, np.full(len(images), label, np.int64), positions.astype(np.int64), digests, perceptual)
+
+
+def stored_rows(path: Path) -> Iterator[Rows]:
+    """The rows of a file that `write_rows` wrote."""
+    table, reader = read_table(path), ImageReader(path)
+    with open_images(path) as file:
+        position = file["seed"][:]
+    for start in range(0, len(table), BLOCK):
+        some = np.arange(start, min(start + BLOCK, len(table)))
+        yield Rows(reader[some], table.label[some], position[some], table.sha256[some], table.phash[some])
+
+
+def stored_record(path: Path, attrs: dict[str, Any]) -> Provenance:
+    """The provenance of a file with these attrs; LeakError where the record or what it was sealed with was changed."""
+    record = read_provenance(attrs.get("provenance"), path)
+    require_content(record, content_digest(path), path)
+    return record
+
+
+def write_rows(
+    path: Path, rows: Iterable[Rows], record: Provenance, class_names: tuple[str, ...], attrs: dict[str, Any]
+) -> None:
+    """Write rows under `record`, sealed to them. `attrs` may still be filled in while the rows are drawn.
+
+    It must hold `resolution_px`, `generator` (name of the run), and `snapshot` (name of the file of the weights).
+    """
+    known: list[Rows] = []
+    with writing_images(path, attrs["resolution_px"]) as writer:
+        for some in rows:
+            writer.append(some.images)
+            known.append(replace(some, images=some.images[:0]))
+        label, position, sha256, hashes = (
+            np.concatenate([getattr(some, name) for some in known]) for name in ("label", "position", "sha256", "phash")
+        )
+        table = _table(label, position, sha256, hashes, class_names, attrs)
+        sealed = record.sealed(digest_of_pixels(label, writer.blocks()))
+        writer.finish(table, seeds=position, attrs={"provenance": sealed.to_dict()})
+
+
+def _table(
+    label: np.ndarray,
+    position: np.ndarray,
+    sha256: np.ndarray,
+    hashes: np.ndarray,
+    class_names: tuple[str, ...],
+    attrs: dict[str, Any],
+) -> ImageTable:
+    """The table of synthetic images; their group is the generator, as no patient stands behind them."""
+    table = ImageTable(
+        class_names=class_names,
+        label=label,
+        image_id=np.array([f"{class_names[k]}-{i:05d}" for k, i in zip(label, position)]),
+        group_id=np.full(len(label), f"synthetic:{attrs['generator']}"),
+        path=np.full(len(label), attrs["snapshot"]),
+        sha256=sha256,
+        magnification=np.zeros(len(label), np.int64),
+        um_per_px=np.full(len(label), np.nan),
+        site_id=np.full(len(label), ""),
+        phash=hashes,
+        attrs={"source": "synthetic", **attrs},
+    )
+    return replace(table, attrs={**table.attrs, "fingerprint": fingerprint_of(table)})

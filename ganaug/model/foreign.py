@@ -1,0 +1,174 @@
+"""StyleGAN2 networks of other tools as ours: their configuration, their names, and weights for other classes."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganaug.config import NetworkConfig
+from ganaug.errors import ConfigError, DataError, UserError
+from ganaug.model.discriminator import Discriminator
+from ganaug.model.generator import Generator
+from ganaug.model.unpickle import PickledNetwork, read_networks
+
+State = dict[str, Tensor]
+MAX_WIDTH = 8192  # of any layer; more is no network but an attack on the memory
+_OF_CLASSES = re.compile(r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.")  # what other classes may change
+FIRST_LAYER = "mapping.trunk.layers.0.weight"  # its columns are the latent's, then the class's
+_CONV = re.compile(r"synthesis\.b(\d{1,4})\.conv1\.weight")
+# Options whose other values make networks that are not ours. What the names and shapes of the tensors tell is not here.
+_COMPUTED: dict[str, tuple[Any, ...]] = {
+    "activation": ("lrelu",),
+    "architecture": ("skip", "resnet"),
+    "img_channels": (3,),
+    "lr_multiplier": (0.01,),
+    "mbstd_num_channels": (1,),
+    "resample_filter": ([1, 3, 3, 1],),
+    "use_noise": (True,),
+}
+
+
+class Foreign(NamedTuple):
+    """What a pickle holds; a network that it lacks, or that is not ours, is None, and `left_out` says why."""
+
+    config: NetworkConfig
+    G: State | None
+    D: State | None
+    ema: State
+    left_out: tuple[str, ...]
+
+
+def load_foreign(path: Path) -> Foreign:
+    """Read a pickle of stylegan2-ada-pytorch, or of StyleGAN2 from stylegan3, without running code from it.
+
+    The class count, 1 where the networks are unconditional, and all sizes are those of the averaged generator. Raises
+    DataError where the file is no such pickle or its averaged generator is no StyleGAN2 as it is computed here.
+    """
+    networks = read_networks(path)
+    try:
+        config = _config(networks["G_ema"], networks.get("D"))
+        ema = _state(networks["G_ema"], config, Generator)
+    except UserError as error:
+        raise DataError(f"{path}: its G_ema {error}", expected="a StyleGAN2 generator with skip connections") from error
+    states: dict[str, State | None] = {"G": None, "D": None}
+    left_out = []
+    for name, kind in (("G", Generator), ("D", Discriminator)):
+        try:
+            if name not in networks:
+                raise DataError("is not in the file")
+            states[name] = _state(networks[name], config, kind)
+        except DataError as error:
+            left_out.append(f"{name} {error}")
+    return Foreign(config, states["G"], states["D"], ema, tuple(left_out))
+
+
+def adopt(network: Generator | Discriminator, state: State) -> list[str]:
+    """Load weights into a network that may know other classes; returns the names of what stays as it was drawn.
+
+    With another number of classes their embedding stays, and the discriminator's output where one of both networks
+    knows no classes. A generator then ignores the class at first, and makes the images of its origin.
+    Raises ConfigError where more than the classes differs.
+    """
+    own, config = network.state_dict(), network.config
+    fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    if len(fitting) < len(own):
+        fitting = {name: value for name, value in fitting.items() if ".embed." not in name}
+    first = fitting.pop(FIRST_LAYER, state.get(FIRST_LAYER))
+    if first is not None and first.shape[1] == config.z_dim + config.w_dim * ("mapping.trunk.embed.weight" in state):
+        fitting[FIRST_LAYER] = _for_inputs(first, own[FIRST_LAYER].shape[1], config.z_dim)
+    left = sorted(own.keys() - fitting.keys())
+    for name in [*left, *sorted(state.keys() - own.keys())]:
+        if not _OF_CLASSES.match(name):
+            shapes = [list(tensors[name].shape) if name in tensors else "nothing" for tensors in (state, own)]
+            raise ConfigError(
+                f"the weights do not fit the network: {name} is {shapes[0]}",
+                expected=f"{shapes[1]}, as only the number of classes may differ",
+                todo="take the resolution, channels and mapping layers of the weights",
+            )
+    network.load_state_dict(fitting, strict=False)
+    return left
+
+
+def _for_inputs(weight: Tensor, num_in: int, z_dim: int) -> Tensor:
+    """The first mapping layer with or without a class: the latent's columns act as before, new ones are 0."""
+    if num_in == weight.shape[1]:
+        return weight
+    fitted = weight.new_zeros(weight.shape[0], num_in)
+    fitted[:, :z_dim] = weight[:, :z_dim] * math.sqrt(num_in / weight.shape[1])  # √num_in divides at run time
+    return fitted
+
+
+def _config(G: PickledNetwork, D: PickledNetwork | None) -> NetworkConfig:
+    """Sizes from the tensors' shapes; only what leaves no trace in them from the options."""
+    shapes = {name: list(value.shape) for name, value in G.tensors.items()}
+    channels = {int(match[1]): shapes[name][0] for name in shapes if (match := _CONV.fullmatch(name))}
+    first, w_dim = shapes.get("mapping.fc0.weight"), shapes.get("mapping.w_avg")
+    if not (channels and first and w_dim):
+        raise DataError("has no layers of these names: synthesis.b4.conv1, mapping.fc0, mapping.w_avg")
+    embed = shapes.get("mapping.embed.weight", [0, 1])
+    if "mapping.embed.weight" in shapes and embed[1] == 1:
+        raise DataError("is conditioned on a single class")
+    z_dim = first[1] - embed[0]
+    if not all(1 <= width <= MAX_WIDTH for width in (z_dim, *w_dim, *channels.values())):
+        raise DataError("has layers of impossible widths")
+    num_half, clamp = _precision(G)
+    return NetworkConfig(
+        resolution_px=max(channels),
+        num_classes=embed[1],
+        z_dim=z_dim,
+        w_dim=w_dim[0],
+        mapping_layers=sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in shapes),
+        channel_base=max(resolution * number for resolution, number in channels.items()),
+        channel_max=max(channels.values()),
+        num_half=num_half,
+        conv_clamp=clamp,
+        std_group=_count(D.options.get("b4.mbstd", {}), "group_size", 4) if D else 4,
+    )
+
+
+def _precision(network: PickledNetwork) -> tuple[int, float | None]:
+    """How many resolutions are in half precision, and the clamp; the generator's are options of its synthesis."""
+    options = network.options.get("synthesis", network.options.get("", {}))
+    clamp = options.get("conv_clamp")
+    if not isinstance(clamp, int | float | None):
+        raise DataError(f"has conv_clamp {str(clamp)[:40]}, where a number was expected")
+    return _count(options, "num_fp16_res", 0), None if clamp is None else float(clamp)
+
+
+def _count(options: dict[str, Any], name: str, default: int) -> int:
+    value = options.get(name, default)
+    if not isinstance(value, int):
+        raise DataError(f"has {name} {str(value)[:40]}, where a whole number was expected")
+    return value
+
+
+def _state(network: PickledNetwork, config: NetworkConfig, kind: type[Generator | Discriminator]) -> State:
+    """The tensors under our names; raises DataError where they are not those of such a network."""
+    _require_computed(network)
+    if _precision(network) != (config.num_half, config.conv_clamp):
+        raise DataError("has another precision or clamp than G_ema")
+    tensors = {_our_name(name, kind): value for name, value in network.tensors.items() if "resample_filter" not in name}
+    expected = kind(config, generator=torch.Generator()).state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        seen, wanted = (list(state[name].shape) if name in state else None for state in (tensors, expected))
+        if seen != wanted:
+            raise DataError(f"has {name} {seen or 'missing'}, where {wanted or 'none'} was expected")
+    return tensors
+
+
+def _require_computed(network: PickledNetwork) -> None:
+    for path, options in network.options.items():
+        for name, value in options.items():
+            if name in _COMPUTED and value not in _COMPUTED[name]:
+                raise DataError(f"has {path}.{name} {str(value)[:40]}, which is not computed here".replace(" .", " "))
+
+
+def _our_name(name: str, kind: type[Generator | Discriminator]) -> str:
+    name = re.sub(r"^b\d+\.fromrgb\.", "fromrgb.", name)
+    name = re.sub(r"^mapping\.fc(\d+)\.", r"mapping.layers.\1.", name)
+    if kind is Generator:
+        name = re.sub(r"^mapping\.(embed|layers)\.", r"mapping.trunk.\1.", name)
+    return name

@@ -1,0 +1,62 @@
+"""Networks to sample from or to train on from: those of other tools' pickles, and our own snapshots."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ganaug.checkpoint import COMPANIONS, Import, Snapshot, frozen_generator, load_snapshot
+from ganaug.config import NetworkConfig, to_dict
+from ganaug.model.foreign import load_foreign
+from ganaug.provenance import Provenance, digest_of, digest_of_file
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights that a training begins with, and the patients whom it has thereby seen before it begins."""
+
+    network: NetworkConfig
+    G: State
+    D: State | None  # None: to be drawn
+    ema: State
+    groups_seen: tuple[str, ...]
+
+
+def load_pretrained(path: Path) -> Pretrained:
+    """Read a foreign pickle (.pkl) or one of our snapshots; without a G of its own training goes on from the average.
+
+    Who trains on from these weights adds `groups_seen` to what the new generator saw. Raises UserError where the file
+    cannot be read.
+    """
+    snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else load_snapshot(path)
+    ema = snapshot.generator.state_dict()
+    G, D = (_unprefixed(snapshot.companions, prefix) for prefix in COMPANIONS)
+    return Pretrained(snapshot.config.network, G or ema, D, ema, snapshot.provenance.groups_seen)
+
+
+def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
+    """A foreign pickle as a snapshot, and a line for each of its networks that was left out; see `load_foreign`.
+
+    Its classes have no names but their numbers. Nobody knows whom it saw, and its provenance says so with a patient
+    whom no data set has: neither it nor what is trained on from it passes for a generator of training patients only.
+    """
+    foreign = load_foreign(path)
+    config = Import(foreign.config, path.name, digest_of_file(path))
+    record = Provenance(
+        dataset="unknown",
+        dataset_fingerprint="",
+        folds_digest="",
+        fold=-1,
+        groups_seen=(f"unknown patients of {path.name} ({config.sha256[:12]})",),
+        config_digest=digest_of(to_dict(config)),
+    )
+    generator = frozen_generator(foreign.config, foreign.ema)
+    names = tuple(str(label) for label in range(foreign.config.num_classes))
+    companions = {f"{key}.{name}": value for key in ("G", "D") for name, value in (getattr(foreign, key) or {}).items()}
+    return Snapshot(generator, config, names, record, companions), foreign.left_out
+
+
+def _unprefixed(tensors: State, prefix: str) -> State | None:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)} or None

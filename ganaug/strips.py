@@ -1,0 +1,103 @@
+"""Strips to look at: what lies between two latents of a class, and between two classes of one latent."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganaug.checkpoint import Snapshot, load_snapshot
+from ganaug.data.png import encode_png
+from ganaug.data.sheet import sheet
+from ganaug.errors import ConfigError
+from ganaug.model.pixels import to_pixels
+from ganaug.sampling import CHUNK, best_snapshot, one_thread
+from ganaug.workspace import GanRun, atomic_path
+
+NUM_KEYS = 3  # latents that a row of the interpolation passes through
+NUM_MORPHS = 4  # latents that pass through the classes, a row each
+
+
+@dataclass(frozen=True)
+class StripPlan:
+    """Which sheets are drawn: see `draw_strips`."""
+
+    run: GanRun
+    steps: int = 4  # images from one latent or class to the next
+    psi: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"{self.steps} steps", expected="at least 1")
+        if not 0 <= self.psi <= 1:
+            raise ConfigError(f"psi {self.psi}", expected="a number from 0 to 1")
+
+    def paths(self) -> list[Path]:
+        """The interpolation and the morph."""
+        _, kimg = best_snapshot(self.run)
+        return [self.run.strips(kind, kimg, self.psi, self.seed) for kind in ("interpolation", "morph")]
+
+
+def draw_strips(plan: StripPlan, *, device: str = "cpu") -> list[Path]:
+    """Write both sheets, marked as synthetic, into the samples folder of a run; returns their paths.
+
+    Interpolation: a row a class, in w, through NUM_KEYS latents. Morph: a row a latent, through the classes in order,
+    as the embedding of one class moves to that of the next. The noise is constant.
+    """
+    snapshot = load_snapshot(best_snapshot(plan.run)[0], device)
+    for path, draw in zip(plan.paths(), (interpolation, morph)):
+        with one_thread():
+            rows = [_images(snapshot, w, plan.psi) for w in draw(snapshot, plan, device)]
+        with atomic_path(path) as part:
+            part.write_bytes(encode_png(sheet(rows), synthetic=True))
+    return plan.paths()
+
+
+@torch.no_grad()
+def interpolation(snapshot: Snapshot, plan: StripPlan, device: str) -> list[Tensor]:
+    """For each class w [n, w_dim] on the lines between the w of NUM_KEYS latents."""
+    z = _latents(snapshot, NUM_KEYS, plan.seed, device)
+    between = _between(NUM_KEYS, plan.steps).to(device)
+    return [between @ _mapped(snapshot, z, c.expand(len(z), -1)) for c in _classes(snapshot, device)]
+
+
+@torch.no_grad()
+def morph(snapshot: Snapshot, plan: StripPlan, device: str) -> list[Tensor]:
+    """For each of NUM_MORPHS latents w [n, w_dim] of class vectors that move from one class to the next.
+
+    The embedding is linear in the class vector, so it moves on a line as well.
+    """
+    classes = _classes(snapshot, device)
+    c = _between(len(classes), plan.steps).to(device) @ classes
+    z = _latents(snapshot, NUM_MORPHS, plan.seed, device)
+    return [_mapped(snapshot, one.expand(len(c), -1), c) for one in z]
+
+
+def _between(num_keys: int, steps: int) -> Tensor:
+    """Weights [(num_keys - 1) · steps + 1, num_keys] of the keys along the way from the first to the last."""
+    place = torch.arange((num_keys - 1) * steps + 1) / steps
+    return F.relu(1 - (place[:, None] - torch.arange(num_keys)).abs())
+
+
+def _latents(snapshot: Snapshot, number: int, seed: int, device: str) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(number, snapshot.config.network.z_dim, generator=random).to(device)
+
+
+def _classes(snapshot: Snapshot, device: str) -> Tensor:
+    return torch.eye(snapshot.config.network.num_classes, device=device)
+
+
+def _mapped(snapshot: Snapshot, z: Tensor, c: Tensor) -> Tensor:
+    return snapshot.generator.mapping(z, c)[:, 0]
+
+
+@torch.no_grad()
+def _images(snapshot: Snapshot, w: Tensor, psi: float) -> np.ndarray:
+    generator = snapshot.generator
+    w = generator.mapping.w_avg.lerp(w, psi)
+    ws = w[:, None].expand(-1, generator.synthesis.num_ws, -1)
+    return np.concatenate([to_pixels(generator.synthesis(some, "const")) for some in ws.split(CHUNK)])

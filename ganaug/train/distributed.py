@@ -1,0 +1,159 @@
+"""Training by several processes that torchrun started: who one is, what all agree on, and their mean gradients."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ganaug.errors import ConfigError, UserError
+
+BUCKET_BYTES = 8 * 2**20  # of gradients that travel together: large enough for the network, small enough to overlap
+PATIENCE = timedelta(hours=2)  # that the others wait while the first scores a snapshot
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that train one generator together; one alone needs nobody."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes files and shows progress."""
+        return self.rank == 0
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of `value` over all processes."""
+        return value if self.size == 1 else self.sum(value) / self.size
+
+    def sum(self, value: Tensor) -> Tensor:
+        if self.size == 1:
+            return value
+        value = value.detach().to(self.device, copy=True)
+        dist.all_reduce(value)
+        return value
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set in any process."""
+        return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag))) > 0)
+
+
+def num_processes() -> int:
+    """How many processes torchrun started; 1 without it. Raises ConfigError where its variables make no sense."""
+    try:
+        return max(int(os.environ.get("WORLD_SIZE") or 1), 1)
+    except ValueError:
+        raise ConfigError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}", expected="a number, as torchrun sets"
+        ) from None
+
+
+def rank() -> int:
+    """Which of torchrun's processes this is; 0 without it."""
+    return int(os.environ.get("RANK") or 0)
+
+
+@contextmanager
+def joined_team(device: str) -> Iterator[Team]:
+    """Join the processes that torchrun started, each on a GPU of its own where `device` is one; else be alone.
+
+    Raises UserError where they do not find each other, or a GPU is missing.
+    """
+    size = num_processes()
+    if size == 1:
+        yield Team(device=torch.device(device))
+        return
+    local = int(os.environ.get("LOCAL_RANK") or 0)
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
+        if local >= torch.cuda.device_count():
+            raise ConfigError(
+                f"process {local} of this machine finds {torch.cuda.device_count()} GPUs",
+                expected="one for each process",
+                todo="give torchrun a smaller --nproc-per-node",
+            )
+        device = f"cuda:{local}"
+        torch.cuda.set_device(local)
+    try:
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"the {size} processes did not find each other ({str(error).splitlines()[0]})",
+            todo="start them by torchrun, with a --master-port that is free, or with --standalone",
+        ) from error
+    try:
+        yield Team(dist.get_rank(), size, torch.device(device))
+    finally:
+        dist.destroy_process_group()
+
+
+class Gradients:
+    """Brings a network's gradients to the mean over all processes while the backward pass still computes others.
+
+    Parameters are taken in buckets, the last first, as backward passes reach them; a bucket travels once it is complete
+    and those before it have left, so that all processes send in one order. The hooks sit where gradients come to rest
+    in `.grad`: what a penalty computes by torch.autograd.grad stays where it is.
+    """
+
+    def __init__(self, network: nn.Module, team: Team, bucket_bytes: int = BUCKET_BYTES) -> None:
+        self.team = team
+        self._buckets = list(_in_buckets(list(network.parameters())[::-1], bucket_bytes)) if team.size > 1 else []
+        self._missing = [0] * len(self._buckets)
+        self._next = len(self._buckets)  # the bucket that leaves next; all have left
+        self._travelling: list[tuple[list[Tensor], Tensor, dist.Work]] = []
+        for index, bucket in enumerate(self._buckets):
+            for parameter in bucket:
+                parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))
+
+    def backward(self, loss: Tensor, last: bool = True) -> None:
+        """Add the gradients of `loss`; the `last` of several losses also brings their sum to the processes' mean."""
+        if last:
+            self._missing, self._next = [len(bucket) for bucket in self._buckets], 0
+        loss.backward()
+        if last:
+            self._finish()
+
+    def _arrived(self, index: int, parameter: Tensor) -> None:
+        if self._next == len(self._buckets):
+            return
+        self._missing[index] -= 1
+        while self._next < len(self._buckets) and self._missing[self._next] == 0:
+            self._send()
+
+    def _send(self) -> None:
+        """Send the next bucket; a parameter that this loss does not reach has no gradient, in no process."""
+        grads = [parameter.grad for parameter in self._buckets[self._next] if parameter.grad is not None]
+        self._next += 1
+        if grads:
+            flat = torch.cat([grad.reshape(-1) for grad in grads])
+            work = dist.all_reduce(flat, async_op=True)
+            assert work is not None
+            self._travelling.append((grads, flat, work))
+
+    def _finish(self) -> None:
+        while self._next < len(self._buckets):
+            self._send()
+        for grads, flat, work in self._travelling:
+            work.wait()
+            means = (flat / self.team.size).split([grad.numel() for grad in grads])
+            torch._foreach_copy_(grads, [mean.view_as(grad) for mean, grad in zip(means, grads, strict=True)])
+        self._travelling.clear()
+
+
+def _in_buckets(parameters: list[nn.Parameter], bucket_bytes: int) -> Iterator[list[nn.Parameter]]:
+    bucket: list[nn.Parameter] = []
+    for parameter in parameters:
+        bucket.append(parameter)
+        if sum(one.nbytes for one in bucket) >= bucket_bytes:
+            yield bucket
+            bucket = []
+    if bucket:
+        yield bucket

@@ -1,0 +1,103 @@
+"""The leader's looks at a run: what the discriminator makes of other patients, sheets, and the score of a snapshot."""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ganaug.evaluate.extractors import Extractor, Setting, open_extractor
+from ganaug.evaluate.frechet import frechet_distance
+from ganaug.model.pixels import from_pixels, one_hot, to_pixels
+from ganaug.train.keep import drop_snapshots
+from ganaug.train.publish import publish
+from ganaug.train.schedule import conditioning, softened
+from ganaug.train.state import TrainingState
+from ganaug.train.task import Task
+from ganaug.workspace import append_jsonl
+
+NUM_WATCHED = 32  # images of each part that the discriminator is asked about
+NUM_SCORED = 1000  # images on each side of a score, at most
+CHUNK = 32  # images that are generated at a time
+
+
+class Watch:
+    """Looks at one run. Nothing that it sees comes back into the training."""
+
+    def __init__(self, task: Task, weights_dir: Path | None = None) -> None:
+        self.task, self.weights_dir = task, weights_dir
+        self._images = task.dataset.images(task.fold)
+
+    @torch.no_grad()
+    def logits(self, state: TrainingState) -> dict[str, float]:
+        """The discriminator's mean output on training and on validation images, none of them augmented.
+
+        The two part where it learns the training patients by heart. Source: Karras et al. 2020b, figure 1.
+        """
+        data, found = self.task.dataset, {}
+        for part, members in (("train", data.train(self.task.fold)), ("val", data.val(self.task.fold))):
+            if len(members):
+                some = spread(members, NUM_WATCHED)
+                img = from_pixels(self._images[some], state.game.team.device)
+                found[f"{part}_logits"] = float(state.game.networks.D(img, self._classes(some, state)).mean())
+        return found
+
+    def snapshot(self, state: TrainingState) -> None:
+        """Write the averaged generator and a sheet of its images; score it, and drop what need not be kept."""
+        kimg, run = state.num_images / 1000, self.task.run
+        publish(self.task, state)
+        if self.extractor and conditioning(self.task.config, state.num_images) == 1:
+            started = time.perf_counter()
+            row = {"kimg": kimg, "snapshot": run.ema(kimg).name, "extractor": self.extractor.name}
+            row |= {"num_images": len(self._scored), "score": self.score(state)}
+            append_jsonl(run.scores, {**row, "seconds": time.perf_counter() - started})
+        drop_snapshots(self.task)
+
+    def score(self, state: TrainingState) -> float:
+        """Fréchet distance of features between training images and as many generated ones of the same classes."""
+        return self.score_of(state.game.networks.ema, state)
+
+    def score_of(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> float:
+        """The same of any generator that is called as ours."""
+        assert self.extractor is not None
+        return frechet_distance(self._real_features, self.extractor.features(self._generated(generator, state)))
+
+    @cached_property
+    def extractor(self) -> Extractor | None:
+        name, task = self.task.config.metric, self.task
+        if name == "none":
+            return None
+        setting = Setting(task.dataset, task.fold, run=task.run, weights_dir=self.weights_dir)
+        return open_extractor(None if name == "auto" else name, setting)
+
+    @cached_property
+    def _scored(self) -> np.ndarray:
+        return spread(self.task.dataset.train(self.task.fold), NUM_SCORED)
+
+    @cached_property
+    def _real_features(self) -> np.ndarray:
+        assert self.extractor is not None
+        return self.extractor.features(self._images[self._scored])
+
+    @torch.no_grad()
+    def _generated(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> np.ndarray:
+        """Images u8 [n,H,W,3] from latents and noise that are the same for every snapshot."""
+        device, z_dim = state.game.team.device, self.task.config.network.z_dim
+        fixed, parts = torch.Generator(device).manual_seed(self.task.config.seed), []
+        for start in range(0, len(self._scored), CHUNK):
+            c = self._classes(self._scored[start : start + CHUNK], state)
+            z = torch.randn(len(c), z_dim, generator=fixed, device=device)
+            parts.append(to_pixels(generator(z, c, noise_mode="random", generator=fixed)))
+        return np.concatenate(parts)
+
+    def _classes(self, members: np.ndarray, state: TrainingState) -> torch.Tensor:
+        table = self.task.dataset.table
+        c = one_hot(table.label[members], table.num_classes, state.game.team.device)
+        return softened(c, conditioning(self.task.config, state.num_images))
+
+
+def spread(members: np.ndarray, number: int) -> np.ndarray:
+    """At most `number` of them, evenly spread."""
+    return members[np.linspace(0, len(members) - 1, min(number, len(members))).astype(int)]

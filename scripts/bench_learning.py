@@ -1,0 +1,188 @@
+"""How well a generator learns, by the Fréchet distance of features after a fixed number of images.
+
+    python scripts/bench_learning.py peer --peer DIR --weights-dir DIR [--out scripts/results/learning-peer.json]
+    python scripts/bench_learning.py augment --weights-dir DIR [--out scripts/results/learning-augment.json]
+    python scripts/bench_learning.py transition --weights-dir DIR [--out scripts/results/learning-transition.json]
+
+peer: ours beside NVlabs/stylegan2-ada-pytorch (DIR is a copy of it, run as it is), on the phantom at 64 px: the same
+networks, recipe and images in the same order. augment: few images with and without ADA. transition: fewer, conditional
+from the start and by class transition. Every run is a process of one thread; contenders and seeds share the cores.
+"""
+
+import importlib
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import bench_common as common
+import click
+import torch
+
+from ganaug.augment.dihedral import random_dihedral
+from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
+from ganaug.data.dataset import DataSet, TrainingImages, open_dataset
+from ganaug.data.prepare import prepare_dataset
+from ganaug.model.pixels import from_pixels, one_hot
+from ganaug.processes import run_parallel
+from ganaug.train.distributed import Team
+from ganaug.train.ema import ema_beta
+from ganaug.train.loop import train_gan
+from ganaug.train.state import new_state
+from ganaug.train.task import plan_training
+from ganaug.train.watch import Watch
+from ganaug.workspace import open_workspace, read_jsonl
+
+NETWORK = NetworkConfig(64, 4, z_dim=128, w_dim=128, channel_base=512, channel_max=64)
+CONFIG = GanConfig(
+    NETWORK, total_kimg=12.0, batch=8, learning_rate=0.004, r1_gamma=1.0, ema_kimg=2.0, snapshot_kimg=3.0,
+    metric="squeezenet", keep_snapshots=100,
+)  # fmt: skip
+FOLD = 0
+
+
+def make_dataset(root: Path, images_per_class: int) -> None:
+    """A phantom of which fold 0 trains on about so many images of each class, 20 of every patient."""
+    patients = 4 * round(images_per_class / 20 * 5 / 3)  # three of five parts are trained on
+    phantom = PhantomConfig(resolution_px=64, num_patients=patients, images_per_patient=20)
+    prepare_dataset(open_workspace(root), PrepareConfig("phantom", resolution_px=64, folds=FoldsConfig(5), phantom=phantom))
+
+
+def train_ours(root: Path, config: GanConfig, weights: Path) -> list[dict[str, Any]]:
+    workspace = open_workspace(root)
+    run = train_gan(plan_training(workspace, open_dataset(workspace, "phantom"), FOLD, config), weights_dir=weights)
+    return [{"kimg": row["kimg"], "score": row["score"]} for row in read_jsonl(run.scores)]
+
+
+def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> list[dict[str, Any]]:
+    """The peer's networks and loss in a loop of our own, on the same images; scored as ours are."""
+    common.find_peer(folder)
+    torch.manual_seed(config.seed)
+    workspace = open_workspace(root)
+    dataset: DataSet = open_dataset(workspace, "phantom")
+    network, batch, shape = config.network, config.batch, {"c_dim": 4, "img_resolution": 64, "img_channels": 3}
+    inner = {"channel_base": network.channel_base, "channel_max": network.channel_max}
+    peer, loss_class = importlib.import_module("training.networks"), importlib.import_module("training.loss")
+    widths = {"z_dim": network.z_dim, "w_dim": network.w_dim, "mapping_kwargs": {"num_layers": 2}}
+    G, ema = (peer.Generator(**widths, synthesis_kwargs=inner, **shape) for _ in range(2))
+    D = peer.Discriminator(epilogue_kwargs={"mbstd_group_size": 4}, **inner, **shape)
+    ema.load_state_dict(G.state_dict())
+    ema.eval().requires_grad_(False)
+    mixing = {"style_mixing_prob": config.style_mixing, "pl_weight": config.pl_weight}
+    loss = loss_class.StyleGAN2Loss(torch.device("cpu"), G.mapping, G.synthesis, D, r1_gamma=config.r1_gamma, **mixing)
+    optimizers = {network: lazy_adam(network, config, every) for network, every in ((G, 4), (D, 16))}
+    order, random = TrainingImages(dataset, FOLD, batch, config.seed), torch.Generator().manual_seed(config.seed)
+    state, rows = new_state(config, Team()), []
+    watch = Watch(plan_training(workspace, dataset, FOLD, config), weights)
+    for iteration in range(round(config.total_kimg * 1000) // batch):
+        pixels, labels = order.batch_at(iteration)
+        img, c = random_dihedral(from_pixels(pixels), random), one_hot(labels, 4)
+        for phase, player, every in (("Gmain", G, 1), ("Greg", G, 4), ("Dmain", D, 1), ("Dreg", D, 16)):
+            if iteration % every == 0:
+                peer_step(loss, phase, player, optimizers[player], img, c, random, every)
+        beta = ema_beta(batch, iteration * batch, config.ema_kimg, config.ema_rampup)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(ema.parameters()), list(G.parameters()), 1 - beta)
+            for average, buffer in zip(ema.buffers(), G.buffers(), strict=True):
+                average.copy_(buffer)
+        shown = (iteration + 1) * batch
+        if shown % round(1000 * (config.snapshot_kimg or config.total_kimg)) == 0:
+            rows.append({"kimg": shown / 1000, "score": watch.score_of(Sampler(ema, network), state)})
+    return rows
+
+
+class Sampler:
+    """The peer's average, to be called as ours."""
+
+    def __init__(self, ema: Any, config: NetworkConfig) -> None:
+        self.ema, self.config = ema, config
+
+    def __call__(self, z: torch.Tensor, c: torch.Tensor, **_: Any) -> torch.Tensor:
+        img: torch.Tensor = self.ema(z, c, noise_mode="random")
+        return img
+
+
+def lazy_adam(network: Any, config: GanConfig, every: int) -> torch.optim.Adam:
+    ratio = every / (every + 1)
+    return torch.optim.Adam(network.parameters(), lr=config.learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8)
+
+
+def peer_step(
+    loss: Any, phase: str, player: Any, optimizer: Any, img: Any, c: Any, random: torch.Generator, gain: int
+) -> None:
+    z = torch.randn(len(img), player.z_dim if hasattr(player, "z_dim") else CONFIG.network.z_dim, generator=random)
+    player.requires_grad_(True)
+    loss.accumulate_gradients(phase=phase, real_img=img, real_c=c, gen_z=z, gen_c=c, sync=True, gain=gain)
+    player.requires_grad_(False)
+    for parameter in player.parameters():
+        if parameter.grad is not None:
+            torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def run(name: str, seed: int, contender: Callable[..., list[dict[str, Any]]], *arguments: Any) -> dict[str, Any]:
+    return {"contender": name, "seed": seed, "curve": contender(*arguments)}
+
+
+def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) -> None:
+    names = list(dict.fromkeys(row["contender"] for row in rows))
+    last = {name: [row["curve"][-1]["score"] for row in rows if row["contender"] == name] for name in names}
+    lines = []
+    for name, scores in last.items():
+        ratio = mean(scores) / mean(last[names[-1]])
+        lines.append([name, *(f"{score:.2f}" for score in scores), f"{mean(scores):.2f}", f"{ratio:.3f}"])
+    seeds = [f"seed {seed}" for seed in range(len(lines[0]) - 3)]
+    print(common.markdown_table(["contender", *seeds, "mean", f"of {names[-1]}"], lines))
+    if out:
+        common.write_json(out, {"machine": common.describe_machine("cpu", "tuned"), **about, "rows": rows})
+
+
+@click.command()
+@click.argument("question", type=click.Choice(["peer", "augment", "transition"]))
+@click.option("--peer", "peer_folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--weights-dir", type=click.Path(path_type=Path, exists=True), required=True, help="Of SqueezeNet")
+@click.option("--images", type=int, help="Training images a class  [default: 240, 200 or 100]")
+@click.option("--kimg", type=float, help="Length of every run  [default: 12, 48 or 24]")
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
+def main(
+    question: str, peer_folder: Path | None, weights_dir: Path, images: int | None, kimg: float | None, seeds: int,
+    jobs: int, out: Path | None,
+) -> None:  # fmt: skip
+    """Train the contenders and compare them."""
+    defaults = {"peer": (240, 12.0), "augment": (200, 48.0), "transition": (100, 24.0)}[question]
+    images, kimg = images or defaults[0], kimg or defaults[1]
+    base = replace(CONFIG, total_kimg=kimg, snapshot_kimg=kimg / 4)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make_dataset(root, images)
+        calls: list[tuple[Any, ...]] = []
+        for seed in range(seeds):
+            for name, config in contenders(question, replace(base, seed=seed)).items():
+                calls.append((name, seed, train_ours, root, config, weights_dir))
+            if question == "peer":
+                peer_config = replace(base, seed=seed)
+                calls.append(("peer", seed, train_peer, root, peer_config, weights_dir, peer_folder))
+        rows = [row for _, row in sorted(run_parallel(run, calls, jobs), key=lambda done: done[0])]
+    report(rows, {"question": question, "images_per_class": images, "kimg": kimg}, out)
+
+
+def contenders(question: str, config: GanConfig) -> dict[str, GanConfig]:
+    """Ours, by name; the last is what the others are compared with."""
+    if question == "peer":
+        return {"ours": config}
+    short = replace(config, style_mixing=0.0, pl_weight=0.0)
+    if question == "augment":
+        fast = replace(short, ada_kimg=config.total_kimg)  # else p could not rise far in so short a run
+        return {"bgc": replace(fast, augment="bgc"), "histology": replace(fast, augment="histology"), "none": short}
+    third = config.total_kimg / 3
+    return {"transition": replace(short, transition_kimg=(third / 2, third)), "conditional": short}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""Filters see training patients only, drop what they say they drop, and leave counts that add up."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from ganaug.config import SynthesisConfig
+from ganaug.data.dataset import DataSet, open_dataset
+from ganaug.data.phash import NUM_SYMMETRIES, turned
+from ganaug.data.schema import ImageReader, content_digest, read_table
+from ganaug.data.synthetic import admit_synthetic, require_serves
+from ganaug.errors import ConfigError, LeakError, UserError
+from ganaug.evaluate import trained
+from ganaug.provenance import read_provenance
+from ganaug.reject import REJECTORS, Filter, Screening, Setting, fit_filters, nearest, record_of, summary
+from ganaug.sampling import CHUNK
+from ganaug.shards import Shard
+from ganaug.synthesize import Order, plan_synthesis, synthesize, synthesize_all
+from ganaug.workspace import GanRun, Workspace, open_workspace
+
+FOLD = 2
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=3, batch=8))
+
+
+@pytest.fixture
+def setting(workspace: Workspace, tiny: DataSet) -> Setting:
+    return Setting(tiny, FOLD, workspace.gan("phantom", FOLD, "c" * 64))
+
+
+@pytest.fixture
+def run(trained: GanRun) -> GanRun:
+    return trained
+
+
+@pytest.fixture
+def workspace(run: GanRun) -> Workspace:
+    return open_workspace(run.root.parents[1])
+
+
+@pytest.fixture
+def tiny(workspace: Workspace) -> DataSet:
+    return open_dataset(workspace, "phantom")
+
+
+# ---- every filter ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", REJECTORS)
+def test_a_filter_says_of_each_image_whether_it_is_accepted(name: str, setting: Setting) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
+    filter = REJECTORS[name](0.5, setting)
+    accepted = filter.accepts(images, 1)
+    assert (accepted.dtype, accepted.shape) == (np.bool_, (5,))
+    assert np.array_equal(filter.accepts(images, 1), accepted)
+
+
+class Inverted:
+    """A data set's images, some of them as their negative."""
+
+    def __init__(self, reader: ImageReader, some: np.ndarray) -> None:
+        self.reader, self.some = reader, some
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        images, inverted = self.reader[indices], np.isin(indices, self.some)
+        return np.where(inverted[:, None, None, None], 255 - images, images)
+
+
+@pytest.mark.parametrize("name", REJECTORS)
+def test_a_filter_is_fitted_on_training_images_alone(name: str, setting: Setting) -> None:
+    """What was held out may become anything: the filter stays the same; a training image may not."""
+    dataset = setting.dataset
+    train = dataset.train(FOLD)
+    digests = []
+    for some in (np.empty(0), np.setdiff1d(np.arange(len(dataset.table)), train), train[-1:]):
+        setting.run.extractor.unlink(missing_ok=True)
+        changed = replace(dataset, reader=Inverted(dataset.reader, some))
+        digests.append(REJECTORS[name](0.5, replace(setting, dataset=changed)).digest)
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("name", REJECTORS)
+def test_a_stricter_filter_accepts_no_image_that_a_milder_one_drops(name: str, setting: Setting) -> None:
+    images = setting.dataset.reader[np.arange(30)]
+    mild, strict = (REJECTORS[name](value, setting).accepts(images, 0) for value in (0.1, 0.9))
+    assert not np.any(strict & ~mild)
+
+
+@pytest.mark.parametrize("name", REJECTORS)
+def test_the_record_of_a_filter_names_the_training_patients_of_its_fold(name: str, setting: Setting) -> None:
+    record = record_of(name, 0.5, REJECTORS[name](0.5, setting), setting)
+    assert read_provenance(record.to_dict(), "here") == record
+    assert set(record.groups_seen) == set(setting.dataset.folds.train_groups(FOLD))
+    require_serves(setting.dataset, FOLD, record, "here")
+    with pytest.raises(LeakError):
+        require_serves(setting.dataset, 0, record, "here")
+
+
+# ---- nearest ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("symmetry", range(NUM_SYMMETRIES))
+def test_copies_of_training_images_are_dropped_however_they_are_turned(symmetry: int, setting: Setting) -> None:
+    images = setting.dataset.reader[setting.dataset.train(FOLD)]
+    copies = turned(images, symmetry, axes=(1, 2)).astype(np.int64) + np.random.default_rng(0).integers(
+        -2, 3, images.shape
+    )
+    assert not nearest(0.05, setting).accepts(copies.clip(0, 255).astype(np.uint8), 0).any()
+
+
+def test_about_the_share_asked_for_of_other_patients_is_dropped(setting: Setting) -> None:
+    images = setting.dataset.reader[np.setdiff1d(np.arange(len(setting.dataset.table)), setting.dataset.train(FOLD))]
+    shares = [1 - nearest(value, setting).accepts(images, 0).mean() for value in (0.1, 0.9)]
+    assert shares[0] < 0.4 < 0.6 < shares[1]
+
+
+# ---- screening -------------------------------------------------------------------------------------------------------
+
+
+class Numbers:
+    """In the place of a sampler: an image shows its position."""
+
+    def chunk(self, label: int, start: int) -> np.ndarray:
+        return np.broadcast_to(np.arange(start, start + CHUNK)[:, None, None, None], (CHUNK, 32, 32, 3)).astype(
+            np.uint8
+        )
+
+
+def divisible(divisor: int) -> Filter:
+    return Filter(lambda images, label: images[:, 0, 0, 0] % divisor == label, "")
+
+
+def screen(wanted: list[int], at_a_time: int = 1, **divisors: int) -> tuple[list[list[int]], dict[str, dict[str, int]]]:
+    filters = {name: divisible(divisor) for name, divisor in divisors.items()}
+    screening = Screening(Numbers(), filters, ("a", "b"))  # type: ignore[arg-type]
+    rows = list(screening.rows(wanted, at_a_time))
+    found = [[i for some in rows for i, k in zip(some.position.tolist(), some.label) if k == label] for label in (0, 1)]
+    return found, screening.counts
+
+
+@pytest.mark.parametrize("at_a_time", [1, 4])
+def test_the_first_images_that_pass_all_filters_are_taken_and_counted_up_to_the_last(at_a_time: int) -> None:
+    found, counts = screen([4, 2], at_a_time, two=2, three=3)
+    assert found == [[0, 6, 12, 18], [1, 7]]
+    assert counts["a"] == {"tried": 19, "two": 10, "three": 7, "accepted": 4}
+    assert counts["b"] == {"tried": 8, "two": 4, "three": 3, "accepted": 2}
+    assert summary(counts).splitlines()[1] == "b: accepted 2 of 8 candidates (two 4, three 3)"
+
+
+def test_a_class_of_which_nothing_is_wanted_is_not_drawn() -> None:
+    found, counts = screen([0, 1], two=2)
+    assert found == [[], [1]]
+    assert counts["a"]["tried"] == 0
+
+
+def test_filters_that_accept_too_little_end_in_one_line_with_the_rate() -> None:
+    with pytest.raises(
+        UserError, match=r"accept 1 of 48 candidates \(never 1\) of a; expected 2 of at most 40"
+    ) as refusal:
+        screen([2, 0], never=251)
+    assert "\n" not in str(refusal.value)
+
+
+# ---- the file --------------------------------------------------------------------------------------------------------
+
+
+def filtered(workspace: Workspace, run: GanRun, monkeypatch: pytest.MonkeyPatch, value: float = 0.5) -> Order:
+    """An order whose filter lets every second image pass, as an untrained generator pleases no classifier."""
+
+    def every_second(value: float, setting: Setting) -> Filter:
+        fitted = nearest(value, setting)
+        return replace(fitted, accepts=lambda images, label: np.arange(len(images)) % 2 == 1)
+
+    monkeypatch.setitem(REJECTORS, "confidence", every_second)
+    return plan_synthesis(workspace, run, SynthesisConfig(per_class=10, reject=(("confidence", value),)))
+
+
+def test_filtered_images_carry_counts_and_records_and_are_admitted(
+    workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = synthesize(filtered(workspace, run, monkeypatch))
+    table, record = admit_synthetic(tiny, path)
+    assert record.fold == FOLD
+    assert table.attrs["acceptance"]["Benign"] == {"tried": 20, "confidence": 10, "accepted": 10}
+    with h5py.File(path) as file:
+        assert file["seed"][:10].tolist() == list(range(1, 20, 2))
+
+
+def test_every_batch_filters_the_same_images(
+    workspace: Workspace, run: GanRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = filtered(workspace, run, monkeypatch)
+    first = content_digest(synthesize(order, batch=1))
+    order.target.unlink()
+    assert content_digest(synthesize(order, batch=4 * CHUNK)) == first
+
+
+def edit(path: Path, change: Callable[[dict], dict]) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["filters"] = json.dumps(change(json.loads(file.attrs["filters"])))
+
+
+def test_images_picked_by_a_filter_that_saw_a_held_out_patient_are_refused(
+    workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = synthesize(filtered(workspace, run, monkeypatch))
+    leaked = tiny.folds.test_groups(FOLD)[0]
+
+    def plant(filters: dict) -> dict:
+        record = read_provenance(filters["confidence"]["provenance"], path)
+        record = replace(record, groups_seen=(*record.groups_seen, leaked)).sealed(record.content)
+        return {"confidence": {**filters["confidence"], "provenance": record.to_dict()}}
+
+    edit(path, plant)
+    with pytest.raises(LeakError, match=leaked):
+        admit_synthetic(tiny, path)
+
+
+def test_filters_that_hide_what_they_saw_are_refused(
+    workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = synthesize(filtered(workspace, run, monkeypatch))
+    edit(path, lambda filters: {"confidence": {}})
+    with pytest.raises(LeakError, match="carries no provenance"):
+        admit_synthetic(tiny, path)
+    edit(path, lambda filters: {})
+    with pytest.raises(LeakError, match="filtered by confidence"):
+        admit_synthetic(tiny, path)
+
+
+def test_a_data_set_that_changed_since_the_generator_was_trained_is_refused(
+    workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = filtered(workspace, run, monkeypatch)
+    table = replace(tiny.table, attrs={**tiny.table.attrs, "fingerprint": "f" * 64})
+    monkeypatch.setattr("ganaug.synthesize.open_dataset", lambda workspace, name: replace(tiny, table=table))
+    with pytest.raises(LeakError, match="another data set"):
+        synthesize(order)
+    assert not order.target.exists()
+
+
+def test_an_unknown_filter_is_named_with_those_there_are(workspace: Workspace, run: GanRun, setting: Setting) -> None:
+    with pytest.raises(ConfigError, match="the filter luck; expected one of confidence, nearest"):
+        plan_synthesis(workspace, run, SynthesisConfig(reject=(("luck", 0.5),)))
+    with pytest.raises(ConfigError, match="luck"):
+        fit_filters([("luck", 0.5)], setting)
+
+
+def test_filtered_images_are_not_sharded(workspace: Workspace, run: GanRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = filtered(workspace, run, monkeypatch)
+    with pytest.raises(ConfigError, match="a shard of filtered images"):
+        synthesize_all([order], shard=Shard(0, 2))
+    (path,) = synthesize_all([order], jobs=3)
+    assert read_table(path).class_counts().tolist() == [10] * 4

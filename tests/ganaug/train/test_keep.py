@@ -1,0 +1,130 @@
+"""What stays on the disk: the newest states, the best snapshot; what a torn or failed write costs."""
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganaug.config import GanConfig, NetworkConfig
+from ganaug.data.dataset import DataSet
+from ganaug.errors import WorkspaceError
+from ganaug.train import state as state_module
+from ganaug.train.distributed import Team
+from ganaug.train.keep import drop_snapshots, take_up
+from ganaug.train.loop import train_gan
+from ganaug.train.state import new_state
+from ganaug.train.task import Task, plan_training
+from ganaug.workspace import Workspace, append_jsonl, read_jsonl
+
+NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
+CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, state_kimg=0.008, pl_weight=0.0)
+
+
+@pytest.fixture
+def task(workspace: Workspace, tiny: DataSet) -> Task:
+    return plan_training(workspace, tiny, 0, CONFIG)
+
+
+def shown(task: Task) -> list[int]:
+    return [int(path.stem.removeprefix("state-")) for path in task.run.states()]
+
+
+def test_the_newest_states_are_kept(task: Task) -> None:
+    train_gan(task)
+    assert shown(task) == [56, 64]
+
+
+def test_a_torn_state_is_passed_over_for_the_one_before(task: Task) -> None:
+    train_gan(task)
+    newest = task.run.states()[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    state = new_state(CONFIG, Team())
+    with pytest.warns(UserWarning, match="torn.*an older state is taken up"):
+        assert take_up(task, state)
+    assert state.num_images == 56
+
+
+def test_where_all_states_are_torn_nothing_is_trained_anew(task: Task) -> None:
+    train_gan(task)
+    for path in task.run.states():
+        path.write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="older state"), pytest.raises(WorkspaceError, match="torn"):
+        train_gan(task)
+
+
+def test_a_full_disk_stops_with_a_message_and_leaves_the_last_state(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_gan(replace(task, config=replace(CONFIG, total_kimg=0.016)))
+    before = {path: path.read_bytes() for path in task.run.states()}
+    save = state_module.save_tensors
+
+    def fail(path: Path, tensors: object, metadata: object) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("ganaug.checkpoint.save_file", full)
+        save(path, tensors, metadata)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(state_module, "save_tensors", fail)
+    with pytest.raises(WorkspaceError, match="the disk is full"):
+        train_gan(task)
+    assert {path: path.read_bytes() for path in task.run.states()} == before
+    assert not list(task.run.root.rglob("*.part"))
+
+
+def test_the_best_snapshot_stays_and_is_named(task: Task) -> None:
+    run = task.run
+    for kimg, score in ((1, 5.0), (2, 3.0), (3, 4.0), (4, 6.0), (5, 7.0)):
+        run.ema(kimg).parent.mkdir(parents=True, exist_ok=True)
+        run.ema(kimg).touch()
+        append_jsonl(run.scores, {"kimg": kimg, "snapshot": run.ema(kimg).name, "score": score})
+        drop_snapshots(task)
+    assert run.best_ema() == run.ema(2)
+    assert run.snapshots() == [run.ema(kimg) for kimg in (2, 3, 4, 5)]
+    assert run.newest_ema() == run.ema(5)
+
+
+def test_without_scores_the_newest_is_the_best(task: Task) -> None:
+    train_gan(task)
+    assert task.run.best_ema() == task.run.newest_ema() != None  # noqa: E711
+
+
+def test_snapshots_are_scored_on_training_images_alone(
+    workspace: Workspace, tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, total_kimg=3.0, snapshot_kimg=1.0, metric="classifier", state_kimg=10.0, batch=10)
+    task = plan_training(workspace, tiny, 0, config)
+    monkeypatch.setattr("ganaug.train.loop.iterate", count_only)
+    asked: set[int] = set()
+    images = tiny.images(0)
+    monkeypatch.setattr(type(images), "__getitem__", watching(type(images).__getitem__, asked))
+    monkeypatch.setattr("ganaug.evaluate.trained.FIT", replace_steps())
+    run = train_gan(task)
+    rows = read_jsonl(run.scores)
+    assert [row["kimg"] for row in rows] == [1.0, 2.0, 3.0]
+    assert all(row["score"] > 0 for row in rows)
+    assert not asked & {*tiny.test(0).tolist()}
+    assert {*tiny.train(0).tolist()} <= asked
+
+
+def replace_steps() -> object:
+    from ganaug.evaluate.trained import FIT
+
+    return replace(FIT, num_steps=2)
+
+
+def watching(read, asked: set[int]):  # type: ignore[no-untyped-def]
+    def watched(self, indices):  # type: ignore[no-untyped-def]
+        asked.update(int(index) for index in indices)
+        return read(self, indices)
+
+    return watched
+
+
+def count_only(task: Task, state: state_module.TrainingState, order: object) -> dict:
+    """An iteration that shows nothing."""
+    state.num_images += task.config.batch
+    return {"loss_g": torch.zeros([]), "loss_d": torch.zeros([])}
