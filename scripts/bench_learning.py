@@ -48,7 +48,9 @@ def make_dataset(root: Path, images_per_class: int) -> None:
     """A phantom of which fold 0 trains on about so many images of each class, 20 of every patient."""
     patients = 4 * round(images_per_class / 20 * 5 / 3)  # three of five parts are trained on
     phantom = PhantomConfig(resolution_px=64, num_patients=patients, images_per_patient=20)
-    prepare_dataset(open_workspace(root), PrepareConfig("phantom", resolution_px=64, folds=FoldsConfig(5), phantom=phantom))
+    prepare_dataset(
+        open_workspace(root), PrepareConfig("phantom", resolution_px=64, folds=FoldsConfig(5), phantom=phantom)
+    )
 
 
 def train_ours(root: Path, config: GanConfig, weights: Path) -> list[dict[str, Any]]:

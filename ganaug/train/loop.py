@@ -17,6 +17,7 @@ from ganaug.train.board import Board
 from ganaug.train.distributed import Team, joined_team, num_processes
 from ganaug.train.interrupt import StopRequest, stop_requested
 from ganaug.train.keep import save_state, take_up
+from ganaug.train.memory import fitting
 from ganaug.train.meter import Meter, forget_after, require_finite
 from ganaug.train.phases import Stats, train_iteration
 from ganaug.train.schedule import conditioning, softened
@@ -70,6 +71,7 @@ def train_gan(
     the same call goes on from there. Raises ConfigError where a GPU has not enough memory.
     """
     team = team or Team(device=torch.device(device))
+    task = fitting(task, team)
     state = new_state(task.config, team)
     if take_up(task, state):
         if team.leads:
