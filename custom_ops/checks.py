@@ -23,6 +23,14 @@ def check_number(where: str, value: float, low: float = -math.inf, high: float =
         raise ValueError(f"{where} is {value}; expected a number from {low:g} to {high:g}")
 
 
+def check_whole(where: str, value: int, low: int | None = None) -> None:
+    """Refuse what is no whole number, from `low` up where that is given."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{where} is {kind_of(value)}; expected a whole number")
+    if low is not None and value < low:
+        raise ValueError(f"{where} is {value}; expected a whole number from {low} up")
+
+
 def kind_of(value: object) -> str:
     """Name a value's dtype and device, or its class."""
     return f"{value.dtype} on {value.device}" if isinstance(value, Tensor) else type(value).__name__

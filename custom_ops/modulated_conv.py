@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from custom_ops.checks import check_dtype, check_whole
 from custom_ops.resample import conv2d_resample
 
 Form = Literal["activations", "weights"]
@@ -32,12 +33,27 @@ def modulated_conv2d(
     weight: [O, I, k, k]. styles: [N, I]. noise: [N or 1, 1, H·up, W·up], added to the result.
     form: 'activations' scales the images before and after one shared convolution; 'weights' makes the N weights and
     convolves in N groups. Both give the same numbers; None takes the faster one, see `fastest_form`.
-    Returns [N, O, H·up, W·up]. Source: Karras et al. 2020a, equations 1 and 3; half types 2020b, appendix.
+    Returns [N, O, H·up, W·up]. Raises TypeError or ValueError where the arguments do not fit.
+    Source: Karras et al. 2020a, equations 1 and 3; half types 2020b, appendix.
     """
+    _check(x, weight, styles, noise, up, form)
     if demodulate and x.dtype in HALF:
         weight, styles = _within_one(weight, styles)
     compute = _scale_activations if (form or fastest_form(x)) == "activations" else _scale_weights
     return compute(x, weight, styles, noise, up, padding, resample_filter, demodulate, flip_weight)
+
+
+def _check(x: Tensor, weight: Tensor, styles: Tensor, noise: Tensor | None, up: int, form: str | None) -> None:
+    for name, value in (("x", x), ("weight", weight), ("styles", styles), ("noise", x if noise is None else noise)):
+        check_dtype(f"modulated_conv2d: {name}", value)
+    if form not in (None, "activations", "weights"):
+        raise ValueError(f"modulated_conv2d: form is {form!r}; expected 'activations', 'weights' or None")
+    check_whole("modulated_conv2d: up", up, 1)
+    shapes = f"x {list(x.shape)}, weight {list(weight.shape)}, styles {list(styles.shape)}"
+    if x.ndim != 4 or weight.ndim != 4 or weight.shape[1] != x.shape[1] or styles.shape != x.shape[:2]:
+        raise ValueError(f"modulated_conv2d: {shapes}; expected [N, I, H, W], [O, I, k, k] and [N, I]")
+    if noise is not None and (noise.ndim != 4 or noise.shape[0] not in (1, x.shape[0]) or noise.shape[1] != 1):
+        raise ValueError(f"modulated_conv2d: noise has shape {list(noise.shape)}; expected [N or 1, 1, H·up, W·up]")
 
 
 def _within_one(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:

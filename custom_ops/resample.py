@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from custom_ops.checks import check_dtype, check_whole, is_autocast, kind_of
 from custom_ops.upfirdn2d import pads_for_downsampling, pads_for_upsampling, upfirdn2d
 
 
@@ -20,16 +21,10 @@ def conv2d_resample(
 
     x: [N, C_in, H, W]. w: [C_out, C_in/groups, k, k]. f: from `setup_filter`. padding: zeros around the enlarged image.
     up, down: whole factors, of which one is 1. flip_weight: True correlates, as PyTorch's layers do; False convolves.
-    Returns [N, C_out, H·up/down, W·up/down] for padding k // 2. Raises ValueError where the arguments do not fit.
-    Source: Karras et al. 2020a, appendix B.
+    Returns [N, C_out, H·up/down, W·up/down] for padding k // 2. Raises TypeError or ValueError where the arguments do
+    not fit. Source: Karras et al. 2020a, appendix B.
     """
-    if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[1] * groups:
-        raise ValueError(
-            f"conv2d_resample: x has shape {list(x.shape)}, w {list(w.shape)} in {groups} groups; "
-            "expected [N, C_in, H, W] and [C_out, C_in/groups, k, k]"
-        )
-    if min(up, down) != 1:
-        raise ValueError(f"conv2d_resample: up is {up} and down {down}; expected positive factors, one of them 1")
+    _check(x, w, up, down, padding, groups)
     if up > 1:
         return _upsampled(x, w, f, up, padding, groups, flip_weight)
     w = w if flip_weight else w.flip([2, 3])
@@ -39,6 +34,22 @@ def conv2d_resample(
     if w.shape[2:] == (1, 1):  # filter fewer pixels: decimate first
         return F.conv2d(upfirdn2d(x, f, down=down, padding=pads), w, groups=groups)
     return F.conv2d(upfirdn2d(x, f, padding=pads), w, stride=down, groups=groups)
+
+
+def _check(x: Tensor, w: Tensor, up: int, down: int, padding: int, groups: int) -> None:
+    check_dtype("conv2d_resample: x", x)
+    check_dtype("conv2d_resample: w", w)
+    if w.device != x.device or (w.dtype != x.dtype and not is_autocast(x)):
+        raise TypeError(f"conv2d_resample: w is {kind_of(w)}; expected a tensor like x, {kind_of(x)}")
+    for name, value, low in (("up", up, 1), ("down", down, 1), ("groups", groups, 1), ("padding", padding, None)):
+        check_whole(f"conv2d_resample: {name}", value, low)
+    if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[1] * groups or w.shape[0] % groups:
+        raise ValueError(
+            f"conv2d_resample: x has shape {list(x.shape)}, w {list(w.shape)} in {groups} groups; "
+            "expected [N, C_in, H, W] and [C_out, C_in/groups, k, k]"
+        )
+    if min(up, down) != 1:
+        raise ValueError(f"conv2d_resample: up is {up} and down {down}; expected positive factors, one of them 1")
 
 
 def _upsampled(x: Tensor, w: Tensor, f: Tensor | None, up: int, padding: int, groups: int, flip_weight: bool) -> Tensor:

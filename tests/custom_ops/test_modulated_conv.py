@@ -85,3 +85,21 @@ def test_dead_channels_and_styles_give_no_nan_in_half() -> None:
     y = modulated_conv2d(x, w, s, padding=1)
     assert (y[:, 0] == 0).all()
     assert (y[1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "options"),
+    [
+        (TypeError, "x is list; expected a tensor", {"x": [1.0]}),
+        (TypeError, "styles is torch.int64 on cpu; expected a tensor", {"styles": torch.ones(2, 4, dtype=torch.long)}),
+        (ValueError, r"styles \[4, 2\]; expected", {"styles": torch.ones(4, 2)}),
+        (ValueError, r"weight \[3, 5, 3, 3\]", {"weight": torch.ones(3, 5, 3, 3)}),
+        (ValueError, r"noise has shape \[2, 3, 5, 5\]; expected", {"noise": torch.ones(2, 3, 5, 5)}),
+        (ValueError, "form is 'fast'; expected", {"form": "fast"}),
+        (ValueError, "up is 0; expected", {"up": 0}),
+    ],
+)
+def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict) -> None:
+    arguments = {"x": sample(2, 4, 5, 5), "weight": sample(3, 4, 3, 3), "styles": sample(2, 4), **options}
+    with pytest.raises(error, match=f"modulated_conv2d: .*{message}"):
+        modulated_conv2d(**arguments)

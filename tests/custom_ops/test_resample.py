@@ -43,7 +43,19 @@ def test_without_resampling_it_is_a_convolution() -> None:
     torch.testing.assert_close(conv2d_resample(x, w, padding=1), F.conv2d(x, w, padding=1))
 
 
-@pytest.mark.parametrize("options", [{"up": 2, "down": 2}, {"up": 0}, {"groups": 2}])
-def test_bad_arguments_are_named(options: dict) -> None:
-    with pytest.raises(ValueError, match=r"conv2d_resample: .* expected"):
-        conv2d_resample(sample(2, 4, 8, 8), sample(6, 4, 3, 3), **options)
+@pytest.mark.parametrize(
+    ("error", "message", "options"),
+    [
+        (ValueError, "up is 2 and down 2; expected", {"up": 2, "down": 2}),
+        (ValueError, "up is 0; expected a whole number from 1 up", {"up": 0}),
+        (TypeError, "down is float; expected a whole number", {"down": 2.0}),
+        (TypeError, "padding is str; expected a whole number", {"padding": "same"}),
+        (ValueError, r"x has shape \[2, 4, 8, 8\], w \[6, 4, 3, 3\] in 2 groups; expected", {"groups": 2}),
+        (TypeError, "x is NoneType; expected a tensor", {"x": None}),
+        (TypeError, "w is torch.float32 on cpu; expected a tensor like x", {"w": torch.zeros(6, 4, 3, 3)}),
+        (ValueError, "in 1 groups; expected", {"x": torch.zeros(4, 8, 8, dtype=torch.float64)}),
+    ],
+)
+def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict) -> None:
+    with pytest.raises(error, match=f"conv2d_resample: .*{message}"):
+        conv2d_resample(**{"x": sample(2, 4, 8, 8), "w": sample(6, 4, 3, 3), **options})
