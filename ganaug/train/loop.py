@@ -85,6 +85,8 @@ def train_gan(
     unfinished = state.num_images < task.config.total_kimg * 1000
     try:
         if unfinished:
+            if team.leads:
+                watch.require_extractor()
             shown = progress and team.leads
             show_images(task, state, watch, progress=shown, position=position, tensorboard=tensorboard)
     except torch.OutOfMemoryError as error:

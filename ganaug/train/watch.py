@@ -30,6 +30,10 @@ class Watch:
         self.task, self.weights_dir = task, weights_dir
         self._images = task.dataset.images(task.fold)
 
+    def require_extractor(self) -> None:
+        """Raise now, not at the first snapshot, where what scores need is missing."""
+        _ = self.extractor
+
     @torch.no_grad()
     def logits(self, state: TrainingState) -> dict[str, float]:
         """The discriminator's mean output on training and on validation images, none of them augmented.

@@ -1,0 +1,124 @@
+"""What a run tells: overfitting shows, scores order generators, TensorBoard gets what stats.jsonl gets."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from ganaug.config import GanConfig, NetworkConfig
+from ganaug.data.dataset import DataSet
+from ganaug.errors import ConfigError, WeightsError
+from ganaug.evaluate.extractors import Extractor
+from ganaug.model.pixels import from_pixels
+from ganaug.train.board import Board
+from ganaug.train.distributed import Team
+from ganaug.train.loop import train_gan
+from ganaug.train.state import new_state
+from ganaug.train.task import Task, plan_training
+from ganaug.train.watch import Watch, spread
+from ganaug.workspace import Workspace, read_jsonl
+
+NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
+CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, pl_weight=0.0, augment="blit", ada_kimg=0.1)
+
+
+@pytest.fixture
+def task(workspace: Workspace, tiny: DataSet) -> Task:
+    return plan_training(workspace, tiny, 0, CONFIG)
+
+
+def test_a_line_of_stats_tells_losses_augmentation_overfitting_speed_and_memory(task: Task) -> None:
+    (line,) = read_jsonl(train_gan(task).stats)
+    told = {"loss_g", "loss_d", "r1", "p", "real_signs", "train_logits", "val_logits", "fake_logits"}
+    assert told | {"sec_per_kimg", "memory_mib", "kimg"} <= line.keys()
+    assert -1 <= line["real_signs"] <= 1
+    assert 0 <= line["p"] <= 1
+    assert line["memory_mib"] > 50
+
+
+def test_a_discriminator_that_knows_its_training_images_shows(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, watch = new_state(CONFIG, Team()), Watch(task)
+    known = from_pixels(task.dataset.images(0)[task.dataset.train(0)])
+
+    class ByHeart(torch.nn.Module):
+        def forward(self, img: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[1.0 if any(torch.equal(one, other) for other in known) else -1.0] for one in img])
+
+    state.game.networks = replace(state.game.networks, D=ByHeart())
+    assert watch.logits(state) == {"train_logits": 1.0, "val_logits": -1.0}
+
+
+def test_p_follows_the_controller_and_a_fixed_chance_stays(task: Task, workspace: Workspace, tiny: DataSet) -> None:
+    state = new_state(CONFIG, Team())
+    assert state.p == 0
+    state.ada.p = 0.3
+    assert state.p == 0.3
+    assert new_state(replace(CONFIG, augment_p=0.7), Team()).p == 0.7
+    off = new_state(replace(CONFIG, augment="none"), Team())
+    off.ada.p = 0.3
+    assert off.p == 0
+
+
+def plain_features(images: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.adaptive_avg_pool2d(images.float() / 255, 2).flatten(1)
+
+
+def test_scores_put_the_training_images_before_noise(task: Task) -> None:
+    watch, state = Watch(task), new_state(CONFIG, Team())
+    vars(watch)["extractor"] = Extractor("plain", "0", "means of quarters", plain_features)
+    real = from_pixels(task.dataset.images(0)[watch._scored])
+    shown: list[int] = []
+
+    def copies(z: torch.Tensor, c: torch.Tensor, **_: object) -> torch.Tensor:
+        shown.append(len(z))
+        return real[sum(shown) - len(z) : sum(shown)]
+
+    def noise(z: torch.Tensor, c: torch.Tensor, **_: object) -> torch.Tensor:
+        return torch.randn(len(z), 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    assert watch.score_of(copies, state) == pytest.approx(0, abs=1e-6)
+    assert watch.score_of(noise, state) > 0.01
+
+
+def test_a_score_without_its_weights_is_refused_and_not_made_up(task: Task) -> None:
+    config = replace(CONFIG, metric="inception", total_kimg=0.008)
+    with pytest.raises(WeightsError):
+        train_gan(replace(task, config=config))
+
+
+def test_spread_takes_evenly_and_never_more_than_there_are() -> None:
+    assert spread(np.arange(10), 3).tolist() == [0, 4, 9]
+    assert spread(np.arange(3), 10).tolist() == [0, 1, 2]
+
+
+def test_the_board_gets_every_scalar_at_its_image_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str) -> None:
+            assert folder == str(tmp_path)
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+        def close(self) -> None:
+            written.append(("closed", 0.0, 0))
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    with Board(tmp_path) as board:
+        board.add({"kimg": 0.4, "loss_g": 1.5})
+    assert written == [("kimg", 0.4, 400), ("loss_g", 1.5, 400), ("closed", 0.0, 0)]
+
+
+def test_without_tensorboard_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match=r"pip install 'ganaug\[tensorboard\]'"):
+        Board(tmp_path)
+    with Board(None) as board:
+        board.add({"kimg": 1.0})
