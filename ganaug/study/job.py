@@ -52,7 +52,15 @@ def supply(
         gan, synthesis = job.recipe
         synthesis = replace(synthesis, per_class=max(synthesis.per_class, num_needed(job)))
         return train_missing(
-            workspace, job.dataset, job.folds, gan, synthesis, jobs=jobs, device=device, progress=progress
+            workspace,
+            job.dataset,
+            job.folds,
+            gan,
+            synthesis,
+            jobs=jobs,
+            device=device,
+            weights_dir=job.weights_dir,
+            progress=progress,
         )
     supplies = find_supplies(workspace, job.dataset, job.folds)
     if not supplies:

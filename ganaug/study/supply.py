@@ -38,12 +38,13 @@ def train_missing(
     *,
     jobs: int | None = None,
     device: str = "cpu",
+    weights_dir: Path | None = None,
     progress: bool = False,
 ) -> list[Supply]:
     """Train and synthesize for every fold that has no synthetic images yet, and return what then serves all of them."""
     missing = [fold for fold in folds if _newest(workspace, dataset, fold) is None]
     tasks = [plan_training(workspace, dataset, fold, gan) for fold in missing]
-    for run in train_gans(tasks, jobs=jobs, device=device, progress=progress):
+    for run in train_gans(tasks, jobs=jobs, device=device, progress=progress, weights_dir=weights_dir):
         synthesize(plan_synthesis(workspace, run, synthesis), device=device, progress=progress)
     return find_supplies(workspace, dataset, folds)
 
