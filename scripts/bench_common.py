@@ -76,7 +76,9 @@ def synchronize(device: str) -> None:
 def find_peer(folder: Path) -> None:
     """Let `call_peer` find its copy of NVlabs/stylegan2-ada-pytorch."""
     sys.path.append(str(folder))
-    if "requests" not in sys.modules and importlib.util.find_spec("requests") is None:  # with which it downloads; the operators only import it
+    if (
+        "requests" not in sys.modules and importlib.util.find_spec("requests") is None
+    ):  # with which it downloads; the operators only import it
         sys.modules["requests"] = ModuleType("requests")
 
 

@@ -25,7 +25,7 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.train.ema import update_ema
 from ganaug.train.meter import memory_mib
 from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step
-from ganaug.train.players import make_networks, make_optimizers
+from ganaug.train.players import make_networks, make_optimizers, step
 
 NUM_CLASSES, GAMMA = 4, 0.05
 SETTINGS = {"cpu": (8192, 256, 16), "cuda": (16384, 512, 32)}  # channel base, most channels, batch
@@ -84,11 +84,7 @@ def peer_step(loss: Any, phase: str, network: Any, optimizer: Any, img: Any, c: 
     z = torch.randn(len(img), 512, device=img.device)
     loss.accumulate_gradients(phase=phase, real_img=img, real_c=c, gen_z=z, gen_c=c, sync=True, gain=gain)
     network.requires_grad_(False)
-    for parameter in network.parameters():
-        if parameter.grad is not None:
-            torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    step(optimizer)
 
 
 def peer_ema(ema: Any, G: Any) -> None:

@@ -31,6 +31,7 @@ from ganaug.processes import run_parallel
 from ganaug.train.distributed import Team
 from ganaug.train.ema import ema_beta
 from ganaug.train.loop import train_gan
+from ganaug.train.players import step
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
 from ganaug.train.watch import Watch
@@ -119,11 +120,7 @@ def peer_step(
     player.requires_grad_(True)
     loss.accumulate_gradients(phase=phase, real_img=img, real_c=c, gen_z=z, gen_c=c, sync=True, gain=gain)
     player.requires_grad_(False)
-    for parameter in player.parameters():
-        if parameter.grad is not None:
-            torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    step(optimizer)
 
 
 def run(name: str, seed: int, contender: Callable[..., list[dict[str, Any]]], *arguments: Any) -> dict[str, Any]:
