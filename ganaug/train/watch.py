@@ -67,7 +67,7 @@ class Watch:
         """The same of any generator that is called as ours."""
         assert self.extractor is not None
         fake = self.extractor.features(self._generated(generator, state))
-        # Inception's features as they are, which is what FID means; the scale of others is arbitrary, as in evaluate-gan.
+        # As in evaluate-gan: Inception's features as they are, which is what FID means; others have an arbitrary scale.
         unit = 1.0 if self.extractor.is_inception else np.sqrt((self._real_features**2).mean())
         return frechet_distance(self._real_features / unit, fake / unit)
 
