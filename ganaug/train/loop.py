@@ -71,37 +71,45 @@ def train_gan(
     the same call goes on from there. Raises ConfigError where a GPU has not enough memory.
     """
     team = team or Team(device=torch.device(device))
-    task = fitting(task, team)
-    state = new_state(task.config, team)
-    if take_up(task, state):
-        if team.leads:
-            forget_after(task.run, state.num_images)
-    else:
-        if task.init:
-            begin_with(state, task.init)
-        if team.leads:
-            describe(task)
-    watch = Watch(task, weights_dir)
-    unfinished = state.num_images < task.config.total_kimg * 1000
-    try:
-        if unfinished:
+    with stop_requested() as stop:  # from here on: a request while all is set up waits for the first iteration
+        task = fitting(task, team)
+        state = new_state(task.config, team)
+        if take_up(task, state):
             if team.leads:
-                watch.require_extractor()
-            shown = progress and team.leads
-            show_images(task, state, watch, progress=shown, position=position, tensorboard=tensorboard)
-    except torch.OutOfMemoryError as error:
-        at_once = task.config.micro_batch or task.config.batch // team.size
-        raise ConfigError(
-            f"the GPU is out of memory with {at_once} images at a time",
-            todo=f"pass --micro-batch {max(at_once // 2, 1)}; the batch, and so the result, stay as they are",
-        ) from error
-    if team.leads and (unfinished or not task.run.ema(state.num_images / 1000).exists()):
-        watch.snapshot(state)
+                forget_after(task.run, state.num_images)
+        else:
+            if task.init:
+                begin_with(state, task.init)
+            if team.leads:
+                describe(task)
+        watch = Watch(task, weights_dir)
+        unfinished = state.num_images < task.config.total_kimg * 1000
+        try:
+            if unfinished:
+                if team.leads:
+                    watch.require_extractor()
+                shown = progress and team.leads
+                show_images(task, state, watch, stop, progress=shown, position=position, tensorboard=tensorboard)
+        except torch.OutOfMemoryError as error:
+            at_once = task.config.micro_batch or task.config.batch // team.size
+            raise ConfigError(
+                f"the GPU is out of memory with {at_once} images at a time",
+                todo=f"pass --micro-batch {max(at_once // 2, 1)}; the batch, and so the result, stay as they are",
+            ) from error
+        if team.leads and (unfinished or not task.run.ema(state.num_images / 1000).exists()):
+            watch.snapshot(state)
     return task.run
 
 
 def show_images(
-    task: Task, state: TrainingState, watch: Watch, *, progress: bool, position: int = 0, tensorboard: bool = False
+    task: Task,
+    state: TrainingState,
+    watch: Watch,
+    stop: StopRequest,
+    *,
+    progress: bool,
+    position: int = 0,
+    tensorboard: bool = False,
 ) -> None:
     """Iterate until `total_kimg` have been shown, with stats, saved states and snapshots every so often."""
     config, team, run = task.config, state.game.team, task.run
@@ -112,7 +120,6 @@ def show_images(
     meter = Meter(state.num_images)
     with ExitStack() as stack:
         board = stack.enter_context(Board(run.root if tensorboard and team.leads else None))
-        stop: StopRequest = stack.enter_context(stop_requested())
         start = state.num_images / 1000
         bar = stack.enter_context(
             tqdm(
