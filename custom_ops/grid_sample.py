@@ -29,8 +29,11 @@ def grid_sample(input: Tensor, grid: Tensor, impl: str | None = None) -> Tensor:
     if input.dtype != grid.dtype:
         raise TypeError(f"grid_sample: input is {input.dtype} and grid {grid.dtype}; expected the same")
     # Compiled, an autograd.Function inside of torch.func.grad loses its second derivative (in PyTorch 2.15).
-    gather = impl == "ref" or torch.compiler.is_compiling()
-    return _reference(input, grid) if gather else _Sample.apply(input, grid)
+    if impl == "ref" or torch.compiler.is_compiling():
+        return _reference(input, grid)
+    if input.dtype.itemsize == 2:  # PyTorch's kernels on the CPU place the points in the half type
+        return _Sample.apply(input.float(), grid.float()).to(input.dtype)
+    return _Sample.apply(input, grid)
 
 
 def _reference(x: Tensor, grid: Tensor) -> Tensor:
@@ -44,7 +47,8 @@ def _reference(x: Tensor, grid: Tensor) -> Tensor:
 def _corners(x: Tensor, grid: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
     """The four pixels [N, C, h, w] around each point, row by row, and how far [N, 1, h, w] it is from the first."""
     height, width = x.shape[2:]
-    grid = grid.to(torch.promote_types(grid.dtype, torch.float32))  # half types cannot tell the pixels apart
+    exact = torch.promote_types(grid.dtype, torch.float32)  # half types cannot tell the pixels of large images apart
+    x, grid = x.to(exact), grid.to(exact)
     px = ((grid[..., 0] + 1) * width - 1) / 2
     py = ((grid[..., 1] + 1) * height - 1) / 2
     left, top = px.detach().floor(), py.detach().floor()

@@ -30,7 +30,8 @@ def setup_filter(
 
     f: [taps] (the two-dimensional filter is its outer product), [height, width], a number, or None for the identity.
     normalize: the taps sum to 1. gain: of the whole two-dimensional filter. separable: None applies one-dimensional
-    filters separably from 8 taps up, where two passes cost less than one. Raises ValueError on another shape.
+    filters separably from 8 taps up, where two passes cost less than one. Raises ValueError on another shape, and where
+    taps to be normalized sum to 0.
     """
     taps = torch.as_tensor(1.0 if f is None else f, dtype=torch.float32, device=device)
     if taps.ndim > 2 or taps.numel() == 0:
@@ -44,6 +45,8 @@ def setup_filter(
     if separable and taps.ndim == 2:
         raise ValueError(f"setup_filter: f has shape {list(taps.shape)}; expected [taps] for a separable filter")
     if normalize:
+        if not taps.sum():
+            raise ValueError("setup_filter: the taps sum to 0 and cannot be made to sum to 1; give normalize=False")
         taps = taps / taps.sum()
     if flip_filter:
         taps = taps.flip(list(range(taps.ndim)))

@@ -68,14 +68,12 @@ def write_rows(
 
     It must hold `resolution_px`, `generator` (name of the run), and `snapshot` (name of the file of the weights).
     """
-    known: list[Rows] = []
+    known = []  # everything but the pixels
     with writing_images(path, attrs["resolution_px"]) as writer:
         for some in rows:
             writer.append(some.images)
-            known.append(replace(some, images=some.images[:0]))
-        label, position, sha256, hashes = (
-            np.concatenate([getattr(some, name) for some in known]) for name in ("label", "position", "sha256", "phash")
-        )
+            known.append((some.label, some.position, some.sha256, some.phash))
+        label, position, sha256, hashes = (np.concatenate(column) for column in zip(*known))
         table = _table(label, position, sha256, hashes, class_names, attrs)
         sealed = record.sealed(digest_of_pixels(label, writer.blocks()))
         writer.finish(table, seeds=position, attrs={"provenance": sealed.to_dict()})

@@ -262,3 +262,9 @@ def test_resampling_refuses_what_is_no_filter(operator) -> None:
 def test_setup_filter_refuses_what_is_no_filter(f, separable) -> None:
     with pytest.raises(ValueError, match="setup_filter: f has shape"):
         setup_filter(f, separable=separable)
+
+
+def test_setup_filter_refuses_to_normalise_taps_that_sum_to_zero() -> None:
+    with pytest.raises(ValueError, match="setup_filter: the taps sum to 0"):
+        setup_filter([1.0, -1.0])
+    assert setup_filter([1.0, -1.0], normalize=False).tolist() == [[1.0, -1.0], [-1.0, 1.0]]

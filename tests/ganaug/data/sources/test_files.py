@@ -167,7 +167,7 @@ def test_a_file_that_is_no_archive_is_one_line(text: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("form", PACKED)
 def test_members_that_lead_out_of_the_archive_are_left_out(form: str, tmp_path: Path) -> None:
-    evil = ["../../1.png", "/tmp/2.png", "a/../../3.csv", "a/b/../4.png"]
+    evil = ["../../1.png", "/2.png", "a/../../3.csv", "a/b/../4.png"]
     files = open_files(FORMS[form](tmp_path / "source", {**dict.fromkeys(evil, b"evil"), "good.png": b"good"}))
     assert files.names == ("good.png",)
     assert sorted(path for path, _ in files.left_out) == sorted(evil)
