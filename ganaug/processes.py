@@ -78,8 +78,17 @@ def _prepare_worker(num_threads: int) -> None:
     tune_allocator()
     for stop in STOPS_OF_ALL:  # the parent stops its workers; ten tracebacks would hide its message
         signal.signal(stop, signal.SIG_IGN)
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a stopped process leaves behind
     torch.set_num_threads(min(num_threads, torch.get_num_threads()))  # fewer where the user set OMP_NUM_THREADS
+
+
+def _stop_with_parent() -> None:
+    """A parent that is killed asks nobody to stop; its workers would go on unseen, beside those of the next command."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _call(function: Callable[..., Result], arguments: tuple[object, ...]) -> Result:

@@ -1,11 +1,50 @@
-"""Which states and snapshots of a run stay on the disk, and which state is taken up."""
+"""Which states and snapshots of a run stay on the disk, which state is taken up, and that one process writes them."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ganaug.errors import WorkspaceError
+from ganaug.train.distributed import Team
 from ganaug.train.state import TrainingState
 from ganaug.train.task import Task
-from ganaug.workspace import explained
+from ganaug.workspace import GanRun, explained
+
+try:
+    import fcntl
+except ImportError:  # outside of Unix, where nothing keeps two trainings apart
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def held_alone(run: GanRun, team: Team) -> Iterator[None]:
+    """Keep every other process from training the run; the system lets go of it however this one ends.
+
+    All processes of a team call this together, and the first one holds it. Raises WorkspaceError where another does.
+    """
+    path = run.root / "lock"
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    with file:
+        if team.any(team.leads and not _locked(file.fileno())):
+            raise WorkspaceError(
+                f"another process trains {run.root}", todo="wait for it, or stop it first: its state is then taken up"
+            )
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock an open file until it is closed; False where another process has. A file system without locks is trusted."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def take_up(task: Task, state: TrainingState) -> bool:

@@ -16,7 +16,7 @@ from ganaug.processes import num_cores, run_parallel
 from ganaug.train.board import Board
 from ganaug.train.distributed import Team, joined_team, num_processes
 from ganaug.train.interrupt import StopRequest, stop_requested
-from ganaug.train.keep import save_state, take_up
+from ganaug.train.keep import held_alone, save_state, take_up
 from ganaug.train.memory import fitting
 from ganaug.train.meter import Meter, forget_after, require_finite
 from ganaug.train.phases import Stats, train_iteration
@@ -68,10 +68,12 @@ def train_gan(
     snapshots. team: the processes that train it together.
 
     A request to stop saves the state and raises KeyboardInterrupt on SIGINT, its child Ended on SIGTERM and SIGUSR1;
-    the same call goes on from there. Raises ConfigError where a GPU has not enough memory.
+    the same call goes on from there. Raises ConfigError where a GPU has not enough memory, WorkspaceError where another
+    process trains this run.
     """
     team = team or Team(device=torch.device(device))
-    with stop_requested() as stop:  # from here on: a request while all is set up waits for the first iteration
+    # Stops are noted from here on: a request while all is set up waits for the first iteration.
+    with stop_requested() as stop, held_alone(task.run, team):
         task = fitting(task, team)
         state = new_state(task.config, team)
         if take_up(task, state):

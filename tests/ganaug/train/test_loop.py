@@ -152,6 +152,17 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     assert list(workspace.root.rglob("*.part")) == [] or number == signal.SIGKILL
 
 
+def test_a_run_that_is_being_trained_refuses_another_process(workspace: Workspace, tiny: DataSet) -> None:
+    process = started(workspace, 1000.0)
+    task = plan_training(workspace, tiny, 0, replace(CONFIG, state_kimg=0.016, total_kimg=0.016))
+    with pytest.raises(WorkspaceError, match=r"another process trains .*; wait for it, or stop it"):
+        train_gan(task)
+    assert process.poll() is None, "the first one trains on"
+    process.kill()
+    process.wait(timeout=120)
+    train_gan(task)  # nothing that the killed one left behind holds the run
+
+
 def test_every_orientation_of_a_training_image_is_shown(
     monkeypatch: pytest.MonkeyPatch, workspace: Workspace, tiny: DataSet
 ) -> None:
