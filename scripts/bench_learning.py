@@ -7,12 +7,14 @@
 peer: ours beside NVlabs/stylegan2-ada-pytorch (DIR is a copy of it, run as it is), on the phantom at 64 px: the same
 networks, recipe and images in the same order. augment: few images with and without ADA. transition: fewer, conditional
 from the start and by class transition. Every run is a process of one thread; contenders and seeds share the cores.
+With --keep FOLDER, what was stopped goes on by the same command.
 """
 
 import importlib
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -47,6 +49,8 @@ FOLD = 0
 
 def make_dataset(root: Path, images_per_class: int) -> None:
     """A phantom of which fold 0 trains on about so many images of each class, 20 of every patient."""
+    if open_workspace(root).datasets():
+        return
     patients = 4 * round(images_per_class / 20 * 5 / 3)  # three of five parts are trained on
     phantom = PhantomConfig(resolution_px=64, num_patients=patients, images_per_patient=20)
     prepare_dataset(
@@ -57,7 +61,14 @@ def make_dataset(root: Path, images_per_class: int) -> None:
 def train_ours(root: Path, config: GanConfig, weights: Path) -> list[dict[str, Any]]:
     workspace = open_workspace(root)
     run = train_gan(plan_training(workspace, open_dataset(workspace, "phantom"), FOLD, config), weights_dir=weights)
-    return [{"kimg": row["kimg"], "score": row["score"]} for row in read_jsonl(run.scores)]
+    stats = {round(row["kimg"], 3): row for row in read_jsonl(run.stats)}
+    rows = [{"kimg": row["kimg"], "score": row["score"]} for row in read_jsonl(run.scores)]
+    return [row | {name: near(stats, row["kimg"])[name] for name in ("p", "real_signs")} for row in rows]
+
+
+def near(stats: dict[float, dict[str, Any]], kimg: float) -> dict[str, Any]:
+    """The line of stats that was written nearest to `kimg`."""
+    return stats[min(stats, key=lambda written: abs(written - kimg))]
 
 
 def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> list[dict[str, Any]]:
@@ -146,29 +157,33 @@ def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) 
 @click.option("--weights-dir", type=click.Path(path_type=Path, exists=True), required=True, help="Of SqueezeNet")
 @click.option("--images", type=int, help="Training images a class  [default: 240, 200 or 100]")
 @click.option("--kimg", type=float, help="Length of every run  [default: 12, 48 or 24]")
+@click.option("--gamma", type=float, default=CONFIG.r1_gamma, show_default=True, help="Weight of the R1 penalty")
+@click.option("--contender", "chosen", multiple=True, help="Only these  [default: all]")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True)
+@click.option("--keep", type=click.Path(path_type=Path), help="Train in this folder, from what is there already")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(
-    question: str, peer_folder: Path | None, weights_dir: Path, images: int | None, kimg: float | None, seeds: int,
-    jobs: int, out: Path | None,
+    question: str, peer_folder: Path | None, weights_dir: Path, images: int | None, kimg: float | None, gamma: float,
+    chosen: tuple[str, ...], seeds: int, jobs: int, keep: Path | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Train the contenders and compare them."""
     defaults = {"peer": (240, 12.0), "augment": (200, 48.0), "transition": (100, 24.0)}[question]
     images, kimg = images or defaults[0], kimg or defaults[1]
-    base = replace(CONFIG, total_kimg=kimg, snapshot_kimg=kimg / 4)
-    with tempfile.TemporaryDirectory() as folder:
+    base = replace(CONFIG, total_kimg=kimg, snapshot_kimg=kimg / 8, r1_gamma=gamma)
+    with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_dataset(root, images)
         calls: list[tuple[Any, ...]] = []
         for seed in range(seeds):
             for name, config in contenders(question, replace(base, seed=seed)).items():
-                calls.append((name, seed, train_ours, root, config, weights_dir))
+                if not chosen or name in chosen:
+                    calls.append((name, seed, train_ours, root, config, weights_dir))
             if question == "peer":
                 peer_config = replace(base, seed=seed)
                 calls.append(("peer", seed, train_peer, root, peer_config, weights_dir, peer_folder))
         rows = [row for _, row in sorted(run_parallel(run, calls, jobs), key=lambda done: done[0])]
-    report(rows, {"question": question, "images_per_class": images, "kimg": kimg}, out)
+    report(rows, {"question": question, "images_per_class": images, "kimg": kimg, "gamma": gamma}, out)
 
 
 def contenders(question: str, config: GanConfig) -> dict[str, GanConfig]:
@@ -177,7 +192,7 @@ def contenders(question: str, config: GanConfig) -> dict[str, GanConfig]:
         return {"ours": config}
     short = replace(config, style_mixing=0.0, pl_weight=0.0)
     if question == "augment":
-        fast = replace(short, ada_kimg=config.total_kimg)  # else p could not rise far in so short a run
+        fast = replace(short, ada_kimg=100.0)  # else p could not rise far in so short a run
         return {"bgc": replace(fast, augment="bgc"), "histology": replace(fast, augment="histology"), "none": short}
     third = config.total_kimg / 3
     return {"transition": replace(short, transition_kimg=(third / 2, third)), "conditional": short}
