@@ -1,5 +1,7 @@
 """The errors a user can cause: each says in one line what was seen, what was expected and what to do next."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """A mistake of input or circumstance, told in one line; the command line maps it to exit status 2.
@@ -11,6 +13,11 @@ class UserError(Exception):
     def __init__(self, seen: str, *, expected: str = "", todo: str = "") -> None:
         parts = [seen, f"expected {expected}" if expected else "", todo]
         super().__init__("; ".join(" ".join(part.split()) for part in parts if part))
+
+
+def some_of(names: Sequence[str], num: int = 3) -> str:
+    """The first names and how many more there are, so that a message stays one line."""
+    return ", ".join(names[:num]) + (f" and {len(names) - num} more" if len(names) > num else "")
 
 
 class ConfigError(UserError):

@@ -15,25 +15,30 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights that a training begins with, and the patients whom it has thereby seen before it begins."""
+    """Weights that a training begins with, and the patients whom it has thereby seen before it begins.
+
+    declared: what a user said of those whose names are not known, see `Provenance`.
+    """
 
     network: NetworkConfig
     G: State
     D: State | None  # None: to be drawn
     ema: State
     groups_seen: tuple[str, ...]
+    declared: tuple[str, ...] = ()
 
 
 def load_pretrained(path: Path) -> Pretrained:
     """Read a foreign pickle (.pkl) or one of our snapshots; without a G of its own training goes on from the average.
 
-    Who trains on from these weights adds `groups_seen` to what the new generator saw. Raises UserError where the file
-    cannot be read.
+    Who trains on from these weights adds `groups_seen` and `declared` to what the new generator saw. Raises UserError
+    where the file cannot be read.
     """
     snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else load_snapshot(path)
     ema = snapshot.generator.state_dict()
     G, D = (_unprefixed(snapshot.companions, prefix) for prefix in COMPANIONS)
-    return Pretrained(snapshot.config.network, G or ema, D, ema, snapshot.provenance.groups_seen)
+    record = snapshot.provenance
+    return Pretrained(snapshot.config.network, G or ema, D, ema, record.groups_seen, record.declared)
 
 
 def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ganaug.errors import LeakError
+from ganaug.errors import LeakError, some_of
 
 
 def digest_of(value: Any) -> str:
@@ -47,6 +47,7 @@ class Provenance:
     config_digest: str  # of the generator's configuration
     kimg: float = 0.0  # thousands of real images shown so far
     generator: str = ""  # content digest of the weights; on synthetic images, which generator made them
+    declared: tuple[str, ...] = ()  # what weights it began with had seen, by the user's word, which nothing can check
     content: str = ""  # digest of what the record is attached to
     seal: str = ""  # digest of all the other fields
 
@@ -56,7 +57,8 @@ class Provenance:
         return replace(bare, seal=digest_of(bare.to_dict()))
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "groups_seen": list(self.groups_seen)}
+        values = {**asdict(self), "groups_seen": list(self.groups_seen), "declared": list(self.declared)}
+        return values if self.declared else {name: value for name, value in values.items() if name != "declared"}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), ensure_ascii=False)
@@ -71,7 +73,8 @@ def read_provenance(stored: str | dict[str, Any] | None, source: Path | str) -> 
         raise LeakError(f"{source} carries no provenance", expected="a file written by ganaug", todo="make it anew")
     try:
         values = json.loads(stored) if isinstance(stored, str) else stored
-        record = Provenance(**{**values, "groups_seen": tuple(values["groups_seen"])})
+        lists = {"groups_seen": tuple(values["groups_seen"]), "declared": tuple(values.get("declared", ()))}
+        record = Provenance(**{**values, **lists})
     except (ValueError, TypeError, KeyError) as error:
         names = ", ".join(field.name for field in fields(Provenance))
         raise LeakError(
@@ -117,9 +120,9 @@ def require_no_leak(
         )
     leaked = sorted(set(record.groups_seen) - set(train_groups))
     if leaked:
-        shown = ", ".join(leaked[:3]) + (f" and {len(leaked) - 3} more" if len(leaked) > 3 else "")
         raise LeakError(
-            f"{source} comes from a generator that saw {shown}, of the validation or test part of fold {fold}",
+            f"{source} comes from a generator that saw {some_of(leaked)}, "
+            f"of the validation or test part of fold {fold}",
             expected=f"only training patients of fold {fold}",
             todo=f"use the generator of fold {fold} (ganaug train-gan --fold {fold})",
         )

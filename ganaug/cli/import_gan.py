@@ -16,7 +16,8 @@ def import_gan(common: Common, file: Path, out: Path | None) -> None:
     """Read FILE, a pickle of stylegan2-ada-pytorch or of StyleGAN2 from stylegan3, without running code from it.
 
     The snapshot holds the averaged generator, to sample from, and G and D, to train on from with train-gan --init.
-    Nobody knows which patients it saw: a study refuses it, and generators trained on from it, for every fold.
+    Nobody knows which patients it saw: a study refuses it for every fold, and generators trained on from it, unless
+    train-gan --init-saw says what it saw.
     """
     from ganaug.checkpoint import save_snapshot
     from ganaug.pretrained import import_pickle

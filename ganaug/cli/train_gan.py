@@ -10,7 +10,7 @@ from ganaug import presets
 from ganaug.cli.common import Common, duration, options_with, warn
 from ganaug.cli.find import chosen_folds, find_dataset, fold_option, weights_option
 from ganaug.config import AUGMENTATIONS, GanConfig
-from ganaug.errors import ConfigError, Ended
+from ganaug.errors import ConfigError, Ended, some_of
 
 
 class Span(click.ParamType):
@@ -48,6 +48,7 @@ class Span(click.ParamType):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Snapshot or official pickle to begin with",
 )
+@click.option("--init-saw", metavar="TEXT", help="Your word for what those weights saw, if no patient of this data set")
 @click.option("--tensorboard", is_flag=True, help="Also write the stats for TensorBoard")
 @click.option("--jobs", type=click.IntRange(1), help="Generators trained at a time  [default: all; on a GPU one]")
 @weights_option
@@ -58,6 +59,7 @@ def train_gan(
     fold: str | None,
     precision: str | None,
     init: Path | None,
+    init_saw: str | None,
     tensorboard: bool,
     jobs: int | None,
     weights_dir: Path | None,
@@ -76,7 +78,11 @@ def train_gan(
     resolution, num_classes = data.table.resolution_px, data.table.num_classes
     preset = presets.gan(common.preset, resolution, num_classes, common.device, num_processes())
     config = resolve(preset, precision, {**given, "seed": common.seed})
-    tasks = [plan_training(common.workspace, data, fold, config, init) for fold in chosen_folds(common, data, fold)]
+    folds = chosen_folds(common, data, fold)
+    tasks = [plan_training(common.workspace, data, fold, config, init, init_saw) for fold in folds]
+    if strangers := tasks[0].strangers:
+        warn(f"note: a study refuses what is trained on from {init}, as it saw {some_of(strangers)}; if nobody among "
+             "them is a patient of this data set, say what they are with --init-saw")  # fmt: skip
     if common.dry_run:
         tell_plan(common, tasks)
         return

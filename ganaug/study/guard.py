@@ -36,7 +36,7 @@ def _require_agrees(dataset: DataSet, fold: int, record: Provenance, path: Path,
             todo="synthesize anew",
         )
     require_serves(dataset, fold, own, snapshot)
-    if own.groups_seen != record.groups_seen:
+    if (own.groups_seen, own.declared) != (record.groups_seen, record.declared):
         raise LeakError(
             f"{path} and its generator {snapshot} name different patients",
             expected=f"the same {len(own.groups_seen)}, not {len(record.groups_seen)}",

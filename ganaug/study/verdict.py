@@ -155,6 +155,11 @@ def _warnings_of_sample(tested: OutOfFold, design: Design, class_names: Sequence
         )
     if num_patients < FEW_PATIENTS:
         warnings.append(f"Only {num_patients} patients were tested; below {FEW_PATIENTS} the intervals are too narrow.")
+    for told in sorted({told for served in design.synthetic.values() for told in served.provenance.declared}):
+        warnings.append(
+            "The generators began with weights of which only the word of whoever trained them says what they had seen: "
+            f"{told}. If patients of this data set were among it, the comparison leaks."
+        )
     holders = (tested.images > 0).sum(axis=0)
     few = [f"{name} {n}" for name, n in zip(class_names, holders.tolist()) if n < FEW_PATIENTS_A_CLASS]
     if few:

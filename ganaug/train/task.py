@@ -9,7 +9,7 @@ import torch
 from ganaug.config import GanConfig, to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, DataError
-from ganaug.pretrained import load_pretrained
+from ganaug.pretrained import Pretrained, load_pretrained
 from ganaug.provenance import Provenance, digest_of, digest_of_file
 from ganaug.train.distributed import num_processes
 from ganaug.train.state import resumable_config
@@ -27,6 +27,7 @@ class Task:
     digest: str  # of all that decides the state, so not of how long to train
     init: Path | None = None  # weights that it begins with
     groups_before: tuple[str, ...] = ()  # patients whom those weights have seen
+    declared: tuple[str, ...] = ()  # what they have seen beside, by the user's word
 
     def provenance(self, kimg: float) -> Provenance:
         """The record that the generator carries: it is shown the fold's training groups, and no others.
@@ -42,20 +43,40 @@ class Task:
             groups_seen=tuple(sorted({*shown, *self.groups_before})),
             config_digest=self.digest,
             kimg=kimg,
+            declared=self.declared,
         )
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Patients whom the weights have seen and whom the data set does not know: the study refuses what saw them."""
+        return tuple(sorted(set(self.groups_before) - set(self.dataset.table.group_id)))
 
 
 def plan_training(
-    workspace: Workspace, dataset: DataSet, fold: int, config: GanConfig, init: Path | None = None
+    workspace: Workspace,
+    dataset: DataSet,
+    fold: int,
+    config: GanConfig,
+    init: Path | None = None,
+    init_saw: str | None = None,
 ) -> Task:
     """Resolve a task: the same data, folds, fold and configuration lead to the same folder, and so to its state.
 
-    init: a snapshot or a foreign pickle to begin with. Raises DataError where there are fewer images than a batch,
+    init: a snapshot or a foreign pickle to begin with. init_saw: the user's word for what those weights have seen in
+    place of patients whom the data set does not know. Raises DataError where there are fewer images than a batch,
     ConfigError where the batch does not divide, or the weights are of another resolution.
     """
     before: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
     if init is not None:
-        config, before = beginning_with(config, init)
+        config, pretrained = beginning_with(config, init)
+        before, declared = pretrained.groups_seen, pretrained.declared
+    if init_saw is not None:
+        if init is None or not init_saw.strip():
+            raise ConfigError("--init-saw without --init, or without words", expected="what the weights of --init saw")
+        known = set(dataset.table.group_id)
+        before = tuple(group for group in before if group in known)
+        declared = (*declared, f"{init.name} ({digest_of_file(init)[:12]}): {' '.join(init_saw.split())}")
     num_images = len(dataset.train(fold))
     if num_images < config.batch:
         raise DataError(
@@ -68,12 +89,13 @@ def plan_training(
         raise ConfigError(
             f"a batch of {config.batch} for {size} processes", expected=f"a multiple of {size} from {2 * size} up"
         )
-    digest = digest_of([resumable_config(config), dataset.table.fingerprint, dataset.folds.digest, fold])
-    return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest, init, before)
+    decides = [resumable_config(config), dataset.table.fingerprint, dataset.folds.digest, fold]
+    digest = digest_of([*decides, list(declared)] if declared else decides)
+    return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest, init, before, declared)
 
 
-def beginning_with(config: GanConfig, init: Path) -> tuple[GanConfig, tuple[str, ...]]:
-    """The configuration with the shape of the weights that training begins with, and the patients they have seen."""
+def beginning_with(config: GanConfig, init: Path) -> tuple[GanConfig, Pretrained]:
+    """The configuration with the shape of the weights that training begins with, and the weights."""
     pretrained = load_pretrained(init)
     if pretrained.network.resolution_px != config.network.resolution_px:
         raise ConfigError(
@@ -82,7 +104,7 @@ def beginning_with(config: GanConfig, init: Path) -> tuple[GanConfig, tuple[str,
             todo=f"prepare the data set with --resolution {pretrained.network.resolution_px}",
         )
     network = replace(pretrained.network, num_classes=config.network.num_classes)
-    return replace(config, network=network, init=digest_of_file(init)), pretrained.groups_seen
+    return replace(config, network=network, init=digest_of_file(init)), pretrained
 
 
 def describe(task: Task) -> None:

@@ -21,6 +21,7 @@ RECORD = Provenance(
     groups_seen=("p1", "p2"),
     config_digest="c" * 64,
     kimg=40.0,
+    declared=("network.pkl: others",),
 ).sealed("d" * 64)
 SERVES = {"source": "x.h5", "dataset_fingerprint": "a" * 64, "folds_digest": "b" * 64, "fold": 1}
 
@@ -28,6 +29,15 @@ SERVES = {"source": "x.h5", "dataset_fingerprint": "a" * 64, "folds_digest": "b"
 def test_a_sealed_record_reads_back_as_it_was() -> None:
     assert read_provenance(RECORD.to_json(), "x.h5") == RECORD
     assert read_provenance(RECORD.to_dict(), "x.h5") == RECORD
+
+
+def test_a_record_in_which_nothing_is_declared_does_not_speak_of_it() -> None:
+    """Such records are sealed as they were before anything could be declared."""
+    silent = replace(RECORD, declared=()).sealed("d" * 64)
+    assert "declared" not in silent.to_dict()
+    assert read_provenance(silent.to_json(), "x.h5") == silent
+    with pytest.raises(LeakError, match="edited"):
+        read_provenance({name: value for name, value in RECORD.to_dict().items() if name != "declared"}, "x.h5")
 
 
 @pytest.mark.parametrize("field", [name for name in RECORD.to_dict() if name != "seal"])

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from ganaug.checkpoint import Snapshot, load_generator, load_snapshot, save_snapshot
 from ganaug.cli.main import main
 from ganaug.config import GanConfig
+from ganaug.data.dataset import DataSet
 from ganaug.provenance import Provenance
 from ganaug.workspace import GanRun, Workspace, write_json
 
@@ -74,6 +75,15 @@ def test_a_pickle_that_runs_code_is_one_line_and_runs_nothing(tmp_path: Path) ->
     path.write_bytes(pickle.dumps({"G_ema": Evil()}))
     assert f"{path} is refused: it asks for {os.name}.system, which is not run" in one_line(run("import-gan", path))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_the_study_will_refuse_is_told_before_training(peer, tiny: DataSet, workspace: Workspace) -> None:
+    command = ("train-gan", "--preset", "quick", "--init", peer.path, "--workspace", workspace.root, "--dry-run")
+    silent, told = run(*command), run(*command, "--init-saw", "BreCaHAD")
+    assert (silent.exit_code, told.exit_code) == (0, 0), silent.stderr
+    assert "a study refuses what is trained on from" in silent.stderr
+    assert "say what they are with --init-saw" in silent.stderr
+    assert "refuses" not in told.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(1)])

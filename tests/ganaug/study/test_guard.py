@@ -114,6 +114,13 @@ def test_images_that_hide_what_their_snapshot_saw_are_refused(world):
         admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
 
 
+def test_images_that_hide_what_was_declared_of_their_generator_are_refused(world):
+    record = world.provenance(0)
+    _, digest = save_generator(world, 0, replace(record, declared=("network.pkl: others",)))
+    with pytest.raises(LeakError, match="synthesize anew"):
+        admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
+
+
 def test_refusal_comes_before_anything_is_written(world, quick):
     files = world.synthesize_all()
     files[2] = files[0]

@@ -129,6 +129,15 @@ def test_warning_is_given_where_it_is_due_and_only_there(world, accuracy, option
     assert judge(clean, clean_results, ("Benign", "Malignant"), 3).warnings == ()
 
 
+def test_what_was_declared_of_a_generators_weights_is_told_once(world):
+    design, results = study(world, FLAT)
+    told = "network.pkl (aaaa): BreCaHAD"
+    declared = {k: replace(s, provenance=replace(s.provenance, declared=(told,))) for k, s in design.synthetic.items()}
+    (warning,) = judge(replace(design, synthetic=declared), results, ("Benign", "Malignant"), 3).warnings
+    assert told in warning
+    assert "leaks" in warning
+
+
 def test_images_without_known_patients_are_warned_of(world):
     design, results = study(world, FLAT)
     each_its_own = [replace(r, groups=np.array([f"{r.cell.fold}-{i}" for i in range(len(r.groups))])) for r in results]

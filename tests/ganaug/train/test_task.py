@@ -1,0 +1,104 @@
+"""What a generator that begins with other weights is said to have seen, and where it is kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganaug.checkpoint import Snapshot, save_snapshot
+from ganaug.config import GanConfig
+from ganaug.data.dataset import DataSet
+from ganaug.data.synthetic import require_serves
+from ganaug.errors import ConfigError, LeakError
+from ganaug.train.distributed import Team
+from ganaug.train.state import begin_with, new_state
+from ganaug.train.task import Task, plan_training
+from ganaug.workspace import Workspace
+
+
+@pytest.fixture
+def config(peer) -> GanConfig:
+    return GanConfig(replace(peer.ema.config, num_classes=4), total_kimg=0.016, batch=8)
+
+
+@pytest.fixture
+def own(peer, workspace: Workspace, tiny: DataSet, config: GanConfig, tmp_path: Path) -> Path:
+    """A snapshot of this tool's that saw the training patients of fold 1, a stranger and, it was said, others."""
+    record = plan_training(workspace, tiny, 1, config).provenance(0.016)
+    record = replace(record, groups_seen=(*record.groups_seen, "stranger"), declared=("before.pkl (aaaa): others",))
+    path = tmp_path / "own.safetensors"
+    save_snapshot(path, Snapshot(peer.ema, GanConfig(peer.ema.config, total_kimg=1), ("a", "b", "c"), record))
+    return path
+
+
+def serves(task: Task) -> None:
+    require_serves(task.dataset, task.fold, task.provenance(0.016).sealed("x"), "it")
+
+
+def test_a_pickle_is_refused_unless_someone_says_what_it_saw(
+    peer, workspace: Workspace, tiny: DataSet, config: GanConfig
+) -> None:
+    silent = plan_training(workspace, tiny, 0, config, peer.path)
+    assert len(silent.strangers) == 1
+    with pytest.raises(LeakError, match=r"unknown patients of network\.pkl"):
+        serves(silent)
+    told = plan_training(workspace, tiny, 0, config, peer.path, "BreCaHAD,\n 162 images")
+    assert told.strangers == ()
+    serves(told)
+    record = told.provenance(0.016)
+    assert set(record.groups_seen) == set(tiny.folds.train_groups(0))
+    (declared,) = record.declared
+    assert declared.startswith("network.pkl (")
+    assert declared.endswith("): BreCaHAD, 162 images")
+
+
+def test_no_word_makes_up_for_a_patient_of_the_data_set(
+    own: Path, workspace: Workspace, tiny: DataSet, config: GanConfig
+) -> None:
+    """The snapshot saw training patients of fold 1, some of whom fold 0 tests."""
+    task = plan_training(workspace, tiny, 0, config, own, "nobody of ours")
+    assert task.strangers == ()
+    leaked = set(tiny.folds.train_groups(1)) - set(tiny.folds.train_groups(0))
+    assert leaked <= set(task.groups_before)
+    with pytest.raises(LeakError, match=min(leaked)):
+        serves(task)
+    serves(plan_training(workspace, tiny, 1, config, own, "nobody of ours"))
+
+
+def test_what_was_said_of_earlier_weights_is_passed_on(
+    own: Path, workspace: Workspace, tiny: DataSet, config: GanConfig
+) -> None:
+    assert plan_training(workspace, tiny, 1, config, own).provenance(0.016).declared == ("before.pkl (aaaa): others",)
+    first, second = plan_training(workspace, tiny, 1, config, own, "friends").provenance(0.016).declared
+    assert first == "before.pkl (aaaa): others"
+    assert second.endswith(": friends")
+
+
+def test_training_begins_with_the_weights_but_for_classes_that_they_do_not_know(
+    peer, workspace: Workspace, tiny: DataSet, config: GanConfig
+) -> None:
+    networks = new_state(config, Team()).game.networks
+    drawn = networks.G.state_dict()["mapping.trunk.embed.weight"].clone()
+    begin_with(state := new_state(config, Team()), peer.path)
+    for ours, theirs in ((state.game.networks.G, peer.G), (state.game.networks.D, peer.D)):
+        expected = theirs.state_dict()
+        other = [name for name, value in ours.state_dict().items() if not torch.equal(value, expected[name])]
+        assert other == [name for name in other if "embed.weight" in name] != []
+    assert torch.equal(state.game.networks.G.state_dict()["mapping.trunk.embed.weight"], drawn)
+
+
+def test_other_words_are_another_run(peer, workspace: Workspace, tiny: DataSet, config: GanConfig) -> None:
+    runs = {plan_training(workspace, tiny, 0, config, peer.path, saw).run.root for saw in (None, "one", "two")}
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("words", ["", " \n"])
+def test_words_are_asked_for(words: str, peer, workspace: Workspace, tiny: DataSet, config: GanConfig) -> None:
+    with pytest.raises(ConfigError, match="--init-saw"):
+        plan_training(workspace, tiny, 0, config, peer.path, words)
+
+
+def test_words_about_no_weights_are_refused(workspace: Workspace, tiny: DataSet, config: GanConfig) -> None:
+    with pytest.raises(ConfigError, match="--init-saw without --init"):
+        plan_training(workspace, tiny, 0, config, None, "BreCaHAD")
