@@ -65,6 +65,14 @@ def plan_synthesis(workspace: Workspace, run: GanRun, config: SynthesisConfig) -
     return Order(workspace, snapshot, run, config, target)
 
 
+def enough_for_study(workspace: Workspace, run: GanRun, at_least: int) -> int:
+    """Images of each class that a study asks for, one for each real one; `at_least` where the data set is not here."""
+    if run.dataset not in workspace.datasets():
+        return at_least
+    dataset = open_dataset(workspace, run.dataset)
+    return max(at_least, dataset.largest_class(run.fold)) if run.fold < dataset.folds.num_folds else at_least
+
+
 def synthesize_all(
     orders: Sequence[Order],
     *,

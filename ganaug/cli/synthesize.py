@@ -16,6 +16,7 @@ from ganaug.errors import ConfigError
 if TYPE_CHECKING:
     from ganaug.config import SynthesisConfig
     from ganaug.synthesize import Order
+    from ganaug.workspace import GanRun
 
 Number = TypeVar("Number", int, float)
 
@@ -43,7 +44,9 @@ def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
 @click.command()
 @click.option("--dataset", help="Data set whose generators are used  [default: that of the generator configured last]")
 @fold_option
-@click.option("--per-class", type=int, help="Images of each class  [default: 500; quick: 250]")
+@click.option(
+    "--per-class", type=int, help="Images of each class  [default: what the study draws; at least 500, quick: 250]"
+)
 @pairs_option("--count", "CLASS=N", int, "Images of one class; repeatable")
 @click.option("--psi", type=float, default=1.0, show_default=True,
               help="Truncation, 0 to 1; below 1 trades variety for typicality")  # fmt: skip
@@ -86,8 +89,8 @@ def synthesize(
     if sum([merge, shard is not None, jobs > 1]) > 1:
         raise ConfigError("more than one of --shard, --jobs and --merge", expected="one of them")
     share = read_shard(shard) if shard else None
-    config = _config(common, options)
-    orders = [plan_synthesis(common.workspace, run, config) for run in find_generators(common, dataset, fold)]
+    runs = find_generators(common, dataset, fold)
+    orders = [plan_synthesis(common.workspace, run, _config(common, run, options)) for run in runs]
     device = _own_gpu(common.device) if shard == "auto" else common.device
     if common.dry_run:
         _tell_plan(common, orders, device, batch)
@@ -99,14 +102,14 @@ def synthesize(
     _tell(common, orders, paths, kind, out)
 
 
-def _config(common: Common, options: dict[str, Any]) -> "SynthesisConfig":
+def _config(common: Common, run: "GanRun", options: dict[str, Any]) -> "SynthesisConfig":
     from ganaug import presets
+    from ganaug.synthesize import enough_for_study
 
-    config = presets.synthesis(common.preset)
-    per_class = config.per_class if options["per_class"] is None else options["per_class"]
+    config, per_class = presets.synthesis(common.preset), options["per_class"]
     return replace(
         config,
-        per_class=per_class,
+        per_class=enough_for_study(common.workspace, run, config.per_class) if per_class is None else per_class,
         counts=options["count"],
         psi=options["psi"],
         psi_of=options["psi_of"],

@@ -32,6 +32,10 @@ class DataSet:
     def test(self, fold: int) -> np.ndarray:
         return self.table.indices_of(self.folds.test_groups(self._known(fold)))
 
+    def largest_class(self, fold: int) -> int:
+        """How many training images the fold's largest class has."""
+        return int(self.table.class_counts(self.train(fold)).max())
+
     def images(self, fold: int) -> ImageReader:
         """All images as a fold sees them: where stain is normalised, to the training groups of that fold."""
         if self.table.attrs.get("stain"):

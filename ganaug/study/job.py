@@ -73,9 +73,7 @@ def supply(
 
 def num_needed(job: Job) -> int:
     """The synthetic images a class that the arms draw at most."""
-    table = job.dataset.table
-    largest = max(table.class_counts(job.dataset.train(fold)).max() for fold in job.folds)
-    return ceil(job.config.ratio * largest)
+    return ceil(job.config.ratio * max(map(job.dataset.largest_class, job.folds)))
 
 
 def score_images(

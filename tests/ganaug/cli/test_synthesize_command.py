@@ -1,12 +1,15 @@
 """`ganaug synthesize` and `ganaug strips` as a user types them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from ganaug.cli.main import main
+from ganaug.config import SynthesisConfig
+from ganaug.data.dataset import DataSet
 from ganaug.data.schema import content_digest, read_table
 from ganaug.workspace import GanRun
 
@@ -32,6 +35,26 @@ def test_counts_and_truncation_of_single_classes(run: GanRun) -> None:
     table = read_table(path)
     assert table.class_counts().tolist() == [5, 2, 2, 0]
     assert table.attrs["synthesis"]["psi_of"] == [["Invasive", 0.5]]
+
+
+@pytest.mark.parametrize(("at_least", "made"), [(1, 9), (10, 10)])
+def test_with_nothing_said_there_is_an_image_for_every_real_one(
+    run: GanRun, monkeypatch: pytest.MonkeyPatch, at_least: int, made: int
+) -> None:
+    """However large a class: the study draws as many synthetic images as there are real ones."""
+    monkeypatch.setattr("ganaug.presets.synthesis", lambda preset: SynthesisConfig(per_class=at_least))
+    monkeypatch.setattr(DataSet, "largest_class", lambda self, fold: 9 if fold == run.fold else 99)
+    (path,) = files(ganaug(run, "synthesize", "--json"))
+    assert read_table(path).class_counts().tolist() == [made] * 4
+
+
+def test_a_generator_without_its_data_set_makes_what_the_preset_says(
+    run: GanRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganaug.presets.synthesis", lambda preset: SynthesisConfig(per_class=2))
+    shutil.rmtree(run.root.parents[1] / "datasets")
+    (path,) = files(ganaug(run, "synthesize", "--json"))
+    assert read_table(path).class_counts().tolist() == [2] * 4
 
 
 def test_the_plan_tells_counts_time_and_size_and_makes_nothing(run: GanRun) -> None:

@@ -28,6 +28,16 @@ def test_the_parts_of_a_fold_share_no_patient_and_make_up_the_whole(dataset: Dat
         assert not patients[0] & patients[1] | patients[0] & patients[2] | patients[1] & patients[2]
 
 
+def test_the_largest_class_is_counted_among_training_images(
+    workspace: Workspace, make_tree: Callable[..., Path]
+) -> None:
+    sizes = {"a": {f"a{patient}": 1 for patient in range(6)}, "b": {f"b{patient}": 4 for patient in range(6)}}
+    prepare_dataset(workspace, PrepareConfig("folder", str(make_tree(sizes)), resolution_px=16, folds=FoldsConfig(3)))
+    dataset = open_dataset(workspace, "folder")
+    trained = [group for group in dataset.folds.train_groups(0) if group.startswith("b")]
+    assert dataset.largest_class(0) == 4 * len(trained) == 8
+
+
 @pytest.mark.parametrize("fold", [-1, 3])
 def test_an_unknown_fold_is_refused(dataset: DataSet, fold: int) -> None:
     with pytest.raises(ConfigError, match="expected a number from 0 to 2"):
