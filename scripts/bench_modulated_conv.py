@@ -22,7 +22,7 @@ from custom_ops import modulated_conv2d, setup_filter
 from custom_ops.modulated_conv import Form
 
 FORMS: tuple[Form, ...] = ("activations", "weights")
-DTYPES = {"cpu": ("float32",), "cuda": ("float32", "float16", "bfloat16")}
+DTYPES = ("float32", "float16", "bfloat16")
 LAYOUTS = {"float32": torch.contiguous_format}  # the half types run with channels last
 BATCH, CHANNEL_BASE, CHANNEL_MAX = 16, 8192, 256
 
@@ -56,15 +56,18 @@ PASSES = {"forward": forward, "+backward": backward}
 
 @click.command()
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=DTYPES, show_default=True)
 @click.option("--resolution", "resolutions", multiple=True, type=int, default=(8, 32, 64, 128), show_default=True)
 @click.option("--seconds", default=2.0, show_default=True, help="Measuring time a line, for both forms together")
 @click.option("--allocator", type=click.Choice(["tuned", "default"]), default="tuned", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
-def main(device: str, resolutions: tuple[int, ...], seconds: float, allocator: str, out: Path | None) -> None:
+def main(
+    device: str, dtypes: tuple[str, ...], resolutions: tuple[int, ...], seconds: float, allocator: str, out: Path | None
+) -> None:
     """Measure both forms of the modulated convolution."""
     common.set_allocator(allocator)
     rows: list[dict[str, Any]] = []
-    for dtype, resolution, up in tqdm(list(product(DTYPES[device], resolutions, (1, 2))), unit="layer"):
+    for dtype, resolution, up in tqdm(list(product(dtypes, resolutions, (1, 2))), unit="layer"):
         call = make_call(resolution, up, dtype, device)
         for name, run in PASSES.items():
             works = {form: partial(run, call, form) for form in FORMS}
