@@ -93,7 +93,7 @@ def test_page_says_verdict_scores_warnings_and_proof(outcome_of):
         design["served"]["0"]["generator"][:16],
         "14.25",
         "9.75 ± 1.5",
-        "not computed: weights missing",
+        "LPIPS: not computed: weights missing",
     ):
         assert needed in text
 
