@@ -1,6 +1,8 @@
 """Convolution whose weights are scaled per image by a style, and brought back to unit variance."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -10,6 +12,7 @@ from custom_ops.checks import check_dtype, check_whole
 from custom_ops.resample import conv2d_resample
 
 Form = Literal["activations", "weights"]
+Convolve = Callable[..., Tensor]  # of images and weights, and of groups
 HALF = (torch.float16, torch.bfloat16)
 TINY = 1e-8  # no weight or style is divided by less
 
@@ -40,7 +43,8 @@ def modulated_conv2d(
     if demodulate and x.dtype in HALF:
         weight, styles = _within_one(weight, styles)
     compute = _scale_activations if (form or fastest_form(x)) == "activations" else _scale_weights
-    return compute(x, weight, styles, noise, up, padding, resample_filter, demodulate, flip_weight)
+    convolve = partial(conv2d_resample, f=resample_filter, up=up, padding=padding, flip_weight=flip_weight)
+    return compute(x, weight, styles, noise, demodulate, convolve)
 
 
 def _check(x: Tensor, weight: Tensor, styles: Tensor, noise: Tensor | None, up: int, form: str | None) -> None:
@@ -80,19 +84,11 @@ def fastest_form(x: Tensor) -> Form:
 
 
 def _scale_activations(
-    x: Tensor,
-    weight: Tensor,
-    styles: Tensor,
-    noise: Tensor | None,
-    up: int,
-    padding: int,
-    resample_filter: Tensor | None,
-    demodulate: bool,
-    flip_weight: bool,
+    x: Tensor, weight: Tensor, styles: Tensor, noise: Tensor | None, demodulate: bool, convolve: Convolve
 ) -> Tensor:
     x = x * styles[:, :, None, None].to(x.dtype)
     noise = None if noise is None else noise.to(x.dtype)
-    x = conv2d_resample(x, weight.to(x.dtype), resample_filter, up=up, padding=padding, flip_weight=flip_weight)
+    x = convolve(x, weight.to(x.dtype))
     if not demodulate:
         return x if noise is None else x + noise
     # The squared norm of every image's weights is a matrix product: no [N, O, I, k, k] is made.
@@ -102,28 +98,12 @@ def _scale_activations(
 
 
 def _scale_weights(
-    x: Tensor,
-    weight: Tensor,
-    styles: Tensor,
-    noise: Tensor | None,
-    up: int,
-    padding: int,
-    resample_filter: Tensor | None,
-    demodulate: bool,
-    flip_weight: bool,
+    x: Tensor, weight: Tensor, styles: Tensor, noise: Tensor | None, demodulate: bool, convolve: Convolve
 ) -> Tensor:
     num_images = x.shape[0]
     weights = weight[None] * styles[:, None, :, None, None]  # [N, O, I, k, k]
     if demodulate:
         weights = weights * (weights.square().sum(dim=[2, 3, 4], keepdim=True) + 1e-8).rsqrt()
-    x = conv2d_resample(
-        x.reshape(1, -1, *x.shape[2:]),
-        weights.flatten(0, 1).to(x.dtype),
-        resample_filter,
-        up=up,
-        padding=padding,
-        groups=num_images,
-        flip_weight=flip_weight,
-    )
+    x = convolve(x.reshape(1, -1, *x.shape[2:]), weights.flatten(0, 1).to(x.dtype), groups=num_images)
     x = x.reshape(num_images, -1, *x.shape[2:])
     return x if noise is None else x + noise.to(x.dtype)
