@@ -11,8 +11,9 @@ GAN_PRESETS = (*PRESETS, "auto", "small-data", *PAPER)
 
 
 def require_preset(name: str) -> None:
-    if name not in PRESETS:
-        raise ConfigError(f"there is no preset {name}", expected=" or ".join(PRESETS))
+    """Raise ConfigError for an unknown name; those that only generators know mean `standard` to everything else."""
+    if name not in GAN_PRESETS:
+        raise ConfigError(f"there is no preset {name}", expected=" or ".join(GAN_PRESETS))
 
 
 def phantom(preset: str) -> tuple[PhantomConfig, FoldsConfig]:
@@ -31,8 +32,7 @@ def gan(preset: str, resolution_px: int, num_classes: int, device: str, num_gpus
     found by trial to show tissue of the asked class soonest.
     Source: Karras et al. 2020a, 2020b, and the automatic preset of StyleGAN2-ADA.
     """
-    if preset not in GAN_PRESETS:
-        raise ConfigError(f"there is no preset {preset} for generators", expected=" or ".join(GAN_PRESETS))
+    require_preset(preset)
     if preset in PAPER:
         return _paper(preset, resolution_px, num_classes)
     if device == "cpu":

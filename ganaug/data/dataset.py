@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ganaug.config import SOURCE_NAMES
 from ganaug.data.folds import Folds, read_folds
 from ganaug.data.schema import ImageReader, ImageTable, read_table, stained_name
 from ganaug.errors import ConfigError, DataError
@@ -57,9 +58,10 @@ def open_dataset(workspace: Workspace, name: str) -> DataSet:
         )
     if not path.exists() or not workspace.folds(name).exists():
         known = ", ".join(workspace.datasets()) or "none"
+        how = f"--dataset {name}" if name in SOURCE_NAMES else f"--dataset folder --source … --name {name}"
         raise DataError(
             f"the data set {name!r} is not prepared in {workspace.root}; prepared: {known}",
-            todo=f"run `ganaug prepare --dataset {name}`",
+            todo=f"run `ganaug prepare {how}`",
         )
     table = read_table(path)
     return DataSet(name, path, table, read_folds(workspace.folds(name), table), ImageReader(path))

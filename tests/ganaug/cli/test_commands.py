@@ -5,15 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from ganaug import presets
 from ganaug.cli.main import main
 from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare import prepare_dataset
-from ganaug.workspace import Workspace, write_json
+from ganaug.evaluate import trained
+from ganaug.workspace import Workspace, read_json, write_json
 
 COMMANDS = (
     "prepare",
@@ -73,6 +76,24 @@ def test_the_way_of_the_data_with_nothing_said(phantom: Workspace) -> None:
     assert study.exit_code == 0, study.stderr
     report = Path(json.loads(study.stdout)["report"])
     assert "<html" in report.read_text()
+
+
+def test_the_readmes_commands_without_any_option(phantom: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are written there; the presets alone are made short."""
+    gan, synthesis, study = presets.gan, presets.synthesis, presets.study
+    brief = {"total_kimg": 0.016, "snapshot_kimg": None, "metric": "none"}
+    small = {"classifiers": ("dalaresnet50_small",), "seeds": (0,), "num_steps": 2, "num_resamples": 100}
+    monkeypatch.setattr(presets, "gan", lambda *given: replace(gan(*given), **brief))
+    monkeypatch.setattr(presets, "synthesis", lambda preset: replace(synthesis(preset), per_class=1))
+    monkeypatch.setattr(presets, "study", lambda preset: replace(study(preset), **small))
+    monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=3, batch=8))  # the extractor
+    monkeypatch.setenv("GANAUG_WORKSPACE", str(phantom.root))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for command in ("train-gan", "synthesize", "evaluate-gan", "evaluate-augmentation"):
+        result = run(command)
+        assert result.exit_code == 0, f"{command}: {result.stderr}"
+    (report,) = phantom.root.glob("studies/*/report.html")
+    assert read_json(report.with_name("design.json"))["folds"] == [0, 1, 2]
 
 
 def test_a_study_of_a_file_whose_pixels_were_changed_is_refused(phantom: Workspace) -> None:
@@ -159,10 +180,12 @@ def test_a_dry_run_prints_a_plan_with_its_cost_and_does_nothing(phantom: Workspa
     assert sorted(phantom.root.rglob("*")) == before
 
 
-def test_the_phantom_needs_no_preparation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("preset", ["quick", None])
+def test_the_phantom_needs_no_preparation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str | None) -> None:
     small = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=2, um_per_px=8.0)
-    monkeypatch.setattr("ganaug.presets.phantom", lambda preset: (small, FoldsConfig(num_folds=3)))
-    where = ("--workspace", tmp_path, "--preset", "quick")
+    drawn = presets.phantom
+    monkeypatch.setattr(presets, "phantom", lambda preset: (drawn(preset), (small, FoldsConfig(num_folds=3)))[1])
+    where = ("--workspace", tmp_path, *(("--preset", preset) if preset else ("--metric", "none")))
     result = run("train-gan", "--dataset", "phantom", *where, "--fold", 0, "--batch", 4, "--kimg", 0.008)
     assert result.exit_code == 0, result.stderr
     assert "phantom-fold0-" in result.stdout

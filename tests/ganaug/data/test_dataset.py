@@ -45,8 +45,12 @@ def test_an_unknown_fold_is_refused(dataset: DataSet, fold: int) -> None:
 
 
 def test_a_data_set_that_is_not_prepared_names_the_command(workspace: Workspace, dataset: DataSet) -> None:
-    with pytest.raises(DataError, match=r"'bach' is not prepared in .*; prepared: folder; run `ganaug prepare"):
+    with pytest.raises(
+        DataError, match=r"'bach' is not prepared in .*; prepared: folder; run `ganaug prepare --dataset bach`"
+    ):
         open_dataset(workspace, "bach")
+    with pytest.raises(DataError, match=r"run `ganaug prepare --dataset folder --source … --name lab`"):
+        open_dataset(workspace, "lab")
     workspace.folds("folder").unlink()
     with pytest.raises(DataError, match="not prepared"):
         open_dataset(workspace, "folder")
