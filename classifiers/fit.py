@@ -69,7 +69,7 @@ def fit(
         if progress:
             from tqdm import tqdm
 
-            steps = tqdm(order, desc="fit", unit="step")
+            steps = tqdm(order, desc="fit", unit="step", disable=None)  # None: off when not a terminal
         for indices in steps:
             run.step(read_batch(images, indices, device), torch.from_numpy(labels[indices]).to(device))
     if run.best_weights is not None:

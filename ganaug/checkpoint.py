@@ -92,9 +92,9 @@ def frozen_generator(network: NetworkConfig, state: dict[str, Tensor], device: t
     return generator.eval().requires_grad_(False).to(device)
 
 
-def load_generator(path: Path, device: torch.device | str = "cpu") -> LoadedGenerator:
+def load_generator(path: Path | str, device: torch.device | str = "cpu") -> LoadedGenerator:
     """The generator of a snapshot, to call as `G(z, c, psi=0.7, noise_mode='const')`; see `LoadedGenerator`."""
-    return LoadedGenerator(load_snapshot(path, device).generator)
+    return LoadedGenerator(load_snapshot(Path(path), device).generator)
 
 
 def _config_from_dict(values: dict[str, Any]) -> GanConfig | Import:

@@ -38,7 +38,7 @@ class Commands(click.Group):
             sys.exit(leave.exit_code)
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "ganaug"
-            _leave(2, f"{error.format_message()}; see `{where} --help`")
+            _leave(2, f"{error.format_message().rstrip('.')}; see `{where} --help`")
         except UserError as error:
             _leave(2, str(error))
         except (KeyboardInterrupt, click.Abort):

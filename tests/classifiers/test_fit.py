@@ -1,5 +1,6 @@
 """Training does exactly what its config says, and can be repeated."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,16 @@ def test_the_number_of_steps_does_not_depend_on_the_number_of_images(num_images:
     model = Constant()
     fit(model, *stripes(num_images), config=QUICK)
     assert [len(batch) for batch in model.seen] == [8] * 6
+
+
+def test_progress_is_shown_on_a_terminal_alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(Constant(), *stripes(8), config=QUICK, progress=True)
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    fit(Constant(), *stripes(8), config=QUICK, progress=True)
+    assert "6/6" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["dalaresnet50_small", "resvit_gannet_small"])

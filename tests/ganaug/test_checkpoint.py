@@ -33,7 +33,7 @@ def test_a_snapshot_gives_the_same_images_and_configuration_back(saved: Path) ->
     original = Generator(NETWORK, generator=torch.Generator().manual_seed(0)).eval()
     z, c = torch.randn(2, 16, generator=torch.Generator().manual_seed(1)), torch.eye(3)[:2]
     assert torch.equal(snapshot.generator(z, c, noise_mode="const"), original(z, c, noise_mode="const"))
-    assert torch.equal(load_generator(saved)(z, c, noise_mode="none"), original(z, c, noise_mode="none"))
+    assert torch.equal(load_generator(str(saved))(z, c, noise_mode="none"), original(z, c, noise_mode="none"))
     assert snapshot.config == GanConfig(NETWORK, total_kimg=2.0)
     assert snapshot.class_names == ("a", "b", "c")
     assert snapshot.provenance.groups_seen == ("p1", "p2")
