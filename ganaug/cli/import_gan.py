@@ -26,7 +26,8 @@ def import_gan(common: Common, file: Path, out: Path | None) -> None:
     snapshot, left_out = import_pickle(file)
     for line in left_out:
         warn(f"note: left out: {line}")
-    warn("note: whom it saw is unknown, so a study refuses it for every fold")
+    warn("note: whom it saw is unknown, so a study refuses it for every fold, and what is trained on from it, unless "
+         "train-gan --init-saw says what it saw")  # fmt: skip
     if not common.dry_run:
         save_snapshot(target, snapshot)
     network = snapshot.config.network

@@ -84,13 +84,13 @@ def generator_step(game: Game, c: Tensor, random: torch.Generator) -> Stats:
 
     def loss_of(c: Tensor) -> tuple[Tensor, Stats]:
         ws = styles(G, c, game.config.style_mixing, random)
-        mean_w = game.team.mean(ws[:, 0].detach().mean(dim=0))
-        G.mapping.update_w_avg(mean_w[None, None])
         loss = generator_loss(D(game.augment(G.synthesis(ws, "random", random)), c))
-        return loss, {"loss_g": loss}
+        return loss, {"loss_g": loss, "mean_w": ws[:, 0].mean(dim=0)}
 
     with frozen(D):
-        return game.learn(G, (c,), loss_of)
+        stats = game.learn(G, (c,), loss_of)
+    G.mapping.update_w_avg(game.team.mean(stats.pop("mean_w"))[None, None])
+    return stats
 
 
 def path_length_step(game: Game, c: Tensor, random: torch.Generator) -> Stats:
@@ -99,17 +99,18 @@ def path_length_step(game: Game, c: Tensor, random: torch.Generator) -> Stats:
     Source: Karras et al. 2020a, equation 4; times `pl_interval`, as it comes so much more rarely.
     """
     G, config = game.networks.G, game.config
+    size = max(len(c) // PL_SHRINK, 1)
 
     def loss_of(c: Tensor) -> tuple[Tensor, Stats]:
         ws = styles(G, c, config.style_mixing, random)
         img = G.synthesis(ws, "random", random)
         noise = torch.randn(img.shape, generator=random, device=img.device) / img[0, 0].numel() ** 0.5
         lengths = path_lengths(img, ws, noise)
-        game.pl_mean.lerp_(game.team.mean(lengths.detach().mean()), PL_DECAY)
+        game.pl_mean.lerp_(game.team.mean(lengths.detach().mean()), PL_DECAY * len(c) / size)
         loss = (lengths - game.pl_mean).square().mean() * (config.pl_weight * config.pl_interval)
         return loss, {"path_length": lengths.mean()}
 
-    return game.learn(G, (c[: max(len(c) // PL_SHRINK, 1)],), loss_of)
+    return game.learn(G, (c[:size],), loss_of)
 
 
 def discriminator_step(game: Game, real_img: Tensor, c: Tensor, random: torch.Generator) -> Stats:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ganaug.config import GanConfig, NetworkConfig
+from ganaug.model.generator import Generator
 from ganaug.train import phases
 from ganaug.train.distributed import Gradients, Team
 from ganaug.train.losses import path_lengths
@@ -146,6 +147,27 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch() -> None:
     for other in grads[1:]:
         for name, grad in grads[0].items():
             torch.testing.assert_close(other[name], grad, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("micro", [2, 3])
+def test_micro_batches_move_the_running_means_as_the_whole_batch_does(
+    micro: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_class(G: Generator, c: torch.Tensor, *_: object) -> torch.Tensor:
+        return c[:, :1, None].expand(-1, G.mapping.num_ws, 8).clone().requires_grad_()
+
+    monkeypatch.setattr(phases, "styles", of_class)
+    monkeypatch.setattr(phases, "path_lengths", lambda img, ws, noise: 7 + 0 * ws.sum(dim=[1, 2]))
+    c = real_batch()[1]
+    means = []
+    for size in (None, micro):
+        game = new_game(replace(CONFIG, micro_batch=size, pl_weight=2.0, network=replace(NETWORK, std_group=1)))
+        assert "mean_w" not in generator_step(game, c, random())
+        path_length_step(game, c, random())
+        means.append((game.networks.G.mapping.w_avg, game.pl_mean))
+    assert means[0][0].abs().max() > 0
+    torch.testing.assert_close(means[1][0], means[0][0])
+    torch.testing.assert_close(means[1][1], means[0][1], rtol=0.01, atol=0)
 
 
 def test_style_mixing_changes_the_finer_styles_of_its_share_of_images() -> None:
