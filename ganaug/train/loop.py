@@ -172,16 +172,18 @@ def iterate(task: Task, state: TrainingState, order: TrainingImages) -> Stats:
 
 
 class Due:
-    """Says when something that comes every `kimg` is due; never where that is None."""
+    """Says when something is due that comes at every multiple of `kimg`, wherever it was taken up; never if None."""
 
     def __init__(self, kimg: float | None, num_images: int) -> None:
-        self._every, self._last = kimg, num_images
+        self._every = kimg and max(round(kimg * 1000), 1)
+        self._last = self._times(num_images)
 
     def __call__(self, num_images: int) -> bool:
-        if self._every is None or num_images - self._last < self._every * 1000:
-            return False
-        self._last = num_images
-        return True
+        before, self._last = self._last, self._times(num_images)
+        return self._last > before
+
+    def _times(self, num_images: int) -> int:
+        return num_images // self._every if self._every else 0
 
 
 def in_short(line: dict[str, float]) -> str:

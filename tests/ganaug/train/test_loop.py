@@ -17,7 +17,7 @@ from ganaug.data.dataset import DataSet, TrainingImages
 from ganaug.errors import DataError, UserError, WorkspaceError
 from ganaug.train import loop
 from ganaug.train.distributed import Team
-from ganaug.train.loop import train_gan
+from ganaug.train.loop import Due, train_gan
 from ganaug.train.meter import require_finite
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
@@ -116,7 +116,7 @@ import torch; torch.set_num_threads(1)
 from ganaug.workspace import Workspace
 from ganaug.data.dataset import open_dataset
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.train.loop import train_gan
+from ganaug.train.loop import Due, train_gan
 from ganaug.train.task import plan_training
 from pathlib import Path
 workspace = Workspace(Path(sys.argv[1]))
@@ -150,6 +150,19 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     whole = weights_of(Workspace(tmp_path / "other"), tiny, config)
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
     assert list(workspace.root.rglob("*.part")) == [] or number == signal.SIGKILL
+
+
+@pytest.mark.parametrize("stops", [[], [24], [8, 16, 24, 32, 40, 48, 56, 64, 72]])
+def test_snapshots_come_at_the_same_moments_however_often_a_run_is_stopped(
+    stops: list[int], workspace: Workspace, tiny: DataSet
+) -> None:
+    """Counted from where it was taken up, a run that is stopped often enough would never write one."""
+    seen = []
+    for start, stop in zip([0, *stops], [*stops, 80], strict=True):
+        due = Due(0.02, start)
+        seen += [number for number in range(start + 8, stop + 1, 8) if due(number)]
+    assert seen == [24, 40, 64, 80]
+    assert not any(Due(None, 0)(number) for number in range(0, 80, 8))
 
 
 def test_a_run_that_is_being_trained_refuses_another_process(workspace: Workspace, tiny: DataSet) -> None:
