@@ -53,6 +53,11 @@ class GanRun:
         return sorted(path for path in self.root.glob("state/*") if _STATE_NAME.fullmatch(path.name))
 
     @property
+    def trainer(self) -> Path:
+        """Says which process trains the run, or did last; held by it meanwhile."""
+        return self.root / "trainer.json"
+
+    @property
     def scores(self) -> Path:
         return self.root / "scores.jsonl"
 

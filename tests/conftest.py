@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from ganaug.data.prepare import prepare_dataset
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, open_workspace
+
+
+def pytest_configure() -> None:
+    # A shell's background job ignores SIGINT, and would hand that on to the processes that tests interrupt.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

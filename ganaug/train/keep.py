@@ -1,5 +1,8 @@
 """Which states and snapshots of a run stay on the disk, which state is taken up, and that one process writes them."""
 
+import json
+import os
+import platform
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,15 +25,20 @@ def held_alone(run: GanRun, team: Team) -> Iterator[None]:
 
     All processes of a team call this together, and the first one holds it. Raises WorkspaceError where another does.
     """
-    path = run.root / "lock"
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
+    with explained(run.trainer):
+        run.root.mkdir(parents=True, exist_ok=True)
+        file = run.trainer.open("a+")
     with file:
         if team.any(team.leads and not _locked(file.fileno())):
+            file.seek(0)
             raise WorkspaceError(
-                f"another process trains {run.root}", todo="wait for it, or stop it first: its state is then taken up"
+                f"another process trains {run.root}: {' '.join(file.read().split())}",
+                todo="wait for it, or stop it first: its state is then taken up",
             )
+        if team.leads:
+            file.truncate(0)
+            json.dump({"host": platform.node(), "process": os.getpid()}, file)
+            file.flush()
         yield
 
 

@@ -56,7 +56,8 @@ def test_a_generator_is_shown_the_training_patients_and_no_others(workspace: Wor
 def test_the_same_call_again_trains_nothing(workspace: Workspace, tiny: DataSet) -> None:
     task = plan_training(workspace, tiny, 0, CONFIG)
     run = train_gan(task)
-    before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*") if path.is_file() and path != run.stats}
+    files = {path for path in run.root.rglob("*") if path.is_file()} - {run.stats, run.trainer}
+    before = {path: path.stat().st_mtime_ns for path in files}
     train_gan(task)
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
@@ -168,7 +169,7 @@ def test_snapshots_come_at_the_same_moments_however_often_a_run_is_stopped(
 def test_a_run_that_is_being_trained_refuses_another_process(workspace: Workspace, tiny: DataSet) -> None:
     process = started(workspace, 1000.0)
     task = plan_training(workspace, tiny, 0, replace(CONFIG, state_kimg=0.016, total_kimg=0.016))
-    with pytest.raises(WorkspaceError, match=r"another process trains .*; wait for it, or stop it"):
+    with pytest.raises(WorkspaceError, match=rf'another process trains .*"process": {process.pid}\}}; wait for it'):
         train_gan(task)
     assert process.poll() is None, "the first one trains on"
     process.kill()
