@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
 # The main job on built-in data: procedural tissue, a generator for each fold, classifiers with and without its images,
 # and the report. Options are passed on, such as --workspace DIR or --preset standard.
-source "$(dirname "$0")/environment.sh"
+source "$(dirname "$0")/environment.sh" "" # or it would take this script's options for its own
 exec ganaug evaluate-augmentation --dataset phantom --preset quick --train-missing "$@"

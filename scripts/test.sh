@@ -2,6 +2,7 @@
 # Every check and every test, in an environment that it makes. Options are passed on to pytest.
 source "$(dirname "$0")/environment.sh" "[test]"
 scripts/check.sh
+workers="$(nproc)" # before the next line, which nproc would take for the answer
 # One thread a process: the tests run in parallel, and more threads would only wait for each other.
 export OMP_NUM_THREADS=1
-python -m pytest -n "$(nproc)" "$@"
+python -m pytest -n "$workers" "$@"
