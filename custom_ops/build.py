@@ -16,8 +16,8 @@ from custom_ops.toolchain import Kind, NativeUnavailable, Recipe, archs_that_ser
 
 Impl = Literal["ref", "native"]
 
-OPERATORS = ("bias_act", "upfirdn2d")
 KINDS: tuple[Kind, ...] = ("cpu", "cuda")  # types of device that have native operators
+OPERATORS: dict[str, tuple[Kind, ...]] = {"bias_act": KINDS, "upfirdn2d": KINDS, "conv3x3": ("cpu",)}
 SOURCES = Path(__file__).parent / "csrc"
 
 
@@ -156,7 +156,8 @@ def info() -> list[dict[str, str]]:
     rows = []
     for kind in KINDS:
         path, reason = _outlook(kind)
-        rows += [{"op": operator, "device": kind, "path": path, "reason": reason} for operator in OPERATORS]
+        served = [operator for operator, kinds in OPERATORS.items() if kind in kinds]
+        rows += [{"op": operator, "device": kind, "path": path, "reason": reason} for operator in served]
     return rows
 
 

@@ -156,6 +156,68 @@ def _upfirdn2d_vmap(info: Any, in_dims: Args, x: Tensor, f: Tensor, *options: An
     return y.unflatten(0, (info.batch_size, -1)), 0
 
 
+# conv3x3, which is bilinear: its gradients are itself transposed and conv3x3_weight, and theirs are these again.
+
+
+def _conv3x3_fake(x: Tensor, w: Tensor, stride: int, transposed: bool) -> Tensor:
+    sides = x.shape[2:] if stride == 1 else [2 * side + 1 if transposed else side // 2 for side in x.shape[2:]]
+    return x.new_empty(x.shape[0], w.shape[1 if transposed else 0], *sides)
+
+
+def _conv3x3_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+    x, w, ctx.stride, ctx.transposed = inputs
+    _save_both(ctx, x, w)
+
+
+def _save_both(ctx: Any, a: Tensor, b: Tensor) -> None:
+    """Keep each factor of a bilinear operator only if the other wants a gradient."""
+    wants = ctx.needs_input_grad
+    ctx.save_for_backward(a if wants[1] else None, b if wants[0] else None)
+
+
+def _conv3x3_backward(ctx: Any, dy: Tensor) -> Grads:
+    x, w = ctx.saved_tensors
+    dx = None if w is None else OPS.conv3x3(dy, w, ctx.stride, not ctx.transposed)
+    dw = None if x is None else OPS.conv3x3_weight(*((dy, x) if ctx.transposed else (x, dy)), ctx.stride)
+    return dx, dw, None, None
+
+
+def _weight_fake(x: Tensor, dy: Tensor, stride: int) -> Tensor:
+    return x.new_empty(dy.shape[1], x.shape[1], 3, 3)
+
+
+def _weight_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+    x, dy, ctx.stride = inputs
+    _save_both(ctx, x, dy)
+
+
+def _weight_backward(ctx: Any, dw: Tensor) -> Grads:
+    x, dy = ctx.saved_tensors
+    dx = None if dy is None else OPS.conv3x3(dy, dw, ctx.stride, True)
+    return dx, None if x is None else OPS.conv3x3(x, dw, ctx.stride, False), None
+
+
+def _conv3x3_vmap(info: Any, in_dims: Args, x: Tensor, w: Tensor, *options: Any) -> Batched:
+    if in_dims[1] is None:
+        y = OPS.conv3x3(x.movedim(in_dims[0], 0).flatten(0, 1), w, *options)
+        return y.unflatten(0, (info.batch_size, -1)), 0
+    return _one_by_one(OPS.conv3x3, info, in_dims, x, w, *options), 0
+
+
+def _weight_vmap(info: Any, in_dims: Args, x: Tensor, dy: Tensor, stride: int) -> Batched:
+    return _one_by_one(OPS.conv3x3_weight, info, in_dims, x, dy, stride), 0
+
+
+def _one_by_one(operator: Any, info: Any, in_dims: Args, a: Tensor, b: Tensor, *options: Any) -> Tensor:
+    """Call for every sample; an operand without a batch dimension is the same for all."""
+
+    def rows(value: Tensor, dim: int | None) -> Any:
+        return [value] * info.batch_size if dim is None else value.unbind(dim)
+
+    pairs = zip(rows(a, in_dims[0]), rows(b, in_dims[1]), strict=True)
+    return torch.stack([operator(*pair, *options) for pair in pairs])
+
+
 def _register(name: str, fake: Callable, saves: Callable, backward: Callable, vmap: Callable) -> None:
     operator = f"ganaug::{name}"
     torch.library.register_fake(operator, fake)
@@ -200,3 +262,5 @@ _register("bias_act", _bias_act_fake, _bias_act_saves, _bias_act_backward, _bias
 _register("bias_act_slope", _bias_act_fake, _slope_saves, _slope_backward, _slope_vmap)
 _register("bias_act_adjoint", _adjoint_fake, _adjoint_saves, _adjoint_backward, _adjoint_vmap)
 _register("upfirdn2d", _upfirdn2d_fake, _upfirdn2d_saves, _upfirdn2d_backward, _upfirdn2d_vmap)
+_register("conv3x3", _conv3x3_fake, _conv3x3_saves, _conv3x3_backward, _conv3x3_vmap)
+_register("conv3x3_weight", _weight_fake, _weight_saves, _weight_backward, _weight_vmap)

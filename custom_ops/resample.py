@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from custom_ops.checks import check_dtype, check_whole, is_autocast, kind_of
+from custom_ops.conv3x3 import conv2d, conv_transpose2d
 from custom_ops.upfirdn2d import pads_for_downsampling, pads_for_upsampling, upfirdn2d
 
 
@@ -29,11 +30,11 @@ def conv2d_resample(
         return _upsampled(x, w, f, up, padding, groups, flip_weight)
     w = w if flip_weight else w.flip([2, 3])
     if down == 1:
-        return F.conv2d(x, w, padding=padding, groups=groups)
+        return conv2d(x, w, padding=padding, groups=groups)
     pads = pads_for_downsampling(f, (down, down), (padding,) * 4)
     if w.shape[2:] == (1, 1):  # filter fewer pixels: decimate first
         return F.conv2d(upfirdn2d(x, f, down=down, padding=pads), w, groups=groups)
-    return F.conv2d(upfirdn2d(x, f, padding=pads), w, stride=down, groups=groups)
+    return conv2d(upfirdn2d(x, f, padding=pads), w, stride=down, groups=groups)
 
 
 def _check(x: Tensor, w: Tensor, up: int, down: int, padding: int, groups: int) -> None:
@@ -63,6 +64,6 @@ def _upsampled(x: Tensor, w: Tensor, f: Tensor | None, up: int, padding: int, gr
         w = w.flip([2, 3])
     # [C_out, C_in/groups, …] -> [C_in, C_out/groups, …]
     w = w.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
-    x = F.conv_transpose2d(x, w, stride=up, groups=groups)
+    x = conv_transpose2d(x, w, stride=up, groups=groups)
     pads = (left - width + 1, right - width + up, top - height + 1, bottom - height + up)
     return upfirdn2d(x, f, padding=pads, gain=up**2)

@@ -10,4 +10,9 @@ TORCH_LIBRARY(ganaug, m) {
   m.def("bias_act_adjoint(Tensor dy, Tensor y, int dim, int act, float alpha, float gain, float clamp, bool with_bias) -> (Tensor, Tensor)");
   // Zero-insert by up [x, y], pad by [left, right, top, bottom], correlate with f [h, w], scale by gain, decimate by down.
   m.def("upfirdn2d(Tensor x, Tensor f, int[] up, int[] down, int[] pads, float gain) -> Tensor");
+  // Correlate x with w [out, in, 3, 3]: stride 1 with a pixel of zeros around, or stride 2 without, where the sides of x
+  // are odd; transposed: the adjoint, from out to in.
+  m.def("conv3x3(Tensor x, Tensor w, int stride, bool transposed) -> Tensor");
+  // The gradient of w: [out, in, 3, 3] from x and the gradient dy of what conv3x3 makes of it.
+  m.def("conv3x3_weight(Tensor x, Tensor dy, int stride) -> Tensor");
 }

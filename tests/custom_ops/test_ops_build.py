@@ -165,9 +165,8 @@ def test_info_names_path_and_reason_of_every_operator_and_device(
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     rows = custom_ops.info()
-    assert {(row["op"], row["device"]) for row in rows} == {
-        (op, device) for op in ("bias_act", "upfirdn2d") for device in ("cpu", "cuda")
-    }
+    on_both = {(op, device) for op in ("bias_act", "upfirdn2d") for device in ("cpu", "cuda")}
+    assert {(row["op"], row["device"]) for row in rows} == on_both | {("conv3x3", "cpu")}
     assert all(row["reason"] in printed or "ago" in row["reason"] for row in rows)
     assert str(cache.folder()) in printed
 
@@ -193,5 +192,5 @@ def test_the_real_sources_compile_and_load() -> None:
         pytest.skip(str(error))
     (library,) = build.build()[:1]
     torch.ops.load_library(str(library.library))
-    for name in ("bias_act", "bias_act_slope", "bias_act_adjoint", "upfirdn2d"):
+    for name in ("bias_act", "bias_act_slope", "bias_act_adjoint", "upfirdn2d", "conv3x3", "conv3x3_weight"):
         assert torch._C._dispatch_has_kernel_for_dispatch_key(f"ganaug::{name}", "CPU")

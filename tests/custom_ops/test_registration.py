@@ -25,6 +25,12 @@ def samples(rng: torch.Generator) -> Iterator[tuple[str, tuple]]:
                 yield "bias_act_slope", (x, bias, y, 1, 2, 0.2, 1.5, 2.0)
                 yield "bias_act_adjoint", (x, y, 1, 2, 0.2, 1.5, 2.0, bias is not None)
             yield "upfirdn2d", (x, F4, [2, 1], [1, 2], [2, 1, -1, 3], 4.0)
+            w = torch.randn(5, 3, 3, 3, generator=rng, requires_grad=wanted)
+            yield "conv3x3", (x, w, 1, False)
+            yield "conv3x3", (x[..., :3, :5], w, 2, False)
+            yield "conv3x3", (x, w.transpose(0, 1), 2, True)
+            yield "conv3x3_weight", (x, torch.randn(2, 5, 4, 6, generator=rng, requires_grad=wanted), 1)
+            yield "conv3x3_weight", (x[..., :3, :5], torch.randn(2, 5, 1, 2, generator=rng), 2)
     for x in (torch.randn(4, 3, generator=rng), torch.randn(2, 3, 4, generator=rng).transpose(1, 2)):
         yield "bias_act", (x, x[0].flatten()[: x.shape[1]].clone(), 1, 1, 0.0, 1.0, -1.0)
     yield "upfirdn2d", (torch.randn(2, 3, 6, 4, generator=rng).transpose(2, 3), F4, [1, 1], [2, 2], [1, 1, 1, 1], 1.0)

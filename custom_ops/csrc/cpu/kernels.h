@@ -46,6 +46,29 @@ struct UpFirDn2d {
   void* out;
 };
 
+// One side of a convolution: images [N, channels, height, width], and their tiles as matrices [tiles, channels], one for
+// each product of a tile, `step` apart; their rows lie `row` apart.
+struct Side {
+  int64_t channels, height, width, row, step;
+  void* images;
+  void* matrices;
+};
+
+// A 3×3 convolution by the products of cpu/winograd.h. A strip is a row of tiles.
+struct Conv3x3 {
+  static constexpr int64_t PIECE = 48;  // rows of the factors' gradient, in one piece of work
+  Type type;                            // f64 or f32
+  enum class Scheme { same, down, up } scheme;
+  int64_t tiles_y, tiles_x;  // of an image
+  Side in, out;              // of the weights' gradient: out is the gradient of the outputs
+  void* w;                   // nine taps for each pair of channels
+  int64_t w_in, w_out;       // its strides
+  bool flipped;              // its taps come in reverse
+  void* factors;             // [in, out] from w, for each factor, factors_step apart; rows as those of out's matrices
+  int64_t factors_step;
+  void* seam;  // up: the last rows of the strips, [strips, channels, width] of out
+};
+
 struct Kernels {
   const char* name;
   void (*bias_act)(const BiasAct&, int64_t first_block, int64_t last_block);
@@ -54,6 +77,13 @@ struct Kernels {
   // Computes some rows of out, counted through all planes; scratch: as many bytes as upfirdn2d_scratch says.
   void (*upfirdn2d)(const UpFirDn2d&, int64_t first_row, int64_t last_row, void* scratch);
   int64_t (*upfirdn2d_scratch)(const UpFirDn2d&);
+  void (*conv3x3_weights)(const Conv3x3&, int64_t first_in, int64_t last_in);          // w to factors
+  void (*conv3x3_weights_adjoint)(const Conv3x3&, int64_t first_in, int64_t last_in);  // factors to w
+  void (*conv3x3_strips)(const Conv3x3&, int64_t first_strip, int64_t last_strip);     // in to out, by their matrices
+  void (*conv3x3_join)(const Conv3x3&, int64_t first_strip, int64_t last_strip);       // seam to out
+  // Of the weights' gradient: both sides to matrices, of which the strip `origin` is the first, and these to factors.
+  void (*conv3x3_spread)(const Conv3x3&, int64_t first_strip, int64_t last_strip, int64_t origin);
+  void (*conv3x3_correlate)(const Conv3x3&, int64_t piece, int64_t tiles, bool add);
 };
 
 extern const Kernels generic_kernels, avx2_kernels, avx512_kernels;
