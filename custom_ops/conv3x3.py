@@ -11,7 +11,7 @@ from custom_ops.checks import is_autocast
 
 TILE_PX = 4  # the side of a tile, at its smaller end
 FEWEST_CHANNELS = {"same": 16, "down": 64, "up": 64}  # with fewer, turning inputs round costs more than it saves
-FEWEST_TILES = 32  # with fewer, turning weights round does
+FEWEST_TILES = 4  # of an image, whatever the batch, on which no bit may depend; with fewer, turning weights round does
 PADDING = {1: 1, 2: 0}  # that the native operator takes, by its stride
 
 Scheme = Literal["same", "down", "up"]
@@ -53,5 +53,5 @@ def suits_winograd(x: Tensor, w: Tensor, scheme: Scheme, groups: int) -> bool:
         if min(side % 2 for side in sides) == 0:
             return False
         sides = torch.Size(side // 2 for side in sides)
-    num_tiles = x.shape[0] * -(-sides[0] // TILE_PX) * -(-sides[1] // TILE_PX)
+    num_tiles = -(-sides[0] // TILE_PX) * -(-sides[1] // TILE_PX)
     return num_tiles >= FEWEST_TILES and select("conv3x3", None, x.device) == "native"

@@ -165,6 +165,7 @@ class GanConfig:
     init: str | None = None  # SHA-256 of the weights that training begins with; None draws them
 
     # what the discriminator is shown
+    dihedral: bool = True  # each real image in one of its eight orientations; False: as it lies
     augment: str = "none"  # transformations of real and generated images alike: one of AUGMENTATIONS
     augment_p: float | None = None  # their chance; None lets ADA control it
     ada_target: float = 0.6  # ADA's aim for E[sign D(real)]

@@ -93,7 +93,8 @@ def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> li
     watch = Watch(plan_training(workspace, dataset, FOLD, config), weights)
     for iteration in range(round(config.total_kimg * 1000) // batch):
         pixels, labels = order.batch_at(iteration)
-        img, c = random_dihedral(from_pixels(pixels), random), one_hot(labels, 4)
+        img, c = from_pixels(pixels), one_hot(labels, 4)
+        img = random_dihedral(img, random) if config.dihedral else img
         for phase, player, every in (("Gmain", G, 1), ("Greg", G, 4), ("Dmain", D, 1), ("Dreg", D, 16)):
             if iteration % every == 0:
                 peer_step(loss, phase, player, optimizers[player], img, c, random, every)
@@ -158,6 +159,7 @@ def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) 
 @click.option("--images", type=int, help="Training images a class  [default: 240, 200 or 100]")
 @click.option("--kimg", type=float, help="Length of every run  [default: 12, 48 or 24]")
 @click.option("--gamma", type=float, default=CONFIG.r1_gamma, show_default=True, help="Weight of the R1 penalty")
+@click.option("--dihedral/--no-dihedral", default=True, help="Real images in all eight orientations")
 @click.option("--contender", "chosen", multiple=True, help="Only these  [default: all]")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True)
@@ -165,12 +167,12 @@ def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) 
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(
     question: str, peer_folder: Path | None, weights_dir: Path, images: int | None, kimg: float | None, gamma: float,
-    chosen: tuple[str, ...], seeds: int, jobs: int, keep: Path | None, out: Path | None,
+    dihedral: bool, chosen: tuple[str, ...], seeds: int, jobs: int, keep: Path | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Train the contenders and compare them."""
     defaults = {"peer": (240, 12.0), "augment": (200, 48.0), "transition": (100, 24.0)}[question]
     images, kimg = images or defaults[0], kimg or defaults[1]
-    base = replace(CONFIG, total_kimg=kimg, snapshot_kimg=kimg / 8, r1_gamma=gamma)
+    base = replace(CONFIG, total_kimg=kimg, snapshot_kimg=kimg / 8, r1_gamma=gamma, dihedral=dihedral)
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_dataset(root, images)
@@ -183,7 +185,8 @@ def main(
                 peer_config = replace(base, seed=seed)
                 calls.append(("peer", seed, train_peer, root, peer_config, weights_dir, peer_folder))
         rows = [row for _, row in sorted(run_parallel(run, calls, jobs), key=lambda done: done[0])]
-    report(rows, {"question": question, "images_per_class": images, "kimg": kimg, "gamma": gamma}, out)
+    about = {"question": question, "images_per_class": images, "kimg": kimg, "gamma": gamma, "dihedral": dihedral}
+    report(rows, about, out)
 
 
 def contenders(question: str, config: GanConfig) -> dict[str, GanConfig]:

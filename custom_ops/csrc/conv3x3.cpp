@@ -18,7 +18,7 @@ using Scheme = Conv3x3::Scheme;
 constexpr int64_t SIDE = 4;                 // of a tile, at its smaller end
 constexpr int64_t FACTORS = 36;             // of a tile
 constexpr int64_t TILES_AT_ONCE = 48;       // convolved by one thread: their matrices stay near the core
-constexpr int64_t TILES_CORRELATED = 256;   // whose part in the weights' gradient is added at once
+constexpr int64_t TILES_CORRELATED = 128;   // whose part in the weights' gradient is added at once
 constexpr int64_t ALIGNED = 32, SKEW = 16;  // numbers; rows a power of two apart would fall on the same cache lines
 
 int64_t over(int64_t whole, int64_t part) { return (whole + part - 1) / part; }

@@ -36,6 +36,7 @@ class Span(click.ParamType):
 @click.option("--learning-rate", type=float, help="Of both networks")
 @click.option("--path-length", "pl_weight", type=float, help="Weight of the path length penalty")
 @click.option("--style-mixing", type=float, help="Chance that an image's styles come from two latents")
+@click.option("--dihedral/--no-dihedral", default=None, help="Real images in all eight orientations  [default: yes]")
 @click.option("--augment", type=click.Choice(AUGMENTATIONS), help="What the discriminator's images undergo")
 @click.option("--augment-p", type=float, help="Its fixed chance  [default: ADA controls it]")
 @click.option("--ada-target", type=float, help="ADA's aim for E[sign D(real)]")

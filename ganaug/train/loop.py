@@ -155,13 +155,15 @@ def show_images(
 
 
 def iterate(task: Task, state: TrainingState, order: TrainingImages) -> Stats:
-    """One batch through both players, each real image in one of its eight orientations."""
+    """One batch through both players."""
     config, game, team = task.config, state.game, state.game.team
     iteration = state.num_images // config.batch
     random = random_of(config, iteration, team)
     pixels, labels = order.batch_at(iteration)
     share = slice(team.rank * config.batch // team.size, (team.rank + 1) * config.batch // team.size)
-    real_img = random_dihedral(from_pixels(pixels[share], team.device), random)
+    real_img = from_pixels(pixels[share], team.device)
+    if config.dihedral:
+        real_img = random_dihedral(real_img, random)
     c = one_hot(labels[share], config.network.num_classes, team.device)
     game.augment, game.hear = partial(state.pipe, p=state.p, generator=random), state.ada.observe
     stats = train_iteration(game, real_img, softened(c, conditioning(config, state.num_images)), iteration, random)

@@ -131,6 +131,13 @@ def test_an_image_does_not_depend_on_those_beside_it(stride: int, transposed: bo
     assert torch.equal(conv3x3(image, w, stride, transposed)[3:4], alone)
 
 
+def test_the_batch_does_not_decide_what_runs() -> None:
+    w = torch.zeros(64, 64, 3, 3)
+    for side in (4, 8):
+        answers = {suits_winograd(torch.zeros(images, 64, side, side), w, "same", 1) for images in (1, 100)}
+        assert answers == {side == 8}
+
+
 def test_any_strides(rng: torch.Generator) -> None:
     x, w, dy = operands(rng, (2, 16, 24, 6, 8))
     last = x.contiguous(memory_format=torch.channels_last)

@@ -177,11 +177,12 @@ def test_a_run_that_is_being_trained_refuses_another_process(workspace: Workspac
     train_gan(task)  # nothing that the killed one left behind holds the run
 
 
-def test_every_orientation_of_a_training_image_is_shown(
-    monkeypatch: pytest.MonkeyPatch, workspace: Workspace, tiny: DataSet
+@pytest.mark.parametrize(("asked", "orientations"), [(True, 8), (False, 1)])
+def test_every_orientation_of_a_training_image_is_shown_if_asked(
+    asked: bool, orientations: int, monkeypatch: pytest.MonkeyPatch, workspace: Workspace, tiny: DataSet
 ) -> None:
     """The amplification is of the data, so the generator makes all eight orientations."""
-    config = replace(CONFIG, batch=64)
+    config = replace(CONFIG, batch=64, dihedral=asked)
     task = replace(plan_training(workspace, tiny, 0, CONFIG), config=config)
     seen: list[torch.Tensor] = []
 
@@ -193,4 +194,4 @@ def test_every_orientation_of_a_training_image_is_shown(
     order = TrainingImages(tiny, 0, 64, 0)
     order.batch_at = lambda step: (tiny.reader[np.zeros(64, np.int64)], np.zeros(64, np.int64))  # type: ignore[method-assign]
     loop.iterate(task, new_state(config, Team()), order)
-    assert len(np.unique(seen[0].numpy().reshape(64, -1), axis=0)) == 8
+    assert len(np.unique(seen[0].numpy().reshape(64, -1), axis=0)) == orientations

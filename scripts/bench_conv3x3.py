@@ -1,0 +1,116 @@
+"""How fast 3×3 convolution runs by Winograd's algorithm, beside PyTorch's own, and what it errs.
+
+    python scripts/bench_conv3x3.py [--out scripts/results/conv3x3-cpu.json]
+
+The layers are those of a generator and a discriminator with channel_base 8192 and channel_max 256, and narrower ones
+below, which show where PyTorch's is the faster. Both take turns on the same operands; there is nothing to measure on a
+GPU, where PyTorch's runs.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import bench_common as common
+import click
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from custom_ops.conv3x3 import conv2d, suits_winograd
+
+BATCH = 16
+LAYERS = {  # channels in and out, and the side of the smaller end, of each scheme
+    "same": [(256, 256, 8), (256, 256, 32), (128, 128, 64), (64, 64, 128), (16, 16, 64), (8, 8, 64), (256, 256, 4)],
+    "down": [(256, 256, 8), (256, 256, 16), (128, 256, 32), (64, 128, 64), (32, 64, 32)],
+    "up": [(256, 256, 8), (256, 256, 16), (256, 128, 32), (128, 64, 64), (64, 32, 32)],
+}
+
+Convolve = Callable[[Tensor, Tensor], Tensor]
+
+
+def convolutions(scheme: str) -> dict[str, Convolve]:
+    ours: dict[str, Convolve] = {
+        "same": lambda x, w: torch.ops.ganaug.conv3x3(x, w, 1, False),
+        "down": lambda x, w: torch.ops.ganaug.conv3x3(x, w, 2, False),
+        "up": lambda x, w: torch.ops.ganaug.conv3x3(x, w, 2, True),
+    }
+    theirs: dict[str, Convolve] = {
+        "same": partial(F.conv2d, padding=1),
+        "down": partial(F.conv2d, stride=2),
+        "up": partial(F.conv_transpose2d, stride=2),
+    }
+    return {"ours": ours[scheme], "PyTorch": theirs[scheme]}
+
+
+def make_operands(scheme: str, num_in: int, num_out: int, side: int) -> tuple[Tensor, Tensor]:
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    side = 2 * side + 1 if scheme == "down" else side
+    w = draw([num_in, num_out, 3, 3] if scheme == "up" else [num_out, num_in, 3, 3])
+    return draw(BATCH, num_in, side, side).requires_grad_(), w.requires_grad_()
+
+
+def forward(convolve: Convolve, x: Tensor, w: Tensor) -> object:
+    with torch.no_grad():
+        return convolve(x, w)
+
+
+def backward(of: int, convolve: Convolve, x: Tensor, w: Tensor) -> object:
+    """The gradient of one operand, with what goes before it."""
+    operands = [value if number == of else value.detach() for number, value in enumerate((x, w))]
+    y = convolve(*operands)
+    return torch.autograd.grad(y, operands[of], y.detach())
+
+
+PASSES: dict[str, Callable[..., object]] = {
+    "forward": forward, "+ images' gradient": partial(backward, 0), "+ weights' gradient": partial(backward, 1)
+}  # fmt: skip
+
+
+def error(convolve: Convolve, x: Tensor, w: Tensor) -> float:
+    """The mean error, as a part of the result's standard deviation."""
+    with torch.no_grad():
+        exact = convolve(x.double(), w.double())
+        return float((convolve(x, w) - exact).abs().mean() / exact.std())
+
+
+def bench(scheme: str, layer: tuple[int, int, int], seconds: float) -> dict[str, Any]:
+    x, w = make_operands(scheme, *layer)
+    suits = suits_winograd(x, w, scheme, 1)  # type: ignore[arg-type]
+    row: dict[str, Any] = {"scheme": scheme, "channels": layer[:2], "side_px": layer[2], "taken": suits}
+    contenders = convolutions(scheme)
+    for name, run in PASSES.items():
+        turns = {
+            who: partial(common.wall_ms, partial(run, convolve, x, w), "cpu") for who, convolve in contenders.items()
+        }
+        row[name] = common.take_turns(turns, seconds)
+    return row | {"error": {who: error(convolve, x, w) for who, convolve in contenders.items()}}
+
+
+def as_table(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        times = [f"{row[name]['ours']:.2f} ms ({row[name]['PyTorch'] / row[name]['ours']:.2f}×)" for name in PASSES]
+        layer = f"{row['channels'][0]} to {row['channels'][1]}, {row['side_px']} px"
+        errors = f"{row['error']['ours']:.1e} / {row['error']['PyTorch']:.1e}"
+        lines.append([row["scheme"], layer, *times, errors, "yes" if row["taken"] else "no"])
+    return common.markdown_table(["scheme", "layer", *PASSES, "error, ours / PyTorch's", "taken"], lines)
+
+
+@click.command()
+@click.option("--seconds", default=3.0, show_default=True, help="Measuring time a pass, for both contenders together")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
+def main(seconds: float, out: Path | None) -> None:
+    """Measure every layer; ×: PyTorch's time over ours."""
+    common.set_allocator("tuned")
+    conv2d(torch.zeros(1, 16, 32, 32), torch.zeros(16, 16, 3, 3), padding=1)  # loads the library
+    rows = [bench(scheme, layer, seconds) for scheme, layers in LAYERS.items() for layer in tqdm(layers, desc=scheme)]
+    print(as_table(rows))
+    if out:
+        common.write_json(out, {"machine": common.describe_machine("cpu", "tuned"), "batch": BATCH, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
