@@ -10,7 +10,7 @@ from custom_ops.build import select
 from custom_ops.checks import is_autocast
 
 TILE_PX = 4  # the side of a tile, at its smaller end
-FEWEST_CHANNELS = {"same": 16, "down": 64, "up": 64}  # with fewer, turning inputs round costs more than it saves
+FEWEST_CHANNELS = {"same": 32, "down": 64, "up": 64}  # with fewer, turning inputs round costs more than it saves
 FEWEST_TILES = 4  # of an image, whatever the batch, on which no bit may depend; with fewer, turning weights round does
 PADDING = {1: 1, 2: 0}  # that the native operator takes, by its stride
 

@@ -74,11 +74,9 @@ def _within_one(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
 def fastest_form(x: Tensor) -> Form:
     """The form that runs faster where x lies.
 
-    On the CPU scaling the activations (scripts/results/modulated-conv-cpu.json): in float32 grouped weights take 1.2 to
-    6 times as long where images are enlarged, 1.1 to 3 times up to 32 px, and longer still in the half types. From 64
-    px up without enlarging they take 0.8 to 1 times as long in a layer alone, which brings nothing in a whole
-    iteration, as their second derivatives take 1.1 times as long. On a GPU, not measured: grouped weights where no
-    gradient is wanted, as published for evaluation.
+    On the CPU scaling the activations: in float32 grouped weights take 1.3 to 4.5 times as long
+    (scripts/results/modulated-conv-cpu-float32.json), in the half types 1.1 to 20 times. On a GPU, not measured: grouped
+    weights where no gradient is wanted, as published for evaluation.
     """
     return "weights" if x.is_cuda and not torch.is_grad_enabled() else "activations"
 
