@@ -75,8 +75,8 @@ def fastest_form(x: Tensor) -> Form:
     """The form that runs faster where x lies.
 
     On the CPU scaling the activations: in float32 grouped weights take 1.3 to 4.5 times as long
-    (scripts/results/modulated-conv-cpu-float32.json), in the half types 1.1 to 20 times. On a GPU, not measured: grouped
-    weights where no gradient is wanted, as published for evaluation.
+    (scripts/results/modulated-conv-cpu-float32.json), in the half types 1.1 to 20 times. On a GPU, not measured:
+    grouped weights where no gradient is wanted, as published for evaluation.
     """
     return "weights" if x.is_cuda and not torch.is_grad_enabled() else "activations"
 
