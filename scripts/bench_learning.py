@@ -181,7 +181,7 @@ def main(
             for name, config in contenders(question, replace(base, seed=seed)).items():
                 if not chosen or name in chosen:
                     calls.append((name, seed, train_ours, root, config, weights_dir))
-            if question == "peer":
+            if question == "peer" and (not chosen or "peer" in chosen):
                 peer_config = replace(base, seed=seed)
                 calls.append(("peer", seed, train_peer, root, peer_config, weights_dir, peer_folder))
         rows = [row for _, row in sorted(run_parallel(run, calls, jobs), key=lambda done: done[0])]

@@ -31,7 +31,7 @@ class Span(click.ParamType):
 @fold_option
 @click.option("--kimg", "total_kimg", type=float, help="Training length in thousands of images shown")
 @click.option("--batch", type=int, help="Images an iteration, over all processes")
-@click.option("--micro-batch", type=int, help="Images at a time in memory, in each process; changes no result")
+@click.option("--micro-batch", type=int, help="Images at a time in memory, in each process; the batch stays")
 @click.option("--gamma", "r1_gamma", type=float, help="Weight of the R1 penalty")
 @click.option("--learning-rate", type=float, help="Of both networks")
 @click.option("--path-length", "pl_weight", type=float, help="Weight of the path length penalty")

@@ -96,7 +96,7 @@ def train_gan(
             at_once = task.config.micro_batch or task.config.batch // team.size
             raise ConfigError(
                 f"the GPU is out of memory with {at_once} images at a time",
-                todo=f"pass --micro-batch {max(at_once // 2, 1)}; the batch, and so the result, stay as they are",
+                todo=f"pass --micro-batch {max(at_once // 2, 1)}; the batch stays as it is",
             ) from error
         if team.leads and (unfinished or not task.run.ema(state.num_images / 1000).exists()):
             watch.snapshot(state)
@@ -120,6 +120,8 @@ def show_images(
     due_state = Due(config.state_kimg, state.num_images)
     due_snapshot = Due(config.snapshot_kimg, state.num_images)
     meter = Meter(state.num_images)
+    if team.leads and due_snapshot.came_within(config.batch) and not run.ema(state.num_images / 1000).exists():
+        watch.snapshot(state)  # the stop came first
     with ExitStack() as stack:
         board = stack.enter_context(Board(run.root if tensorboard and team.leads else None))
         start = state.num_images / 1000
@@ -178,11 +180,16 @@ class Due:
 
     def __init__(self, kimg: float | None, num_images: int) -> None:
         self._every = kimg and max(round(kimg * 1000), 1)
+        self._num_images = num_images
         self._last = self._times(num_images)
 
     def __call__(self, num_images: int) -> bool:
         before, self._last = self._last, self._times(num_images)
         return self._last > before
+
+    def came_within(self, batch: int) -> bool:
+        """Whether it became due with the newest `batch` images before it was taken up."""
+        return self._last > self._times(max(self._num_images - batch, 0))
 
     def _times(self, num_images: int) -> int:
         return num_images // self._every if self._every else 0

@@ -166,6 +166,19 @@ def test_snapshots_come_at_the_same_moments_however_often_a_run_is_stopped(
     assert not any(Due(None, 0)(number) for number in range(0, 80, 8))
 
 
+def test_a_snapshot_is_made_up_for_that_was_due_when_a_stop_came(workspace: Workspace, tiny: DataSet) -> None:
+    run = train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.016)))
+    run.ema(0.016).unlink()
+    train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024, snapshot_kimg=0.016)))
+    assert run.ema(0.016).exists()
+
+
+def test_what_was_due_before_a_stop_is_told_from_what_was_not() -> None:
+    came = [number for number in range(0, 80, 8) if Due(0.02, number).came_within(8)]
+    assert came == [24, 40, 64]
+    assert not Due(None, 24).came_within(8)
+
+
 def test_a_run_that_is_being_trained_refuses_another_process(workspace: Workspace, tiny: DataSet) -> None:
     process = started(workspace, 1000.0)
     task = plan_training(workspace, tiny, 0, replace(CONFIG, state_kimg=0.016, total_kimg=0.016))
