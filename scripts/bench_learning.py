@@ -140,13 +140,17 @@ def run(name: str, seed: int, contender: Callable[..., list[dict[str, Any]]], *a
 
 
 def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) -> None:
+    """A table of the scores at the last moment that all runs have, and all curves as JSON."""
     names = list(dict.fromkeys(row["contender"] for row in rows))
-    last = {name: [row["curve"][-1]["score"] for row in rows if row["contender"] == name] for name in names}
+    scores_at = [{point["kimg"]: point["score"] for point in row["curve"]} for row in rows]
+    compared = max(set.intersection(*map(set, scores_at)))
+    last = {name: [at[compared] for row, at in zip(rows, scores_at) if row["contender"] == name] for name in names}
     lines = []
     for name, scores in last.items():
         ratio = mean(scores) / mean(last[names[-1]])
         lines.append([name, *(f"{score:.2f}" for score in scores), f"{mean(scores):.2f}", f"{ratio:.3f}"])
     seeds = [f"seed {seed}" for seed in range(len(lines[0]) - 3)]
+    print(f"at {compared:g} kimg")
     print(common.markdown_table(["contender", *seeds, "mean", f"of {names[-1]}"], lines))
     if out:
         common.write_json(out, {"machine": common.describe_machine("cpu", "tuned"), **about, "rows": rows})
