@@ -19,10 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from custom_ops.conv3x3 import conv2d, suits_winograd
+from custom_ops.build import select
+from custom_ops.conv3x3 import Scheme, suits_winograd
 
 BATCH = 16
-LAYERS = {  # channels in and out, and the side of the smaller end, of each scheme
+LAYERS: dict[
+    Scheme, list[tuple[int, int, int]]
+] = {  # channels in and out, and the side of the smaller end, of each scheme
     "same": [(256, 256, 8), (256, 256, 32), (128, 128, 64), (64, 64, 128), (32, 32, 64), (16, 16, 64), (256, 256, 4)],
     "down": [(256, 256, 8), (256, 256, 16), (128, 256, 32), (64, 128, 64), (32, 64, 32)],
     "up": [(256, 256, 8), (256, 256, 16), (256, 128, 32), (128, 64, 64), (64, 32, 32)],
@@ -31,21 +34,26 @@ LAYERS = {  # channels in and out, and the side of the smaller end, of each sche
 Convolve = Callable[[Tensor, Tensor], Tensor]
 
 
-def convolutions(scheme: str) -> dict[str, Convolve]:
-    ours: dict[str, Convolve] = {
-        "same": lambda x, w: torch.ops.ganaug.conv3x3(x, w, 1, False),
-        "down": lambda x, w: torch.ops.ganaug.conv3x3(x, w, 2, False),
-        "up": lambda x, w: torch.ops.ganaug.conv3x3(x, w, 2, True),
+def convolutions(scheme: Scheme) -> dict[str, Convolve]:
+    ours = torch.ops.ganaug.conv3x3
+    contenders: dict[Scheme, dict[str, Convolve]] = {
+        "same": {
+            "ours": partial(ours, stride=1, transposed=False),
+            "PyTorch": partial(F.conv2d, padding=1),
+        },
+        "down": {
+            "ours": partial(ours, stride=2, transposed=False),
+            "PyTorch": partial(F.conv2d, stride=2),
+        },
+        "up": {
+            "ours": partial(ours, stride=2, transposed=True),
+            "PyTorch": partial(F.conv_transpose2d, stride=2),
+        },
     }
-    theirs: dict[str, Convolve] = {
-        "same": partial(F.conv2d, padding=1),
-        "down": partial(F.conv2d, stride=2),
-        "up": partial(F.conv_transpose2d, stride=2),
-    }
-    return {"ours": ours[scheme], "PyTorch": theirs[scheme]}
+    return contenders[scheme]
 
 
-def make_operands(scheme: str, num_in: int, num_out: int, side: int) -> tuple[Tensor, Tensor]:
+def make_operands(scheme: Scheme, num_in: int, num_out: int, side: int) -> tuple[Tensor, Tensor]:
     draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
     side = 2 * side + 1 if scheme == "down" else side
     w = draw([num_in, num_out, 3, 3] if scheme == "up" else [num_out, num_in, 3, 3])
@@ -69,24 +77,29 @@ PASSES: dict[str, Callable[..., object]] = {
 }  # fmt: skip
 
 
-def error(convolve: Convolve, x: Tensor, w: Tensor) -> float:
-    """The mean error, as a part of the result's standard deviation."""
-    with torch.no_grad():
-        exact = convolve(x.double(), w.double())
-        return float((convolve(x, w) - exact).abs().mean() / exact.std())
+def errors(convolve: Convolve, x: Tensor, w: Tensor) -> list[float]:
+    """The mean error of each pass, as a part of its result's standard deviation."""
+    v = torch.randn(convolve(x, w).shape, generator=torch.Generator().manual_seed(1))
+
+    def results(x: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+        y = convolve(x, w)
+        return y.detach(), *torch.autograd.grad(y, (x, w), v)
+
+    exact = results(x.double(), w.double(), v.double())
+    return [float((y - right).abs().mean() / right.std()) for y, right in zip(results(x, w, v), exact, strict=True)]
 
 
-def bench(scheme: str, layer: tuple[int, int, int], seconds: float) -> dict[str, Any]:
+def bench(scheme: Scheme, layer: tuple[int, int, int], seconds: float) -> dict[str, Any]:
     x, w = make_operands(scheme, *layer)
-    suits = suits_winograd(x, w, scheme, 1)  # type: ignore[arg-type]
-    row: dict[str, Any] = {"scheme": scheme, "channels": layer[:2], "side_px": layer[2], "taken": suits}
+    taken = suits_winograd(x, w, scheme, groups=1)
+    row: dict[str, Any] = {"scheme": scheme, "channels": layer[:2], "side_px": layer[2], "taken": taken}
     contenders = convolutions(scheme)
     for name, run in PASSES.items():
         turns = {
             who: partial(common.wall_ms, partial(run, convolve, x, w), "cpu") for who, convolve in contenders.items()
         }
         row[name] = common.take_turns(turns, seconds)
-    return row | {"error": {who: error(convolve, x, w) for who, convolve in contenders.items()}}
+    return row | {"errors": {who: errors(convolve, x, w) for who, convolve in contenders.items()}}
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
@@ -94,18 +107,19 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         times = [f"{row[name]['ours']:.2f} ms ({row[name]['PyTorch'] / row[name]['ours']:.2f}×)" for name in PASSES]
         layer = f"{row['channels'][0]} to {row['channels'][1]}, {row['side_px']} px"
-        errors = f"{row['error']['ours']:.1e} / {row['error']['PyTorch']:.1e}"
-        lines.append([row["scheme"], layer, *times, errors, "yes" if row["taken"] else "no"])
-    return common.markdown_table(["scheme", "layer", *PASSES, "error, ours / PyTorch's", "taken"], lines)
+        pairs = zip(row["errors"]["ours"], row["errors"]["PyTorch"], strict=True)
+        more = ", ".join(f"{ours:.1e} ({ours / theirs:.1f}×)" for ours, theirs in pairs)
+        lines.append([row["scheme"], layer, *times, more, "yes" if row["taken"] else "no"])
+    return common.markdown_table(["scheme", "layer", *PASSES, "their errors", "taken"], lines)
 
 
 @click.command()
 @click.option("--seconds", default=3.0, show_default=True, help="Measuring time a pass, for both contenders together")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(seconds: float, out: Path | None) -> None:
-    """Measure every layer; ×: PyTorch's time over ours."""
+    """Measure every layer; ×: PyTorch's time over ours, our error over PyTorch's."""
     common.set_allocator("tuned")
-    conv2d(torch.zeros(1, 16, 32, 32), torch.zeros(16, 16, 3, 3), padding=1)  # loads the library
+    select("conv3x3", "native")
     rows = [bench(scheme, layer, seconds) for scheme, layers in LAYERS.items() for layer in tqdm(layers, desc=scheme)]
     print(as_table(rows))
     if out:
