@@ -1,6 +1,37 @@
-"""The errors a user can cause: each says in one line what was seen, what was expected and what to do next."""
+"""The errors a user can cause: each says in one line what was seen, what was expected and what to do next.
 
+Names out of a user's data, such as a patient's or a file's, enter notes as `private(name)`: the terminal shows them, and
+what may leave the workspace withholds them.
+"""
+
+import re
 from collections.abc import Sequence
+
+_OPEN, _CLOSE = "\u2068", "\u2069"  # Unicode's own marks around text of unknown origin
+_PRIVATE = re.compile(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}")
+_MARKS = str.maketrans("", "", _OPEN + _CLOSE)
+WITHHELD = "[withheld]"
+
+
+def private(name: object) -> str:
+    """A name out of a user's data, marked as such within a note; see `for_terminal` and `for_sharing`."""
+    return f"{_OPEN}{str(name).translate(_MARKS)}{_CLOSE}"
+
+
+def for_terminal(text: str) -> str:
+    """The text with its names, on as many lines; control, bidirectional and other invisible characters are escaped."""
+    return "\n".join(_escaped(line) for line in text.translate(_MARKS).split("\n"))
+
+
+def for_sharing(text: str) -> str:
+    """The text without the names of the user's data, for whatever may leave the workspace."""
+    return for_terminal(_PRIVATE.sub(WITHHELD, text))
+
+
+def _escaped(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
 
 
 class UserError(Exception):
@@ -12,7 +43,7 @@ class UserError(Exception):
 
     def __init__(self, seen: str, *, expected: str = "", todo: str = "") -> None:
         parts = [seen, f"expected {expected}" if expected else "", todo]
-        super().__init__("; ".join(" ".join(part.split()) for part in parts if part))
+        super().__init__("; ".join(for_terminal(" ".join(part.split())) for part in parts if part))
 
 
 def some_of(names: Sequence[str], num: int = 3) -> str:

@@ -10,15 +10,40 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from ganaug.errors import UserError, WorkspaceError
 
 WORKSPACE_VERSION = 1
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
 PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
+_SAFE = " .+=,@~"  # beside letters, digits, underscores and dashes
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
 _STATE_NAME = re.compile(r"state-\d{10}\.safetensors")
 _EMA_NAME = re.compile(r"ema-(\d{6})kimg\.safetensors")
+
+
+def file_name(text: str) -> str:
+    """Any text, such as a class's name, as the name of a file or folder that stands where it is put; `text_of` undoes it.
+
+    Letters, digits and `_ - + = , @ ~` stay, also spaces and dots that neither begin nor end it; every other character
+    becomes the %XX of its UTF-8 bytes. Names that Windows keeps to itself get an escape too. Raises WorkspaceError where
+    the result is longer than file systems take.
+    """
+    encoded = quote(text, safe=_SAFE, errors="surrogatepass")
+    if encoded[:1] in (" ", ".") or encoded.partition(".")[0].upper() in _RESERVED:
+        encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
+    if encoded[-1:] in (" ", "."):
+        encoded = f"{encoded[:-1]}%{ord(encoded[-1]):02X}"
+    if not encoded or len(encoded) > 200:
+        raise WorkspaceError(f"a name of {len(encoded)} characters for a file", expected="1 to 200", todo="rename it")
+    return encoded
+
+
+def text_of(file_name: str) -> str:
+    """The text that `file_name` made a name of."""
+    return unquote(file_name, errors="surrogatepass")
 
 
 @dataclass(frozen=True)

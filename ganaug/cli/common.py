@@ -9,9 +9,12 @@ from typing import Any
 
 import click
 
-from ganaug.errors import ConfigError
+from ganaug.errors import ConfigError, for_terminal
 from ganaug.presets import PRESETS
 from ganaug.workspace import Workspace, open_workspace
+
+
+DEBUG = "ganaug.debug"  # in the context's notes: whether --debug was given
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Common:
 
     def tell(self, value: dict[str, Any], text: str) -> None:
         """Print a result to stdout: `value` for machines with --json, else `text` for people."""
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False) if self.as_json else text)
+        click.echo(for_terminal(json.dumps(value, indent=2, ensure_ascii=False) if self.as_json else text))
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,6 +76,8 @@ def _with_options(presets: Sequence[str], default: str, command: Callable[..., N
                   help="cpu, cuda, cuda:1, or auto")  # fmt: skip
     @click.option("--dry-run", is_flag=True, help="Print the resolved plan and its estimated cost, and do nothing")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON")
+    @click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug,
+                  help="Show where in the code an error arose")  # fmt: skip
     @wraps(command)
     def with_common(
         *,
@@ -90,7 +95,12 @@ def _with_options(presets: Sequence[str], default: str, command: Callable[..., N
 
 
 def warn(line: str) -> None:
-    click.echo(line, err=True)
+    """Print one line to stderr; characters that are not shown as they are stand escaped."""
+    click.echo(for_terminal(" ".join(line.split())), err=True)
+
+
+def _note_debug(context: click.Context, option: click.Parameter, value: bool) -> None:
+    context.meta[DEBUG] = value
 
 
 def duration(seconds: float) -> str:

@@ -3,12 +3,14 @@
 import errno
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 import click
 
+from ganaug.cli.common import DEBUG
 from ganaug.cli.doctor import doctor
 from ganaug.cli.evaluate_augmentation import evaluate_augmentation
 from ganaug.cli.evaluate_gan import evaluate_gan
@@ -20,7 +22,7 @@ from ganaug.cli.prepare import prepare
 from ganaug.cli.strips import strips
 from ganaug.cli.synthesize import synthesize
 from ganaug.cli.train_gan import train_gan
-from ganaug.errors import Ended, UserError
+from ganaug.errors import Ended, UserError, for_terminal
 
 
 class Commands(click.Group):
@@ -28,6 +30,17 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; with --debug an error is shown with where in the code it arose."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            if ctx.meta.get(DEBUG):
+                traceback.print_exc()
+            raise
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
@@ -49,6 +62,9 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:  # the reader of our output has gone, as in `ganaug ... | head`
                 sys.exit(0)
             _leave(2, f"{error.filename or 'a file'} cannot be read or written ({error.strerror or error})")
+        except Exception as error:  # the net: what no reader of a file foresaw is still one line
+            _leave(2, f"failed for a reason that was not foreseen ({type(error).__name__}: {str(error)[:300]}); "
+                      "run the same command with --debug and report what it prints")  # fmt: skip
 
 
 def _stop_as_on_ctrl_c() -> None:
@@ -63,7 +79,7 @@ def _stop_as_on_ctrl_c() -> None:
 
 
 def _leave(status: int, line: str) -> None:
-    click.echo(f"ganaug: {' '.join(line.split())}", err=True)
+    click.echo(f"ganaug: {for_terminal(' '.join(line.split()))}", err=True)
     sys.exit(status)
 
 
