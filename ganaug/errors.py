@@ -1,7 +1,7 @@
 """The errors a user can cause: each says in one line what was seen, what was expected and what to do next.
 
-Names out of a user's data, such as a patient's or a file's, enter notes as `private(name)`: the terminal shows them, and
-what may leave the workspace withholds them.
+Names out of a user's data, such as a patient's or a file's, enter notes as `private(name)`: the terminal shows them,
+and what may leave the workspace withholds them.
 """
 
 import re

@@ -25,10 +25,10 @@ _EMA_NAME = re.compile(r"ema-(\d{6})kimg\.safetensors")
 
 
 def file_name(text: str) -> str:
-    """Any text, such as a class's name, as the name of a file or folder that stands where it is put; `text_of` undoes it.
+    """Any text, such as a class's name, as a file or folder name that leads nowhere else; `text_of` undoes it.
 
     Letters, digits and `_ - + = , @ ~` stay, also spaces and dots that neither begin nor end it; every other character
-    becomes the %XX of its UTF-8 bytes. Names that Windows keeps to itself get an escape too. Raises WorkspaceError where
+    becomes the %XX of its UTF-8 bytes. Names that Windows reserves get an escape too. Raises WorkspaceError where
     the result is longer than file systems take.
     """
     encoded = quote(text, safe=_SAFE, errors="surrogatepass")

@@ -13,7 +13,6 @@ from ganaug.errors import ConfigError, for_terminal
 from ganaug.presets import PRESETS
 from ganaug.workspace import Workspace, open_workspace
 
-
 DEBUG = "ganaug.debug"  # in the context's notes: whether --debug was given
 
 
