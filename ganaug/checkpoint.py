@@ -1,7 +1,8 @@
 """Training state and generator snapshots to files and back: safetensors with JSON metadata, never pickled code."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ganaug.config import GanConfig, NetworkConfig, gan_config_from_dict, to_dict
-from ganaug.errors import WorkspaceError
+from ganaug.errors import LeakError, WorkspaceError
 from ganaug.model.generator import Generator
 from ganaug.model.synthesis import NoiseMode
-from ganaug.provenance import Provenance, digest_of_bytes, read_provenance, require_content
-from ganaug.workspace import atomic_path
+from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content, require_seal
+from ganaug.workspace import GanRun, atomic_path, read_jsonl
 
 COMPANIONS = ("G.", "D.")  # what the names of networks to train on from begin with, beside the averaged generator
 
@@ -61,28 +62,72 @@ class LoadedGenerator(nn.Module):
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> Provenance:
-    """Write a snapshot with its provenance sealed to the weights; returns the sealed record."""
+    """Write a snapshot with its provenance sealed to weights, configuration and classes; returns the sealed record."""
     tensors = _portable({**snapshot.generator.state_dict(), **snapshot.companions})
-    weights = digest_of_tensors(tensors)
-    record = Provenance(**{**vars(snapshot.provenance), "generator": weights}).sealed(weights)
-    metadata = {
+    about = {
         "config": json.dumps(to_dict(snapshot.config)),
         "class_names": json.dumps(snapshot.class_names, ensure_ascii=False),
-        "provenance": record.to_json(),
     }
+    content = content_of(tensors, about)
+    record = replace(snapshot.provenance, generator=content).sealed(content)
+    metadata = {**about, "provenance": record.to_json()}
     save_tensors(path, tensors, metadata)
     return record
 
 
 def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
-    """Read a snapshot; raises WorkspaceError where it is missing or torn, LeakError where it was edited."""
+    """Read a snapshot; raises WorkspaceError where it is missing or corrupt, LeakError where it was edited."""
     tensors, metadata = load_tensors(path)
-    record = read_provenance(metadata.get("provenance"), path)
-    require_content(record, digest_of_tensors(tensors), path)
-    config = _config_from_dict(json.loads(metadata["config"]))
+    record = snapshot_record(path, tensors, metadata)
+    config, class_names = _about(path, metadata)
     companions = {name: tensors.pop(name) for name in list(tensors) if name.startswith(COMPANIONS)}
-    generator = frozen_generator(config.network, tensors, device)
-    return Snapshot(generator, config, tuple(json.loads(metadata["class_names"])), record, companions)
+    try:
+        generator = frozen_generator(config.network, tensors, device)
+    except RuntimeError as error:
+        raise WorkspaceError(
+            f"the weights of {path} do not fit its configuration ({str(error).splitlines()[0]})", todo="train it again"
+        ) from error
+    return Snapshot(generator, config, class_names, record, companions)
+
+
+def snapshot_record(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Provenance:
+    """The provenance of a snapshot; LeakError where it, the weights, the configuration or the classes were edited."""
+    record = read_provenance(metadata.get("provenance"), path)
+    require_content(record, content_of(tensors, metadata), path)
+    return record
+
+
+def content_of(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """What a snapshot's provenance is sealed to: the digest of its weights, configuration and class names."""
+    return digest_of([digest_of_tensors(tensors), *(metadata.get(name) for name in ("config", "class_names"))])
+
+
+def _about(path: Path, metadata: Mapping[str, str]) -> tuple[GanConfig | Import, tuple[str, ...]]:
+    try:
+        config, class_names = json.loads(metadata["config"]), json.loads(metadata["class_names"])
+        if not isinstance(config, dict) or not all(isinstance(name, str) for name in class_names):
+            raise ValueError("a configuration or class names of another kind")
+        return _config_from_dict(config), tuple(class_names)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise WorkspaceError(
+            f"the metadata of {path} are malformed ({error})", todo="train the generator again"
+        ) from error
+
+
+def best_ema(run: GanRun) -> Path | None:
+    """The snapshot of the lowest score in training, the newest where none was scored, None where there is none.
+
+    Only scores that are as they were written count.
+    """
+    scores = {}
+    for row in read_jsonl(run.scores):
+        try:
+            honest = require_seal(row, run.scores)
+            scores[run.root / "ema" / str(honest["snapshot"])] = float(honest["score"])
+        except (LeakError, KeyError, TypeError, ValueError):
+            continue
+    kept = [path for path in scores if path.exists()]
+    return min(kept, key=scores.__getitem__) if kept else run.newest_ema()
 
 
 def frozen_generator(network: NetworkConfig, state: dict[str, Tensor], device: torch.device | str = "cpu") -> Generator:

@@ -28,6 +28,12 @@ def _require(holds: bool, seen: str, expected: str) -> None:
         raise ConfigError(seen, expected=expected)
 
 
+def require_name(name: str) -> None:
+    """Raise ConfigError where a data set cannot bear this name, which becomes part of file names."""
+    safe = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
+    _require(bool(safe), f"the name {name!r}", "at most 100 letters, digits, dots, dashes and underscores")
+
+
 def is_power_of_two(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0
 
@@ -101,8 +107,7 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         _require(16 <= self.resolution_px <= 1024, f"resolution {self.resolution_px} px", "a number from 16 to 1024")
-        safe = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.workspace_name)
-        _require(bool(safe), f"the name {self.workspace_name!r}", "letters, digits, dots, dashes and underscores")
+        require_name(self.workspace_name)
         for name, values in _CHOICES.items():
             value = getattr(self, name)
             _require(value is None or value in values, f"{name} {value}", " or ".join(values))
@@ -234,6 +239,7 @@ class StudyConfig:
 
     classifiers: tuple[str, ...] = ("resvit_gannet_small", "dalaresnet50_small")
     pretrained: tuple[tuple[str, str], ...] = ()  # pairs (classifier, local file of the weights that it starts from)
+    pretrained_saw: tuple[tuple[str, str], ...] = ()  # pairs (classifier, the user's word for what these weights saw)
     arms: tuple[str, ...] = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
     folds: tuple[int, ...] | None = None  # None: every fold of the data set
     seeds: tuple[int, ...] = (0, 1)
@@ -249,6 +255,9 @@ class StudyConfig:
     def __post_init__(self) -> None:
         strays = [name for name, _ in self.pretrained if name not in self.classifiers]
         _require(not strays, f"weights for {', '.join(strays)}", f"for one of {', '.join(self.classifiers)}")
+        given = [name for name, _ in self.pretrained]
+        strays = [name for name, _ in self.pretrained_saw if name not in given]
+        _require(not strays, f"what the weights of {', '.join(strays)} saw", "weights for it, with --pretrained")
         for name in ("classifiers", "arms", "seeds"):
             values = getattr(self, name)
             _require(len(values) > 0, f"no {name}", f"at least one of the {name}")

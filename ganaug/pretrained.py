@@ -8,14 +8,14 @@ from torch import Tensor
 from ganaug.checkpoint import COMPANIONS, Import, Snapshot, frozen_generator, load_snapshot
 from ganaug.config import NetworkConfig, to_dict
 from ganaug.model.foreign import load_foreign
-from ganaug.provenance import Provenance, digest_of, digest_of_file
+from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file
 
 State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights that a training begins with, and the patients whom it has thereby seen before it begins.
+    """Weights that a training begins with, and what it has thereby seen before it begins.
 
     declared: what a user said of those whose names are not known, see `Provenance`.
     """
@@ -24,21 +24,21 @@ class Pretrained:
     G: State
     D: State | None  # None: to be drawn
     ema: State
-    groups_seen: tuple[str, ...]
+    seen: Seen
     declared: tuple[str, ...] = ()
 
 
 def load_pretrained(path: Path) -> Pretrained:
     """Read a foreign pickle (.pkl) or one of our snapshots; without a G of its own training goes on from the average.
 
-    Who trains on from these weights adds `groups_seen` and `declared` to what the new generator saw. Raises UserError
-    where the file cannot be read.
+    Who trains on from these weights adds `seen` and `declared` to what the new generator saw. Raises UserError where
+    the file cannot be read.
     """
     snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else load_snapshot(path)
     ema = snapshot.generator.state_dict()
     G, D = (_unprefixed(snapshot.companions, prefix) for prefix in COMPANIONS)
     record = snapshot.provenance
-    return Pretrained(snapshot.config.network, G or ema, D, ema, record.groups_seen, record.declared)
+    return Pretrained(snapshot.config.network, G or ema, D, ema, record.seen, record.declared)
 
 
 def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
@@ -54,7 +54,7 @@ def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
         dataset_fingerprint="",
         folds_digest="",
         fold=-1,
-        groups_seen=(f"unknown patients of {path.name} ({config.sha256[:12]})",),
+        groups_seen=(f"unknown:{config.sha256[:16]}",),
         config_digest=digest_of(to_dict(config)),
     )
     generator = frozen_generator(foreign.config, foreign.ema)

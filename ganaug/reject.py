@@ -106,13 +106,16 @@ def fit_filters(reject: Sequence[tuple[str, float]], setting: Setting) -> dict[s
 def record_of(name: str, value: float, filter: Filter, setting: Setting) -> Provenance:
     """What a filter was fitted on, sealed to what came of it."""
     dataset = setting.dataset
+    seen = dataset.table.seen(dataset.train(setting.fold))
     return Provenance(
         dataset=dataset.name,
         dataset_fingerprint=dataset.table.fingerprint,
         folds_digest=dataset.folds.digest,
         fold=setting.fold,
-        groups_seen=tuple(sorted(dataset.folds.train_groups(setting.fold))),
+        groups_seen=seen.groups,
         config_digest=digest_of({"filter": name, "value": value}),
+        images_seen=seen.images,
+        hashes_seen=seen.hashes,
     ).sealed(filter.digest)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganaug.checkpoint import Snapshot
+from ganaug.checkpoint import Snapshot, best_ema
 from ganaug.config import NetworkConfig, SynthesisConfig
 from ganaug.errors import ConfigError, UserError, WorkspaceError
 from ganaug.model.pixels import one_hot, to_pixels
@@ -32,11 +32,11 @@ Value = TypeVar("Value", int, float)
 
 def best_snapshot(run: GanRun) -> tuple[Path, int]:
     """The snapshot to draw from, and its kimg; raises WorkspaceError where a run has none yet."""
-    best = run.best_ema()
+    best = best_ema(run)
     if best is None:
         raise WorkspaceError(
             f"the generator {run.root.name} has not finished training",
-            todo=f"run `ganaug train-gan --dataset {run.dataset} --fold {run.fold}` again to take it up",
+            todo=f"run `ganaug train-gan --dataset {run.dataset} --fold {run.fold}` again to resume",
         )
     return best, int(best.stem.removeprefix("ema-").removesuffix("kimg"))
 

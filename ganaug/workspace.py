@@ -5,16 +5,17 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 from ganaug.errors import UserError, WorkspaceError
 
-WORKSPACE_VERSION = 1
+WORKSPACE_VERSION = 2
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
 PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
 _SAFE = " .+=,@~"  # beside letters, digits, underscores and dashes
@@ -44,6 +45,18 @@ def file_name(text: str) -> str:
 def text_of(file_name: str) -> str:
     """The text that `file_name` made a name of."""
     return unquote(file_name, errors="surrogatepass")
+
+
+def moment(after: Iterable[str] = ()) -> str:
+    """The time in UTC by which files of a kind are ordered: now, but later than every one of `after`."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    last = max(after, default="")
+    if now > last:
+        return now
+    try:
+        return (datetime.fromisoformat(last) + timedelta(microseconds=1)).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError):  # no time at all
+        return now
 
 
 @dataclass(frozen=True)
@@ -110,12 +123,6 @@ class GanRun:
     def newest_ema(self) -> Path | None:
         return max(self.snapshots(), default=None)
 
-    def best_ema(self) -> Path | None:
-        """The snapshot of the lowest score in training; the newest where none was scored."""
-        scores = {self.root / "ema" / row["snapshot"]: row["score"] for row in read_jsonl(self.scores)}
-        kept = [path for path in scores if path.exists()]
-        return min(kept, key=scores.__getitem__) if kept else self.newest_ema()
-
 
 @dataclass(frozen=True)
 class Study:
@@ -159,21 +166,23 @@ class Workspace:
         return self.root / "datasets" / f"{name}.folds.json"
 
     def datasets(self) -> list[str]:
-        """The names of the prepared data sets that have folds, the last one written last."""
-        paths = _by_age(self.root.glob("datasets/*.h5"))
-        return [path.stem for path in paths if self.folds(path.stem).exists()]
+        """The names of the prepared data sets that have folds, sorted."""
+        return sorted(path.stem for path in self.root.glob("datasets/*.h5") if self.folds(path.stem).exists())
 
     def gan(self, dataset: str, fold: int, digest: str) -> GanRun:
         return GanRun(self.root / "gans" / f"{dataset}-fold{fold}-{digest[:8]}", dataset, fold)
 
     def gans(self, dataset: str | None = None, fold: int | None = None) -> list[GanRun]:
-        """The generators' folders, of one data set and fold if asked, the last one configured last."""
-        runs = []
-        for config in _by_age(self.root.glob("gans/*/config.json")):
+        """The generators' folders, of one data set and fold if asked, the one configured last at the end.
+
+        The order is that of the times in their config.json, which stay when files are copied.
+        """
+        found = []
+        for config in sorted(self.root.glob("gans/*/config.json")):
             match = _RUN_NAME.fullmatch(config.parent.name)
             if match and dataset in (None, match["dataset"]) and fold in (None, int(match["fold"])):
-                runs.append(GanRun(config.parent, match["dataset"], int(match["fold"])))
-        return runs
+                found.append((created_of(config), GanRun(config.parent, match["dataset"], int(match["fold"]))))
+        return [run for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].root.name))]
 
     def synthetic(self, gan: str, kimg: float, psi: float, seed: int, variant: str = "") -> Path:
         """`variant`: digest of further options, empty where there are none."""
@@ -185,14 +194,19 @@ class Workspace:
         return synthetic.parent / "parts" / synthetic.stem / f"{index}-of-{count}.h5"
 
     def parts(self, synthetic: Path) -> list[Path]:
-        """The parts of a synthetic file that are there, the last one written last."""
-        return _by_age(self.part(synthetic, 0, 1).parent.glob("*-of-*.h5"))
+        """The parts of a synthetic file that are there, sorted by name."""
+        return sorted(self.part(synthetic, 0, 1).parent.glob("*-of-*.h5"))
 
     def synthetics(self) -> list[Path]:
-        return _by_age(self.root.glob("synthetic/*.h5"))
+        """The synthetic files, sorted by name."""
+        return sorted(self.root.glob("synthetic/*.h5"))
 
     def features(self, key: str) -> Path:
         return self.root / "cache" / "features" / f"{key[:32]}.npy"
+
+    def checked(self, digest: str) -> Path:
+        """Where it is noted that the content of a file was found to be what the file says."""
+        return self.root / "cache" / "checked" / f"{digest[:32]}.json"
 
     def study(self, name: str) -> Study:
         return Study(self.root / "studies" / name)
@@ -312,8 +326,14 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _by_age(paths: Any) -> list[Path]:
-    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+def created_of(config: Path) -> str:
+    """When a generator was configured, as its config.json says; empty where it does not."""
+    try:
+        values = read_json(config)
+    except UserError:
+        return ""
+    created = values.get("created") if isinstance(values, dict) else None
+    return created if isinstance(created, str) else ""
 
 
 def _umask() -> int:

@@ -88,6 +88,10 @@ def _with_options(presets: Sequence[str], default: str, command: Callable[..., N
         as_json: bool,
         **options: Any,
     ) -> None:
+        if dry_run:
+            from ganaug.data import seals
+
+            seals.keep_no_notes()
         command(Common(workspace_path, seed, device_name, dry_run, as_json, preset), **options)
 
     return with_common

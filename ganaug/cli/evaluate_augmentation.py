@@ -9,7 +9,16 @@ import click
 from classifiers.config import Augmentation
 from ganaug import presets
 from ganaug.cli.common import Common, common_options, warn
-from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_option, weights_option
+from ganaug.cli.find import (
+    chosen_folds,
+    extractor_option,
+    find_dataset,
+    fold_option,
+    gan_option,
+    synthetic_option,
+    verify_option,
+    weights_option,
+)
 from ganaug.errors import ConfigError
 
 
@@ -24,6 +33,8 @@ from ganaug.errors import ConfigError
     metavar="NAME=FILE",
     help="Local file of weights, whole or of a backbone, that a classifier starts from; may be repeated",
 )
+@click.option("--pretrained-saw", multiple=True, metavar="NAME=TEXT",
+              help="Your word for what these weights were trained on, which the report repeats")  # fmt: skip
 @click.option("--seeds", "num_seeds", type=click.IntRange(1, 100), help="Training runs of each cell")
 @click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps of every cell")
 @click.option("--augmentation", type=click.Choice(get_args(Augmentation)), default="standard", show_default=True,
@@ -32,8 +43,11 @@ from ganaug.errors import ConfigError
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
 @click.option("--jobs", type=click.IntRange(1), help="Cells trained at a time  [default: one a core; on a GPU one]")
+@gan_option
+@synthetic_option
 @extractor_option
 @weights_option
+@verify_option
 @common_options
 def evaluate_augmentation(
     common: Common,
@@ -41,6 +55,7 @@ def evaluate_augmentation(
     fold: str | None,
     classifiers: tuple[str, ...],
     pretrained: tuple[str, ...],
+    pretrained_saw: tuple[str, ...],
     num_seeds: int | None,
     num_steps: int | None,
     augmentation: Augmentation,
@@ -48,15 +63,18 @@ def evaluate_augmentation(
     train_missing: bool,
     total_kimg: float | None,
     jobs: int | None,
+    gans: tuple[str, ...],
+    files: tuple[Path, ...],
     extractor: str | None,
     weights_dir: Path | None,
 ) -> None:
     """Train classifiers with and without synthetic images, and say what that changes on patients never seen.
 
     Each fold is served by the generator that saw its training patients only; anything else is refused. The same command
-    again takes up what was stopped.
+    resumes what was stopped.
     """
     from ganaug.evaluate.weights import weights_folder
+    from ganaug.lookup import Choice
     from ganaug.study.cost import plan_job
     from ganaug.study.job import Job, run_job
 
@@ -65,7 +83,8 @@ def evaluate_augmentation(
     config = replace(
         study,
         classifiers=classifiers or study.classifiers,
-        pretrained=tuple(_name_and_file(pair) for pair in pretrained),
+        pretrained=tuple(_name_and_value("--pretrained", pair) for pair in pretrained),
+        pretrained_saw=tuple(_name_and_value("--pretrained-saw", pair) for pair in pretrained_saw),
         seeds=tuple(range(common.seed, common.seed + (num_seeds or len(study.seeds)))),
         num_steps=num_steps or study.num_steps,
         augmentation=augmentation,
@@ -80,20 +99,24 @@ def evaluate_augmentation(
         recipe=recipe if train_missing else None,
         extractor=extractor,
         weights_dir=weights_folder(weights_dir),
+        choice=Choice(gans, files),
     )
     if common.dry_run:
         plan = plan_job(common.workspace, job, device=common.device, jobs=jobs)
         common.tell(plan, "\n".join(f"{name}: {value}" for name, value in plan.items()))
         return
-    outcome = run_job(common.workspace, job, jobs=jobs, device=common.device, progress=True)
+    outcome = run_job(common.workspace, job, jobs=jobs, device=common.device, progress=True, say=warn)
     for warning in outcome.verdict.warnings:
         warn(f"note: {warning}")
     report = outcome.study.report.resolve()
     common.tell({**outcome.verdict.to_dict(), "report": str(report)}, f"{outcome.verdict.sentence}\nreport: {report}")
 
 
-def _name_and_file(pair: str) -> tuple[str, str]:
-    name, _, file = pair.partition("=")
-    if not name or not file:
-        raise ConfigError(f"--pretrained {pair}", expected="NAME=FILE, such as dalaresnet50=resnet50.pth")
-    return name, file
+def _name_and_value(option: str, pair: str) -> tuple[str, str]:
+    name, _, value = pair.partition("=")
+    if not name or not value.strip():
+        raise ConfigError(
+            f"{option} {pair}",
+            expected=f"{option} dalaresnet50={'resnet50.pth' if option == '--pretrained' else 'TEXT'}",
+        )
+    return name, value

@@ -5,18 +5,36 @@ from pathlib import Path
 import click
 
 from ganaug import presets
-from ganaug.cli.common import Common, common_options
-from ganaug.cli.find import chosen_folds, extractor_option, find_dataset, fold_option, weights_option
+from ganaug.cli.common import Common, common_options, warn
+from ganaug.cli.find import (
+    chosen_folds,
+    extractor_option,
+    find_dataset,
+    fold_option,
+    gan_option,
+    synthetic_option,
+    verify_option,
+    weights_option,
+)
 
 
 @click.command()
 @click.option("--dataset", help="Data set whose synthetic images are scored  [default: the one prepared last]")
 @fold_option
+@gan_option
+@synthetic_option
 @extractor_option
 @weights_option
+@verify_option
 @common_options
 def evaluate_gan(
-    common: Common, dataset: str | None, fold: str | None, extractor: str | None, weights_dir: Path | None
+    common: Common,
+    dataset: str | None,
+    fold: str | None,
+    gans: tuple[str, ...],
+    files: tuple[Path, ...],
+    extractor: str | None,
+    weights_dir: Path | None,
 ) -> None:
     """Score synthetic images: Fréchet and kernel distance per class and overall, and LPIPS diversity.
 
@@ -24,18 +42,26 @@ def evaluate_gan(
     """
     from ganaug.evaluate.table import format_rows
     from ganaug.evaluate.weights import weights_folder
+    from ganaug.lookup import Choice
     from ganaug.study.job import Job, score_images, supply
 
     data = find_dataset(common, dataset)
     folder = weights_folder(weights_dir)
     job = Job(
-        data, chosen_folds(common, data, fold), presets.study(common.preset), extractor=extractor, weights_dir=folder
+        data,
+        chosen_folds(common, data, fold),
+        presets.study(common.preset),
+        extractor=extractor,
+        weights_dir=folder,
+        choice=Choice(gans, files),
     )
     supplies = supply(common.workspace, job)
     if common.dry_run:
-        files = [str(supplied.synthetic) for supplied in supplies]
-        common.tell({"files": files}, "\n".join(f"would score {file}" for file in files))
+        scored = [str(supplied.synthetic) for supplied in supplies]
+        common.tell({"files": scored}, "\n".join(f"would score {file}" for file in scored))
         return
+    for supplied in supplies:
+        warn(f"note: {supplied.sentence}")
     rows = score_images(common.workspace, job, supplies, device=common.device, progress=True)
     tables = []
     for supplied in supplies:

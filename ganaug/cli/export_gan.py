@@ -48,7 +48,9 @@ def _run(workspace: Workspace, name: str) -> GanRun:
 
 
 def _snapshot_of(run: GanRun, kimg: float | None) -> Path:
-    found = run.best_ema() if kimg is None else run.ema(kimg)
+    from ganaug.checkpoint import best_ema
+
+    found = best_ema(run) if kimg is None else run.ema(kimg)
     if found is None or not found.exists():
         have = ", ".join(path.name for path in run.snapshots()) or "none yet"
         asked = "a snapshot" if kimg is None else f"a snapshot of {kimg:g} kimg"

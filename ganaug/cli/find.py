@@ -1,6 +1,7 @@
 """What a command works on when little or nothing is said: the data set, its folds, and their generators."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ from ganaug import presets
 from ganaug.cli.common import Common
 from ganaug.config import PrepareConfig
 from ganaug.errors import ConfigError, WorkspaceError
-from ganaug.workspace import GanRun
 
 if TYPE_CHECKING:
     from ganaug.data.dataset import DataSet
+    from ganaug.workspace import GanRun
 
 
 def fold_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -44,29 +45,94 @@ def chosen_folds(common: Common, dataset: "DataSet", fold: str | None) -> list[i
         return every[: presets.num_folds_studied(common.preset)]
     if fold == "all":
         return every
-    if not fold.isdigit() or int(fold) >= dataset.folds.num_folds:
+    number = fold_number(fold)
+    if not 0 <= number < dataset.folds.num_folds:
         raise ConfigError(f"fold {fold} of {dataset.name}", expected=f"0 to {dataset.folds.num_folds - 1}, or all")
-    return [int(fold)]
+    return [number]
 
 
-def find_generators(common: Common, dataset: str | None, fold: str | None) -> list[GanRun]:
-    """The newest generator of each fold asked for, of the data set named or of the one trained on last.
+def find_generators(
+    common: Common, dataset: str | None, fold: str | None, gans: tuple[str, ...] = ()
+) -> list["GanRun"]:
+    """The generator of each fold asked for, of the data set named or of the one trained on last; see `ganaug.lookup`.
 
-    Raises WorkspaceError where there is none.
+    `gans` are names of generators to take instead. Raises WorkspaceError where there is none.
     """
-    runs = common.workspace.gans(dataset)
+    runs = [run for run in common.workspace.gans(dataset) if not gans or run.root.name in gans]
     if not runs:
+        have = ", ".join(run.root.name for run in common.workspace.gans()) or "none"
         raise WorkspaceError(
             f"{common.workspace.root} holds no generator" + (f" of {dataset}" if dataset else ""),
+            expected=f"one of {have}" if gans else "",
             todo="train one with `ganaug train-gan --dataset NAME`",
         )
-    newest = {run.fold: run for run in runs if run.dataset == runs[-1].dataset}
+    name = runs[-1].dataset
+    serving = {run.fold: run for run in runs if run.dataset == name and (gans or _fits(common, runs, run))}
+    if not serving:
+        raise WorkspaceError(
+            f"the {len(runs)} generators of {name} were trained on other data or other folds than it has now",
+            todo=f"run `ganaug train-gan --dataset {name}`, or choose one with --gan {runs[-1].root.name}",
+        )
     if fold in (None, "all"):
-        return [newest[k] for k in sorted(newest)]
-    if fold is None or not fold.isdigit() or int(fold) not in newest:
-        have = ", ".join(map(str, sorted(newest)))
-        raise ConfigError(f"fold {fold} of {runs[-1].dataset} has no generator", expected=f"one of {have}, or all")
-    return [newest[int(fold)]]
+        return [serving[k] for k in sorted(serving)]
+    number = fold_number(fold)
+    if number not in serving:
+        have = ", ".join(map(str, sorted(serving)))
+        raise ConfigError(f"fold {fold} of {name} has no generator", expected=f"one of {have}, or all")
+    return [serving[number]]
+
+
+def _fits(common: Common, runs: Sequence["GanRun"], run: "GanRun") -> bool:
+    """Whether a generator is for the data and folds as they are; without the data set, for those of the newest one."""
+    from ganaug.data.dataset import open_dataset
+    from ganaug.lookup import config_of, serves
+
+    if run.dataset in common.workspace.datasets():
+        return serves(config_of(run), open_dataset(common.workspace, run.dataset))
+    newest, own = (config_of(one) for one in (runs[-1], run))
+    return all(newest.get(name) == own.get(name) for name in ("dataset_fingerprint", "folds_digest"))
+
+
+def fold_number(text: str | None) -> int:
+    """The fold that a text names; -1 where it is no number."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else -1
+
+
+def gan_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--gan",
+        "gans",
+        multiple=True,
+        metavar="NAME",
+        help="Generator to use, a folder in gans/, in place of its fold's last one; repeatable",
+    )(command)
+
+
+def synthetic_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--synthetic",
+        "files",
+        multiple=True,
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="Synthetic file to use for the fold that it serves; repeatable",
+    )(command)
+
+
+def verify_option(command: Callable[..., None]) -> Callable[..., None]:
+    def insist(context: click.Context, option: click.Parameter, value: bool) -> None:
+        if value:
+            from ganaug.data import seals
+
+            seals.insist()
+
+    return click.option(
+        "--verify",
+        is_flag=True,
+        expose_value=False,
+        callback=insist,
+        help="Check every pixel again, even of files that were checked before",
+    )(command)
 
 
 def weights_option(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ganaug.cli.common import Common, common_options, duration, warn
-from ganaug.cli.find import find_generators, fold_option
+from ganaug.cli.find import find_generators, fold_option, gan_option, verify_option
 from ganaug.config import TRUNCATIONS
 from ganaug.errors import ConfigError
 
@@ -44,6 +44,7 @@ def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
 @click.command()
 @click.option("--dataset", help="Data set whose generators are used  [default: that of the generator configured last]")
 @fold_option
+@gan_option
 @click.option(
     "--per-class", type=int, help="Images of each class  [default: what the study draws; at least 500, quick: 250]"
 )
@@ -65,11 +66,13 @@ def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
               help="Processes on this machine that share the work; what each has finished is kept")  # fmt: skip
 @click.option("--shard", metavar="I/N", help="Make only share I, from 0, of N; auto: as torchrun or a Slurm array says")
 @click.option("--merge", is_flag=True, help="Only put the parts together that shards have written")
+@verify_option
 @common_options
 def synthesize(
     common: Common,
     dataset: str | None,
     fold: str | None,
+    gans: tuple[str, ...],
     kind: str,
     out: Path | None,
     batch: int | None,
@@ -89,7 +92,7 @@ def synthesize(
     if sum([merge, shard is not None, jobs > 1]) > 1:
         raise ConfigError("more than one of --shard, --jobs and --merge", expected="one of them")
     share = read_shard(shard) if shard else None
-    runs = find_generators(common, dataset, fold)
+    runs = find_generators(common, dataset, fold, gans)
     orders = [plan_synthesis(common.workspace, run, _config(common, run, options)) for run in runs]
     device = _own_gpu(common.device) if shard == "auto" else common.device
     if common.dry_run:

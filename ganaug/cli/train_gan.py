@@ -8,9 +8,9 @@ import click
 
 from ganaug import presets
 from ganaug.cli.common import Common, duration, options_with, warn
-from ganaug.cli.find import chosen_folds, find_dataset, fold_option, weights_option
+from ganaug.cli.find import chosen_folds, find_dataset, fold_option, verify_option, weights_option
 from ganaug.config import AUGMENTATIONS, GanConfig
-from ganaug.errors import ConfigError, Ended, some_of
+from ganaug.errors import ConfigError, Ended
 
 
 class Span(click.ParamType):
@@ -53,6 +53,7 @@ class Span(click.ParamType):
 @click.option("--tensorboard", is_flag=True, help="Also write the stats for TensorBoard")
 @click.option("--jobs", type=click.IntRange(1), help="Generators trained at a time  [default: all; on a GPU one]")
 @weights_option
+@verify_option
 @options_with(presets.GAN_PRESETS, "auto")
 def train_gan(
     common: Common,
@@ -70,6 +71,7 @@ def train_gan(
 
     The same command again takes up what was stopped. Under torchrun its processes train together.
     """
+    from ganaug.checkpoint import best_ema
     from ganaug.evaluate.weights import weights_folder
     from ganaug.train.distributed import num_processes, rank
     from ganaug.train.loop import train_gans
@@ -81,9 +83,13 @@ def train_gan(
     config = resolve(preset, precision, {**given, "seed": common.seed})
     folds = chosen_folds(common, data, fold)
     tasks = [plan_training(common.workspace, data, fold, config, init, init_saw) for fold in folds]
-    if strangers := tasks[0].strangers:
-        warn(f"note: a study refuses what is trained on from {init}, as it saw {some_of(strangers)}; if nobody among "
-             "them is a patient of this data set, say what they are with --init-saw")  # fmt: skip
+    for task in tasks:
+        if task.num_held_out:
+            warn(f"note: a study refuses what is trained on from {init} for fold {task.fold}, as it saw "
+                 f"{task.num_held_out} pictures that this fold holds back")  # fmt: skip
+    if tasks[0].num_unknown:
+        warn(f"note: a study refuses what is trained on from {init}, as it saw {tasks[0].num_unknown} patients whom "
+             "this data set does not know; if none is one of its own, say what they are with --init-saw")  # fmt: skip
     if common.dry_run:
         tell_plan(common, tasks)
         return
@@ -96,7 +102,7 @@ def train_gan(
         warn("ganaug: stopped as the system asked; the state is saved, and the same command takes it up")
         return
     if rank() == 0:
-        snapshots = [str(run.best_ema()) for run in done]
+        snapshots = [str(best_ema(run)) for run in done]
         common.tell({"snapshots": snapshots}, "\n".join(snapshots))
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ganaug.config import SOURCE_NAMES
+from ganaug.config import SOURCE_NAMES, require_name
 from ganaug.data.folds import Folds, read_folds
-from ganaug.data.schema import ImageReader, ImageTable, read_table, stained_name
+from ganaug.data.schema import ImageReader, ImageTable, created_of, read_table, require_content, stained_name
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace
 
@@ -22,7 +22,6 @@ class DataSet:
     path: Path
     table: ImageTable
     folds: Folds
-    reader: ImageReader  # of the images as they were prepared
 
     def train(self, fold: int) -> np.ndarray:
         return self.table.indices_of(self.folds.train_groups(self._known(fold)))
@@ -38,10 +37,19 @@ class DataSet:
         return int(self.table.class_counts(self.train(fold)).max())
 
     def images(self, fold: int) -> ImageReader:
-        """All images as a fold sees them: where stain is normalised, to the training groups of that fold."""
-        if self.table.attrs.get("stain"):
-            return ImageReader(self.path, stained_name(self._known(fold)))
-        return self.reader
+        """All images as a fold sees them: where stain is normalised, to the training groups of that fold.
+
+        Raises LeakError where the pixels are not those that the data set was sealed with.
+        """
+        name = stained_name(self._known(fold)) if self.table.attrs.get("stain") else "images"
+        require_content(self.path, self.table, name)
+        return ImageReader(self.path, name)
+
+    @property
+    def reader(self) -> ImageReader:
+        """All images as they were prepared; raises LeakError as `images` does."""
+        require_content(self.path, self.table)
+        return ImageReader(self.path)
 
     def _known(self, fold: int) -> int:
         if not 0 <= fold < self.folds.num_folds:
@@ -50,38 +58,45 @@ class DataSet:
 
 
 def open_dataset(workspace: Workspace, name: str) -> DataSet:
-    """Open a prepared data set; raises DataError where it is missing or torn, LeakError where its folds were edited."""
+    """Open a prepared data set; raises DataError where it is missing or corrupt, LeakError where it was edited."""
+    require_name(name)
     path = workspace.dataset(name)
-    if path.exists() and not read_table(path).class_counts().any():
+    if not path.exists():
+        raise _not_prepared(workspace, name)
+    table = read_table(path)
+    if not table.class_counts().any():
         raise DataError(
             f"the images of {name!r} have no labels", expected="a data set that can be trained and tested on"
         )
-    if not path.exists() or not workspace.folds(name).exists():
-        known = ", ".join(workspace.datasets()) or "none"
-        how = f"--dataset {name}" if name in SOURCE_NAMES else f"--dataset folder --source … --name {name}"
-        raise DataError(
-            f"the data set {name!r} is not prepared in {workspace.root}; prepared: {known}",
-            todo=f"run `ganaug prepare {how}`",
-        )
-    table = read_table(path)
-    return DataSet(name, path, table, read_folds(workspace.folds(name), table), ImageReader(path))
+    if not workspace.folds(name).exists():
+        raise _not_prepared(workspace, name)
+    return DataSet(name, path, table, read_folds(workspace.folds(name), table))
+
+
+def _not_prepared(workspace: Workspace, name: str) -> DataError:
+    known = ", ".join(workspace.datasets()) or "none"
+    how = f"--dataset {name}" if name in SOURCE_NAMES else f"--dataset folder --source … --name {name}"
+    return DataError(
+        f"the data set {name!r} is not prepared in {workspace.root}; prepared: {known}",
+        todo=f"run `ganaug prepare {how}`",
+    )
 
 
 def default_dataset(workspace: Workspace) -> str:
-    """The name of the data set that was prepared last; raises DataError where there is none."""
+    """The name of the data set that was prepared last, by the time in its file; DataError where there is none."""
     names = workspace.datasets()
     if not names:
         raise DataError(
             f"no data set is prepared in {workspace.root}",
             todo="run `ganaug prepare --dataset phantom`, or breakhis, or folder with --source",
         )
-    return names[-1]
+    return max(names, key=lambda name: (created_of(workspace.dataset(name)), name))
 
 
 class TrainingImages:
     """Batches of a fold's training images in an endless random order, every image once an epoch.
 
-    A batch is a pure function of seed and step: training can be taken up at any step and sees what it would have seen.
+    A batch is a pure function of seed and step: training can resume at any step and sees what it would have seen.
     """
 
     def __init__(self, dataset: DataSet, fold: int, batch: int, seed: int) -> None:

@@ -4,8 +4,9 @@
     dataset.json               "labels" [[name, class], ...] in the order of the names, or null; and our further keys
 
 `ganaug prepare --dataset zip` reads it back with patients, laboratories, scale and class names, which the further keys
-tell; masks and further tables of a data set are not exported. A zip of synthetic images also holds `provenance.json`,
-by which it is refused as a source of patients.
+hold. Patients, laboratories and images are named by keyed digests, which keep them apart and say nothing else, unless
+`with_ids` asks for their names. Masks and further tables of a data set are not exported. A zip of synthetic images also
+holds `provenance.json`, by which it is refused as a source of patients.
 """
 
 import json
@@ -23,11 +24,20 @@ from tqdm import tqdm
 
 from ganaug.data.dataset import open_dataset
 from ganaug.data.png import encode_png
-from ganaug.data.schema import ImageReader, ImageTable, content_digest, read_table
+from ganaug.data.schema import ImageReader, ImageTable, read_table, require_content
 from ganaug.data.sources.dataset_zip import DATASET_JSON
+from ganaug.data.synthetic_file import stored_record
 from ganaug.errors import ConfigError, DataError, WorkspaceError
-from ganaug.provenance import read_provenance, require_content
-from ganaug.workspace import PROVENANCE_BESIDE_IMAGES, Workspace, atomic_path, explained, read_json, write_json
+from ganaug.provenance import keyed_digest
+from ganaug.workspace import (
+    PROVENANCE_BESIDE_IMAGES,
+    Workspace,
+    atomic_path,
+    explained,
+    file_name,
+    read_json,
+    write_json,
+)
 
 PARTS = ("train", "val", "test")
 BLOCK = 64  # images read at a time
@@ -57,7 +67,8 @@ def select(path: Path, fold: int | None = None, part: str | None = None) -> Sele
     if fold is None and part is not None:
         raise ConfigError(f"the part {part} of no fold", expected="a fold", todo="name it with --fold")
     table = read_table(path)
-    origin = {"name": path.stem, "fingerprint": table.attrs.get("fingerprint")}
+    require_content(path, table)
+    origin = {"name": path.stem, "fingerprint": table.fingerprint}
     whole = Selection(path, table, ImageReader(path), np.arange(len(table)), origin)
     if fold is not None:
         return _part_of(whole, fold, part or PARTS[0])
@@ -95,18 +106,19 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
     )
 
 
-def export_zip(selection: Selection, out: Path, *, progress: bool = False) -> int:
+def export_zip(selection: Selection, out: Path, *, with_ids: bool = False, progress: bool = False) -> int:
     """Write the images as a `dataset.zip`; returns how many. The same images give the same bytes.
+
+    with_ids: name patients, laboratories and images as the data set does, and not by digests.
 
     Raises LeakError where synthetic images are not what their provenance was sealed with, WorkspaceError where the disk
     is full or something other than a `dataset.zip` stands at `out`.
     """
     _require_replaceable(out)
     names = [f"{index // 1000:05d}/img{index:08d}.png" for index in range(len(selection.indices))]
-    tables = {DATASET_JSON: _description(selection, names)}
+    tables = {DATASET_JSON: _description(selection, names, with_ids)}
     if selection.synthetic:
-        record = read_provenance(selection.table.attrs.get("provenance"), selection.path)
-        require_content(record, content_digest(selection.path), selection.path)
+        record = stored_record(selection.path, selection.table.attrs)
         tables[PROVENANCE_BESIDE_IMAGES] = record.to_dict()
     pngs = tqdm(_pngs(selection), total=len(names), unit="img", desc="export", disable=not progress or None)
     with atomic_path(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
@@ -144,7 +156,9 @@ def _pngs(selection: Selection) -> Iterator[bytes]:
 
 
 def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
-    """Write the images of a synthetic file as `<folder>/<class>/<image id>.png`, and its provenance beside them.
+    """Write the images of a synthetic file as `<folder>/<class>/<image id>.png`, and its provenance next to them.
+
+    Names that could lead elsewhere are escaped, see `ganaug.workspace.file_name`.
 
     They are to look at and for other tools: `ganaug prepare` refuses the folder and every image in it, and the study
     takes synthetic images only as HDF5, whose provenance it can check. A folder that holds them already is kept.
@@ -152,8 +166,7 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
     Raises LeakError as `export_zip` does, WorkspaceError where something else stands at `folder` or the disk is full.
     """
     selection = select(path)
-    record = read_provenance(selection.table.attrs.get("provenance"), path)
-    require_content(record, content_digest(path), path)
+    record = stored_record(path, selection.table.attrs)
     if folder.exists():
         told = folder / PROVENANCE_BESIDE_IMAGES
         if told.exists() and read_json(told) == record.to_dict():
@@ -171,11 +184,12 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
 
 def _write_pngs(selection: Selection, folder: Path, *, progress: bool) -> None:
     table = selection.table
-    for name in table.class_names:
-        (folder / name).mkdir(parents=True)
+    folders = [folder / file_name(name) for name in table.class_names]
+    for one in folders:
+        one.mkdir(parents=True)
     pngs = tqdm(_pngs(selection), total=len(table), unit="img", desc="export", disable=not progress or None)
     for name, label, png in zip(table.image_id, table.label, pngs):
-        (folder / table.class_names[label] / f"{name}.png").write_bytes(png)
+        (folders[label] / f"{file_name(name)}.png").write_bytes(png)
 
 
 def export_synthetic(path: Path, kind: str, folder: Path, *, progress: bool = False) -> Path:
@@ -196,9 +210,9 @@ EXPORTS: dict[str, tuple[Callable[..., None], str]] = {"png": (export_pngs, ""),
 # ---- dataset.json ----------------------------------------------------------------------------------------------------
 
 
-def _description(selection: Selection, names: list[str]) -> dict[str, Any]:
-    """Labels, and what the format does not know; facts that are unknown of an image are left out."""
-    table = selection.table
+def _description(selection: Selection, names: list[str], with_ids: bool) -> dict[str, Any]:
+    """Labels, and what the format does not know; facts that are unknown of an image are absent."""
+    table = selection.table if with_ids or selection.synthetic else _anonymous(selection.table)
     facts = {
         "groups": (table.group_id, table.group_id != ""),
         "sites": (table.site_id, table.site_id != ""),
@@ -215,6 +229,16 @@ def _description(selection: Selection, names: list[str]) -> dict[str, Any]:
         "origin": selection.origin,
         **({"synthetic": True} if selection.synthetic else {}),
     }
+
+
+def _anonymous(table: ImageTable) -> ImageTable:
+    """The table with keyed digests in place of the names of patients, laboratories and images."""
+    return replace(
+        table,
+        group_id=np.array([table.patient_digest(name) for name in table.group_id.tolist()]),
+        site_id=np.array([keyed_digest(table.key, "site", name) if name else "" for name in table.site_id.tolist()]),
+        image_id=np.array(table.image_digests(np.arange(len(table)))),
+    )
 
 
 def _by_image(names: list[str], values: np.ndarray, known: np.ndarray) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def make_folds(
     roles, rule = _roles(population, table.class_names, config, way_out, splits)
     names, of_groups = population.groups, roles[:, population.unit]
     return Folds(
-        dataset_fingerprint=table.fingerprint,
+        dataset_fingerprint=table.attrs.get("fingerprint", ""),  # empty before the file is sealed
         seed=config.seed,
         scheme=config.scheme,
         groups=tuple(names.tolist()),

@@ -16,13 +16,13 @@ from ganaug.config import PrepareConfig
 from ganaug.data.duplicates import find_copies
 from ganaug.data.folds import Folds, check_feasible, make_folds, write_folds
 from ganaug.data.pixels import Facts, read_pixels
-from ganaug.data.schema import ImageTable, ImageWriter, fingerprint_of, writing_images
+from ganaug.data.schema import ImageTable, ImageWriter, created_of, writing_images
 from ganaug.data.sources import SOURCES, resolved, scan_source
 from ganaug.data.sources.files import printable
 from ganaug.data.sources.scan import Scan
 from ganaug.data.stain import stain_folds
 from ganaug.errors import ConfigError, DataError
-from ganaug.workspace import Workspace, explained
+from ganaug.workspace import Workspace, explained, moment
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,13 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
         writer.keep(places)
         if config.stain != "none" and folds is not None:
             table = _stain(writer, table, folds, config.stain, progress)
-        writer.finish(table, tables=dict(scan.tables))
+        others = (other for other in path.parent.glob("*.h5") if other != path)
+        table = replace(table, attrs={**table.attrs, "created": moment(after=map(created_of, others))})
+        table = writer.finish(table, tables=dict(scan.tables))
     if folds is None:
         workspace.folds(config.workspace_name).unlink(missing_ok=True)
     else:
+        folds = replace(folds, dataset_fingerprint=table.fingerprint)
         write_folds(workspace.folds(config.workspace_name), folds)
     return Prepared(config.workspace_name, path, table, folds, tuple(left_out), tuple(table.attrs["notices"]))
 
@@ -206,7 +209,6 @@ def _tabulate(
         phash=hashes[copies.keep, 0],
         attrs=attrs,
     )
-    table = replace(table, attrs={**attrs, "fingerprint": fingerprint_of(table)})
     return table, np.array([one.place for one in facts])
 
 

@@ -4,11 +4,15 @@ images u8 [N,H,W,3]   one image a chunk, uncompressed: a random image costs one 
 mask   u8 [N,H,W]     optional, 255 where the class-deciding structures are
 label i64 (-1 unlabelled), magnification i64 (0 unknown), um_per_px f64 (NaN unknown), phash u64   [N]
 image_id, group_id (patient), site_id (laboratory, "" unknown), path, sha256                       [N] text
-attrs: schema_version, source, class_names, pixels (how they came about), fingerprint, licence, notices,
-       left_out, duplicates, ... (lists as JSON)
 stained/fold<k> u8 [N,H,W,3]   optional, the images as fold k sees them: stain normalised to its training groups
 expression/...                 optional, further tables of the source
-synthetic files also: seed i64 [N] and the attr provenance
+seed i64 [N]                   of synthetic files, the position within the class
+attrs: schema_version, and as JSON: source, class_names, pixels (how they came about), licence, notices, left_out,
+       duplicates, content (the digest of every array that is no column), fingerprint (of what defines the data set),
+       seal (of all that the file holds), signature, created; of synthetic files also provenance. Attributes that are
+       too large for HDF5 stand as text in the group attrs.
+
+Whatever reads the table computes fingerprint and seal again; arrays are checked before they are used, by `seals`.
 """
 
 import errno
@@ -16,20 +20,32 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import chain
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ganaug.errors import DataError
-from ganaug.provenance import digest_of, digest_of_bytes
+from ganaug.data import seals
+from ganaug.errors import DataError, LeakError
+from ganaug.provenance import (
+    Provenance,
+    Seen,
+    digest_of,
+    digest_of_bytes,
+    keyed_digest,
+    require_equal_seal,
+    require_signature,
+    signature_of,
+)
 from ganaug.workspace import atomic_path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+MAX_ATTR_BYTES = 32 * 2**10  # HDF5 itself takes less than 64 KiB
+_UNSEALED = ("seal", "signature", "provenance", "created")  # what is no part of a file's seal
 SPARE_BYTES = 16 * 2**20  # what HDF5 may hold back in its caches until the file is closed
 _TEXT = ("image_id", "group_id", "site_id", "path", "sha256")
 _NUMBERS: dict[str, Any] = {"label": np.int64, "magnification": np.int64, "um_per_px": np.float64, "phash": np.uint64}
@@ -66,6 +82,32 @@ class ImageTable:
     def fingerprint(self) -> str:
         return str(self.attrs["fingerprint"])
 
+    @cached_property
+    def key(self) -> bytes:
+        """The key under which patients and images of this data set are known outside: made of what only its file holds.
+
+        Whoever has the same images of the same patients has the same key, and nobody else can compute it.
+        """
+        return bytes.fromhex(digest_of(["ganaug patients", *sorted(zip(self.sha256.tolist(), self.group_id.tolist()))]))
+
+    def patient_digest(self, group: str) -> str:
+        """What stands for a patient outside of the data set."""
+        return keyed_digest(self.key, "patient", group)
+
+    def image_digests(self, indices: np.ndarray) -> list[str]:
+        """What stands for images outside of the data set, for positions i64 [n]."""
+        return [keyed_digest(self.key, "image", sha256) for sha256 in self.sha256[indices].tolist()]
+
+    def seen(self, indices: np.ndarray) -> Seen:
+        """What something has seen that was shown the images at `indices` i64 [n]."""
+        groups = np.unique(self.group_id[indices]).tolist()
+        hashes = np.unique(self.phash[indices])
+        return Seen(
+            groups=tuple(sorted(map(self.patient_digest, groups))),
+            images=tuple(sorted(set(self.image_digests(indices)))),
+            hashes=tuple(f"{value:016x}" for value in hashes[hashes != 0].tolist()),
+        )
+
     def indices_of(self, groups: Iterable[str]) -> np.ndarray:
         """The images of these groups, in file order."""
         return np.flatnonzero(np.isin(self.group_id, np.asarray(sorted(groups), dtype=object).astype(str)))
@@ -82,10 +124,18 @@ def stained_name(fold: int) -> str:
 
 
 def fingerprint_of(table: ImageTable) -> str:
-    """Digest of what defines a data set: classes, how pixels came about, and each image's content, label and group."""
+    """Digest of what defines a data set: classes, pixels and how they came about, each image's source, label, group."""
     rows = zip(table.sha256.tolist(), table.label.tolist(), table.group_id.tolist(), table.image_id.tolist())
-    pixels = [table.attrs.get("resolution_px"), table.attrs.get("pixels")]
+    pixels = [table.attrs.get(name) for name in ("resolution_px", "pixels", "content")]
     return digest_of([list(table.class_names), pixels, [list(row) for row in rows]])
+
+
+def seal_of(table: ImageTable) -> str:
+    """Digest of every column and attribute of a file, and by `content` of all its other arrays."""
+    numbers = {name: digest_of_bytes([getattr(table, name).astype(kind).tobytes()]) for name, kind in _NUMBERS.items()}
+    texts = {name: digest_of(getattr(table, name).tolist()) for name in _TEXT}
+    attrs = {name: value for name, value in table.attrs.items() if name not in _UNSEALED}
+    return digest_of([list(table.class_names), numbers, texts, attrs])
 
 
 class ImageWriter:
@@ -134,7 +184,7 @@ class ImageWriter:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """What has been written so far, u8 [n,H,W,3] at a time."""
-        return _blocks(self._images)
+        return seals.blocks_of(self._images)
 
     def append_stained(self, fold: int, images: np.ndarray) -> None:
         """Add images u8 [n,H,W,3] as a fold sees them, in the order of `append`."""
@@ -152,27 +202,52 @@ class ImageWriter:
         self,
         table: ImageTable,
         *,
-        seeds: np.ndarray | None = None,
-        attrs: dict[str, Any] | None = None,
+        positions: np.ndarray | None = None,
+        record: Provenance | None = None,
         tables: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        """Write all but the pixels; `attrs` are added to the table's own, `tables` are kept under their names."""
+    ) -> ImageTable:
+        """Write all but the pixels and seal the file; returns the table with its fingerprint and seal.
+
+        positions: i64 [N], of synthetic images within their class. record: their provenance, which is sealed to the
+        file. tables: further arrays, kept under their names.
+        """
         assert len(table) == len(self), f"{len(self)} images for a table of {len(table)}"
         self._require_room(1000 * len(table))
         for name, dtype in _NUMBERS.items():
             self._file.create_dataset(name, data=getattr(table, name).astype(dtype), track_times=False)
         for name in _TEXT:
-            text = getattr(table, name).astype(object)
-            self._file.create_dataset(name, data=text, dtype=h5py.string_dtype(), track_times=False)
-        if seeds is not None:
-            self._file.create_dataset("seed", data=seeds.astype(np.int64), track_times=False)
+            self._write_text(name, getattr(table, name))
+        if positions is not None:
+            self._file.create_dataset("seed", data=positions.astype(np.int64), track_times=False)
         for name, array in (tables or {}).items():
-            text = array.dtype.kind in "OU"
-            dtype = h5py.string_dtype() if text else array.dtype
-            self._file.create_dataset(name, data=array.astype(object) if text else array, dtype=dtype)
-        constants = {"schema_version": SCHEMA_VERSION, "class_names": list(table.class_names)}
-        for name, value in {**table.attrs, **(attrs or {}), **constants}.items():
-            self._file.attrs[name] = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+            if array.dtype.kind in "OU":
+                self._write_text(name, array)
+            else:
+                self._file.create_dataset(name, data=array, track_times=False)
+        table = self._sealed(table, record)
+        self._file.attrs["schema_version"] = SCHEMA_VERSION
+        for name, value in {**table.attrs, "class_names": list(table.class_names)}.items():
+            text = json.dumps(value, ensure_ascii=False)
+            if len(text.encode()) > MAX_ATTR_BYTES:
+                self._write_text(f"attrs/{name}", np.array([text], dtype=object))
+            else:
+                self._file.attrs[name] = text
+        return table
+
+    def _write_text(self, name: str, values: np.ndarray) -> None:
+        self._file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype(), track_times=False)
+
+    def _sealed(self, table: ImageTable, record: Provenance | None) -> ImageTable:
+        """The table with content, fingerprint, seal and signature; its attrs as JSON gives them back."""
+        content = seals.digests_of(self._file, less=(*_NUMBERS, *_TEXT))
+        table = replace(table, attrs=json.loads(json.dumps({**table.attrs, "content": content})))
+        table.attrs["fingerprint"] = fingerprint_of(table)
+        table.attrs["seal"] = seal_of(table)
+        if signature := signature_of(table.attrs["seal"]):
+            table.attrs["signature"] = signature
+        if record is not None:
+            table.attrs["provenance"] = record.sealed(table.attrs["seal"]).to_dict()
+        return table
 
     def _require_room(self, num_bytes: int) -> None:
         """Stop while the file can still be closed: HDF5 crashes the process when the disk fills under it."""
@@ -189,37 +264,79 @@ def writing_images(path: Path, resolution_px: int, *, masks: bool = False) -> It
 
 @contextmanager
 def open_images(path: Path) -> Iterator[h5py.File]:
-    """Open a file of the schema for reading; raises DataError where it is missing, torn or of another version."""
-    if not path.exists():
+    """Open a file of the schema for reading; raises DataError where it is missing, corrupt or of another version."""
+    if not path.is_file():
         raise DataError(f"there is no file {path}", todo="make it with `ganaug prepare` or `ganaug synthesize`")
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path} is not a readable HDF5 file ({error})", todo="make it anew") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a readable HDF5 file ({error})", todo="make it again with ganaug") from error
     with file:
-        version = file.attrs.get("schema_version")
-        if version is None or int(version) != SCHEMA_VERSION:
-            raise DataError(
-                f"{path} has schema version {version}", expected=f"version {SCHEMA_VERSION}", todo="prepare it anew"
-            )
         try:
+            version = file.attrs.get("schema_version")
+            if not isinstance(version, np.integer) or version != SCHEMA_VERSION:
+                raise DataError(
+                    f"{path} has schema version {version}", expected=f"version {SCHEMA_VERSION}", todo="make it again"
+                )
             yield file
         except KeyError as error:
-            raise DataError(f"{path} lacks a part of the schema ({error})", todo="make it anew") from error
+            raise DataError(f"{path} lacks a part of the schema ({error})", todo="make it again") from error
 
 
 def read_table(path: Path) -> ImageTable:
-    """Read all but the pixels."""
+    """Read all but the pixels; LeakError where anything in it is not what the file was sealed with."""
     with open_images(path) as file:
-        attrs = {name: _plain(value) for name, value in file.attrs.items()}
-        numbers = {name: file[name][:] for name in _NUMBERS}
-        texts = {name: file[name].asstr()[:].astype(str) for name in _TEXT}
-        class_names = tuple(attrs.pop("class_names"))
-        if not len(numbers["label"]) == len(file["images"]) > 0:
+        try:
+            attrs = _attrs_of(file)
+            numbers = {name: file[name][:] for name in _NUMBERS}
+            texts = {name: file[name].asstr()[:].astype(str) for name in _TEXT}
+            num_images = len(file["images"])
+        except (TypeError, ValueError, AttributeError, OSError, RuntimeError, RecursionError) as error:
             raise DataError(
-                f"{path} holds {len(file['images'])} images and {len(numbers['label'])} labels", todo="make it anew"
-            )
-    return ImageTable(class_names=class_names, attrs=attrs, **numbers, **texts)
+                f"{path} has a column or an attribute that cannot be read ({error})", todo="make it again with ganaug"
+            ) from error
+    class_names = attrs.pop("class_names", None)
+    faults = [
+        *(name for name, kind in _NUMBERS.items() if numbers[name].dtype != kind),
+        *(name for name, column in {**numbers, **texts}.items() if column.shape != (num_images,)),
+        *(["class_names"] if not _are_texts(class_names) else []),
+        *(["content"] if not isinstance(attrs.get("content"), dict) else []),
+        *(["resolution_px"] if type(attrs.get("resolution_px")) is not int else []),
+        *(["images"] if not num_images else []),
+    ]
+    if faults:
+        raise DataError(f"{path} has {', '.join(faults)} of another kind or length", todo="make it again with ganaug")
+    table = ImageTable(class_names=tuple(class_names), attrs=attrs, **numbers, **texts)
+    _require_sealed(table, path)
+    return table
+
+
+def _attrs_of(file: h5py.File) -> dict[str, Any]:
+    """The attributes, small and large, as JSON values."""
+    texts = {name: value for name, value in file.attrs.items() if name != "schema_version"}
+    texts |= {name: file["attrs"][name].asstr()[0] for name in file.get("attrs", ())}
+    return {name: json.loads(text) for name, text in texts.items()}
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _require_sealed(table: ImageTable, path: Path) -> None:
+    attrs = table.attrs
+    require_equal_seal(seal_of(table), str(attrs.get("seal")), path)
+    if fingerprint_of(table) != attrs.get("fingerprint"):
+        raise LeakError(f"the fingerprint of {path} is not that of its table", todo="make it again with ganaug")
+    require_signature(attrs["seal"], attrs.get("signature"), path)
+
+
+def require_content(path: Path, table: ImageTable, name: str = "images") -> str:
+    """The digest of an array of a file, once it is what the table was sealed with; raises LeakError."""
+    expected = table.attrs["content"].get(name)
+    if not isinstance(expected, str):
+        raise DataError(f"{path} holds no {name}", todo="make it again with ganaug")
+    seals.require_unchanged(path, name, expected)
+    return expected
 
 
 class ImageReader:
@@ -231,14 +348,17 @@ class ImageReader:
         self._process = 0  # that opened the file
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        if self._file is None or self._process != os.getpid():  # a handle that a fork inherited must not be used
-            self._file, self._process = h5py.File(self.path, "r"), os.getpid()
-        stored = self._file[self.dataset]
-        images = np.empty((len(indices), *stored.shape[1:]), stored.dtype)
-        # One read an image: HDF5's own selection of scattered images takes some seventy times as long.
-        for row, index in zip(images, indices):
-            row[...] = stored[int(index)]
-        return images
+        try:
+            if self._file is None or self._process != os.getpid():  # a handle that a fork inherited must not be used
+                self._file, self._process = h5py.File(self.path, "r"), os.getpid()
+            stored = self._file[self.dataset]
+            images = np.empty((len(indices), *stored.shape[1:]), stored.dtype)
+            # One read an image: HDF5's own selection of scattered images takes some seventy times as long.
+            for row, index in zip(images, indices):
+                row[...] = stored[int(index)]
+            return images
+        except (OSError, KeyError) as error:
+            raise DataError(f"images of {self.path} cannot be read ({error})", todo="make it again") from error
 
     def __len__(self) -> int:
         with open_images(self.path) as file:
@@ -248,16 +368,22 @@ class ImageReader:
         return {"path": self.path, "dataset": self.dataset, "_file": None, "_process": 0}
 
 
-def content_digest(path: Path, dataset: str = "images") -> str:
-    """Digest of the labels and pixels of a file, which a provenance record is sealed with."""
-    with open_images(path) as file:
-        return digest_of_pixels(file["label"][:], _blocks(file[dataset]))
+def content_digest(path: Path) -> str:
+    """The seal of a file, once its table and all its arrays are found to be what it was sealed with."""
+    table = read_table(path)
+    for name in table.attrs["content"]:
+        require_content(path, table, name)
+    return str(table.attrs["seal"])
 
 
-def digest_of_pixels(labels: np.ndarray, blocks: Iterable[np.ndarray]) -> str:
-    """SHA-256 over labels i64 [N] and, image by image, the pixels u8 [n,H,W,3] of every block."""
-    pixels = (image.tobytes() for block in blocks for image in block)
-    return digest_of_bytes(chain([labels.astype("<i8").tobytes()], pixels))
+def created_of(path: Path) -> str:
+    """When a file was made, as it says itself; empty where it does not, or cannot be read."""
+    try:
+        with h5py.File(path, "r") as file:
+            created = json.loads(file.attrs["created"])
+    except (OSError, KeyError, ValueError, TypeError):
+        return ""
+    return created if isinstance(created, str) else ""
 
 
 def _rearrange(stored: h5py.Dataset, places: np.ndarray) -> None:
@@ -275,14 +401,3 @@ def _rearrange(stored: h5py.Dataset, places: np.ndarray) -> None:
         stored[row] = held
         settled[row] = True
     stored.resize(len(places), axis=0)
-
-
-def _blocks(images: h5py.Dataset) -> Iterator[np.ndarray]:
-    return (images[start : start + 256] for start in range(0, len(images), 256))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in ("[", "{"):
-        with suppress(ValueError):  # text that only begins like JSON stays text, and whoever reads it judges it
-            return json.loads(value)
-    return value.item() if isinstance(value, np.generic) else value

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from ganaug.data.dataset import DataSet
+from ganaug.data.held_out import find_seen
 from ganaug.data.schema import ImageTable, content_digest, read_table
-from ganaug.errors import ConfigError, DataError, LeakError
-from ganaug.provenance import Provenance, read_provenance, require_content, require_no_leak
+from ganaug.errors import ConfigError, DataError, LeakError, private, some_of
+from ganaug.provenance import Provenance, Seen, read_provenance, require_content
 
 
 def admit_synthetic(dataset: DataSet, path: Path, fold: int | None = None) -> tuple[ImageTable, Provenance]:
@@ -30,19 +31,73 @@ def admit_synthetic(dataset: DataSet, path: Path, fold: int | None = None) -> tu
 
 
 def require_serves(dataset: DataSet, fold: int, record: Provenance, path: Path | str) -> None:
-    """Raise where a generator, as its record tells, may not serve the fold."""
+    """Raise where a generator may not serve the fold: by its data set, its folds, or by what its record says it saw.
+
+    Patients and images are compared by their keyed digests. Pictures are compared too, by their perceptual hashes, as a
+    generator may have begun from one that knew the same pictures under other names.
+    """
     if not 0 <= fold < dataset.folds.num_folds:
         raise ConfigError(f"{path} is for fold {fold}", expected=f"a fold from 0 to {dataset.folds.num_folds - 1}")
-    require_no_leak(
-        record,
-        source=path,
-        dataset_fingerprint=dataset.table.fingerprint,
-        folds_digest=dataset.folds.digest,
-        fold=fold,
-        train_groups=dataset.folds.train_groups(fold),
-    )
+    if record.dataset_fingerprint != dataset.table.fingerprint:
+        raise LeakError(
+            f"{path} comes from another data set ({record.dataset}, {record.dataset_fingerprint[:12]})",
+            expected=f"the data set {dataset.table.fingerprint[:12]}",
+            todo="train its generator on this data set",
+        )
     if not record.groups_seen:
-        raise LeakError(f"{path} does not say which patients its generator saw", todo="make it anew with ganaug")
+        raise LeakError(f"{path} does not say which patients its generator saw", todo="make it again with ganaug")
+    require_unseen(dataset, fold, record.seen, path)
+    if record.folds_digest != dataset.folds.digest:
+        raise LeakError(
+            f"{path} was made for other folds ({record.folds_digest[:12]})",
+            expected=f"the folds {dataset.folds.digest[:12]}",
+            todo="train its generator on these folds",
+        )
+
+
+def require_unseen(
+    dataset: DataSet, fold: int, seen: Seen, path: Path | str, *, unknown_is_refused: bool = True
+) -> None:
+    """Raise LeakError where a patient or a picture was seen that the fold holds back, whatever its name was.
+
+    unknown_is_refused: whether patients are refused whom the data set does not know.
+    """
+    _require_patients(dataset, fold, seen, path, unknown_is_refused)
+    _require_pictures(dataset, fold, seen, path)
+
+
+def _require_patients(dataset: DataSet, fold: int, seen: Seen, path: Path | str, unknown_is_refused: bool) -> None:
+    """Raise LeakError where a patient outside of the fold's training part was seen, with the names the data set has."""
+    name_of = {dataset.table.patient_digest(group): group for group in dataset.folds.groups}
+    train = set(dataset.folds.train_groups(fold))
+    held_out = sorted(name_of[one] for one in seen.groups if name_of.get(one, "") not in {"", *train})
+    if held_out:
+        raise LeakError(
+            f"{path} comes from a training that saw {some_of([private(name) for name in held_out])}, "
+            f"of the validation or test part of fold {fold}",
+            expected=f"only training patients of fold {fold}",
+            todo=f"use the generator of fold {fold} (ganaug train-gan --fold {fold})",
+        )
+    unknown = sum(one not in name_of for one in seen.groups)
+    if unknown and unknown_is_refused:
+        raise LeakError(
+            f"{path} comes from a training that saw {unknown} patients whom {dataset.name} does not know",
+            expected=f"only training patients of fold {fold}",
+            todo="train it on this data set alone, or say with train-gan --init-saw what else it began with",
+        )
+
+
+def _require_pictures(dataset: DataSet, fold: int, seen: Seen, path: Path | str) -> None:
+    """Raise LeakError where a picture of the validation or test part was seen, whatever its patient was called."""
+    found = find_seen(dataset, fold, seen)
+    if len(found):
+        names = [private(name) for name in dataset.table.image_id[found].tolist()]
+        raise LeakError(
+            f"{path} comes from a training that saw {len(found)} pictures of the validation or test part of fold "
+            f"{fold} ({some_of(names)}), maybe under other names",
+            expected=f"only pictures of training patients of fold {fold}",
+            todo=f"use a generator that began without them (ganaug train-gan --fold {fold})",
+        )
 
 
 def _require_filters_serve(dataset: DataSet, fold: int, table: ImageTable, path: Path) -> None:
@@ -53,7 +108,7 @@ def _require_filters_serve(dataset: DataSet, fold: int, table: ImageTable, path:
         raise LeakError(
             f"{path} was filtered by {', '.join(asked) or 'nothing'}",
             expected=f"the records of these filters, not of {', '.join(filters) or 'none'}",
-            todo="make it anew",
+            todo="make it again",
         )
     for name, told in filters.items():
         source = f"the filter {name} of {path}"
@@ -69,4 +124,4 @@ def _require_fits(dataset: DataSet, table: ImageTable, path: Path) -> None:
         if seen != expected:
             raise DataError(f"{path} has {what} {seen}", expected=f"{expected}, as in {dataset.name}")
     if np.any((table.label < 0) | (table.label >= real.num_classes)):
-        raise DataError(f"{path} has labels outside its {real.num_classes} classes", todo="make it anew")
+        raise DataError(f"{path} has labels outside its {real.num_classes} classes", todo="make it again")

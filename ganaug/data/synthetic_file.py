@@ -1,7 +1,7 @@
 """The HDF5 file of synthetic images: rows of images with what is known of each, written once with their provenance."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ from ganaug.data.schema import (
     ImageReader,
     ImageTable,
     content_digest,
-    digest_of_pixels,
-    fingerprint_of,
+    created_of,
     open_images,
     read_table,
     writing_images,
 )
 from ganaug.provenance import Provenance, digest_of_bytes, read_provenance, require_content
+from ganaug.workspace import moment
 
 BLOCK = 64  # images read at a time
 
@@ -74,9 +74,10 @@ def write_rows(
             writer.append(some.images)
             known.append((some.label, some.position, some.sha256, some.phash))
         label, position, sha256, hashes = (np.concatenate(column) for column in zip(*known))
+        others = (other for other in path.parent.glob("*.h5") if other != path)
+        attrs = {**attrs, "created": moment(after=map(created_of, others))}
         table = _table(label, position, sha256, hashes, class_names, attrs)
-        sealed = record.sealed(digest_of_pixels(label, writer.blocks()))
-        writer.finish(table, seeds=position, attrs={"provenance": sealed.to_dict()})
+        writer.finish(table, positions=position, record=record)
 
 
 def _table(
@@ -88,7 +89,7 @@ def _table(
     attrs: dict[str, Any],
 ) -> ImageTable:
     """The table of synthetic images; their group is the generator, as no patient stands behind them."""
-    table = ImageTable(
+    return ImageTable(
         class_names=class_names,
         label=label,
         image_id=np.array([f"{class_names[k]}-{i:05d}" for k, i in zip(label, position)]),
@@ -101,4 +102,3 @@ def _table(
         phash=hashes,
         attrs={"source": "synthetic", **attrs},
     )
-    return replace(table, attrs={**table.attrs, "fingerprint": fingerprint_of(table)})

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ganaug.data.schema import ImageReader, content_digest
+from ganaug.data.schema import ImageReader, read_table, require_content
 from ganaug.evaluate.extractors import Extractor
 from ganaug.provenance import digest_of
 from ganaug.workspace import Workspace, atomic_path
@@ -16,7 +16,8 @@ def features_of(
     They are looked up by the digests of the images and of the extractor's weights and recipe, so no change of either
     can be answered with old features.
     """
-    key = digest_of([content_digest(images.path, images.dataset), extractor.name, extractor.digest, extractor.recipe])
+    content = require_content(images.path, read_table(images.path), images.dataset)
+    key = digest_of([content, extractor.name, extractor.digest, extractor.recipe])
     cached = workspace.features(key)
     try:
         return np.load(cached, allow_pickle=False).astype(np.float64)

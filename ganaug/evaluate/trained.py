@@ -78,14 +78,17 @@ def _content(state: dict[str, Tensor]) -> str:
 
 
 def _record(dataset: DataSet, fold: int, content: str) -> Provenance:
+    seen = dataset.table.seen(dataset.train(fold))
     recipe = {name: value for name, value in asdict(FIT).items() if name != "device"}
     return Provenance(
         dataset=dataset.name,
         dataset_fingerprint=dataset.table.fingerprint,
         folds_digest=dataset.folds.digest,
         fold=fold,
-        groups_seen=tuple(sorted(dataset.folds.train_groups(fold))),
+        groups_seen=seen.groups,
         config_digest=digest_of({"classifier": CLASSIFIER, "resolution_px": dataset.table.resolution_px, **recipe}),
+        images_seen=seen.images,
+        hashes_seen=seen.hashes,
     ).sealed(content)
 
 
@@ -113,7 +116,7 @@ def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
     wanted = _record(dataset, fold, record.content)
     if record == wanted:
         return state
-    if replace(record, config_digest=wanted.config_digest, seal=wanted.seal) == wanted:
+    if replace(record, config_digest=wanted.config_digest).sealed(record.content) == wanted:
         return None
     raise LeakError(
         f"{path} was trained on fold {record.fold} of {record.dataset} ({record.dataset_fingerprint[:12]})",

@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, WorkspaceError
+from ganaug.provenance import sealed
 from ganaug.study.cells import CellResult, adopt_cell, compose, load_cell
 from ganaug.study.design import Cell, Design, Served, make_design, plan
 from ganaug.study.executors import run_cells
 from ganaug.study.guard import admit
+from ganaug.study.looks import other_looks, warning_of
+from ganaug.study.origins import origins_of
 from ganaug.study.report import write_report
 from ganaug.study.verdict import Verdict, judge
-from ganaug.workspace import Study, Workspace, write_json, write_text
+from ganaug.workspace import Study, Workspace, created_of, moment, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,24 @@ def evaluate_augmentation(
     """Answer whether the synthetic images make the classifiers better on unseen patients, and write the report.
 
     `synthetic` names the file that serves each fold; `image_scores` are rows of `evaluate_gan`, shown in the report.
-    Cells that are done, here or in an earlier study, are not trained again; an interrupted run is taken up by the same
-    call.
+    Cells that are done, here or in an earlier study, are not trained again; the same call resumes an interrupted run.
 
     Raises LeakError, DataError or ConfigError before anything is trained or written, and UserError where a cell fails.
     """
     design = lay_down(workspace, dataset, synthetic, config)
     study, cells = design.study(workspace), plan(design)
-    write_json(study.design, _design_record(design, cells))
-    todo = [cell for cell in cells if adopt_cell(workspace, study, cell) is None]
+    created = _created(workspace, study)
+    write_json(study.design, sealed(_design_record(design, cells, created)))
+    todo = [cell for cell in cells if adopt_cell(workspace, study, cell, dataset) is None]
     run_cells(workspace, design, todo, jobs=jobs, device=device, progress=progress)
-    results = [_finished(study, cell) for cell in cells]
+    results = [_finished(study, cell, dataset) for cell in cells]
     write_text(study.results, "".join(json.dumps(_row(result), ensure_ascii=False) + "\n" for result in results))
     verdict = judge(design, results, dataset.table.class_names, dataset.folds.num_folds)
-    write_json(study.verdict, {"study": design.name, **verdict.to_dict()})
-    write_report(study, design, dataset, verdict, results, image_scores)
+    looks = other_looks(workspace, design.name, design.tested)
+    if looks:
+        verdict = replace(verdict, warnings=(warning_of(looks, created), *verdict.warnings))
+    write_json(study.verdict, sealed({"study": design.name, **verdict.to_dict()}))
+    write_report(study, design, dataset, verdict, results, image_scores, looks)
     return Outcome(verdict, study, len(cells), len(cells) - len(todo))
 
 
@@ -74,7 +80,7 @@ def lay_down(workspace: Workspace, dataset: DataSet, synthetic: dict[int, Path],
         )
     _require_buildable(dataset, config)
     served = {fold: Served(synthetic[fold], admit(workspace, dataset, fold, synthetic[fold])) for fold in folds}
-    design = make_design(dataset, served, config)
+    design = make_design(dataset, served, config, origins_of(dataset, list(folds), config))
     for cell in {(cell.arm, cell.fold): cell for cell in plan(design)}.values():
         compose(dataset, design, cell)  # raises where the synthetic images are too few
     return design
@@ -93,8 +99,8 @@ def _require_buildable(dataset: DataSet, config: StudyConfig) -> None:
             raise ConfigError(str(error).split("\n")[0]) from error
 
 
-def _finished(study: Study, cell: Cell) -> CellResult:
-    result = load_cell(study, cell)
+def _finished(study: Study, cell: Cell, dataset: DataSet) -> CellResult:
+    result = load_cell(study, cell, dataset)
     if result is None:
         raise WorkspaceError(
             f"{study.cell(cell.name)} was changed or removed meanwhile", todo="run the same command again"
@@ -102,9 +108,30 @@ def _finished(study: Study, cell: Cell) -> CellResult:
     return result
 
 
-def _design_record(design: Design, cells: Sequence[Cell]) -> dict[str, Any]:
-    served = {str(fold): {"path": str(s.path), **s.provenance.to_dict()} for fold, s in design.synthetic.items()}
-    return {"name": design.name, **design.to_dict(), "served": served, "cells": [cell.name for cell in cells]}
+def _created(workspace: Workspace, study: Study) -> str:
+    """When the study was laid down: as its design says, else now, after all the others of the workspace."""
+    others = (path for path in workspace.root.glob("studies/*/design.json") if path != study.design)
+    return (created_of(study.design) if study.design.exists() else "") or moment(after=map(created_of, others))
+
+
+def _design_record(design: Design, cells: Sequence[Cell], created: str) -> dict[str, Any]:
+    """The design as JSON values that name no patient and no folder of this machine."""
+    return {
+        "name": design.name,
+        "created": created,
+        **design.to_dict(),
+        "origins": design.origins,
+        "tested": list(design.tested),
+        "served": {str(fold): _served(served) for fold, served in design.synthetic.items()},
+        "cells": [cell.name for cell in cells],
+    }
+
+
+def _served(served: Served) -> dict[str, Any]:
+    """What served a fold: the file's name, and its record with the numbers of patients and images in place of lists."""
+    values = served.provenance.to_dict()
+    counted = {name: len(values[name]) for name in ("groups_seen", "images_seen", "hashes_seen")}
+    return {"file": served.path.name, **values, **counted}
 
 
 def _row(result: CellResult) -> dict[str, Any]:

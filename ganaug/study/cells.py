@@ -1,17 +1,19 @@
 """One cell: train a classifier on an arm, predict the fold's test patients, keep both where a later run finds them."""
 
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.mixture import Mixture
 from ganaug.data.schema import ImageReader, read_table
-from ganaug.errors import WorkspaceError
-from ganaug.provenance import digest_of_bytes, digest_of_file
+from ganaug.errors import LeakError, UserError
+from ganaug.provenance import digest_of_bytes, digest_of_file, require_seal, sealed
 from ganaug.study.arms import ARMS, Context
 from ganaug.study.design import Cell, Design, recipe_of, seeds_of
 from ganaug.workspace import Study, Workspace, atomic_path, read_json, write_json
@@ -25,8 +27,8 @@ class CellResult:
     record: dict[str, Any]  # the cell's JSON: scores, steps, seconds, digest of the initial weights, class counts
     probs: np.ndarray  # f32 [N, K]
     labels: np.ndarray  # i64 [N]
-    groups: np.ndarray  # text [N]
-    image_ids: np.ndarray  # text [N]
+    groups: np.ndarray  # text [N], keyed digests of the patients
+    image_ids: np.ndarray  # text [N], keyed digests of the images
 
 
 def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
@@ -67,11 +69,11 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
     recipe = recipe_of(design.config, cell.fold, cell.seed, device)
     fitted = fit(model, mixture, mixture.labels, val=(validation, validation.labels), config=recipe)
     probs = predict(model, _part(dataset, cell.fold, test), device=device)
-    labels, groups = table.label[test], table.group_id[test]
+    tested = tested_images(dataset, cell.fold)
 
     study = design.study(workspace)
     with atomic_path(study.predictions(cell.name)) as part, part.open("wb") as file:
-        np.savez(file, probs=probs, labels=labels, groups=groups, image_ids=table.image_id[test])
+        np.savez(file, probs=probs, labels=tested["labels"], groups=tested["groups"], image_ids=tested["image_ids"])
     record = {
         **vars(cell),
         "predictions": digest_of_file(study.predictions(cell.name)),
@@ -82,32 +84,55 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
         "device": device,
         "train_images": dict(zip(table.class_names, np.bincount(mixture.labels, minlength=table.num_classes).tolist())),
         "history": fitted.history,
-        "scores": score(labels, probs, groups, table.class_names),
+        "scores": score(tested["labels"], probs, tested["groups"].tolist(), table.class_names),
     }
-    write_json(study.cell(cell.name), record)
+    write_json(study.cell(cell.name), sealed(record))
 
 
-def load_cell(study: Study, cell: Cell) -> CellResult | None:
-    """A finished cell, or None where it is missing, torn or not what was written."""
+def tested_images(dataset: DataSet, fold: int) -> dict[str, np.ndarray]:
+    """The images under test in a fold: their labels, and their patients and themselves by keyed digests."""
+    table, test = dataset.table, dataset.test(fold)
+    names, position = np.unique(table.group_id[test], return_inverse=True)
+    patients = np.array([table.patient_digest(name) for name in names.tolist()])
+    return {
+        "labels": table.label[test],
+        "groups": patients[position],
+        "image_ids": np.array(table.image_digests(test)),
+    }
+
+
+def load_cell(study: Study, cell: Cell, dataset: DataSet) -> CellResult | None:
+    """A finished cell, or None where it is missing, corrupt, edited, or of another cell or other test images.
+
+    What is there and is not what was written is also said, as it will be trained again.
+    """
+    path = study.predictions(cell.name)
+    if not study.cell(cell.name).exists():
+        return None
     try:
-        record = read_json(study.cell(cell.name))
-        path = study.predictions(cell.name)
-        if record["digest"] != cell.digest or record["predictions"] != digest_of_file(path):
-            return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return CellResult(cell, record, **{name: arrays[name] for name in arrays})
-    except (WorkspaceError, OSError, ValueError, KeyError, TypeError):
+        record = require_seal(read_json(study.cell(cell.name)), study.cell(cell.name))
+        told = {name: record[name] for name in vars(cell)}
+        if told != vars(cell) or record["predictions"] != digest_of_file(path):
+            raise LeakError(f"{study.cell(cell.name)} is of another cell or other predictions")
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored}
+        expected = tested_images(dataset, cell.fold)
+        if any(not np.array_equal(arrays[name], values) for name, values in expected.items()):
+            raise LeakError(f"{path} is of other test images than fold {cell.fold} has")
+        return CellResult(cell, record, **arrays)
+    except (UserError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        warnings.warn(f"ganaug: {error}; this cell is trained again", stacklevel=2)
         return None
 
 
-def adopt_cell(workspace: Workspace, study: Study, cell: Cell) -> CellResult | None:
+def adopt_cell(workspace: Workspace, study: Study, cell: Cell, dataset: DataSet) -> CellResult | None:
     """A finished cell of this study, else a copy of the one from an earlier study whose digest says it is the same."""
-    found = load_cell(study, cell)
+    found = load_cell(study, cell, dataset)
     if found is not None:
         return found
     for twin in study.root.parent.glob(f"*/cells/{cell.name}.json"):
         other = Study(twin.parent.parent)
-        if load_cell(other, cell) is None:
+        if other.root == study.root or load_cell(other, cell, dataset) is None:
             continue
         for source, target in (
             (other.predictions(cell.name), study.predictions(cell.name)),
@@ -115,7 +140,7 @@ def adopt_cell(workspace: Workspace, study: Study, cell: Cell) -> CellResult | N
         ):
             with atomic_path(target) as part:
                 shutil.copyfile(source, part)
-        return load_cell(study, cell)
+        return load_cell(study, cell, dataset)
     return None
 
 

@@ -7,9 +7,9 @@ import torch
 
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
+from ganaug.lookup import supplies_for
 from ganaug.study.executors import default_jobs
 from ganaug.study.job import Job
-from ganaug.study.supply import find_supplies
 from ganaug.train.cost import estimate
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace
@@ -19,7 +19,7 @@ NUM_TIMED = 3
 
 def plan_job(workspace: Workspace, job: Job, *, device: str = "cpu", jobs: int | None = None) -> dict[str, Any]:
     """What `run_job` would do, with `seconds`, a rough estimate; nothing is written."""
-    served = {supply.fold for supply in find_supplies(workspace, job.dataset, job.folds)}
+    served = {supply.fold for supply in supplies_for(workspace, job.dataset, job.folds, choice=job.choice)}
     missing = [fold for fold in job.folds if fold not in served]
     folds = list(job.folds) if job.recipe else sorted(served)
     config, parallel = job.config, jobs or default_jobs(device)

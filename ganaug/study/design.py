@@ -16,7 +16,7 @@ from ganaug.study.arms import ARMS, BASELINE, CONTROL, TREATMENT
 from ganaug.study.resampling import METRICS
 from ganaug.workspace import Study, Workspace
 
-CELL_VERSION = 1  # raise it when a cell of the same options would come out otherwise
+CELL_VERSION = 2  # raise it when a cell of the same options would come out otherwise
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Design:
     synthetic: dict[int, Served]  # per fold that is studied
     config: StudyConfig
     pretrained: dict[str, str] = field(default_factory=dict)  # per classifier that has some, digest of its weights
+    origins: dict[str, str] = field(default_factory=dict)  # per classifier that has some, where its weights come from
+    tested: tuple[str, ...] = ()  # the patients under test in the folds studied: keyed digests, sorted
     repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
 
     @property
@@ -104,8 +106,13 @@ class Design:
         return workspace.study(self.name)
 
 
-def make_design(dataset: DataSet, synthetic: dict[int, Served], config: StudyConfig) -> Design:
-    """Lay down a study of the folds in `synthetic`; raises ConfigError where no verdict could come of it."""
+def make_design(
+    dataset: DataSet, synthetic: dict[int, Served], config: StudyConfig, origins: dict[str, str] | None = None
+) -> Design:
+    """Lay down a study of the folds in `synthetic`; raises ConfigError where no verdict could come of it.
+
+    origins: by classifier where its pretrained weights come from, see `ganaug.study.origins`.
+    """
     for known, asked, what in ((ARMS, config.arms, "arm"), (METRICS, (config.metric,), "metric")):
         for name in asked:
             if name not in known:
@@ -118,6 +125,7 @@ def make_design(dataset: DataSet, synthetic: dict[int, Served], config: StudyCon
             todo="a verdict compares the treatment with the baseline and with the control",
         )
     pretrained = {name: digest_of_file(Path(path)) for name, path in config.pretrained}
+    tested = {group for fold in synthetic for group in dataset.folds.test_groups(fold)}
     return Design(
         dataset=dataset.name,
         dataset_fingerprint=dataset.table.fingerprint,
@@ -125,6 +133,8 @@ def make_design(dataset: DataSet, synthetic: dict[int, Served], config: StudyCon
         synthetic=synthetic,
         config=config,
         pretrained=pretrained,
+        origins=origins or {},
+        tested=tuple(sorted(map(dataset.table.patient_digest, tested))),
         repeats=tuple(map(dataset.folds.repeat_of, range(dataset.folds.num_folds))),
     )
 
@@ -166,7 +176,7 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
     config = design.config
     decides = {
         "version": CELL_VERSION,
-        "dataset": design.dataset_fingerprint,
+        "dataset": design.dataset_fingerprint,  # which also covers the pixels
         "folds": design.folds_digest,
         "cell": [classifier, arm, fold, seed],
         "recipe": asdict(recipe_of(config, fold, seed)),  # with the default device, as it is not the experiment

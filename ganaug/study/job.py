@@ -1,6 +1,6 @@
 """The main job from a data set to a report: supply every fold with synthetic images, score them, run the study."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -11,8 +11,9 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import WorkspaceError
 from ganaug.evaluate.extractors import Setting, open_extractor
 from ganaug.evaluate.gan import evaluate_gan
+from ganaug.lookup import NO_CHOICE, Choice, Supply, supplies_for
 from ganaug.study.augmentation import Outcome, evaluate_augmentation
-from ganaug.study.supply import Supply, find_supplies, train_missing
+from ganaug.study.supply import train_missing
 from ganaug.workspace import Workspace
 
 
@@ -26,16 +27,26 @@ class Job:
     recipe: tuple[GanConfig, SynthesisConfig] | None = None
     extractor: str | None = None
     weights_dir: Path | None = None
+    choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.lookup` takes
 
 
 def run_job(
-    workspace: Workspace, job: Job, *, jobs: int | None = None, device: str = "cpu", progress: bool = False
+    workspace: Workspace,
+    job: Job,
+    *,
+    jobs: int | None = None,
+    device: str = "cpu",
+    progress: bool = False,
+    say: Callable[[str], None] = lambda note: None,
 ) -> Outcome:
     """Do what is not done yet of the whole job, and report.
 
-    Without a recipe the study is of the folds that have synthetic images. Raises WorkspaceError where none has.
+    Without a recipe the study is of the folds that have synthetic images. `say` is told which files serve. Raises
+    WorkspaceError where no fold has any.
     """
     supplies = supply(workspace, job, jobs=jobs, device=device, progress=progress)
+    for served in supplies:
+        say(f"note: {served.sentence}")
     scores = score_images(workspace, job, supplies, device=device, progress=progress)
     config = replace(job.config, folds=tuple(supply.fold for supply in supplies))
     synthetic = {supply.fold: supply.synthetic for supply in supplies}
@@ -61,11 +72,15 @@ def supply(
             device=device,
             weights_dir=job.weights_dir,
             progress=progress,
+            choice=job.choice,
         )
-    supplies = find_supplies(workspace, job.dataset, job.folds)
+    supplies = supplies_for(workspace, job.dataset, job.folds, at_least=num_needed(job), choice=job.choice)
     if not supplies:
+        others = len(workspace.gans(job.dataset.name))
+        of_others = f"; {others} generators there are of other data, other folds or have made none" if others else ""
         raise WorkspaceError(
-            f"{workspace.root} holds no synthetic images for the folds of {job.dataset.name} as it is now prepared",
+            f"{workspace.root} holds no synthetic images for the folds of {job.dataset.name} as it is now prepared"
+            f"{of_others}",
             todo="run `ganaug train-gan` and `ganaug synthesize`, or add --train-missing",
         )
     return supplies

@@ -2,7 +2,7 @@
 
 import platform
 import shlex
-import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,10 +14,12 @@ from classifiers.scores import AVERAGING, score
 from ganaug.config import to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader, read_table
+from ganaug.errors import for_sharing
 from ganaug.study.arms import ARMS
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot, strip
+from ganaug.study.looks import Look
 from ganaug.study.paired import pooled, runs_of
 from ganaug.study.verdict import Verdict, percent, points
 from ganaug.workspace import Study, write_text
@@ -45,8 +47,9 @@ def write_report(
     verdict: Verdict,
     results: Sequence[CellResult],
     image_scores: Sequence[dict[str, Any]],
+    looks: Sequence[Look] = (),
 ) -> None:
-    """Render the page of a finished study to `study.report`."""
+    """Render the page of a finished study to `study.report`; it names no patient, no file of theirs and no folder."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -64,14 +67,48 @@ def write_report(
         scores=score_rows(design, results, dataset.table.class_names),
         arms=arm_rows(design, results),
         folds=fold_rows(design, dataset),
-        notices=dataset.table.attrs.get("notices", []),
-        left_out=dataset.table.attrs.get("left_out", []),
-        options=to_dict(design.config),
+        notices=[for_sharing(note) for note in dataset.table.attrs.get("notices", [])],
+        skipped=skipped_rows(dataset),
+        looks=looks,
+        options=option_rows(design),
         environment=environment_rows(results),
         num_cells=len(results),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=command_of(design, dataset.folds.num_folds),
     )
     write_text(study.report, page)
+
+
+def option_rows(design: Design) -> dict[str, Any]:
+    """The study's options; of pretrained weights where they come from, and not where they lie."""
+    hidden = {"pretrained": None, "pretrained_saw": None}
+    origins = {
+        f"weights of {name}": f"{origin} ({design.pretrained[name][:12]})" for name, origin in design.origins.items()
+    }
+    return {**to_dict(design.config), **hidden, **origins}
+
+
+def skipped_rows(dataset: DataSet) -> list[tuple[str, int]]:
+    """Why images of the source were skipped, and how many, the most frequent reason first."""
+    reasons = Counter(for_sharing(str(reason)) for _, reason in dataset.table.attrs.get("left_out", []))
+    return reasons.most_common()
+
+
+def command_of(design: Design, num_folds: int) -> str:
+    """The command that makes this study again from the same workspace."""
+    config = design.config
+    words = ["ganaug", "evaluate-augmentation", "--dataset", design.dataset]
+    if len(design.folds) < num_folds:
+        words += ["--fold", str(design.folds[0])] if len(design.folds) == 1 else ["--preset", "quick"]
+    for name in config.classifiers:
+        words += ["--classifier", name]
+    for name, file in config.pretrained:
+        words += ["--pretrained", f"{name}={Path(file).name}"]
+    for name, text in config.pretrained_saw:
+        words += ["--pretrained-saw", f"{name}={text}"]
+    words += ["--seeds", str(len(config.seeds)), "--steps", str(config.num_steps), "--ratio", f"{config.ratio:g}"]
+    if config.seeds[0]:
+        words += ["--seed", str(config.seeds[0])]
+    return shlex.join([*words, "--augmentation", config.augmentation])
 
 
 def sample_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:

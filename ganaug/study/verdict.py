@@ -160,6 +160,12 @@ def _warnings_of_sample(tested: OutOfFold, design: Design, class_names: Sequence
             "The generators began with weights of which only the word of whoever trained them says what they had seen: "
             f"{told}. If patients of this data set were among it, the comparison leaks."
         )
+    for name, origin in design.origins.items():
+        if origin.startswith("declared"):
+            warnings.append(
+                f"The weights that {name} began with have no record: {origin}. If patients of this data set were among "
+                "it, the comparison leaks."
+            )
     holders = (tested.images > 0).sum(axis=0)
     few = [f"{name} {n}" for name, n in zip(class_names, holders.tolist()) if n < FEW_PATIENTS_A_CLASS]
     if few:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ganaug.checkpoint import best_ema
 from ganaug.errors import WorkspaceError
 from ganaug.train.distributed import Team
 from ganaug.train.state import TrainingState
@@ -88,7 +89,7 @@ def save_state(task: Task, state: TrainingState) -> None:
 
 def drop_snapshots(task: Task) -> None:
     """Remove all snapshots but the newest `keep_snapshots` and the best."""
-    best = task.run.best_ema()
+    best = best_ema(task.run)
     for path in task.run.snapshots()[: -task.config.keep_snapshots]:
         if path != best:
             with explained(path):

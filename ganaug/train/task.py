@@ -1,19 +1,20 @@
 """What one generator is trained on, how, and where it is kept; decided before anything is trained."""
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from ganaug.config import GanConfig, to_dict
 from ganaug.data.dataset import DataSet
+from ganaug.data.held_out import find_seen
 from ganaug.errors import ConfigError, DataError
 from ganaug.pretrained import Pretrained, load_pretrained
-from ganaug.provenance import Provenance, digest_of, digest_of_file
+from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file, sealed
 from ganaug.train.distributed import num_processes
 from ganaug.train.state import resumable_config
-from ganaug.workspace import GanRun, Workspace, write_json
+from ganaug.workspace import GanRun, Workspace, created_of, moment, write_json
 
 
 @dataclass(frozen=True)
@@ -26,30 +27,37 @@ class Task:
     run: GanRun
     digest: str  # of all that decides the state, so not of how long to train
     init: Path | None = None  # weights that it begins with
-    groups_before: tuple[str, ...] = ()  # patients whom those weights have seen
+    seen_before: Seen = field(default_factory=Seen)  # what those weights have seen
     declared: tuple[str, ...] = ()  # what they have seen beside, by the user's word
 
     def provenance(self, kimg: float) -> Provenance:
         """The record that the generator carries: it is shown the fold's training groups, and no others.
 
-        Where it began with other weights, those whom they had seen are added.
+        Where it began with other weights, what they had seen is added.
         """
-        shown = self.dataset.table.group_id[self.dataset.train(self.fold)].tolist()
+        seen = self.dataset.table.seen(self.dataset.train(self.fold)) | self.seen_before
         return Provenance(
             dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.table.fingerprint,
             folds_digest=self.dataset.folds.digest,
             fold=self.fold,
-            groups_seen=tuple(sorted({*shown, *self.groups_before})),
+            groups_seen=seen.groups,
             config_digest=self.digest,
             kimg=kimg,
             declared=self.declared,
+            images_seen=seen.images,
+            hashes_seen=seen.hashes,
         )
 
     @property
-    def strangers(self) -> tuple[str, ...]:
-        """Patients whom the weights have seen and whom the data set does not know: the study refuses what saw them."""
-        return tuple(sorted(set(self.groups_before) - set(self.dataset.table.group_id)))
+    def num_unknown(self) -> int:
+        """Patients whom the weights have seen and the data set does not know: the study refuses what saw them."""
+        return len(set(self.seen_before.groups) - _known(self.dataset))
+
+    @property
+    def num_held_out(self) -> int:
+        """Pictures of the fold's validation and test part that the weights have seen, for which a study refuses it."""
+        return len(find_seen(self.dataset, self.fold, self.seen_before))
 
 
 def plan_training(
@@ -66,16 +74,15 @@ def plan_training(
     place of patients whom the data set does not know. Raises DataError where there are fewer images than a batch,
     ConfigError where the batch does not divide, or the weights are of another resolution.
     """
-    before: tuple[str, ...] = ()
+    before = Seen()
     declared: tuple[str, ...] = ()
     if init is not None:
         config, pretrained = beginning_with(config, init)
-        before, declared = pretrained.groups_seen, pretrained.declared
+        before, declared = pretrained.seen, pretrained.declared
     if init_saw is not None:
         if init is None or not init_saw.strip():
             raise ConfigError("--init-saw without --init, or without words", expected="what the weights of --init saw")
-        known = set(dataset.table.group_id)
-        before = tuple(group for group in before if group in known)
+        before = replace(before, groups=tuple(group for group in before.groups if group in _known(dataset)))
         declared = (*declared, f"{init.name} ({digest_of_file(init)[:12]}): {' '.join(init_saw.split())}")
     num_images = len(dataset.train(fold))
     if num_images < config.batch:
@@ -92,6 +99,11 @@ def plan_training(
     decides = [resumable_config(config), dataset.table.fingerprint, dataset.folds.digest, fold]
     digest = digest_of([*decides, list(declared)] if declared else decides)
     return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest, init, before, declared)
+
+
+def _known(dataset: DataSet) -> set[str]:
+    """What stands for the data set's patients in records."""
+    return set(map(dataset.table.patient_digest, dataset.folds.groups))
 
 
 def beginning_with(config: GanConfig, init: Path) -> tuple[GanConfig, Pretrained]:
@@ -112,8 +124,11 @@ def describe(task: Task) -> None:
     write_json(task.run.environment, {"python": platform.python_version(), "torch": torch.__version__})
     known = task.provenance(kimg=0.0).to_dict()
     names = ("dataset", "dataset_fingerprint", "folds_digest", "fold", "config_digest")
-    write_json(
-        task.run.config,
-        {name: known[name] for name in names}
-        | {"class_names": list(task.dataset.table.class_names), "config": to_dict(task.config)},
-    )
+    others = (path for path in task.run.root.parent.glob("*/config.json") if path != task.run.config)
+    about = {
+        **{name: known[name] for name in names},
+        "class_names": list(task.dataset.table.class_names),
+        "config": to_dict(task.config),
+        "created": created_of(task.run.config) or moment(after=map(created_of, others)),
+    }
+    write_json(task.run.config, sealed(about))

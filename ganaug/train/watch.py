@@ -11,6 +11,7 @@ import torch
 from ganaug.evaluate.extractors import Extractor, Setting, open_extractor
 from ganaug.evaluate.frechet import frechet_distance
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
+from ganaug.provenance import sealed
 from ganaug.train.keep import drop_snapshots
 from ganaug.train.publish import publish
 from ganaug.train.schedule import conditioning, softened
@@ -56,7 +57,7 @@ class Watch:
             started = time.perf_counter()
             row = {"kimg": kimg, "snapshot": run.ema(kimg).name, "extractor": self.extractor.name}
             row |= {"num_images": len(self._scored), "score": self.score(state)}
-            append_jsonl(run.scores, {**row, "seconds": time.perf_counter() - started})
+            append_jsonl(run.scores, sealed({**row, "seconds": time.perf_counter() - started}))
         drop_snapshots(self.task)
 
     def score(self, state: TrainingState) -> float:

@@ -1,16 +1,21 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ganaug.errors import LeakError
+from ganaug.errors import ConfigError, LeakError
 from ganaug.provenance import (
     Provenance,
+    Seen,
     digest_of,
     digest_of_bytes,
     read_provenance,
     require_content,
-    require_no_leak,
+    require_seal,
+    sealed,
 )
 
 RECORD = Provenance(
@@ -22,8 +27,9 @@ RECORD = Provenance(
     config_digest="c" * 64,
     kimg=40.0,
     declared=("network.pkl: others",),
+    images_seen=("1", "2"),
+    hashes_seen=("f" * 16,),
 ).sealed("d" * 64)
-SERVES = {"source": "x.h5", "dataset_fingerprint": "a" * 64, "folds_digest": "b" * 64, "fold": 1}
 
 
 def test_a_sealed_record_reads_back_as_it_was() -> None:
@@ -31,16 +37,7 @@ def test_a_sealed_record_reads_back_as_it_was() -> None:
     assert read_provenance(RECORD.to_dict(), "x.h5") == RECORD
 
 
-def test_a_record_in_which_nothing_is_declared_does_not_speak_of_it() -> None:
-    """Such records are sealed as they were before anything could be declared."""
-    silent = replace(RECORD, declared=()).sealed("d" * 64)
-    assert "declared" not in silent.to_dict()
-    assert read_provenance(silent.to_json(), "x.h5") == silent
-    with pytest.raises(LeakError, match="edited"):
-        read_provenance({name: value for name, value in RECORD.to_dict().items() if name != "declared"}, "x.h5")
-
-
-@pytest.mark.parametrize("field", [name for name in RECORD.to_dict() if name != "seal"])
+@pytest.mark.parametrize("field", [name for name in RECORD.to_dict() if name not in ("seal", "signature")])
 def test_an_edit_of_any_field_breaks_the_seal(field: str) -> None:
     values = RECORD.to_dict()
     old = values[field]
@@ -62,21 +59,64 @@ def test_changed_content_is_refused() -> None:
         require_content(RECORD, "e" * 64, "x.h5")
 
 
-def test_a_generator_that_saw_only_training_patients_is_admitted() -> None:
-    require_no_leak(RECORD, **SERVES, train_groups={"p1", "p2", "p3"})
+@pytest.mark.parametrize(
+    "change", [{"fold": "1"}, {"kimg": None}, {"groups_seen": ["p", 5]}, {"new": 1}, {"dataset": []}]
+)
+def test_a_record_with_a_field_of_another_kind_is_malformed(change: dict[str, object]) -> None:
+    with pytest.raises(LeakError, match="malformed"):
+        read_provenance({**RECORD.to_dict(), **change}, "x.h5")
 
 
-def test_a_patient_outside_the_training_part_is_refused_by_name() -> None:
-    with pytest.raises(LeakError, match="saw p2, of the validation or test part of fold 1"):
-        require_no_leak(RECORD, **SERVES, train_groups={"p1", "p3"})
+@given(st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5)))
+def test_sealed_values_come_back_and_any_other_values_are_refused(values: dict[str, object]) -> None:
+    bare = {name: value for name, value in values.items() if name not in ("seal", "signature")}
+    assert require_seal(json.loads(json.dumps(sealed(values))), "x.json") == bare
+    with pytest.raises(LeakError):
+        require_seal({**sealed(values), "one more": 1}, "x.json")
+    with pytest.raises(LeakError):
+        require_seal(bare, "x.json")
 
 
-def test_another_data_set_and_other_folds_are_refused() -> None:
-    groups = {"p1", "p2"}
-    with pytest.raises(LeakError, match="another data set"):
-        require_no_leak(RECORD, **{**SERVES, "dataset_fingerprint": "f" * 64}, train_groups=groups)
-    with pytest.raises(LeakError, match="other folds"):
-        require_no_leak(RECORD, **{**SERVES, "folds_digest": "f" * 64}, train_groups=groups)
+@pytest.mark.parametrize("values", [None, 5, [], "text", {}, {"seal": 5}])
+def test_what_is_no_sealed_object_is_refused(values: object) -> None:
+    with pytest.raises(LeakError, match="no seal"):
+        require_seal(values, "x.json")
+
+
+def test_a_record_is_signed_where_a_key_is_set_and_then_none_without_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "ganaug.key"
+    key.write_bytes(b"0123456789abcdef" * 2)
+    monkeypatch.setenv("GANAUG_KEY", str(key))
+    signed = replace(RECORD).sealed("d" * 64)
+    assert read_provenance(signed.to_json(), "x.h5") == signed
+    with pytest.raises(LeakError, match="not signed"):
+        read_provenance(RECORD.to_json(), "x.h5")
+    resealed = replace(RECORD, groups_seen=("p1",)).sealed("d" * 64)  # what an editor without the key can do
+    forged = replace(resealed, signature=signed.signature)
+    with pytest.raises(LeakError, match="another key"):
+        read_provenance(forged.to_json(), "x.h5")
+    with pytest.raises(LeakError, match="not signed"):
+        require_seal({"a": 1, "seal": digest_of({"a": 1})}, "x.json")
+    monkeypatch.delenv("GANAUG_KEY")
+    assert read_provenance(signed.to_json(), "x.h5") == signed
+
+
+@pytest.mark.parametrize(("content", "says"), [(None, "cannot be read"), (b"short", "holds 5 bytes")])
+def test_a_key_that_cannot_sign_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, says: str
+) -> None:
+    if content is not None:
+        (tmp_path / "k").write_bytes(content)
+    monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "k"))
+    with pytest.raises(ConfigError, match=says):
+        RECORD.sealed("d" * 64)
+
+
+def test_what_was_seen_adds_up_and_stays_sorted() -> None:
+    both = Seen(("b",), ("2",), ("f",)) | Seen(("a", "b"), ("1",), ())
+    assert both == Seen(("a", "b"), ("1", "2"), ("f",))
 
 
 def test_a_seal_depends_on_the_content() -> None:

@@ -1,9 +1,7 @@
 """Filters see training patients only, drop what they say they drop, and leave counts that add up."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -75,15 +73,17 @@ class Inverted:
 
 
 @pytest.mark.parametrize("name", REJECTORS)
-def test_a_filter_is_fitted_on_training_images_alone(name: str, setting: Setting) -> None:
+def test_a_filter_is_fitted_on_training_images_alone(
+    name: str, setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was held out may become anything: the filter stays the same; a training image may not."""
     dataset = setting.dataset
-    train = dataset.train(FOLD)
+    train, reader = dataset.train(FOLD), dataset.reader
     digests = []
     for some in (np.empty(0), np.setdiff1d(np.arange(len(dataset.table)), train), train[-1:]):
         setting.run.extractor.unlink(missing_ok=True)
-        changed = replace(dataset, reader=Inverted(dataset.reader, some))
-        digests.append(REJECTORS[name](0.5, replace(setting, dataset=changed)).digest)
+        monkeypatch.setattr(DataSet, "images", lambda _, fold, some=some: Inverted(reader, some))
+        digests.append(REJECTORS[name](0.5, setting).digest)
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -98,7 +98,8 @@ def test_a_stricter_filter_accepts_no_image_that_a_milder_one_drops(name: str, s
 def test_the_record_of_a_filter_names_the_training_patients_of_its_fold(name: str, setting: Setting) -> None:
     record = record_of(name, 0.5, REJECTORS[name](0.5, setting), setting)
     assert read_provenance(record.to_dict(), "here") == record
-    assert set(record.groups_seen) == set(setting.dataset.folds.train_groups(FOLD))
+    train = setting.dataset.folds.train_groups(FOLD)
+    assert set(record.groups_seen) == set(map(setting.dataset.table.patient_digest, train))
     require_serves(setting.dataset, FOLD, record, "here")
     with pytest.raises(LeakError):
         require_serves(setting.dataset, 0, record, "here")
@@ -203,35 +204,33 @@ def test_every_batch_filters_the_same_images(
     assert content_digest(synthesize(order, batch=4 * CHUNK)) == first
 
 
-def edit(path: Path, change: Callable[[dict], dict]) -> None:
-    with h5py.File(path, "r+") as file:
-        file.attrs["filters"] = json.dumps(change(json.loads(file.attrs["filters"])))
-
-
 def test_images_picked_by_a_filter_that_saw_a_held_out_patient_are_refused(
-    workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch, reseal: Callable[..., None]
 ) -> None:
     path = synthesize(filtered(workspace, run, monkeypatch))
     leaked = tiny.folds.test_groups(FOLD)[0]
 
-    def plant(filters: dict) -> dict:
-        record = read_provenance(filters["confidence"]["provenance"], path)
-        record = replace(record, groups_seen=(*record.groups_seen, leaked)).sealed(record.content)
-        return {"confidence": {**filters["confidence"], "provenance": record.to_dict()}}
-
-    edit(path, plant)
+    told = read_table(path).attrs["filters"]["confidence"]
+    record = read_provenance(told["provenance"], path)
+    seen = (*record.groups_seen, tiny.table.patient_digest(leaked))
+    record = replace(record, groups_seen=seen).sealed(record.content)
+    reseal(path, filters={"confidence": {**told, "provenance": record.to_dict()}})
     with pytest.raises(LeakError, match=leaked):
         admit_synthetic(tiny, path)
 
 
 def test_filters_that_hide_what_they_saw_are_refused(
-    workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch, reseal: Callable[..., None]
 ) -> None:
     path = synthesize(filtered(workspace, run, monkeypatch))
-    edit(path, lambda filters: {"confidence": {}})
+    with h5py.File(path, "r+") as file:
+        del file.attrs["filters"], file.attrs["acceptance"]
+    with pytest.raises(LeakError, match="edited after it was written"):
+        admit_synthetic(tiny, path)
+    reseal(path, filters={"confidence": {}})
     with pytest.raises(LeakError, match="carries no provenance"):
         admit_synthetic(tiny, path)
-    edit(path, lambda filters: {})
+    reseal(path, filters={})
     with pytest.raises(LeakError, match="filtered by confidence"):
         admit_synthetic(tiny, path)
 

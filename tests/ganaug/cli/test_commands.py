@@ -107,7 +107,7 @@ def test_a_study_of_a_file_whose_pixels_were_changed_is_refused(phantom: Workspa
         file["images"][0] = 255 - file["images"][0]
     result = run("evaluate-augmentation", *where, "--preset", "quick", "--steps", 2)
     assert result.exit_code == 2
-    assert "changed after its provenance was sealed" in last_line(result)
+    assert "was changed after it was written" in last_line(result)
     assert not (phantom.root / "studies").exists()
 
 

@@ -12,6 +12,7 @@ from ganaug.data.inspect import LISTED, contact_sheet, describe_images, format_i
 from ganaug.data.prepare import prepare_dataset
 from ganaug.data.schema import ImageTable, writing_images
 from ganaug.errors import DataError
+from ganaug.provenance import Provenance
 from ganaug.workspace import Workspace
 
 
@@ -27,12 +28,10 @@ def prepared(workspace: Workspace, make_tree: Callable[..., Path]) -> Path:
 def synthetic(tmp_path: Path, make_table: Callable[..., ImageTable]) -> Path:
     table = make_table([0, 1, 1], ["", "", ""])
     attrs = {"resolution_px": 16, "source": "synthetic", "psi": 0.7, "fingerprint": "f" * 64}
-    provenance = {"dataset": "folder", "fold": 2, "groups_seen": [f"p{n}" for n in range(9)]}
+    record = Provenance("folder", "f" * 64, "d" * 64, 2, tuple(f"p{n}" for n in range(9)), "c" * 64)
     with writing_images(tmp_path / "synthetic.h5", 16) as writer:
         writer.append(np.full((3, 16, 16, 3), 99, np.uint8))
-        writer.finish(
-            replace(table, attrs=attrs), seeds=np.array([5, 6, 7]), attrs={"provenance": json.dumps(provenance)}
-        )
+        writer.finish(replace(table, attrs=attrs), positions=np.array([5, 6, 7]), record=record)
     return tmp_path / "synthetic.h5"
 
 

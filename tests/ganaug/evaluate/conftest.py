@@ -11,7 +11,7 @@ import torch
 from ganaug.config import FoldsConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds import make_folds, write_folds
-from ganaug.data.schema import ImageTable, digest_of_pixels, fingerprint_of, writing_images
+from ganaug.data.schema import ImageTable, writing_images
 from ganaug.evaluate.extractors import Extractor
 from ganaug.provenance import Provenance
 from ganaug.workspace import GanRun, Workspace, open_workspace
@@ -29,7 +29,7 @@ def images_of(label: np.ndarray, rng: np.random.Generator, tint: np.ndarray | fl
 
 def table_of(label: np.ndarray, group: np.ndarray, **attrs: object) -> ImageTable:
     names = np.array([f"image{i}" for i in range(len(label))])
-    table = ImageTable(
+    return ImageTable(
         class_names=CLASSES,
         label=label,
         image_id=names,
@@ -42,14 +42,12 @@ def table_of(label: np.ndarray, group: np.ndarray, **attrs: object) -> ImageTabl
         phash=np.zeros(len(label), np.uint64),
         attrs={"resolution_px": SIDE, "source": "test", **attrs},
     )
-    table.attrs["fingerprint"] = fingerprint_of(table)
-    return table
 
 
-def write(path: Path, table: ImageTable, images: np.ndarray) -> None:
+def write(path: Path, table: ImageTable, images: np.ndarray, record: Provenance | None = None) -> ImageTable:
     with writing_images(path, SIDE) as writer:
         writer.append(images)
-        writer.finish(table)
+        return writer.finish(table, record=record)
 
 
 def prepare(workspace: Workspace, name: str, num_patients: int = 20, per_patient: int = 8) -> DataSet:
@@ -57,8 +55,7 @@ def prepare(workspace: Workspace, name: str, num_patients: int = 20, per_patient
     label = np.repeat(np.arange(num_patients) % 2, per_patient)
     group = np.repeat([f"{name}-p{patient:02d}" for patient in range(num_patients)], per_patient)
     tint = np.repeat(rng.normal(0, 6, size=(num_patients, 3)), per_patient, axis=0)  # stains differ by patient
-    table = table_of(label, group)
-    write(workspace.dataset(name), table, images_of(label, rng, tint))
+    table = write(workspace.dataset(name), table_of(label, group), images_of(label, rng, tint))
     write_folds(workspace.folds(name), make_folds(table, FoldsConfig()))
     return open_dataset(workspace, name)
 
@@ -93,14 +90,14 @@ def synthesize(workspace: Workspace, dataset: DataSet) -> Synthesize:
             dataset_fingerprint=dataset.table.fingerprint,
             folds_digest=dataset.folds.digest,
             fold=fold,
-            groups_seen=tuple(sorted({*dataset.folds.train_groups(fold), *saw})),
+            groups_seen=tuple(map(dataset.table.patient_digest, {*dataset.folds.train_groups(fold), *saw})),
             config_digest="c" * 64,
             kimg=4.0,
             generator="g" * 64,
-        ).sealed(digest_of_pixels(label, [images]))
+        )
         path = workspace.synthetic(name, 4, 1.0, 0)
         group = np.full(len(label), "synthetic")
-        write(path, table_of(label, group, psi=1.0, provenance=record.to_dict()), images)
+        write(path, table_of(label, group, psi=1.0), images, record)
         return path
 
     return synthesized

@@ -1,7 +1,7 @@
 """A tiny data set of two classes that differ in colour, its folds, and a synthetic file for each fold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from ganaug.config import FoldsConfig, StudyConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds import make_folds, write_folds
-from ganaug.data.schema import ImageTable, digest_of_pixels, fingerprint_of, writing_images
+from ganaug.data.schema import ImageTable, writing_images
 from ganaug.provenance import Provenance, digest_of
 from ganaug.workspace import Workspace, open_workspace
 
@@ -26,14 +26,16 @@ class World:
     dataset: DataSet
 
     def provenance(self, fold: int) -> Provenance:
-        folds = self.dataset.folds
+        folds, seen = self.dataset.folds, self.dataset.table.seen(self.dataset.train(fold))
         return Provenance(
             dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.table.fingerprint,
             folds_digest=folds.digest,
             fold=fold,
-            groups_seen=tuple(sorted(folds.train_groups(fold))),
+            groups_seen=seen.groups,
             config_digest=digest_of(["a generator's configuration", fold]),
+            images_seen=seen.images,
+            hashes_seen=seen.hashes,
             kimg=1.0,
             generator=digest_of(["its weights", fold]),
         )
@@ -41,13 +43,12 @@ class World:
     def synthesize(self, fold: int, record: Provenance | None = None, *, per_class: int = 30, seed: int = 0) -> Path:
         """A synthetic file of this fold, sealed as `record` says."""
         labels = np.repeat([0, 1], per_class)
-        images = paint(labels, np.random.default_rng([fold, seed]))
+        images = paint(labels, np.random.default_rng([fold, seed, 1]))  # no image of the data set
         path = self.workspace.synthetic(f"tiny-fold{fold}-00000000", 1, 1.0, seed)
         with writing_images(path, SIDE_PX) as writer:
             writer.append(images)
-            sealed = (record or self.provenance(fold)).sealed(digest_of_pixels(labels, [images]))
             table = tabulate(labels, np.array([f"synthetic-{fold}"] * len(labels)), self.dataset.table.class_names)
-            writer.finish(table, attrs={"provenance": sealed.to_dict()})
+            writer.finish(table, record=record or self.provenance(fold))
         return path
 
     def synthesize_all(self) -> dict[int, Path]:
@@ -62,7 +63,7 @@ def paint(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def tabulate(labels: np.ndarray, groups: np.ndarray, class_names: tuple[str, ...]) -> ImageTable:
     names = np.array([f"{group}-{index:03d}" for index, group in enumerate(groups)])
-    table = ImageTable(
+    return ImageTable(
         class_names=class_names,
         label=labels,
         image_id=names,
@@ -75,7 +76,6 @@ def tabulate(labels: np.ndarray, groups: np.ndarray, class_names: tuple[str, ...
         phash=np.zeros(len(labels), np.uint64),
         attrs={"source": "tiny", "licence": "none", "resolution_px": SIDE_PX},
     )
-    return replace(table, attrs={**table.attrs, "fingerprint": fingerprint_of(table)})
 
 
 def make_world(root: Path, class_names: tuple[str, ...] = CLASS_NAMES, num_patients: int = 12) -> World:
@@ -86,7 +86,7 @@ def make_world(root: Path, class_names: tuple[str, ...] = CLASS_NAMES, num_patie
     table = tabulate(labels, groups, class_names)
     with writing_images(workspace.dataset("tiny"), SIDE_PX) as writer:
         writer.append(paint(labels, np.random.default_rng(0)))
-        writer.finish(table)
+        table = writer.finish(table)
     write_folds(workspace.folds("tiny"), make_folds(table, FoldsConfig(num_folds=3)))
     return World(workspace, open_dataset(workspace, "tiny"))
 

@@ -42,9 +42,9 @@ def test_every_patient_is_tested_once_a_seed_and_arm(world, quick):
     every_fold = replace(quick, folds=None, arms=quick.arms[:3])
     outcome = run(world, every_fold)
     design = lay_down(world.workspace, world.dataset, world.synthesize_all(), every_fold)
-    results = [load_cell(outcome.study, cell) for cell in plan(design) if cell.arm == "real"]
+    results = [load_cell(outcome.study, cell, world.dataset) for cell in plan(design) if cell.arm == "real"]
     tested = np.concatenate([np.unique(result.groups) for result in results])
-    assert sorted(tested) == sorted(set(world.dataset.table.group_id.tolist()))
+    assert sorted(tested) == sorted(map(world.dataset.table.patient_digest, world.dataset.folds.groups))
     assert outcome.verdict.differences[0].num_patients == 12
 
 
@@ -136,7 +136,8 @@ def test_every_arm_starts_from_the_weights_given_and_other_weights_are_other_cel
         start = seeded_build("dalaresnet50_small", 2, seed, image_size_px=16)
         path = tmp_path / f"{seed}.safetensors"
         save_file({name: value.contiguous() for name, value in start.state_dict().items()}, path)
-        config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
+        said = (("dalaresnet50_small", "nothing: its weights are drawn"),)
+        config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),), pretrained_saw=said)
         outcome = evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=1)
         assert outcome.num_reused == 0
         return rows_of(outcome)

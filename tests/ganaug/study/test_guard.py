@@ -7,7 +7,7 @@ import h5py
 import pytest
 import torch
 
-from ganaug.checkpoint import digest_of_tensors, save_tensors
+from ganaug.checkpoint import content_of, save_tensors
 from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.provenance import Provenance, digest_of
@@ -24,7 +24,8 @@ def test_honest_file_is_admitted(world):
 def test_generator_that_saw_a_held_out_patient_is_refused(world, part):
     record = world.provenance(1)
     leaked = getattr(world.dataset.folds, part)(1)[0]
-    path = world.synthesize(1, replace(record, groups_seen=(*record.groups_seen, leaked)))
+    seen = (*record.groups_seen, world.dataset.table.patient_digest(leaked))
+    path = world.synthesize(1, replace(record, groups_seen=seen))
     with pytest.raises(LeakError, match=leaked):
         admit(world.workspace, world.dataset, 1, path)
 
@@ -52,14 +53,14 @@ def test_edited_provenance_is_refused(world):
     mine, honest = world.dataset.folds.train_groups(0), world.provenance(1)
     with h5py.File(path, "r+") as file:
         edited = file.attrs["provenance"]
-        for seen, wanted in zip(honest.groups_seen, sorted(mine)):
+        for seen, wanted in zip(honest.groups_seen, map(world.dataset.table.patient_digest, sorted(mine))):
             edited = edited.replace(f'"{seen}"', f'"{wanted}"')
         file.attrs["provenance"] = edited
     with pytest.raises(LeakError, match="edited"):
         admit(world.workspace, world.dataset, 0, path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"dataset": "tiny"}'])
+@pytest.mark.parametrize("text", ["null", '""', '"{"', "[]", '{"dataset": "tiny"}', "5"])
 def test_missing_or_broken_provenance_is_refused(world, text):
     path = world.synthesize(0)
     with h5py.File(path, "r+") as file:
@@ -77,10 +78,11 @@ def test_edited_content_is_refused(world, dataset):
         admit(world.workspace, world.dataset, 0, path)
 
 
-def test_classes_in_another_order_are_refused(world):
+def test_classes_in_another_order_are_refused(world, reseal):
     path = world.synthesize(0)
     with h5py.File(path, "r+") as file:
         file.attrs["class_names"] = '["Malignant", "Benign"]'
+    reseal(path)
     with pytest.raises(DataError, match="Malignant, Benign"):
         admit(world.workspace, world.dataset, 0, path)
 
@@ -88,7 +90,7 @@ def test_classes_in_another_order_are_refused(world):
 def save_generator(world, fold: int, record: Provenance) -> tuple[Path, str]:
     """A snapshot's stand-in where the workspace looks for it, and the digest of its weights."""
     tensors = {"weight": torch.full((2,), float(fold))}
-    digest = digest_of_tensors(tensors)
+    digest = content_of(tensors, {})
     path = world.workspace.gan("tiny", fold, record.config_digest).ema(record.kimg)
     save_tensors(path, tensors, {"provenance": replace(record, generator=digest).sealed(digest).to_json()})
     return path, digest
@@ -102,14 +104,15 @@ def test_snapshot_that_agrees_is_admitted(world):
 
 def test_snapshot_with_other_weights_is_refused(world):
     save_generator(world, 0, world.provenance(0))
-    with pytest.raises(LeakError, match="synthesize anew"):
+    with pytest.raises(LeakError, match="synthesize again"):
         admit(world.workspace, world.dataset, 0, world.synthesize(0))
 
 
 def test_images_that_hide_what_their_snapshot_saw_are_refused(world):
     record = world.provenance(0)
     leaked = world.dataset.folds.test_groups(0)[0]
-    _, digest = save_generator(world, 0, replace(record, groups_seen=(*record.groups_seen, leaked)))
+    seen = (*record.groups_seen, world.dataset.table.patient_digest(leaked))
+    _, digest = save_generator(world, 0, replace(record, groups_seen=seen))
     with pytest.raises(LeakError, match=leaked):
         admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
 
@@ -117,7 +120,7 @@ def test_images_that_hide_what_their_snapshot_saw_are_refused(world):
 def test_images_that_hide_what_was_declared_of_their_generator_are_refused(world):
     record = world.provenance(0)
     _, digest = save_generator(world, 0, replace(record, declared=("network.pkl: others",)))
-    with pytest.raises(LeakError, match="synthesize anew"):
+    with pytest.raises(LeakError, match="synthesize again"):
         admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
 
 

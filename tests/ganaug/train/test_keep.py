@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from ganaug.checkpoint import best_ema
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import WorkspaceError
+from ganaug.provenance import sealed
 from ganaug.train import state as state_module
 from ganaug.train.distributed import Team
 from ganaug.train.keep import drop_snapshots, take_up
@@ -80,16 +82,18 @@ def test_the_best_snapshot_stays_and_is_named(task: Task) -> None:
     for kimg, score in ((1, 5.0), (2, 3.0), (3, 4.0), (4, 6.0), (5, 7.0)):
         run.ema(kimg).parent.mkdir(parents=True, exist_ok=True)
         run.ema(kimg).touch()
-        append_jsonl(run.scores, {"kimg": kimg, "snapshot": run.ema(kimg).name, "score": score})
+        append_jsonl(run.scores, sealed({"kimg": kimg, "snapshot": run.ema(kimg).name, "score": score}))
         drop_snapshots(task)
-    assert run.best_ema() == run.ema(2)
+    assert best_ema(run) == run.ema(2)
+    append_jsonl(run.scores, {**read_jsonl(run.scores)[-1], "score": 0.0})  # edited, and not sealed again
+    assert best_ema(run) == run.ema(2)
     assert run.snapshots() == [run.ema(kimg) for kimg in (2, 3, 4, 5)]
     assert run.newest_ema() == run.ema(5)
 
 
 def test_without_scores_the_newest_is_the_best(task: Task) -> None:
     train_gan(task)
-    assert task.run.best_ema() == task.run.newest_ema() != None  # noqa: E711
+    assert best_ema(task.run) == task.run.newest_ema() != None  # noqa: E711
 
 
 def test_snapshots_are_scored_on_training_images_alone(

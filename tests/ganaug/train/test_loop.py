@@ -48,8 +48,9 @@ def test_a_generator_is_shown_the_training_patients_and_no_others(workspace: Wor
     newest = run.newest_ema()
     assert newest is not None
     record = load_snapshot(newest).provenance
-    assert set(record.groups_seen) == set(tiny.folds.train_groups(1))
-    assert not set(record.groups_seen) & {*tiny.folds.val_groups(1), *tiny.folds.test_groups(1)}
+    assert set(record.groups_seen) == set(map(tiny.table.patient_digest, tiny.folds.train_groups(1)))
+    held_out = {*tiny.folds.val_groups(1), *tiny.folds.test_groups(1)}
+    assert not set(record.groups_seen) & set(map(tiny.table.patient_digest, held_out))
     assert (record.fold, record.dataset_fingerprint) == (1, tiny.table.fingerprint)
 
 

@@ -24,9 +24,9 @@ def config(peer) -> GanConfig:
 
 @pytest.fixture
 def own(peer, workspace: Workspace, tiny: DataSet, config: GanConfig, tmp_path: Path) -> Path:
-    """A snapshot of this tool's that saw the training patients of fold 1, a stranger and, it was said, others."""
+    """A snapshot of this tool's that saw the training patients of fold 1, an unknown one and, it was said, others."""
     record = plan_training(workspace, tiny, 1, config).provenance(0.016)
-    record = replace(record, groups_seen=(*record.groups_seen, "stranger"), declared=("before.pkl (aaaa): others",))
+    record = replace(record, groups_seen=(*record.groups_seen, "unknown"), declared=("before.pkl (aaaa): others",))
     path = tmp_path / "own.safetensors"
     save_snapshot(path, Snapshot(peer.ema, GanConfig(peer.ema.config, total_kimg=1), ("a", "b", "c"), record))
     return path
@@ -40,14 +40,14 @@ def test_a_pickle_is_refused_unless_someone_says_what_it_saw(
     peer, workspace: Workspace, tiny: DataSet, config: GanConfig
 ) -> None:
     silent = plan_training(workspace, tiny, 0, config, peer.path)
-    assert len(silent.strangers) == 1
-    with pytest.raises(LeakError, match=r"unknown patients of network\.pkl"):
+    assert silent.num_unknown == 1
+    with pytest.raises(LeakError, match="1 patients whom phantom does not know"):
         serves(silent)
     told = plan_training(workspace, tiny, 0, config, peer.path, "BreCaHAD,\n 162 images")
-    assert told.strangers == ()
+    assert told.num_unknown == 0
     serves(told)
     record = told.provenance(0.016)
-    assert set(record.groups_seen) == set(tiny.folds.train_groups(0))
+    assert set(record.groups_seen) == set(map(tiny.table.patient_digest, tiny.folds.train_groups(0)))
     (declared,) = record.declared
     assert declared.startswith("network.pkl (")
     assert declared.endswith("): BreCaHAD, 162 images")
@@ -58,9 +58,10 @@ def test_no_word_makes_up_for_a_patient_of_the_data_set(
 ) -> None:
     """The snapshot saw training patients of fold 1, some of whom fold 0 tests."""
     task = plan_training(workspace, tiny, 0, config, own, "nobody of ours")
-    assert task.strangers == ()
+    assert task.num_unknown == 0
     leaked = set(tiny.folds.train_groups(1)) - set(tiny.folds.train_groups(0))
-    assert leaked <= set(task.groups_before)
+    assert set(map(tiny.table.patient_digest, leaked)) <= set(task.seen_before.groups)
+    assert task.num_held_out == 4 * len(leaked)
     with pytest.raises(LeakError, match=min(leaked)):
         serves(task)
     serves(plan_training(workspace, tiny, 1, config, own, "nobody of ours"))

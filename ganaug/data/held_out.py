@@ -1,0 +1,101 @@
+"""Pictures that a fold holds back, recognised by what they show: among what was seen, and among other images."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ganaug.data.dataset import DataSet
+from ganaug.data.near import MAX_BITS
+from ganaug.data.phash import MIN_SIMILARITY, NUM_SYMMETRIES, grey_version, hashes_of, similarity, turned
+from ganaug.data.schema import ImageReader
+from ganaug.provenance import Seen
+
+# Hashes this close show one picture. Of 351,541 pairs of different BreakHis fields none came closer than 6 bits in any
+# orientation, at 64 and at 128 px; copies of one file that were resized apart differ by 4 at most, and mostly by none.
+MAX_BITS_OF_ONE_PICTURE = 4
+_ROWS = 256  # images compared at a time
+
+
+def held_out(dataset: DataSet, fold: int) -> np.ndarray:
+    """The images of the validation and test part of a fold, i64 [n]."""
+    return np.sort(np.concatenate([dataset.val(fold), dataset.test(fold)]))
+
+
+def find_seen(dataset: DataSet, fold: int, seen: Seen) -> np.ndarray:
+    """The held-out images of a fold that are among the images `seen`, i64 [n].
+
+    An image counts as seen where its digest is listed, or a listed hash is its own in any of the eight orientations and
+    is not explained by a training image of the fold that is as close.
+    """
+    members = held_out(dataset, fold)
+    listed = np.isin(np.array(dataset.table.image_digests(members)), np.array(seen.images))
+    known = np.array([int(text, 16) for text in seen.hashes], dtype=np.uint64)
+    known = np.setdiff1d(known, dataset.table.phash[dataset.train(fold)])
+    if len(known):
+        hashes = _hashes(dataset.reader, members)  # as they were prepared, and so as `seen` has them
+        near = _fewest_bits(hashes, known) <= MAX_BITS_OF_ONE_PICTURE
+        listed |= near & (hashes[:, 0] != 0)
+    return members[listed]
+
+
+def find_shown(dataset: DataSet, fold: int, images: np.ndarray) -> np.ndarray:
+    """Pairs i64 [P,2] of an image of u8 [N,H,W,3] and a held-out image of the fold that show the same picture.
+
+    Found by hash under the eight orientations, and then by pixels, as `ganaug prepare` finds copies.
+    """
+    members, reader = held_out(dataset, fold), dataset.images(fold)
+    greys = np.stack([grey_version(image) for image in images])
+    pairs = _near_pairs(hashes_of(greys), _hashes(reader, members))
+    real = {b: grey_version(reader[members[[b]]][0]) for b in np.unique(pairs[:, 1]).tolist()}
+    alike = [_alike(greys[a], real[b]) >= MIN_SIMILARITY for a, b in pairs.tolist()]
+    kept = pairs[np.array(alike, dtype=bool)]
+    return np.column_stack([kept[:, 0], members[kept[:, 1]]])
+
+
+def _near_pairs(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Pairs of hashes u64 [N,8] and own u64 [M,8] that some orientation brings within MAX_BITS, no blank ones."""
+    shows = np.flatnonzero(hashes[:, 0] != 0)
+    found = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(shows), _ROWS):
+        rows = shows[start : start + _ROWS]
+        bits = _bits(hashes[rows, 0], own)
+        near = np.argwhere((bits <= MAX_BITS) & (own[:, 0] != 0))
+        found.append(np.column_stack([rows[near[:, 0]], near[:, 1]]))
+    return np.concatenate(found)
+
+
+def _bits(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The fewest differing bits u8 [n,M] of hashes u64 [n] and any orientation of own u64 [M,8]."""
+    fewest = np.full((len(hashes), len(own)), 64, np.uint8)
+    for symmetry in range(NUM_SYMMETRIES):
+        np.minimum(fewest, np.bitwise_count(hashes[:, None] ^ own[None, :, symmetry]), out=fewest)
+    return fewest
+
+
+def _fewest_bits(own: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """For each of own u64 [M,8] the fewest bits to any of known u64 [n], u8 [M]."""
+    fewest = np.full(len(own), 64, np.uint8)
+    for start in range(0, len(known), _ROWS):
+        np.minimum(fewest, _bits(known[start : start + _ROWS], own).min(axis=0), out=fewest)
+    return fewest
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> float:
+    """How alike two grey versions f32 [32,32] are, in the best orientation."""
+    views = np.stack([turned(one, symmetry) for symmetry in range(NUM_SYMMETRIES)])
+    return float(similarity(views, np.broadcast_to(other, views.shape)).max())
+
+
+def _hashes(reader: ImageReader, members: np.ndarray) -> np.ndarray:
+    """The hashes u64 [M,8] of images of a file, computed once a process."""
+    return _hashes_at(reader.path, reader.dataset, reader.path.stat().st_mtime_ns, tuple(members.tolist()))
+
+
+@lru_cache(maxsize=16)
+def _hashes_at(path: Path, name: str, changed_ns: int, members: tuple[int, ...]) -> np.ndarray:
+    reader, parts = ImageReader(path, name), [np.empty((0, NUM_SYMMETRIES), np.uint64)]
+    for start in range(0, len(members), _ROWS):
+        images = reader[np.array(members[start : start + _ROWS])]
+        parts.append(hashes_of(np.stack([grey_version(image) for image in images])))
+    return np.concatenate(parts)

@@ -1,0 +1,140 @@
+"""Which generator and which synthetic images serve a fold: one rule, for every command.
+
+A generator can serve a fold where it was configured for this data set and these folds, by what its config.json says; of
+several, the one configured last is taken. Of its synthetic files the last one made is taken that has as many images of
+each class as are asked for, so that a small file made later replaces none; where none is large enough, the largest. The
+order is that of the times inside the files, never of the file system's. Whether they may be used is for the guard.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganaug.data.dataset import DataSet
+from ganaug.data.schema import created_of, read_table
+from ganaug.errors import ConfigError, UserError, WorkspaceError
+from ganaug.provenance import read_provenance, require_seal
+from ganaug.workspace import GanRun, Workspace, read_json
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What serves one fold."""
+
+    fold: int
+    run: GanRun
+    synthetic: Path
+    num_others: int = 0  # further synthetic files that could serve it
+
+    @property
+    def sentence(self) -> str:
+        others = f" (1 of {self.num_others + 1} that could; --synthetic chooses another)" if self.num_others else ""
+        return f"fold {self.fold} is served by {self.synthetic.name}{others}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user chose in place of what the rule takes."""
+
+    gans: tuple[str, ...] = ()  # names of generators' folders
+    files: tuple[Path, ...] = ()  # synthetic files
+
+
+NO_CHOICE = Choice()
+
+
+def generators_for(workspace: Workspace, dataset: DataSet, fold: int) -> list[GanRun]:
+    """The generators that were configured for a fold of this data set, the last one at the end."""
+    return [run for run in workspace.gans(dataset.name, fold) if serves(config_of(run), dataset)]
+
+
+def generator_for(workspace: Workspace, dataset: DataSet, fold: int, choice: Choice = NO_CHOICE) -> GanRun | None:
+    """The generator that serves a fold, None where there is none; raises WorkspaceError where the one chosen cannot."""
+    runs = generators_for(workspace, dataset, fold)
+    chosen = [run for run in runs if run.root.name in choice.gans]
+    for name in choice.gans:
+        run = next((run for run in workspace.gans() if run.root.name == name), None)
+        if run is None:
+            have = ", ".join(run.root.name for run in workspace.gans()) or "none"
+            raise WorkspaceError(f"there is no generator {name}", expected=f"one of: {have}")
+        if (run.dataset, run.fold) == (dataset.name, fold) and not chosen:
+            raise WorkspaceError(
+                f"the generator {name} was trained on other data or other folds than {dataset.name} has now",
+                expected=", ".join(run.root.name for run in runs) or "a generator of these folds",
+                todo=f"train one with `ganaug train-gan --dataset {dataset.name} --fold {fold}`",
+            )
+    return (chosen or runs)[-1] if chosen or runs else None
+
+
+def supply_for(
+    workspace: Workspace, dataset: DataSet, fold: int, *, at_least: int = 1, choice: Choice = NO_CHOICE
+) -> Supply | None:
+    """The synthetic file that serves a fold, with `at_least` images of each class if there is one; None without any.
+
+    Raises UserError where what was chosen cannot serve it.
+    """
+    for file in choice.files:
+        generator = _generator_of(workspace, dataset, file)
+        if generator.fold == fold:
+            return Supply(fold, generator, file)
+    run = generator_for(workspace, dataset, fold, choice)
+    runs = generators_for(workspace, dataset, fold) if run is None or not choice.gans else [run]
+    for candidate in reversed(runs):
+        files = synthetics_of(workspace, candidate)
+        if files:
+            enough = [file for file, fewest in files if fewest >= at_least]
+            taken = enough[-1] if enough else max(files, key=lambda pair: pair[1])[0]
+            return Supply(fold, candidate, taken, len(files) - 1)
+    return None
+
+
+def supplies_for(
+    workspace: Workspace, dataset: DataSet, folds: Sequence[int], *, at_least: int = 1, choice: Choice = NO_CHOICE
+) -> list[Supply]:
+    """What serves each fold; folds that nothing serves are left out."""
+    found = [supply_for(workspace, dataset, fold, at_least=at_least, choice=choice) for fold in folds]
+    return [supply for supply in found if supply is not None]
+
+
+def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:
+    """The synthetic files of a generator and how many images their smallest class has, the last one made at the end.
+
+    A file that cannot be read is none of them.
+    """
+    found = []
+    for path in workspace.synthetics():
+        if path.name.startswith(f"{run.root.name}-"):
+            try:
+                found.append((created_of(path), path.name, path, int(read_table(path).class_counts().min())))
+            except UserError:
+                continue
+    return [(path, fewest) for _, _, path, fewest in sorted(found)]
+
+
+def _generator_of(workspace: Workspace, dataset: DataSet, file: Path) -> GanRun:
+    """The generator that a synthetic file says it is of."""
+    table = read_table(file)
+    record = read_provenance(table.attrs.get("provenance"), file)
+    if record.dataset_fingerprint != dataset.table.fingerprint:
+        raise ConfigError(
+            f"{file} was made for the data set {record.dataset} ({record.dataset_fingerprint[:12]})",
+            expected=f"images for {dataset.name} ({dataset.table.fingerprint[:12]})",
+        )
+    return workspace.gan(dataset.name, record.fold, record.config_digest)
+
+
+def config_of(run: GanRun) -> dict[str, Any]:
+    """What a generator was configured for; empty where its config.json is missing, malformed or edited."""
+    try:
+        return require_seal(read_json(run.config), run.config)
+    except UserError:
+        return {}
+
+
+def serves(config: dict[str, Any], dataset: DataSet) -> bool:
+    """Whether a generator of this configuration is for the data set and the folds as they are."""
+    return (config.get("dataset_fingerprint"), config.get("folds_digest")) == (
+        dataset.table.fingerprint,
+        dataset.folds.digest,
+    )

@@ -1,0 +1,65 @@
+"""Earlier studies of the same test patients in this workspace: every further look makes a chance finding likelier."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from ganaug.errors import LeakError, UserError
+from ganaug.provenance import require_seal
+from ganaug.workspace import Study, Workspace, read_json
+
+
+@dataclass(frozen=True)
+class Look:
+    """A finished study that tested some of the same patients."""
+
+    study: str
+    created: str
+    verdict: str
+    num_patients: int  # that both tested
+    options: str  # what sets it apart: classifiers, ratio, steps and seeds
+
+
+def other_looks(workspace: Workspace, study: str, tested: Collection[str]) -> list[Look]:
+    """The finished studies but `study` that tested any of the patients `tested` (keyed digests), the first one first.
+
+    A study whose design was edited counts too, as one that cannot say whom it tested.
+    """
+    found = []
+    for path in sorted(workspace.root.glob("studies/*/design.json")):
+        other = Study(path.parent)
+        if path.parent.name != study and other.verdict.exists():
+            look = _look(other, set(tested))
+            if look is not None:
+                found.append(look)
+    return sorted(found, key=lambda look: (look.created, look.study))
+
+
+def _look(other: Study, tested: set[str]) -> Look | None:
+    name = other.root.name
+    try:
+        design = require_seal(read_json(other.design), other.design)
+        shared = len(tested.intersection(design["tested"]))
+        word = require_seal(read_json(other.verdict), other.verdict)["verdict"]
+        return Look(name, design["created"], word, shared, _options(design["config"])) if shared else None
+    except LeakError:
+        return Look(name, "", "edited after it was written", 0, "unknown")
+    except (UserError, KeyError, TypeError):
+        return Look(name, "", "cannot be read", 0, "unknown")
+
+
+def _options(config: dict[str, Any]) -> str:
+    names = ", ".join(config["classifiers"])
+    return f"{names}; ratio {config['ratio']:g}, {config['num_steps']} steps, {len(config['seeds'])} seeds"
+
+
+def warning_of(looks: Collection[Look], created: str) -> str:
+    """What a reader must know of the other looks; empty where there is none."""
+    if not looks:
+        return ""
+    number = 1 + sum(look.created < created for look in looks)
+    return (
+        f"Look {number} of {len(looks) + 1} at these patients: the workspace holds {len(looks)} other finished "
+        "studies of them (listed below). Whoever reports the best of several looks does so at a higher error rate "
+        "than is stated here; decide by the study that was planned first, or test on new patients."
+    )
