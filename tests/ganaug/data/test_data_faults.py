@@ -51,7 +51,7 @@ def test_faulty_images_are_left_out_with_reasons_and_the_others_are_prepared(roo
         (folder / name).write_bytes(data)
     (folder / "dangling.png").symlink_to(folder / "nowhere.png")
     (folder / "loop").symlink_to(folder)
-    told_before = {"dangling.png": "a link that leads nowhere", "loop": "a link to a folder that it is in"}
+    told_before = {"dangling.png": "a link that leads nowhere", "loop": "a link to a folder that is listed already"}
 
     prepared = prepare(workspace, root)
     assert len(prepared.table) == 25

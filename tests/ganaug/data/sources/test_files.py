@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganaug.config import PrepareConfig
-from ganaug.data.sources import files as module
+from ganaug.data.sources import listing as module
 from ganaug.data.sources.files import Files, existing, open_files, printable, source_path
 from ganaug.errors import ConfigError, DataError
 
@@ -72,7 +72,7 @@ def form(request: pytest.FixtureRequest) -> Callable[[Path, Content], Path]:
 
 
 def test_each_form_tells_the_same_files(form: Callable[[Path, Content], Path], tmp_path: Path) -> None:
-    files = open_files(form(tmp_path / "source", {**CONTENT, "readme.txt": b"", "b/slide.svs": b""}))
+    files = open_files(form(tmp_path / "source", {**CONTENT, "readme.txt": b"text", "b/empty": b""}))
     assert files.names == tuple(sorted(CONTENT))
     assert files.left_out == ()
     assert contents(files) == CONTENT
@@ -212,7 +212,7 @@ def test_of_two_members_of_one_name_the_first_counts_and_the_second_is_told(form
     files = open_files(path)
     assert contents(files) == {"a/1.png": b"first", "t.csv": b"first"}
     assert files.table("t.csv") == b"first"
-    assert files.left_out == tuple((name, "the archive holds two files of this name") for name in ("a/1.png", "t.csv"))
+    assert files.left_out == tuple((name, "there are two files of this name") for name in ("a/1.png", "t.csv"))
 
 
 def test_an_encrypted_member_is_left_out(tmp_path: Path) -> None:
@@ -267,9 +267,9 @@ def test_a_circle_of_links_ends_and_is_told(tmp_path: Path) -> None:
     files = open_files(root)
     assert files.names == ("a/b/1.png",)
     assert files.left_out == (
-        ("a/b/back", "a link to a folder that it is in"),
+        ("a/b/back", "a link to a folder that is listed already"),
         ("loop.png", "a link that leads nowhere"),
-        ("self", "a link to a folder that it is in"),
+        ("self", "a link to a folder that is listed already"),
     )
 
 
@@ -293,7 +293,7 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     files = open_files(root)
     (root / "a").chmod(0o700)
     assert files.names == ("b/2.png",)
-    assert files.left_out == (("a", "the folder may not be read"),)
+    assert files.left_out == (("a", "the folder may not be read (Permission denied)"),)
 
 
 def test_a_file_that_vanished_is_unreadable(tmp_path: Path) -> None:
