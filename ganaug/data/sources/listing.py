@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Generic, TypeVar
 
+from ganaug.data.decode import format_of
 from ganaug.errors import DataError, UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff")
@@ -33,14 +34,6 @@ _ARCHIVES = (
     ".zip", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".rar", ".7z", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst",
 )
 # fmt: on
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-)
 NUM_HEAD = 8  # bytes that tell an image's format
 _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -140,11 +133,6 @@ def unread_reason(name: str, head: Callable[[], bytes]) -> str | None:
     if kind:
         return f"it holds a {kind} image, but its name does not end in {_usual_suffix(kind)}; rename it"
     return None
-
-
-def format_of(head: bytes) -> str:
-    """PNG, JPEG or TIFF by a file's first bytes, empty for any other format."""
-    return next((kind for signature, kind in _SIGNATURES if head.startswith(signature)), "")
 
 
 def _usual_suffix(kind: str) -> str:
