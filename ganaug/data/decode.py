@@ -4,9 +4,12 @@ No other format is opened, whatever a file is called: Pillow would run Ghostscri
 turned as the file's EXIF orientation says, since that is what people saw when they drew masks and gave labels.
 """
 
+import ctypes
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -124,9 +127,11 @@ def count_pixels(data: bytes) -> int:
 
 def open_picture(data: bytes) -> Picture:
     """Decode the first page of a PNG, JPEG or TIFF file; raises Undecodable."""
+    _silence_libraries()
     with _faults_as_reasons(data):
         image = _open(data)
-        num_pages, orientation, has_16_bits = _num_pages(image, data), _orientation(image), _has_16_bits(image)
+        has_16_bits = _has_16_bits(image)  # before anything below makes Pillow load the pixels
+        num_pages, orientation = _num_pages(image, data), _orientation(image)
         image.load()
         if is_marked_synthetic(image):
             raise Undecodable("a generator made it: it stands for no patient")
@@ -135,6 +140,16 @@ def open_picture(data: bytes) -> Picture:
         pixels = image.transpose(_TURNS[rest]) if rest in _TURNS else image
         is_turned = orientation in _TURNS or rest in _TURNS
         return Picture(pixels, About(num_pages, is_turned, deep, max_value))
+
+
+@cache
+def _silence_libraries() -> None:
+    """Keep Pillow and libtiff from printing remarks on damaged files, which name no file and repeat what they raise."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with suppress(AttributeError, OSError):  # where libtiff is a part of Pillow's own library it cannot be reached
+        set_handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
 
 
 @contextmanager
