@@ -1,4 +1,3 @@
-import struct
 import warnings
 import zlib
 from collections import Counter
@@ -225,19 +224,9 @@ def test_grey_of_any_depth_spans_all_levels_in_order(bits: int, values: list[int
     assert decode_mask(encode(Image.fromarray(row))).getpixel((1, 0)) == 255
 
 
-def png_of_16_bits(values: np.ndarray) -> bytes:
-    """A PNG of u16 [H,W,3], which Pillow reads but does not write."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    ends = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(ends)
-
-
-def test_of_colour_of_16_bits_the_upper_byte_is_used_and_fewer_bits_are_refused() -> None:
+def test_of_colour_of_16_bits_the_upper_byte_is_used_and_fewer_bits_are_refused(
+    png_of_16_bits: Callable[[np.ndarray], bytes],
+) -> None:
     values = np.full((4, 4, 3), 0x1234, np.uint16)
     values[0, 0] = 0xFEDC
     picture = open_picture(png_of_16_bits(values))
