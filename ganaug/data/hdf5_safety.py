@@ -110,7 +110,7 @@ def _require_plain_data(data: h5py.Dataset, name: str, file_bytes: int, path: Pa
         raise _refusal(path, f"takes {name} from other files", "a file with all its data")
     _require_plain_type(data.id.get_type(), name, path)
     if data.shape is None or len(data.shape) > 4:
-        raise _refusal(path, f"holds {name} of {data.shape} dimensions", "at most 4")
+        raise _refusal(path, f"holds {name} of the shape {data.shape}", "at most 4 dimensions")
     is_text = _is_text_of_any_length(data.id.get_type())
     item_bytes = _LENGTH_AND_PLACE.itemsize if is_text else data.id.get_type().get_size()
     num_bytes = math.prod(data.shape) * item_bytes
