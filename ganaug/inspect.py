@@ -207,8 +207,8 @@ def _header_of(file: IO[bytes], num_bytes: int, where: str) -> str:
     if dtype.hasobject:
         raise DataError(f"{where} holds pickled Python objects", expected="numbers or text", todo="do not open it")
     declared = math.prod(shape) * dtype.itemsize
-    if declared != held:
-        raise DataError(f"{where} declares {declared:,} bytes and holds {held:,}", todo=_AGAIN)
+    if declared != held or min(shape, default=0) < 0:
+        raise DataError(f"{where} declares {list(shape)} of {dtype} and holds {held:,} bytes", todo=_AGAIN)
     return f"{dtype} {list(shape)}"
 
 
