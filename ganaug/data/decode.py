@@ -89,8 +89,9 @@ class Picture:
         Of 16-bit colour Pillow gives the upper bytes only, which are too few where the values have fewer bits.
         """
         if self.about.deep == "grey":
-            values = np.minimum(np.asarray(self.pixels), 2**bits - 1)
-            grey = Image.fromarray(np.round(values * (255 / (2**bits - 1))).astype(np.uint8))
+            top = 2**bits - 1
+            levels = np.round(np.minimum(np.arange(2**16), top) * (255 / top)).astype(np.uint8)
+            grey = Image.fromarray(levels[np.asarray(self.pixels)])  # looked up: no large array of floats
             return grey.convert("RGB"), replace(self.about, bits=bits)
         if self.about.deep == "colour" and bits < 16:
             raise Undecodable(f"colour of {bits} bits in a file of 16; convert it to 8 bits per channel")
