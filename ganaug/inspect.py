@@ -100,7 +100,9 @@ def _is_shallow(value: Any) -> bool:
     """Whether lists and objects lie at most MAX_DEPTH deep within each other."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        inner = [
+            entry.values() if isinstance(entry, dict) else entry for entry in level if isinstance(entry, dict | list)
+        ]
         level = [value for values in inner for value in values]
         if not level:
             return True

@@ -1,4 +1,4 @@
-"""From the bytes of a PNG, JPEG or TIFF file to RGB pixels, whatever its mode; or the reason why not, in a few words.
+"""Decoding of PNG, JPEG and TIFF files of any mode to RGB pixels, or the reason why not in a few words.
 
 No other format is opened, whatever a file is called: Pillow would run Ghostscript on a PostScript file. Pixels are
 turned as the file's EXIF orientation says, since that is what people saw when they drew masks and gave labels.

@@ -1,4 +1,4 @@
-"""From an image of any size to squares of one size: its centre, a grid of tiles, or all of it."""
+"""Squares of one size from an image of any size: its centre, a grid of tiles, or all of it."""
 
 import math
 from collections.abc import Iterator, Sequence

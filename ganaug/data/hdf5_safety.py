@@ -115,7 +115,7 @@ def _require_plain_data(data: h5py.Dataset, name: str, file_bytes: int, path: Pa
     item_bytes = _LENGTH_AND_PLACE.itemsize if is_text else data.id.get_type().get_size()
     num_bytes = math.prod(data.shape) * item_bytes
     filters = [int(created.get_filter(number)[0]) for number in range(created.get_nfilters())]
-    if any(one not in _FILTERS for one in filters):
+    if any(number not in _FILTERS for number in filters):
         raise _refusal(path, f"packs {name} by the filters {filters}", f"only {', '.join(_FILTERS.values())}")
     if num_bytes > file_bytes * (MAX_INFLATION if filters else 1):
         raise _refusal(path, f"declares {num_bytes:,} bytes for {name} and has {file_bytes:,}", "a whole file")

@@ -9,19 +9,19 @@ from ganaug.errors import private
 
 def pixel_notes(facts: Sequence[Facts]) -> list[str]:
     """What a user should know of the images' files; a tiled image counts once."""
-    images = list({one.order[0]: one for one in facts}.values())
+    images = list({image.order[0]: image for image in facts}.values())
     return [*_of_depth(images), *_of_pages(images), *_of_orientation(images)]
 
 
 def _of_depth(images: Sequence[Facts]) -> list[str]:
-    grey = [one for one in images if one.about.deep == "grey"]
-    colour = [one for one in images if one.about.deep == "colour"]
+    grey = [image for image in images if image.about.deep == "grey"]
+    colour = [image for image in images if image.about.deep == "colour"]
     notes = []
     if grey:
-        bits, highest = grey[0].about.bits, max(one.about.max_value for one in grey)
+        bits, highest = grey[0].about.bits, max(image.about.max_value for image in grey)
         scaled = f"{len(grey)} files of 16-bit grey hold values up to {highest}"
         notes.append(f"{scaled}: they were taken to have {bits} bits and scaled from 0-{2**bits - 1} to 0-255")
-        low = [one for one in grey if one.about.own_bits <= 12 and one.about.max_value > 255]
+        low = [image for image in grey if image.about.own_bits <= 12 and image.about.max_value > 255]
         if bits == 16 and low:
             notes.append(
                 f"{len(low)} of {len(grey)} files of 16-bit grey hold no value above {2**12 - 1}, such as {_shown(low)}"
@@ -35,20 +35,20 @@ def _of_depth(images: Sequence[Facts]) -> list[str]:
 
 
 def _of_pages(images: Sequence[Facts]) -> list[str]:
-    paged = [one for one in images if one.about.num_pages > 1]
+    paged = [image for image in images if image.about.num_pages > 1]
     if not paged:
         return []
-    most = max(one.about.num_pages for one in paged)
+    most = max(image.about.num_pages for image in paged)
     pages = f"{most} or more" if most == MAX_PAGES else f"up to {most}"
     return [f"{len(paged)} files hold several pages or frames ({pages}), such as {_shown(paged)}: the first was used"]
 
 
 def _of_orientation(images: Sequence[Facts]) -> list[str]:
-    turned = [one for one in images if one.about.is_turned]
+    turned = [image for image in images if image.about.is_turned]
     if not turned:
         return []
     return [f"{len(turned)} images were turned as their EXIF orientation says, such as {_shown(turned)}"]
 
 
 def _shown(images: Sequence[Facts]) -> str:
-    return private(min(one.item.path for one in images))
+    return private(min(image.item.path for image in images))

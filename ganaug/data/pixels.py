@@ -1,4 +1,4 @@
-"""From a source's files to squares of pixels in the data set's file, many images at a time."""
+"""Squares of pixels from a source's files, written to the data set's file, many images at a time."""
 
 import hashlib
 import os
@@ -67,7 +67,7 @@ def read_pixels(
 
     Images that cannot be used come last, as path and reason.
     """
-    reader = _Reader(scan, config, _Sink(writer, scan.has_masks), progress)
+    reader = _Reader(scan, config, _BlockWriter(writer, scan.has_masks), progress)
     with warnings.catch_warnings(), threadpool_limits(1):  # the phantom's small matrix products lose to BLAS's threads
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a limit of our own leaves the image out
         warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on damaged files, without their names
@@ -75,7 +75,7 @@ def read_pixels(
         reader.read(deferred, final=True)
     facts = reader.facts
     order = sorted(range(len(facts)), key=lambda index: facts[index].order)
-    return [facts[index] for index in order], reader.sink.finish()[order], sorted(reader.left_out)
+    return [facts[index] for index in order], reader.blocks.finish()[order], sorted(reader.left_out)
 
 
 class _Reader:
@@ -86,8 +86,8 @@ class _Reader:
     images is known, and the result does not depend on the order in which they are read.
     """
 
-    def __init__(self, scan: Scan, config: PrepareConfig, sink: "_Sink", progress: bool) -> None:
-        self.sink = sink
+    def __init__(self, scan: Scan, config: PrepareConfig, blocks: "_BlockWriter", progress: bool) -> None:
+        self.blocks = blocks
         self.facts: list[Facts] = []
         self.left_out: list[tuple[str, str]] = []
         self._scan, self._config, self._progress = scan, config, progress
@@ -126,7 +126,7 @@ class _Reader:
                 Facts(
                     item=item,
                     order=(position, number),
-                    place=self.sink.add(square, grey),
+                    place=self.blocks.add(square, grey),
                     image_id=f"{item.image_id}@{square.place}" if square.place else item.image_id,
                     sha256=digest,
                     um_per_px=square.um_per_px,
@@ -180,7 +180,7 @@ def _digest_of(file: str, place: str) -> str:
     return hashlib.sha256(f"{file}@{place}".encode()).hexdigest() if place else file
 
 
-class _Sink:
+class _BlockWriter:
     """Writes squares and hashes them, many at a time: one by one they would keep the threads waiting."""
 
     def __init__(self, writer: ImageWriter, has_masks: bool) -> None:

@@ -72,11 +72,11 @@ def read_regular(path: Path) -> bytes:
 def _walk(root: Path, listing: Listing[None]) -> None:
     """List the files below `root`; real folders come before links, so a link never takes the place of its target."""
     seen: set[tuple[int, int]] = set()  # device and inode of each folder that was listed
-    folders, links = deque([("", root)]), deque[tuple[str, Path]]()
+    folders, links = deque([("", str(root))]), deque[tuple[str, str]]()  # text: deep paths are slow to take apart
     while folders or links:
         name, folder = folders.popleft() if folders else links.popleft()
         try:
-            found = folder.stat()
+            found = os.stat(folder)
             if (found.st_dev, found.st_ino) in seen:
                 listing.leave_out(name, "a link to a folder that is listed already")
                 continue
@@ -90,7 +90,7 @@ def _walk(root: Path, listing: Listing[None]) -> None:
             if is_passed_over(entry.name):
                 continue
             if _is_folder(entry):
-                (links if entry.is_symlink() else folders).append((below, Path(entry.path)))
+                (links if entry.is_symlink() else folders).append((below, entry.path))
             else:
                 _list_file(entry, below, listing)
 
@@ -110,14 +110,14 @@ def _list_file(entry: os.DirEntry[str], name: str, listing: Listing[None]) -> No
             listing.leave_out(name, "a link that leads nowhere")
         return
     if stat.S_ISREG(found.st_mode):
-        listing.add(name, found.st_size, None, head=partial(_head, Path(entry.path)))
+        listing.add(name, found.st_size, None, head=partial(_head, entry.path))
     else:
         listing.add(name, 0, None, objection=SPECIAL)
 
 
-def _head(path: Path) -> bytes:
+def _head(path: str) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             return file.read(NUM_HEAD)
     except OSError:  # a file that is no image by its name, and that nobody asks to be read
         return b""

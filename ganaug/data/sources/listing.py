@@ -1,7 +1,7 @@
-"""What a source's files are by their names and first bytes: images, tables, or left out with a reason.
+"""The kinds of a source's files, by name and first bytes: images, tables, or left out with a reason.
 
-PNG, JPEG and TIFF files are read. Whatever else looks like an image, a slide or an archive is told, so that no file
-vanishes before it is counted. Hidden files and those that systems leave behind (Thumbs.db, __MACOSX) are passed over.
+PNG, JPEG and TIFF files are read. Whatever else looks like an image, a slide or an archive is reported, so that no
+file vanishes before it is counted. Hidden files and those that systems leave behind (Thumbs.db, __MACOSX) stay silent.
 """
 
 import re
@@ -34,7 +34,7 @@ _ARCHIVES = (
     ".zip", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".rar", ".7z", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst",
 )
 # fmt: on
-NUM_HEAD = 8  # bytes that tell an image's format
+NUM_HEAD = 8  # bytes that give an image's format away
 _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
