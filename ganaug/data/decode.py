@@ -224,15 +224,16 @@ def _depth(image: Image.Image, has_16_bits: bool) -> tuple[str, int]:
     """Grey or colour where the file holds more than 8 bits per value, and the largest value; else nothing and 0."""
     if image.mode == "F":
         raise Undecodable("floating-point pixels, whose range is not known; expected 8 or 16 bits")
-    extrema: Any = image.getextrema()  # a pair, or a pair per channel
     if image.mode.startswith("I"):
-        low, high = extrema
+        values = np.asarray(image)  # Pillow knows no extrema of some of these modes
+        low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
             raise Undecodable("32-bit integer pixels; expected at most 16 bits")
         if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _MIN_IS_WHITE:
             raise Undecodable("16-bit grey whose 0 is white; expected 0 to be black; invert it or convert it to 8 bits")
         return "grey", high
     if has_16_bits:
+        extrema: Any = image.getextrema()  # a pair, or a pair per channel
         channels = [extrema] if len(image.getbands()) == 1 else extrema[: 1 if image.mode == "LA" else 3]  # not alpha
         return "colour", 256 * max(high for _, high in channels) + 255
     return "", 0

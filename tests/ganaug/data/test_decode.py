@@ -238,6 +238,17 @@ def test_of_colour_of_16_bits_the_upper_byte_is_used_and_fewer_bits_are_refused(
         dark.rgb(12)
 
 
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_deep_grey_of_either_byte_order_is_read(orientation: int) -> None:
+    values = np.array([[0, 257], [4660, 65535]], np.uint16)
+    for mode in ("I;16", "I;16B"):
+        image = Image.frombytes(mode, (2, 2), values.astype("<u2" if mode == "I;16" else ">u2").tobytes())
+        data = encode(image, "TIFF", tiffinfo={0x112: orientation})
+        assert open_picture(data).about.max_value == 65535
+        expected = np.round(values / 257)[:: 1 if orientation == 1 else -1, :: 1 if orientation == 1 else -1]
+        assert np.array_equal(np.asarray(decode(data))[..., 0], expected)
+
+
 def test_deep_grey_whose_zero_is_white_is_refused() -> None:
     data = encode(Image.fromarray(np.full((4, 4), 40000, np.uint16)), "TIFF", tiffinfo={262: 0})
     with pytest.raises(Undecodable, match="0 is white"):
