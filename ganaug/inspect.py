@@ -1,41 +1,68 @@
-"""What any file that this tool writes holds, in one function: `describe`."""
+"""A description of any file that this tool writes, in one function: `describe`.
+
+A file may be damaged, or be of another tool with the same suffix. Each reader says what it saw and expected; sizes that
+a file declares are compared with its own before memory is taken.
+"""
 
 import json
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ganaug.data.inspect import LISTED, as_text, contact_sheet, describe_images, format_images
 from ganaug.data.sheet import save_sheet
 from ganaug.data.sources.files import IMAGE_SUFFIXES
-from ganaug.errors import ConfigError, DataError
+from ganaug.data.sources.zip_files import read_member
+from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.workspace import explained
+
+MAX_TEXT_BYTES = 256 * 2**20  # of a file or a member that is read whole
+MAX_DEPTH = 50  # of lists and objects within each other
+_AGAIN = "make it again with the command that wrote it"
 
 Description = dict[str, Any]
 
 
 def describe(path: Path) -> tuple[Description, str]:
-    """What a file holds, as JSON values and as text; raises UserError where it is missing, torn or of another kind."""
+    """What a file holds, as JSON values and as text; raises UserError where it is missing, corrupt or of other kind."""
     if not path.is_file():
         raise DataError(f"there is no file {path}", expected=f"a file of this tool: {', '.join(_DESCRIBERS)}")
-    if path.suffix not in _DESCRIBERS:
+    describer = _DESCRIBERS.get(path.suffix.lower())
+    if describer is None:
         raise DataError(f"{path} is no file of this tool", expected=" or ".join(_DESCRIBERS))
+    with _faults_as_data_errors(path):
+        return describer(path)
+
+
+@contextmanager
+def _faults_as_data_errors(path: Path) -> Iterator[None]:
+    """Whatever the readers of damaged files raise names the file in one line."""
     with explained(path):
         try:
-            return _DESCRIBERS[path.suffix](path)
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is damaged ({' '.join(str(error).split())})", todo="make it anew") from error
+            yield
+        except (UserError, OSError):
+            raise
+        except MemoryError as error:
+            raise DataError(f"{path} declares more than fits in memory", todo=_AGAIN) from error
+        except RecursionError as error:
+            raise DataError(f"{path} nests too deep", expected=f"at most {MAX_DEPTH} levels", todo=_AGAIN) from error
+        except Exception as error:  # the readers of these formats raise many kinds, some undocumented
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise DataError(f"{path} is damaged ({reason})", expected="a file of this tool", todo=_AGAIN) from error
 
 
 def write_sheet(path: Path, out_png: Path) -> None:
     """Write a contact sheet of images, or of what a generator's weights make; raises ConfigError for other files."""
-    if path.suffix == ".h5":
-        contact_sheet(path, out_png)
-    elif path.suffix == ".safetensors":
-        _sheet_of_generator(path, out_png)
+    if path.suffix.lower() == ".h5":
+        with _faults_as_data_errors(path):
+            contact_sheet(path, out_png)
+    elif path.suffix.lower() == ".safetensors":
+        with _faults_as_data_errors(path):
+            _sheet_of_generator(path, out_png)
     else:
         raise ConfigError(f"a contact sheet of {path.name}", expected="an .h5 of images or .safetensors of a generator")
 
@@ -54,45 +81,137 @@ def _weights(path: Path) -> tuple[Description, str]:
             metadata = dict(file.metadata() or {})
             sizes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise DataError(f"{path} is torn or no safetensors file ({error})", todo="make it anew") from error
+        raise DataError(f"{path} is truncated or no safetensors file ({error})", todo=_AGAIN) from error
     numbers = sum(math.prod(shape) for shape in sizes.values())
     about = {name: _value(text) for name, text in metadata.items()}
     return _plain(path, "weights", {"tensors": len(sizes), "numbers": numbers, **about})
 
 
 def _value(text: str) -> Any:
+    """What JSON text means; other text is itself."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+        return value if _is_shallow(value) else text
+    except (ValueError, RecursionError):
         return text
 
 
+def _is_shallow(value: Any) -> bool:
+    """Whether lists and objects lie at most MAX_DEPTH deep within each other."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [
+            entry.values() if isinstance(entry, dict) else entry for entry in level if isinstance(entry, dict | list)
+        ]
+        level = [value for values in inner for value in values]
+        if not level:
+            return True
+    return False
+
+
+def _text_of(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MAX_TEXT_BYTES:
+        raise DataError(f"{path} has {size:,} bytes", expected=f"at most {MAX_TEXT_BYTES:,}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text in UTF-8 (byte {error.start})", expected="JSON", todo=_AGAIN) from error
+
+
+def _parsed(text: str | bytes, where: str) -> dict[str, Any]:
+    """A JSON object; raises DataError for anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not valid JSON ({error})", expected="a JSON object", todo=_AGAIN) from error
+    if not isinstance(value, dict) or not _is_shallow(value):
+        kind = f"lies over {MAX_DEPTH} levels deep" if isinstance(value, dict) else f"is a {type(value).__name__}"
+        raise DataError(f"the JSON of {where} {kind}", expected='an object such as {"name": "value"}', todo=_AGAIN)
+    return value
+
+
 def _json(path: Path) -> tuple[Description, str]:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return _plain(path, "JSON", values if isinstance(values, dict) else {"values": values})
+    return _plain(path, "JSON", _parsed(_text_of(path), str(path)))
 
 
 def _json_lines(path: Path) -> tuple[Description, str]:
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return _plain(path, "records", {"records": len(records), **({"last": records[-1]} if records else {})})
+    """The number of records and the last one; a run that was killed leaves a truncated line, which is counted apart."""
+    lines = [line for line in _text_of(path).split("\n") if line.strip()]
+    records, first_fault, num_faults = [], "", 0
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(_parsed(line, f"line {number} of {path}"))
+        except DataError as error:
+            first_fault, num_faults = first_fault or str(error), num_faults + 1
+    if num_faults > len(records):
+        raise DataError(f"{num_faults} of {len(lines)} lines of {path} are no records ({first_fault})", todo=_AGAIN)
+    values: Description = {"records": len(records)}
+    if num_faults:
+        values["unreadable_lines"] = num_faults
+    return _plain(path, "records", {**values, **({"last": records[-1]} if records else {})})
 
 
 def _zip(path: Path) -> tuple[Description, str]:
     """A dataset.zip, as this tool and StyleGAN write it."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        about = json.loads(archive.read("dataset.json")) if "dataset.json" in names else {}
+        about = _parsed(_table_of(archive, path), f"dataset.json in {path}") if "dataset.json" in names else {}
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
-    counts = dict(Counter(str(label) for _, label in about.pop("labels", None) or []))
+    labels = about.pop("labels", None)
+    if labels is not None and not (isinstance(labels, list) and all(_is_label(entry) for entry in labels)):
+        raise DataError(f'"labels" of dataset.json in {path} is no list of [file name, class]', todo=_AGAIN)
+    counts = dict(Counter(str(label) for _, label in labels or []))
     return _plain(path, "dataset.zip", {"images": len(images), "labels": counts, **about})
 
 
-def _arrays(path: Path) -> tuple[Description, str]:
-    import numpy as np
+def _table_of(archive: zipfile.ZipFile, path: Path) -> bytes:
+    member = archive.getinfo("dataset.json")
+    if member.flag_bits & 1:
+        raise DataError(f"dataset.json in {path} is encrypted", expected="a zip without a password", todo=_AGAIN)
+    if member.file_size > MAX_TEXT_BYTES:
+        raise DataError(f"dataset.json in {path} has {member.file_size:,} bytes", expected=f"up to {MAX_TEXT_BYTES:,}")
+    return read_member(archive, member)
 
-    loaded = np.load(path, allow_pickle=False)
-    arrays = {name: loaded[name] for name in loaded} if path.suffix == ".npz" else {"features": loaded}
-    return _plain(path, "arrays", {name: f"{array.dtype} {list(array.shape)}" for name, array in arrays.items()})
+
+def _is_label(entry: Any) -> bool:
+    return isinstance(entry, list) and len(entry) == 2
+
+
+def _arrays(path: Path) -> tuple[Description, str]:
+    """Types and shapes from the headers alone: what they declare is compared with what is there."""
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as file:
+            return _plain(path, "arrays", {"features": _header_of(file, path.stat().st_size, str(path))})
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            where = f"{member.filename} in {path}"
+            if member.flag_bits & 1:
+                raise DataError(f"{where} is encrypted", expected="arrays without a password", todo=_AGAIN)
+            with archive.open(member) as part:
+                found[member.filename.removesuffix(".npy")] = _header_of(part, member.file_size, where)
+    return _plain(path, "arrays", found)
+
+
+def _header_of(file: IO[bytes], num_bytes: int, where: str) -> str:
+    """Type and shape of an array of NumPy's format; raises DataError where it cannot be read without risk."""
+    from numpy.lib import format as npy
+
+    try:
+        version = npy.read_magic(file)
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+        shape, _, dtype = read(file)
+        held = num_bytes - file.tell()
+    except Exception as error:  # NumPy parses the header as a Python literal, which fails in many ways
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{where} is damaged or no array of NumPy ({reason})", todo=_AGAIN) from error
+    if dtype.hasobject:
+        raise DataError(f"{where} holds pickled Python objects", expected="numbers or text", todo="do not open it")
+    declared = math.prod(shape) * dtype.itemsize
+    if declared != held or min(shape, default=0) < 0:
+        raise DataError(f"{where} declares {list(shape)} of {dtype} and holds {held:,} bytes", todo=_AGAIN)
+    return f"{dtype} {list(shape)}"
 
 
 def _plain(path: Path, kind: str, values: Description) -> tuple[Description, str]:

@@ -1,4 +1,4 @@
-"""From an image of any size to squares of one size: its centre, a grid of tiles, or all of it."""
+"""Squares of one size from an image of any size: its centre, a grid of tiles, or all of it."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ from PIL import Image
 
 from ganaug.config import PrepareConfig
 from ganaug.data.decode import Undecodable
+from ganaug.errors import private
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in the source's pixels
 
@@ -98,7 +99,14 @@ def _resample_mask(mask: Image.Image, box: Box, side_px: int) -> np.ndarray:
     return np.where(np.asarray(small) >= 128, 255, 0).astype(np.uint8)
 
 
-def union(masks: Sequence[Image.Image], size: tuple[int, int]) -> Image.Image | None:
-    """What any of the masks marks, as 0 or 255 at the size of their image; None of none."""
-    marked = [np.asarray(mask.convert("L").resize(size, Image.Resampling.NEAREST)) >= 128 for mask in masks]
+def union(masks: Sequence[Image.Image], size: tuple[int, int], names: Sequence[str]) -> Image.Image | None:
+    """What any of the masks marks, as 0 or 255 [H,W] of their image's `size` (width, height); None of none.
+
+    Raises Undecodable where a mask has another size: stretched, it would mark something else.
+    """
+    for mask, name in zip(masks, names, strict=True):
+        if mask.size != size:
+            seen = f"its mask {private(name)} has {mask.width}×{mask.height} px"
+            raise Undecodable(f"{seen}; expected {size[0]}×{size[1]} px as the image has; export the mask again")
+    marked = [np.asarray(mask.convert("L")) >= 128 for mask in masks]
     return Image.fromarray(np.where(np.any(marked, axis=0), 255, 0).astype(np.uint8)) if marked else None

@@ -15,6 +15,7 @@ import numpy as np
 from ganaug.config import PrepareConfig
 from ganaug.data.duplicates import find_copies
 from ganaug.data.folds import Folds, check_feasible, make_folds, write_folds
+from ganaug.data.pixel_notes import pixel_notes
 from ganaug.data.pixels import Facts, read_pixels
 from ganaug.data.schema import ImageTable, ImageWriter, created_of, writing_images
 from ganaug.data.sources import SOURCES, resolved, scan_source
@@ -229,4 +230,4 @@ def _notices(scan: Scan, config: PrepareConfig, facts: Sequence[Facts]) -> list[
     if config.fit == "tile":
         num_images = len({one.order[0] for one in facts})
         notices.append(f"{num_images} images were cut into {len(facts)} tiles; a tile belongs to its image's patient")
-    return notices
+    return notices + pixel_notes(facts)

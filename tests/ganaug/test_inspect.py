@@ -1,8 +1,14 @@
 """`ganaug inspect` reads every kind of file that the tool writes, and refuses others in one line."""
 
+import io
 import json
+import struct
+import tempfile
+import tracemalloc
+import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +16,7 @@ from PIL import Image
 from ganaug.config import GanConfig, NetworkConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.export import export_zip, select
-from ganaug.errors import ConfigError, DataError
+from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.inspect import describe, write_sheet
 from ganaug.synthesize import plan_synthesis, synthesize
 from ganaug.train.loop import train_gan
@@ -59,3 +65,160 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match="contact sheet"):
         write_sheet(tmp_path / "torn.json", tmp_path / "sheet.png")
+
+
+# ---- malformed files -------------------------------------------------------------------------------------------------
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+def npy(shape: str, dtype: str = "'<f8'", data: bytes = b"") -> bytes:
+    """An array of NumPy's format whose header is free to lie."""
+    header = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header = header.ljust(64 * (len(header) // 64 + 1) - 11) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def zipped(**members: bytes | str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return file.getvalue()
+
+
+def encrypted(data: bytes) -> bytes:
+    """A zip whose members claim to be encrypted."""
+    changed = bytearray(data)
+    changed[6] |= 1
+    changed[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(changed)
+
+
+def pickled() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+def tensors(header: str) -> bytes:
+    return struct.pack("<Q", len(header)) + header.encode()
+
+
+def table_only() -> bytes:
+    """An HDF5 file of ours by its version, with other columns."""
+    with tempfile.TemporaryDirectory() as folder:
+        with h5py.File(Path(folder) / "x.h5", "w") as file:
+            file.attrs["schema_version"], file["images"] = 2, np.zeros((2, 4, 4), np.uint8)
+        return (Path(folder) / "x.h5").read_bytes()
+
+
+MALFORMED: dict[str, bytes | str] = {
+    "number.json": "5",
+    "list.json": "[]",
+    "null.json": "null",
+    "deep.json": DEEP,
+    "nested.json": '{"a": ' + "[" * 200 + "]" * 200 + "}",
+    "digits.json": '{"a": ' + "9" * 10_000 + "}",
+    "latin.json": '{"a": "größe"}'.encode("latin-1"),
+    "utf16.json": '{"a": 1}'.encode("utf-16"),
+    "empty.json": "",
+    "junk.jsonl": "junk\n[1]\n5\n",
+    "deep.jsonl": DEEP,
+    "bytes.jsonl": b"\xff\xfe\x00\n",
+    "pickled.npz": zipped(a__npy=pickled()),
+    "huge.npz": zipped(a__npy=npy(f"({10**15},)")),
+    "short.npz": zipped(a__npy=npy("(4,)", data=bytes(8))),
+    "negative.npz": zipped(a__npy=npy("(-4, -2)", data=bytes(64))),
+    "long.npz": zipped(a__npy=npy("(" + "1, " * 4000 + ")")),
+    "other.npz": zipped(notes__txt="text"),
+    "encrypted.npz": encrypted(zipped(a__npy=npy("()", data=bytes(8)))),
+    "empty.npz": b"",
+    "pickled.npy": pickled(),
+    "huge.npy": npy(f"({10**15},)"),
+    "code.npy": npy("(__import__('os').getpid(),)"),
+    "void.npy": npy("(3,)", "'|O'"),
+    "version.npy": b"\x93NUMPY\x09\x00" + bytes(80),
+    "text.npy": "no array",
+    "encrypted.zip": encrypted(zipped(dataset__json="{}")),
+    "list.zip": zipped(dataset__json="[1, 2]"),
+    "labels.zip": zipped(dataset__json='{"labels": 5}'),
+    "entries.zip": zipped(dataset__json='{"labels": [5, ["a"], "ab"]}'),
+    "deep.zip": zipped(dataset__json=DEEP),
+    "latin.zip": zipped(dataset__json='{"a": "größe"}'.encode("latin-1")),
+    "cut.zip": zipped(dataset__json='{"labels": null}')[:-30],
+    "header.safetensors": struct.pack("<Q", 10**15) + b"{}",
+    "list.safetensors": tensors("[]"),
+    "offsets.safetensors": tensors('{"a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4]}}'),
+    "deep.safetensors": tensors(DEEP),
+    "empty.safetensors": b"",
+    "other.h5": table_only(),
+    "junk.h5": b"\x89HDF\r\n\x1a\n" + bytes(100),
+    "empty.h5": b"",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_file_is_one_line_with_its_name_and_takes_no_memory(name: str, tmp_path: Path) -> None:
+    path, content = tmp_path / name, MALFORMED[name]
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError) as caught:
+            describe(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_records_are_counted_beside_lines_that_a_killed_run_left(tmp_path: Path) -> None:
+    path = tmp_path / "stats.jsonl"
+    path.write_text('{"kimg": 1}\n{"kimg": 2}\n{"ki\n{"kimg": 3, "text": "a\u2028b"}\n{"kim')
+    description, _ = describe(path)
+    assert (description["records"], description["unreadable_lines"]) == (3, 2)
+    assert description["last"]["kimg"] == 3
+
+
+def test_arrays_are_described_without_their_data(tmp_path: Path) -> None:
+    arrays = {"a": np.zeros((3, 4), np.float32), "b": np.array(7), "names": np.array(["x", "größe"])}
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    np.save(tmp_path / "b.npy", arrays["a"])
+    description, _ = describe(tmp_path / "a.npz")
+    assert {name: description[name] for name in arrays} == {
+        name: f"{array.dtype} {list(array.shape)}" for name, array in arrays.items()
+    }
+    assert describe(tmp_path / "b.npy")[0]["features"] == "float32 [3, 4]"
+
+
+def described_or_refused(path: Path) -> str:
+    try:
+        return describe(path)[1]
+    except UserError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".npz", ".npy", ".zip", ".safetensors"])
+def test_every_mutation_of_a_file_is_described_or_one_line_with_its_name(suffix: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    whole = {
+        ".json": b'{"a": [1, 2.5, "x"], "b": {"c": null}}',
+        ".jsonl": b'{"a": 1}\n{"a": 2}\n',
+        ".npz": zipped(a__npy=npy("(2, 3)", data=bytes(48))),
+        ".npy": npy("(2, 3)", data=bytes(48)),
+        ".zip": zipped(dataset__json='{"labels": [["x.png", 1]], "class_names": ["a", "b"]}'),
+        ".safetensors": tensors('{"__metadata__":{"a":"[1]"},"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}')
+        + bytes(4),
+    }[suffix]
+    path = tmp_path / f"mutated{suffix}"
+    path.write_bytes(whole)
+    describe(path)
+    for _ in range(150):
+        data = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.2 else whole)
+        for place in rng.integers(0, max(1, len(data)), rng.integers(1, 4)):
+            data[place : place + 1] = bytes([rng.integers(256)])
+        path.write_bytes(data)
+        found = described_or_refused(path)
+        assert str(path) in found

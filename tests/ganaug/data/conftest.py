@@ -1,4 +1,6 @@
 import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,3 +65,19 @@ def make_table() -> Callable[..., ImageTable]:
         )
 
     return make
+
+
+@pytest.fixture
+def png_of_16_bits() -> Callable[[np.ndarray], bytes]:
+    """Encode colour u16 [H,W,3] as PNG, which Pillow reads but does not write."""
+
+    def encode(values: np.ndarray) -> bytes:
+        def chunk(kind: bytes, data: bytes) -> bytes:
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+        ends = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + b"".join(ends)
+
+    return encode

@@ -14,6 +14,7 @@ from PIL import Image
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data import pixels as module
 from ganaug.data.dataset import open_dataset
+from ganaug.data.decode import Picture
 from ganaug.data.prepare import Prepared, prepare_dataset
 from ganaug.data.schema import ImageWriter, writing_images
 from ganaug.errors import DataError, FoldsError, WorkspaceError
@@ -43,7 +44,7 @@ def test_faulty_images_are_left_out_with_reasons_and_the_others_are_prepared(roo
     (folder / "mode.png").write_bytes(rgba.getvalue())  # another mode is no fault
     faults = {
         "empty.png": (b"", "the file is empty"),
-        "misnamed.jpg": (b"GIF87 not really", "not an image, whatever its name"),
+        "misnamed.jpg": (b"GIF87 not really", "GIF"),
         "truncated.png": (good[: len(good) // 2], "damaged or truncated"),
         "huge.png": (_header_of(30_000), "cut it into tiles first"),
     }
@@ -51,7 +52,7 @@ def test_faulty_images_are_left_out_with_reasons_and_the_others_are_prepared(roo
         (folder / name).write_bytes(data)
     (folder / "dangling.png").symlink_to(folder / "nowhere.png")
     (folder / "loop").symlink_to(folder)
-    told_before = {"dangling.png": "a link that leads nowhere", "loop": "a link to a folder that it is in"}
+    told_before = {"dangling.png": "a link that leads nowhere", "loop": "a link to a folder that is listed already"}
 
     prepared = prepare(workspace, root)
     assert len(prepared.table) == 25
@@ -123,14 +124,14 @@ def test_an_interruption_leaves_the_older_data_set_and_nothing_else(
     (root / "a" / "a0" / "0.png").unlink()
     if where == "decoding":
         calls = iter(range(100))
-        original = module.decode
+        original = module.open_picture
 
-        def decode(data: bytes) -> Image.Image:
+        def open_picture(data: bytes) -> Picture:
             if next(calls) == 10:
                 raise KeyboardInterrupt
             return original(data)
 
-        monkeypatch.setattr(module, "decode", decode)
+        monkeypatch.setattr(module, "open_picture", open_picture)
     else:
         monkeypatch.setattr(ImageWriter, "finish", Interrupting.finish)
     with pytest.raises(KeyboardInterrupt):

@@ -75,7 +75,7 @@ def test_a_class_can_be_excluded(make_tree: MakeTree, workspace: Workspace) -> N
 def test_infeasible_folds_are_refused_before_a_pixel_is_read(
     root: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "decode", lambda data: pytest.fail("a pixel was read"))
+    monkeypatch.setattr(module, "open_picture", lambda data: pytest.fail("a pixel was read"))
     with pytest.raises(FoldsError, match=r"a has 4 patients, b has 4 patients.*use --folds 4"):
         prepare(workspace, root, folds=FoldsConfig(5))
     assert not workspace.dataset("folder").parent.exists()
@@ -102,7 +102,7 @@ def test_enlarging_is_noted(root: Path, workspace: Workspace) -> None:
 
 
 def test_a_plan_counts_without_reading_a_pixel(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "decode", lambda data: pytest.fail("a pixel was read"))
+    monkeypatch.setattr(module, "open_picture", lambda data: pytest.fail("a pixel was read"))
     plan = plan_preparation(PrepareConfig("folder", str(root), folds=FoldsConfig(3)))
     assert (plan["images"], plan["patients"], plan["classes"]) == (24, 8, {"a": 12, "b": 12})
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ganaug.config import PrepareConfig
 from ganaug.data.decode import Undecodable
 from ganaug.data.fit import Square, squares, union
-from ganaug.errors import ConfigError
+from ganaug.errors import ConfigError, private
 
 
 def cut(
@@ -116,15 +116,18 @@ def test_a_mask_stays_on_what_it_marks(fit: str) -> None:
         assert np.mean((square.image[..., 0] >= 128) == (square.mask == 255)) > 0.98
 
 
-def test_masks_of_one_image_are_joined_at_its_size() -> None:
-    left, right = np.zeros((10, 20), np.uint8), np.zeros((5, 10), np.uint8)
-    left[:, :5], right[:, 8:] = 255, 255
-    joined = union([Image.fromarray(left), Image.fromarray(right)], (20, 10))
+def test_masks_of_one_image_are_joined_and_one_of_another_size_is_refused() -> None:
+    left, right, small = np.zeros((10, 20), np.uint8), np.zeros((10, 20), np.uint8), np.zeros((5, 10), np.uint8)
+    left[:, :5], right[:, 16:] = 255, 255
+    joined = union([Image.fromarray(left), Image.fromarray(right)], (20, 10), ("l.png", "r.png"))
     assert joined is not None
     marked = np.asarray(joined)
     assert marked.shape == (10, 20)
     assert np.array_equal(marked[0] == 255, [*[True] * 5, *[False] * 11, *[True] * 4])
-    assert union([], (20, 10)) is None
+    assert union([], (20, 10), ()) is None
+    with pytest.raises(Undecodable, match=r"10×5 px.*20×10 px") as refused:
+        union([Image.fromarray(left), Image.fromarray(small)], (20, 10), ("l.png", "s.png"))
+    assert private("s.png") in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def photos(numbers: Iterable[int]) -> dict[str, bytes]:
     content[f"{ROOT}/Photos/microscopy_ground_truth.csv"] = table.encode()
     content[f"{ROOT}/WSI/gt_thumbnails/A01.png"] = picture(9000)
     content[f"{ROOT}/WSI/gt_thumbnails/A02.png"] = picture(9001)
-    content[f"{ROOT}/WSI/A01.svs"] = b"a slide"
+    content[f"{ROOT}/WSI/A01.xml"] = b"<annotations/>"
     return content
 
 
