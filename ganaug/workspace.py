@@ -41,6 +41,18 @@ def file_name(text: str) -> str:
     return encoded
 
 
+def user_path(text: str | Path) -> Path:
+    """The path that a user wrote, with `~` and `~name` as the home folder; raises WorkspaceError where it is none."""
+    try:
+        if "\0" in str(text):
+            raise ValueError("it holds a NUL character")
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError) as error:  # no such user, or a home folder that neither HOME nor the system knows
+        raise WorkspaceError(
+            f"the path {text} cannot be read ({error})", expected="a path", todo="write it in full, from / on"
+        ) from error
+
+
 def text_of(file_name: str) -> str:
     """The text that `file_name` made a name of."""
     return unquote(file_name, errors="surrogatepass")
@@ -203,7 +215,7 @@ def open_workspace(path: str | Path | None = None) -> Workspace:
 
     Raises WorkspaceError where the folder cannot be written or belongs to another version.
     """
-    root = Path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace").expanduser()
+    root = user_path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace")
     marker = root / "workspace.json"
     if marker.exists():
         found = read_json(marker).get("version")

@@ -17,6 +17,7 @@ from typing import Protocol, Self
 
 from ganaug.config import PrepareConfig
 from ganaug.errors import ConfigError, DataError
+from ganaug.workspace import user_path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 TABLE_SUFFIXES = (".csv", ".json")
@@ -72,7 +73,7 @@ def source_path(config: PrepareConfig) -> Path:
 
 def existing(name: str, option: str) -> Path:
     """The path of a file or folder that an option names; raises DataError where there is none."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     if not path.exists():
         raise DataError(f"there is no file or folder {path}", todo=f"name an existing one with {option}")
     return path
