@@ -7,6 +7,7 @@ every cell after it, so that labels become patients and patients vanish. Each re
 import csv
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ganaug.errors import DataError, some_of
 DELIMITERS = ",;\t"
 MOST_BYTES = 256 * 2**20
 UNKNOWN = ("", "na", "n/a", "nan", "none", "null", "unknown")  # how tables say that a value is not known
+QUOTE_CELLS = "put cells that hold the delimiter in double quotes, and leave none out"
 Error = type[DataError]
 
 
@@ -47,13 +49,17 @@ def read_bytes(path: Path, error: Error = DataError) -> bytes:
     try:
         num_bytes = path.stat().st_size
         if num_bytes > MOST_BYTES:
-            raise error(f"{path} has {num_bytes / 2**20:.0f} MiB", expected=f"a table of at most {MOST_BYTES >> 20} MiB")
+            raise error(
+                f"{path} has {num_bytes / 2**20:.0f} MiB", expected=f"a table of at most {MOST_BYTES >> 20} MiB"
+            )
         return path.read_bytes()
     except OSError as fault:
         raise error(f"{path} cannot be read ({fault.strerror or fault})", todo="name a readable table") from fault
 
 
-def read_table(data: bytes, name: str, required: Sequence[str], optional: Sequence[str] = (), error: Error = DataError) -> Table:  # fmt: skip
+def read_table(
+    data: bytes, name: str, required: Sequence[str], optional: Sequence[str] = (), error: Error = DataError
+) -> Table:
     """A table with a header, whose columns may stand in any order and among others.
 
     `name` is the file's, for messages. Raises `error` where a required column is missing, one of the known columns
@@ -76,7 +82,9 @@ def read_table(data: bytes, name: str, required: Sequence[str], optional: Sequen
                 todo="name the column, or quote cells that hold the delimiter",
             )
     if not rows:
-        raise error(f"{name} has a header and no rows", expected=f"a row for each line of {expected}", todo="fill it in")
+        raise error(
+            f"{name} has a header and no rows", expected=f"a row for each line of {expected}", todo="fill it in"
+        )
     return Table(name, columns, tuple(rows))
 
 
@@ -101,23 +109,24 @@ def read_rows(data: bytes, name: str, header: Sequence[str] = (), error: Error =
     return rows
 
 
-def require_width(cells: Sequence[str], expected: int, where: str, error: Error = DataError) -> None:
+def require_width(
+    cells: Sequence[str], expected: int, where: str, error: Error = DataError, todo: str = QUOTE_CELLS
+) -> None:
     """Raise `error` for a row that has more or fewer cells than the first one."""
     if len(cells) != expected:
         number = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
         raise error(
             f"{where} has {number}",
             expected=f"{expected}, as the first line has",
-            todo="put cells that hold the delimiter in double quotes, and leave none out",
+            todo=todo,
         )
 
 
 def require_different(columns: Sequence[str], name: str, error: Error = DataError) -> None:
     """Raise `error` where two columns bear one name."""
-    seen: set[str] = set()
-    twice = [column for column in columns if column and (column in seen or seen.add(column))]
+    twice = sorted(column for column, number in Counter(columns).items() if column and number > 1)
     if twice:
-        raise error(f"{name} has the column {some_of(sorted(set(twice)))} twice", expected="every column once")
+        raise error(f"{name} has the column {some_of(twice)} twice", expected="every column once")
 
 
 def magnification_of(text: str, where: str, error: Error = DataError) -> int:
@@ -179,7 +188,9 @@ def _parsed(text: str, delimiter: str, name: str, error: Error) -> Iterator[tupl
             yield line, [cell.strip() for cell in cells]
             line = reader.line_num + 1
     except csv.Error as fault:
-        raise error(f"line {line} of {name} is no CSV ({fault})", expected="a table", todo="correct the line") from fault
+        raise error(
+            f"line {line} of {name} is no CSV ({fault})", expected="a table", todo="correct the line"
+        ) from fault
 
 
 def _require_plain(cells: Sequence[str], line: int, name: str, error: Error) -> None:

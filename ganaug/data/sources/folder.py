@@ -283,9 +283,7 @@ def _is_file(path: Path) -> bool:
 
 def _lines(manifest: Path) -> list[tuple[int, _Row]]:
     """Line number and content of each line."""
-    table = read_table(
-        read_bytes(manifest), str(manifest), ("path", "label"), ("group", "site", "magnification")
-    )
+    table = read_table(read_bytes(manifest), str(manifest), ("path", "label"), ("group", "site", "magnification"))
     found = []
     for row in table.rows:
         path, label, group, site, magnification = table.values(row, "path", "label", "group", "site", "magnification")

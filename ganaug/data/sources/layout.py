@@ -68,8 +68,8 @@ def infer_layout(images: Sequence[Folders], where: str) -> Layout:
     if not unnamed:
         return Layout(tuple(kinds))
     kinds[unnamed[0]] = CLASS
-    for at in unnamed[1:]:  # a level that is the same everywhere, such as `images`, tells nothing
-        if len({folders[at] for folders in images if len(folders) > at}) == 1:
+    for at in unnamed[1:]:  # a level that is the same for every image, such as `images`, tells nothing
+        if len({folders[at : at + 1] for folders in images}) == 1:
             kinds[at] = OTHER
     varying = [at for at in unnamed[1:] if not kinds[at]]
     for at in varying:

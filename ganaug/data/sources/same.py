@@ -83,7 +83,9 @@ def _settle(
         leak = "a patient" if what == "patients" else "a site"
         advice = "" if config.near_names else "; --near-names merge joins them, --same-patient joins some of them"
         advice = advice if what == "patients" else advice.partition(",")[0]
-        note = f"{len(alike)} sets of near-equal {what} are kept apart, which leaks if a set is {leak}: {listed}{advice}"
+        note = (
+            f"{len(alike)} sets of near-equal {what} are kept apart, which leaks if a set is {leak}: {listed}{advice}"
+        )
     return replace(scan, notices=(*scan.notices, note))
 
 

@@ -62,7 +62,9 @@ class Scan:
     way_out: str = ""  # options to offer where the folds are not feasible
     splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by name: group to train, val or test
     tables: Mapping[str, np.ndarray] = field(default_factory=dict)  # further arrays, stored under these names
-    class_of: Callable[[str], str] = no_class  # the class that the path of a skipped image says; empty where it says none
+    class_of: Callable[[str], str] = (
+        no_class  # the class that the path of a skipped image says; empty where it says none
+    )
 
     @property
     def labels(self) -> np.ndarray:

@@ -20,7 +20,8 @@ def why_none(skipped: Skipped) -> str:
         return ""
     path, reason, number = _most_frequent(skipped)
     files = "1 file is skipped" if len(skipped) == 1 else f"{len(skipped)} files are skipped"
-    return f" ({files}, {number} of them such as {private(printable(path))}: {reason})"
+    most = "" if number == len(skipped) else f"{number} of them "
+    return f" ({files}, {most}such as {private(printable(path))}: {reason})"
 
 
 def class_notes(scan: Scan, skipped: Skipped, used: Iterable[int], excluded: Sequence[str] = ()) -> list[str]:
@@ -52,6 +53,6 @@ def _class_note(name: str, num_left: int, skipped: Skipped) -> str:
 def _most_frequent(skipped: Skipped) -> tuple[str, str, int]:
     """An example of the most frequent kind of reason, and how many have it; names and numbers make no kind."""
     kinds = [_NUMBER.sub("0", for_sharing(reason)) for _, reason in skipped]
-    kind, number = Counter(kinds).most_common(1)[0]
+    kind, number = Counter(reversed(kinds)).most_common(1)[0]  # of equals the last: what the source found out itself
     path, reason = skipped[kinds.index(kind)]
     return path, reason, number

@@ -13,7 +13,7 @@ from ganaug.data.prepare import prepare_dataset
 from ganaug.data.schema import content_digest
 from ganaug.data.sources import scan_source as scan
 from ganaug.data.sources.breakhis import SUBTYPES, Name, parse_name
-from ganaug.errors import DataError, FoldsError
+from ganaug.errors import DataError, FoldsError, for_terminal
 from ganaug.workspace import Workspace
 
 NAMES = [
@@ -160,7 +160,9 @@ def test_the_slide_that_was_labelled_twice_is_left_out_with_a_notice(root: Path)
     found = scan(config(root))
     assert "14-13412" not in found.groups
     assert len(found.items) == 16
-    assert found.notices == ("2 images of slide 14-13412 were left out: it is labelled both DC and LC",)
+    assert tuple(map(for_terminal, found.notices)) == (
+        "2 images of slide 14-13412 were left out: it is labelled both DC and LC",
+    )
 
 
 def test_a_name_that_stands_in_two_folders_counts_once(root: Path) -> None:
@@ -180,7 +182,7 @@ def test_misnamed_images_are_left_out_and_told(root: Path, workspace: Workspace)
 
 def test_a_folder_without_breakhis_images_says_what_it_expects(tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(picture(0))
-    with pytest.raises(DataError, match=r"no BreakHis image \(1 images of other names\).*SOB_B_A-14"):
+    with pytest.raises(DataError, match=r"no BreakHis image \(1 file is skipped, such as cat\.png: .*SOB_B_A-14"):
         scan(config(tmp_path))
 
 

@@ -15,7 +15,7 @@ from ganaug.data.prepare import prepare_dataset
 from ganaug.data.schema import ImageReader
 from ganaug.data.sources.dataset_zip import scan
 from ganaug.data.sources.scan import Scan
-from ganaug.errors import DataError, LeakError
+from ganaug.errors import DataError, LeakError, for_terminal
 from ganaug.workspace import Workspace
 
 A, B, C = (f"00000/img0000000{index}.png" for index in range(3))
@@ -61,7 +61,7 @@ def test_integer_labels_are_classes_named_by_their_numbers(make: Make) -> None:
     found = read(make({"labels": [[B, 3], [A, 0], [C, 3]]}))
     assert found.class_names == ("0", "1", "2", "3")
     assert list(of(found).items()) == [(A, 0), (B, 3), (C, 3)]  # by name, whatever the order of the list
-    assert "there is no image of the class 1, 2" in found.notices
+    assert "there is no image of the class 1, 2" in map(for_terminal, found.notices)
     assert (found.licence, found.citation) == ("the user's", "the user's")
 
 
@@ -125,7 +125,7 @@ def test_an_image_listed_twice_is_noted_and_one_under_two_classes_left_out(make:
     for order in ([[A, 0], [A, 0], [B, 1], [C, 0], [C, 1]], [[C, 1], [C, 0], [C, 1], [A, 0], [B, 1], [A, 0]]):
         found = read(make({"labels": order}))
         assert of(found) == {A: 0, B: 1}
-        assert f"1 images are listed more than once, such as {A}" in found.notices
+        assert f"1 images are listed more than once, such as {A}" in map(for_terminal, found.notices)
         ((path, reason),) = found.left_out
         assert path == C
         assert reason.startswith("listed under two classes, ")
