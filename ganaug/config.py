@@ -36,7 +36,7 @@ def _require_layout(layout: str | None) -> None:
     fits = set(levels) <= set(LAYOUT_LEVELS) and named.count("class") == 1 and len(set(named)) == len(named)
     _require(
         fits,
-        f"layout {layout}",
+        f"layout {layout!r}",
         f"the folder levels from the top with slashes between them: class once, and of {', '.join(LAYOUT_LEVELS[1:])} "
         "each at most once but for other, such as class/magnification/patient",
     )

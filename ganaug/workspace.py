@@ -44,8 +44,8 @@ def file_name(text: str) -> str:
 def user_path(text: str | Path) -> Path:
     """The path that a user wrote, with `~` and `~name` as the home folder; raises WorkspaceError where it is none."""
     try:
-        if "\0" in str(text):
-            raise ValueError("it holds a NUL character")
+        if not str(text).strip() or "\0" in str(text):
+            raise ValueError("it holds a NUL character" if str(text).strip() else "it is empty")
         return Path(text).expanduser()
     except (RuntimeError, ValueError) as error:  # no such user, or a home folder that neither HOME nor the system knows
         raise WorkspaceError(

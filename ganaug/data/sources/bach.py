@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import BREAST_CLASSES, PrepareConfig
 from ganaug.data.sources.files import Files, existing, is_image_name, open_files, printable, source_path
+from ganaug.data.sources.listed import read_listed
 from ganaug.data.sources.scan import UNLABELLED, Item, Scan, no_class, reading
 from ganaug.data.sources.skipped import why_none
 from ganaug.data.tables import Row, read_bytes, read_rows, require_width
@@ -111,7 +112,7 @@ def _class_folder(path: str) -> str:
 
 def _training_images(source: Path, files: Files, config: PrepareConfig) -> _Listing:
     """The images on whose label all witnesses agree; each counts as a patient of its own."""
-    truth, notes = _ground_truth(files)
+    truth, notes = _ground_truth(source, files)
     found: dict[str, Item] = {}
     left_out, others, repeated = list(files.left_out), [], []
     for path in _images(files):
@@ -187,13 +188,13 @@ def _objection(name: Name | None, folder: str, truth: set[str]) -> str:
     return f"the label is in doubt: the folder says {folder}, the name {name.class_name}{told}"
 
 
-def _ground_truth(files: Files) -> tuple[dict[str, set[str]], list[str]]:
+def _ground_truth(source: Path, files: Files) -> tuple[dict[str, set[str]], list[str]]:
     """The labels that the organisers' table, where it is there, gives each image; a note where it is empty."""
     notes: list[str] = []
     truth: dict[str, set[str]] = defaultdict(set)
     for table in files.names:
         if PurePosixPath(table).name == GROUND_TRUTH:
-            data = files.table(table)
+            data = read_listed(files, table, str(source))
             rows = _rows(data, table, "file,label") if data.strip() else []
             if not rows:
                 notes.append(f"{private(printable(table))} lists no image, so folder and name alone say the labels")

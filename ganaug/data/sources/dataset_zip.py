@@ -6,7 +6,8 @@
 The format knows no patients. Further keys, which `ganaug export` writes and which may be written by hand, do:
 `class_names`, a list; and by file name `groups` (the patient), `sites` (the laboratory), `image_ids`, `magnifications`
 and `um_per_px`. An image without a group counts as a patient of its own, which is safe only if no patient has two: a
-notice says so. Synthetic images are refused: they would stand for patients who do not exist.
+note says so. Names with backslashes, or of another machine, are matched by `listed.locate`. Synthetic images are
+refused: they would stand for patients who do not exist.
 
 The data, their licence and their citation are the user's; this tool downloads nothing.
 """
@@ -19,7 +20,7 @@ from typing import Any
 from ganaug.config import PrepareConfig
 from ganaug.data.names import plain
 from ganaug.data.sources.files import Files, LeftOut, is_image_name, open_files, printable, source_path
-from ganaug.data.sources.listed import locate
+from ganaug.data.sources.listed import locate, read_listed
 from ganaug.data.sources.scan import UNLABELLED, Item, Scan, reading
 from ganaug.data.sources.skipped import why_none
 from ganaug.errors import DataError, LeakError, private
@@ -36,7 +37,7 @@ def scan(config: PrepareConfig) -> Scan:
     files = open_files(source)
     place = _find(files, source)
     where = f"{place} in {source}"
-    listed = _parse(files.table(place), where)
+    listed = _parse(read_listed(files, place, str(source)), where)
     _require_real(listed, files, source)
     entries = _entries(listed.get("labels"), where)
     class_names = _class_names(listed, entries, where)

@@ -19,8 +19,8 @@ PARTS = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "testset", "holdout", "hold-out", "hold_out"), "test"),
 }
-_MAGNIFICATION = re.compile(r"(?:x ?\d{1,4}|(?:\d{1,4}(?:\.\d+)?) ?[x×]|mag(?:nification)?[ _-]*\d{1,4}[x×]?)", re.I)
-_OBJECTIVES = {"2", "4", "5", "10", "20", "40", "60", "63", "100", "200", "400", "1000"}
+_MAGNIFICATION = re.compile(r"(?:(?:mag(?:nification)?|obj(?:ective)?)[ _-]*)?([\d.]+) ?[x×]?|x ?([\d.]+)", re.I)
+_OBJECTIVES = ("1.25", "2", "2.5", "4", "5", "10", "20", "25", "40", "50", "60", "63", "100", "200", "400", "1000")
 _SITE = re.compile(r"(?:site|cent(?:er|re)|lab|laboratory|hospital|clinic|institute)(?:[ _-]*\d+|[ _-]+\w+)", re.I)
 
 Folders = tuple[str, ...]  # the folders above one image, from the top
@@ -93,11 +93,11 @@ def infer_layout(images: Sequence[Folders], where: str) -> Layout:
 def _kind(names: set[str], where: str, at: int) -> str:
     """The level that its names alone give away, or nothing; refuses names of two kinds side by side."""
     parts = {part_of(name) for name in names} - {""}
-    scaled = [name for name in names if _MAGNIFICATION.fullmatch(name.strip())]
     if all(map(part_of, names)):
         return PART
-    if len(scaled) == len(names):
+    if all(map(_is_magnification, names)) and not all(map(str.isdecimal, names)):
         return MAGNIFICATION
+    scaled = [name for name in names if _is_magnification(name) and name[-1] in "xX×"]  # x10 and 10 may be patients
     if len(parts) > 1 or scaled or (parts and at == 0):
         known = sorted(scaled or [name for name in names if part_of(name)])
         others = sorted(names - set(known))
@@ -107,6 +107,12 @@ def _kind(names: set[str], where: str, at: int) -> str:
             todo="name the levels from the top with --layout, such as --layout class/patient, or move the others",
         )
     return SITE if all(_SITE.fullmatch(name.strip()) for name in names) else ""
+
+
+def _is_magnification(name: str) -> bool:
+    """Whether a folder is named like a magnification that microscopes have, such as 40X, x40 or 40."""
+    match = _MAGNIFICATION.fullmatch(name.strip())
+    return match is not None and (match[1] or match[2]) in _OBJECTIVES
 
 
 def _ambiguity(images: Sequence[Folders], class_level: int, below: Sequence[int]) -> str:
@@ -123,7 +129,7 @@ def _ambiguity(images: Sequence[Folders], class_level: int, below: Sequence[int]
     names = sorted(classes_of)
     seen = f"{some_of(names)} stand under {'every one' if everywhere else 'several'} of {some_of(sorted(classes))}"
     few = len(classes_of) <= len(classes) and shared > len(classes_of) / 2
-    scales = everywhere and len(names) > 1 and {name.strip() for name in names} <= _OBJECTIVES
+    scales = everywhere and len(names) > 1 and all(map(_is_magnification, names))
     return seen if few or scales or (everywhere and len(below) > 1) else ""
 
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ganaug.errors import private
+from ganaug.data.sources.files import Files, printable
+from ganaug.errors import DataError, private
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 _SLASHES = re.compile(r"/(?:\.?/)+")
@@ -42,6 +43,17 @@ def locate(names: Iterable[str], is_there: Callable[[str], bool]) -> Located:
         if dropped and parts[: len(dropped)] == dropped:
             place_of[name] = "/".join(parts[len(dropped) :])
     return Located(place_of, "/".join(dropped))
+
+
+def read_listed(files: Files, name: str, where: str) -> bytes:
+    """The bytes of a table or list among the files of a source; raises DataError, by its name, where it is damaged."""
+    try:
+        return files.table(name)
+    except OSError as error:
+        raise DataError(
+            f"{printable(name)} in {where} cannot be read ({error.strerror or error})",
+            todo="get the file again",
+        ) from error
 
 
 def _dropped(away: Iterable[list[str]], is_there: Callable[[str], bool]) -> list[str]:
