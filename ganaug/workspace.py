@@ -49,7 +49,7 @@ def user_path(text: str | Path) -> Path:
         return Path(text).expanduser()
     except (RuntimeError, ValueError) as error:  # no such user, or a home folder that neither HOME nor the system knows
         raise WorkspaceError(
-            f"the path {text} cannot be read ({error})", expected="a path", todo="write it in full, from / on"
+            f"the path {str(text)!r} cannot be read ({error})", expected="a path", todo="write it in full, from / on"
         ) from error
 
 

@@ -13,6 +13,7 @@ _PIECE = re.compile(
     r"(?P<whole>.*\d.*?)[ _.-]+(?:slide|block|section|core|level|region|roi|tile|patch|image|img)[ _.-]*\d{1,3}[a-z]?",
     re.IGNORECASE,
 )
+_LETTERED = re.compile(r"(?P<whole>.*\d{3,})[a-z]{1,3}", re.IGNORECASE)  # 22549AB and 22549CD, of one accession
 _LONGEST_SUFFIX = 14
 
 
@@ -44,8 +45,9 @@ def equal_but_for_spelling(names: Iterable[str]) -> list[list[str]]:
 
 def near_patients(names: Iterable[str]) -> list[list[str]]:
     """Sets of names that may mean one patient: equal but for spelling, or one is another with a slide's suffix."""
+    distinct = sorted(set(names))
     members: dict[str, set[str]] = defaultdict(set)
-    for name in set(names):
+    for name in distinct:
         members[near_key(name)].add(name)
     root = {key: key for key in members}
 
@@ -55,12 +57,12 @@ def near_patients(names: Iterable[str]) -> list[list[str]]:
         return key
 
     first_piece: dict[str, str] = {}
-    for name in sorted(set(names)):
+    for name in distinct:
         key = near_key(name)
         for base in _bases(name):
             if base in members:
                 root[find(key)] = find(base)
-        piece = _PIECE.fullmatch(name)
+        piece = _PIECE.fullmatch(name) or _LETTERED.fullmatch(name)
         if piece:
             root[find(key)] = find(first_piece.setdefault(near_key(piece["whole"]), key))
     alike: dict[str, list[str]] = defaultdict(list)

@@ -54,13 +54,14 @@ def scan(config: PrepareConfig) -> Scan:
         raise ConfigError("no PAM50 calls for tcga-brca", todo="name the table that has them with --clinical")
     files = open_files(source)
     left_out = list(files.left_out)
+    calls = read_calls(existing(config.clinical, "--clinical"))
     patients = _patients(files, left_out)
     if not patients:
         raise DataError(
             f"{source} holds no tile of a primary tumour{why_none(left_out)}", expected="<TCGA-XX-XXXX>/*.png"
         )
     class_names = PAM50 if config.task == "subtype" else BINARY
-    class_of, notices = _classes(patients, read_calls(existing(config.clinical, "--clinical")), config.task, left_out)
+    class_of, notices = _classes(patients, calls, config.task, left_out)
     tables: dict[str, np.ndarray] = {}
     if config.expression:
         found = read_expression(existing(config.expression, "--expression"), class_of)
@@ -98,14 +99,16 @@ def scan(config: PrepareConfig) -> Scan:
         left_out=tuple(left_out),
         notices=tuple(notices),
         tables=tables,
-        class_of=lambda path: _class_of(path, class_of),
+        class_of=lambda path: _class_of(path, calls, config.task),
     )
 
 
-def _class_of(path: str, class_of: Mapping[str, str]) -> str:
-    """The class of a tile's patient, where the tile is of a primary tumour."""
+def _class_of(path: str, calls: Mapping[str, set[str]], task: str | None) -> str:
+    """The class of a tile's patient, where the tile is of a primary tumour with one call."""
     _, barcode = _barcode_of(PurePosixPath(path))
-    return class_of.get(barcode.patient, "") if barcode and barcode.is_primary else ""
+    found = calls.get(barcode.patient, set()) & set(PAM50) if barcode and barcode.is_primary else set()
+    call = next(iter(found)) if len(found) == 1 else ""
+    return call if task == "subtype" else BINARY_OF.get(call, "")
 
 
 def _tables(found: Expression) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from ganaug.config import PhantomConfig
 from ganaug.data.duplicates import Copies, find_copies, phash, phash_symmetries, same_picture
 from ganaug.data.phash import turned
 from ganaug.data.sources.phantom import draw_one
-from ganaug.errors import private
+from ganaug.errors import for_sharing, private
 
 CLASSES = ("DC", "LC", "PC")
 SYMMETRIES = range(8)
@@ -297,3 +297,11 @@ def test_a_picture_copied_a_thousand_times_is_read_once_an_image_and_told_briefl
     assert len(copies.found) == num_images - 1
     assert len(copies.notices) == 21
     assert copies.notices[-1] == "and 979 more patients share an image with another"
+
+
+def test_no_note_on_copies_shares_the_name_of_a_patient() -> None:
+    x = tissue(0)
+    copies = copies_of([x, x, tissue(1)], [0, 0, 1], ["Hadwig", "Ekkehard", "Praxedis"])
+    notes = [*copies.notices, *(done for *_, done in records(copies))]
+    assert any("Hadwig" in note for note in notes)
+    assert not any(name in for_sharing(note) for note in notes for name in ("Hadwig", "Ekkehard", "Praxedis"))

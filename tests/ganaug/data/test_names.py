@@ -1,12 +1,15 @@
 """Names that differ in spelling alone are found, and others are not."""
 
 import unicodedata
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ganaug.data.names import equal_but_for_spelling, near_key, near_patients, plain
+from ganaug.data.sources.breakhis import parse_name
 
 NAME = st.text(st.characters(categories=("L", "N", "Pd")), min_size=1, max_size=8)
 SPELLINGS = (
@@ -69,6 +72,23 @@ def test_a_slide_of_a_patient_is_near_the_patient(number: int, suffix: str, pref
 def test_slides_without_their_patient_are_near_each_other() -> None:
     assert near_patients(["14-7_slide1", "14-8_slide1", "14-7 slide 2"]) == [["14-7 slide 2", "14-7_slide1"]]
     assert near_patients(["slide1", "slide2", "image_1", "image_2"]) == []
+
+
+def test_lettered_slides_of_one_accession_are_near_each_other() -> None:
+    assert near_patients(["14-22549AB", "14-22549CD", "14-22549G", "14-21998AB", "12a", "12b"]) == [
+        ["14-22549AB", "14-22549CD", "14-22549G"]
+    ]
+
+
+def test_the_slides_of_breakhis_are_near_where_they_share_an_accession(shared: Path) -> None:
+    paths = (shared / "breakhis-files.txt").read_text().split()
+    names = {name for path in paths if (name := parse_name(PurePosixPath(path).name))}
+    accessions: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        accessions[name.accession].add(name.slide)
+    assert len(accessions) == 70
+    expected = sorted(sorted(slides) for slides in accessions.values() if len(slides) > 1)
+    assert near_patients(name.slide for name in names) == expected
 
 
 def test_near_names_chain() -> None:

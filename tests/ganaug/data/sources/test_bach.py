@@ -363,3 +363,13 @@ def test_test_images_are_prepared_without_labels_and_folds(
     prepared = prepare_dataset(workspace, config(root, resolution_px=16, part="test"))
     assert prepared.folds is None
     assert prepared.table.label.tolist() == [UNLABELLED] * 4
+
+
+def test_a_scale_of_the_users_overrides_the_published_one_whatever_the_width(
+    root: Path, write: Callable[[dict[str, bytes]], Path]
+) -> None:
+    found = scan(config(root, um_per_px=0.5))
+    assert {item.um_per_px for item in found.items} == {0.5}
+    assert found.native_width_px is None
+    tests = scan(config(write({"test0.tif": b""}), part="test", um_per_px=0.5))
+    assert [item.um_per_px for item in tests.items] == [0.5]

@@ -13,7 +13,7 @@ from ganaug.data.prepare import prepare_dataset
 from ganaug.data.schema import content_digest
 from ganaug.data.sources import scan_source as scan
 from ganaug.data.sources.breakhis import SUBTYPES, Name, parse_name
-from ganaug.errors import DataError, FoldsError, for_terminal
+from ganaug.errors import ConfigError, DataError, FoldsError, for_terminal
 from ganaug.workspace import Workspace
 
 NAMES = [
@@ -254,3 +254,26 @@ def test_real_images_are_found_and_prepared(shared: Path, workspace: Workspace) 
     native = prepare_dataset(workspace, config(shared / "breakhis-native", magnification="all"))
     assert len(native.table) == 35
     assert native.left_out == ()
+
+
+# ---- the scale -------------------------------------------------------------------------------------------------------
+
+
+def test_the_published_scale_is_called_nominal_wherever_micrometres_enter(root: Path) -> None:
+    assert not any("nominal" in note for note in scan(config(root)).notices)
+    [note] = [note for note in scan(config(root, field_um=3.0)).notices if "nominal" in note]
+    assert "0.10 µm at 200X" in note
+    assert "--um-per-px" in note
+    assert not any("nominal" in note for note in scan(config(root, field_um=3.0, um_per_px=0.35)).notices)
+
+
+def test_a_scale_of_the_users_overrides_the_published_one_whatever_the_width(root: Path, workspace: Workspace) -> None:
+    assert {item.um_per_px for item in scan(config(root)).items} == {0.10}
+    assert {item.um_per_px for item in scan(config(root, um_per_px=0.35)).items} == {0.35}
+    prepared = prepare_dataset(workspace, config(root, um_per_px=0.35, field_um=14.0, folds=FoldsConfig(3)))
+    assert prepared.table.um_per_px.tolist() == pytest.approx([0.35 * 40 / 16] * len(prepared.table))
+
+
+def test_one_scale_for_several_magnifications_is_refused(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--um-per-px 0\.35 for images at 40X, 200X; .*--magnification"):
+        scan(config(root, um_per_px=0.35, magnification="all"))
