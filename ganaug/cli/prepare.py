@@ -131,7 +131,8 @@ def prepare(
     )
     if common.dry_run:
         plan = plan_preparation(config)
-        common.tell(plan, "\n".join(f"{key}: {value}" for key, value in plan.items()))
+        lines = [f"{key}: {value}" for key, value in plan.items() if key != "notices"]
+        common.tell(plan, "\n".join([*lines, *(f"note: {notice}" for notice in plan["notices"])]))
         return
     prepared = prepare_dataset(common.workspace, config, progress=True)
     _tell(common, prepared)

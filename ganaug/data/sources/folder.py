@@ -9,6 +9,7 @@ so. `x_mask.png` beside `x.png` is its mask and no image.
 The data, their licence and their citation are the user's; this tool downloads nothing.
 """
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from ganaug.data.sources.layout import (
     PATIENT,
     SITE,
     Layout,
+    depth_of_root,
     infer_layout,
     magnification_in,
     parse_layout,
@@ -67,6 +69,7 @@ class _Listing:
     class_of: Callable[[str], str] = no_class
     splits: dict[str, Mapping[str, str]] = field(default_factory=dict)
     todo: str = ""  # where there are too few classes
+    suggestion: str = ""  # where there are too few patients
 
 
 def scan(config: PrepareConfig) -> Scan:
@@ -100,6 +103,7 @@ def scan(config: PrepareConfig) -> Scan:
         left_out=tuple(listing.left_out),
         notices=tuple(listing.notes),
         splits=listing.splits,
+        way_out=listing.suggestion,
         class_of=listing.class_of,
     )
 
@@ -119,7 +123,7 @@ def _folders(source: Path, layout_text: str | None) -> _Listing:
     _require_folders_of_images(source, files)
     paths = [PurePosixPath(name) for name in files.names if is_image_name(PurePosixPath(name))]
     given = parse_layout(layout_text) if layout_text else None
-    depth = 0 if source.is_dir() else _depth_of_root(paths, len(given.levels) if given else 0)
+    depth = 0 if source.is_dir() else depth_of_root(paths, len(given.levels) if given else 0)
 
     def above(path: PurePosixPath) -> tuple[str, ...]:
         return tuple(map(plain, path.parts[depth:-1]))
@@ -152,22 +156,6 @@ def _require_folders_of_images(source: Path, files: Files) -> None:
         raise DataError(f"{source} holds a {DATASET_JSON}", todo="read it with --dataset zip")
 
 
-def _depth_of_root(paths: Sequence[PurePosixPath], num_levels: int) -> int:
-    """How many folders an archive's images all lie in before their paths part: archives often hold one folder.
-
-    Where the user names `num_levels` levels, as many stay.
-    """
-    depth = 0
-    while (
-        paths
-        and all(len(path.parts) > depth + 2 for path in paths)
-        and len({path.parts[depth] for path in paths}) == 1
-        and max(len(path.parts) for path in paths) - 2 - depth >= num_levels
-    ):
-        depth += 1
-    return depth
-
-
 def _row_in(path: str, label: str, folders: tuple[str, ...], layout: Layout, source: Path) -> _Row:
     part = layout.name(folders, PART)
     if part and not part_of(part):
@@ -190,7 +178,9 @@ def _say_layout(listing: _Listing, layout: Layout, is_given: bool) -> None:
     """Note how the folders were read and what that does not settle, and offer the parts that they come in."""
     rows = listing.rows
     if len({row.label for row in rows}) < 2:
-        listing.todo = "" if is_given else "name the levels from the top, as in --layout other/class/patient"
+        above = os.path.commonpath([PurePosixPath(row.path).parent for row in rows]) if rows else "folder"
+        example = "/".join([*("other" for _ in PurePosixPath(above).parts), CLASS, PATIENT])
+        listing.todo = "" if is_given else f"name the levels from the top, as in --layout {example}"
         return
     counts = [f"{len({row.label for row in rows})} classes"]
     if PATIENT in layout.levels:
@@ -200,6 +190,8 @@ def _say_layout(listing: _Listing, layout: Layout, is_given: bool) -> None:
         counts.append("magnifications " + ", ".join(f"{at}X" if at else "unknown" for at in sorted(found)))
     if PART in layout.levels:
         counts.append("parts " + ", ".join(sorted({row.part for row in rows} - {""})))
+    if layout.other_readings:
+        listing.suggestion = f"--layout {layout.other_readings[0]}"
     others = f"; other readings: --layout {' or '.join(layout.other_readings)}" if layout.other_readings else ""
     unless = "" if is_given else "; name the levels with --layout if they are something else"
     listing.notes.append(f"the folders are read as {layout.text}/image: {', '.join(counts)}{others or unless}")

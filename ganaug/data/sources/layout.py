@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from ganaug.errors import DataError, private, some_of
 
@@ -58,6 +59,22 @@ def magnification_in(name: str) -> int:
     numbers = re.findall(r"\d+(?:\.\d+)?", name)
     whole = numbers[0].removesuffix(".0") if len(numbers) == 1 else ""
     return int(whole) if whole.isascii() and whole.isdigit() and len(whole) <= 5 else 0
+
+
+def depth_of_root(paths: Sequence[PurePosixPath], num_levels: int) -> int:
+    """How many folders an archive's images all lie in before their paths part: archives often hold one folder.
+
+    Where the user names `num_levels` levels, as many stay.
+    """
+    depth = 0
+    while (
+        paths
+        and all(len(path.parts) > depth + 2 for path in paths)
+        and len({path.parts[depth] for path in paths}) == 1
+        and max(len(path.parts) for path in paths) - 2 - depth >= num_levels
+    ):
+        depth += 1
+    return depth
 
 
 def infer_layout(images: Sequence[Folders], where: str) -> Layout:

@@ -25,9 +25,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def prepare(root: Path, *options: str) -> Result:
-    shared = ("--dataset", "folder", "--source", str(root), "--folds", "3", "--resolution", "16", "--json")
-    arguments = ["prepare", *shared, "--workspace", str(root.parent / "workspace"), *options]
+def prepare(root: Path, *options: str, as_json: bool = True) -> Result:
+    shared = ("--dataset", "folder", "--source", str(root), "--folds", "3", "--resolution", "16")
+    arguments = ["prepare", *shared, "--workspace", str(root.parent / "workspace"), *options, *["--json"] * as_json]
     return CliRunner().invoke(main, arguments)
 
 
@@ -36,6 +36,8 @@ def test_the_reading_is_said_and_near_equal_patients_are_joined_as_asked(root: P
     assert (kept["images"], kept["patients"]) == (20, 10)
     assert any("class/magnification/patient/image: 2 classes, 10 patients" in note for note in kept["notices"])
     assert any("b 3  = b3 = b3_slide2" in note for note in kept["notices"])
+    lines = prepare(root, "--dry-run", as_json=False).stdout.splitlines()
+    assert [line for line in lines if line.startswith("note: ")] == [f"note: {note}" for note in kept["notices"]]
     merged = json.loads(prepare(root, "--dry-run", "--near-names", "merge").stdout)
     assert (merged["images"], merged["patients"]) == (20, 6)
     table = root.parent / "same.csv"

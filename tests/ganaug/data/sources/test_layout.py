@@ -17,7 +17,7 @@ from ganaug.data.prepare import prepare_dataset
 from ganaug.data.sources import scan_source
 from ganaug.data.sources.layout import Layout, infer_layout, magnification_in, part_of
 from ganaug.data.sources.scan import Scan
-from ganaug.errors import ConfigError, DataError, for_terminal
+from ganaug.errors import ConfigError, DataError, FoldsError, for_terminal
 from ganaug.workspace import Workspace
 
 CLASSES, SCALES, PARTS = ("benign", "malignant", "normal"), ("40X", "100X"), ("train", "val", "test")
@@ -270,3 +270,25 @@ def test_any_folders_have_a_layout_with_one_class_or_are_refused_in_one_line(pat
     assert len(layout.levels) == max(map(len, images), default=0)
     assert layout.levels.count("class") <= 1
     assert layout.levels.count("patient") <= 1
+
+
+@pytest.mark.parametrize(
+    ("above", "layout"), [("", "other/class/patient"), ("data/set/", "other/other/other/class/patient")]
+)
+def test_folders_above_the_classes_are_counted_in_what_is_suggested(
+    tree: Callable[[Iterable[str]], Path], above: str, layout: str
+) -> None:
+    root = tree(f"{above}all/{label}/{label[0]}{n}/0.png" for label in CLASSES for n in range(3))
+    with pytest.raises(DataError, match=rf"9 images in 1 classes; .*--layout {layout}$"):
+        read(root)
+    scan = read(root, layout)
+    assert scan.class_names == CLASSES
+    assert len(set(scan.groups)) == 9
+
+
+def test_where_the_coarse_patients_are_too_few_the_finer_reading_is_offered(
+    tree: Callable[[Iterable[str]], Path], workspace: Workspace
+) -> None:
+    root = tree(f"{label}/{label}{kind}/{label}{kind}{n}/0.png" for label in "ab" for kind in "xy" for n in range(4))
+    with pytest.raises(FoldsError, match=r"a has 2 patients.*--layout class/other/patient"):
+        prepare_dataset(workspace, PrepareConfig("folder", str(root), folds=FoldsConfig(3)))
