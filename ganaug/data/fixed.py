@@ -107,7 +107,7 @@ def _of_units(population: Population, fixed: FixedList) -> np.ndarray:
         raise FoldsError(
             f"the list {fixed.name} parts {first} from {second}, of one site",
             expected="whole sites in one part",
-            todo="mend the list, or use --fold-by group",
+            todo="correct the list, or use --fold-by group",
         )
     return roles
 

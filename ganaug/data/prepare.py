@@ -132,8 +132,8 @@ def _place(config: PrepareConfig) -> str:
 def _folds(scan: Scan, config: PrepareConfig, table: ImageTable, left_out: list[tuple[str, str]]) -> Folds | None:
     if not scan.labelled:
         return None
-    mend = f"the skipped images once they are corrected{why_none(left_out)}" if left_out else ""
-    return make_folds(table, config.folds, way_out=mend or scan.way_out, splits=scan.splits)
+    suggestion = f"the skipped images once they are corrected{why_none(left_out)}" if left_out else ""
+    return make_folds(table, config.folds, way_out=suggestion or scan.way_out, splits=scan.splits)
 
 
 def _stain(writer: ImageWriter, table: ImageTable, folds: Folds, method: str, progress: bool) -> ImageTable:

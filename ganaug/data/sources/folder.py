@@ -243,7 +243,7 @@ def _manifest(manifest: Path) -> _Listing:
     notes = here.notes
     for number, listed in lines:
         row = replace(listed, path=here.place_of[listed.path])
-        label_of.setdefault(row.path, row.label)
+        label_of.setdefault(printable(row.path), row.label)
         if row.path in left_out:
             continue
         first = found.get(row.path)
@@ -264,7 +264,9 @@ def _manifest(manifest: Path) -> _Listing:
         else:
             found[row.path] = row
     files = files_at(manifest.parent)
-    return _Listing(files, list(found.values()), list(left_out.items()), notes, lambda path: label_of.get(path, ""))
+    return _Listing(
+        files, list(found.values()), list(left_out.items()), notes, lambda path: label_of.get(printable(path), "")
+    )
 
 
 def _is_file(path: Path) -> bool:

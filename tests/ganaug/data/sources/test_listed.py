@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ganaug.config import PrepareConfig
 from ganaug.data.sources import scan_source
+from ganaug.data.sources.files import printable
 from ganaug.data.sources.listed import locate
 from ganaug.errors import DataError, for_sharing, for_terminal
 
@@ -96,3 +97,12 @@ def test_a_name_that_no_file_can_have_is_skipped_or_refused(folder: Path, name: 
     assert len(scan.items) == 2
     [(_, reason)] = scan.left_out
     assert "no such file" in reason or "the name is not of" in for_terminal(reason)
+
+
+@pytest.mark.parametrize("name", ["gone/e\u0301.png", "C:\\gone\\x.png", "gone/x.bmp"])
+def test_the_class_of_a_skipped_row_is_known_by_the_path_that_is_stored(folder: Path, name: str) -> None:
+    rows = [f"images/{label}0/0.png,{label}" for label in "xy"]
+    (folder / "list.csv").write_text("\n".join(["path,label", *rows, f"{name},ductal"]), encoding="utf-8")
+    scan = scan_source(PrepareConfig("folder", str(folder / "list.csv")))
+    [(path, _)] = scan.left_out
+    assert scan.class_of(path) == scan.class_of(printable(path)) == "ductal"
