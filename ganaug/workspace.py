@@ -17,6 +17,7 @@ from ganaug.errors import UserError, WorkspaceError
 WORKSPACE_VERSION = 1
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
 PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
+LONGEST_PATH = 4096  # characters; Linux takes as many bytes
 _SAFE = " .+=,@~"  # beside letters, digits, underscores and dashes
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
@@ -43,13 +44,17 @@ def file_name(text: str) -> str:
 
 def user_path(text: str | Path) -> Path:
     """The path that a user wrote, with `~` and `~name` as the home folder; raises WorkspaceError where it is none."""
+    given = str(text)
     try:
-        if not str(text).strip() or "\0" in str(text):
-            raise ValueError("it holds a NUL character" if str(text).strip() else "it is empty")
+        if not given.strip() or "\0" in given or len(given) > LONGEST_PATH:
+            raise ValueError(f"it has {len(given)} characters, {given.count(chr(0))} of them NUL")
         return Path(text).expanduser()
     except (RuntimeError, ValueError) as error:  # no such user, or a home folder that neither HOME nor the system knows
+        shown = given if len(given) <= 200 else f"{given[:100]}…"
         raise WorkspaceError(
-            f"the path {str(text)!r} cannot be read ({error})", expected="a path", todo="write it in full, from / on"
+            f"the path {shown!r} cannot be read ({str(error).rstrip('.')})",
+            expected=f"a path of 1 to {LONGEST_PATH} characters",
+            todo="write it in full, from / on",
         ) from error
 
 

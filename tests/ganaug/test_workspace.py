@@ -109,7 +109,7 @@ def test_importing_a_package_compiles_nothing_and_loads_no_heavy_library(package
     assert out.strip() == "[]"
 
 
-@pytest.mark.parametrize("text", ["~nobody-of-this-name/data", "a\0b", "~\0", "", "  "])
+@pytest.mark.parametrize("text", ["~nobody-of-this-name/data", "a\0b", "~\0", "", "  ", "a" * 5000])
 def test_a_path_that_is_none_is_one_line_wherever_a_user_gives_one(text: str, tmp_path: Path) -> None:
     from ganaug.data.fixed import fixed_list
     from ganaug.data.sources.files import existing
@@ -122,6 +122,7 @@ def test_a_path_that_is_none_is_one_line_wherever_a_user_gives_one(text: str, tm
         with pytest.raises(WorkspaceError, match=r"the path .* cannot be read") as refusal:
             read(text)
         assert str(refusal.value).isprintable()
+        assert len(str(refusal.value)) < 400
 
 
 def test_a_home_that_nothing_names_is_one_line(tmp_path: Path) -> None:
