@@ -13,6 +13,7 @@ SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")
 TRUNCATIONS = ("global", "class")  # whose mean w truncation draws towards
 AUGMENTATIONS = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images
+LAYOUT_LEVELS = ("class", "part", "magnification", "site", "patient", "other")  # what a folder level can be
 _CHOICES = {
     "fit": ("crop", "tile", "resize"),
     "stain": STAINS,
@@ -20,6 +21,7 @@ _CHOICES = {
     "task": ("binary", "subtype"),
     "group": ("accession", "folder"),
     "part": ("train", "test"),
+    "near_names": ("merge", "keep"),
 }
 
 
@@ -32,6 +34,18 @@ def require_name(name: str) -> None:
     """Raise ConfigError where a data set cannot bear this name, which becomes part of file names."""
     safe = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
     _require(bool(safe), f"the name {name!r}", "at most 100 letters, digits, dots, dashes and underscores")
+
+
+def _require_layout(layout: str | None) -> None:
+    levels = layout.split("/") if layout is not None else ["class"]
+    named = [level for level in levels if level != "other"]
+    fits = set(levels) <= set(LAYOUT_LEVELS) and named.count("class") == 1 and len(set(named)) == len(named)
+    _require(
+        fits,
+        f"layout {layout!r}",
+        f"the folder levels from the top with slashes between them: class once, and of {', '.join(LAYOUT_LEVELS[1:])} "
+        "each at most once but for other, such as class/magnification/patient",
+    )
 
 
 def is_power_of_two(number: int) -> bool:
@@ -98,11 +112,14 @@ class PrepareConfig:
     magnification: str | None = None  # breakhis: 40, 100, 200, 400 or all
     task: str | None = None  # breakhis, tcga-brca: binary or subtype
     group: str | None = None  # breakhis: what counts as one patient, accession or folder
+    layout: str | None = None  # folder: what the folder levels are, from the top, such as class/magnification/patient
+    near_names: str | None = None  # near-equal names of classes, patients and sites: merge, keep, or note and refuse
+    same_patient: str | None = None  # a CSV of patient and same_as, which joins patients of several names
     part: str | None = None  # bach: train, or test, the organisers' images without labels
     patients_csv: str | None = None  # bach: a CSV of file and patient
     expression: str | None = None  # tcga-brca: table of genes × samples
     clinical: str | None = None  # tcga-brca: table with the PAM50 call of each sample
-    um_per_px: float | None = None  # folder, zip, tcga-brca: micrometres per pixel of the files
+    um_per_px: float | None = None  # micrometres per pixel of the files; of bach and breakhis instead of the published
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
 
     def __post_init__(self) -> None:
@@ -115,6 +132,7 @@ class PrepareConfig:
             value = getattr(self, name)
             _require(value is None or 0 < value < 1e6, f"{name} {value}", "a positive number")
         _require(self.field_px is None or self.field_um is None, "a field in pixels and in micrometres", "one of them")
+        _require_layout(self.layout)
         takes_field = self.fit != "resize" or (self.field_px or self.field_um) is None
         _require(takes_field, "a field for the fit resize", "a field for crop or tile only")
 

@@ -18,6 +18,7 @@ from ganaug.errors import UserError, WorkspaceError
 WORKSPACE_VERSION = 2
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
 PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
+LONGEST_PATH = 4096  # characters; Linux takes as many bytes
 _SAFE = " .+=,@~"  # beside letters, digits, underscores and dashes
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
@@ -40,6 +41,22 @@ def file_name(text: str) -> str:
     if not encoded or len(encoded) > 200:
         raise WorkspaceError(f"a name of {len(encoded)} characters for a file", expected="1 to 200", todo="rename it")
     return encoded
+
+
+def user_path(text: str | Path) -> Path:
+    """The path that a user wrote, with `~` and `~name` as the home folder; raises WorkspaceError where it is none."""
+    given = str(text)
+    try:
+        if not given.strip() or "\0" in given or len(given) > LONGEST_PATH:
+            raise ValueError(f"it has {len(given)} characters, {given.count(chr(0))} of them NUL")
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError) as error:  # no such user, or a home folder that neither HOME nor the system knows
+        shown = given if len(given) <= 200 else f"{given[:100]}…"
+        raise WorkspaceError(
+            f"the path {shown!r} cannot be read ({str(error).rstrip('.')})",
+            expected=f"a path of 1 to {LONGEST_PATH} characters",
+            todo="write it in full, from / on",
+        ) from error
 
 
 def text_of(file_name: str) -> str:
@@ -217,7 +234,7 @@ def open_workspace(path: str | Path | None = None) -> Workspace:
 
     Raises WorkspaceError where the folder cannot be written or belongs to another version.
     """
-    root = Path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace").expanduser()
+    root = user_path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace")
     marker = root / "workspace.json"
     if marker.exists():
         found = read_json(marker).get("version")

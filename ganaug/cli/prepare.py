@@ -47,9 +47,17 @@ _FOLDS = _options(
                  help="What is kept together: group (a patient) or site (a laboratory)  [default: group; tcga-brca: "
                       "site]"),
     click.option("--split", "fixed", metavar="CSV|NAME",
-                 help="A fixed split: a CSV of group,part, or a name that the source offers (bach: patient-safe)"),
+                 help="A fixed split: a CSV of group,part, or a name that the source offers (bach: patient-safe; "
+                      "folder: parts, where the folders are train, val and test)"),
 )  # fmt: skip
 _SOURCES = _options(
+    click.option("--layout", metavar="LEVELS",
+                 help="folder: what the folders are, from the top, such as class/magnification/patient; levels are "
+                      "class, part (train, val, test), magnification, site, patient and other  [default: inferred]"),
+    click.option("--near-names", metavar="NAME",
+                 help="Classes, patients and sites that differ in case, spaces, Unicode form or zeros alone: merge or "
+                      "keep  [default: patients and sites are kept, classes refused]"),
+    click.option("--same-patient", metavar="CSV", help="Names that are of one patient, a CSV of patient,same_as"),
     click.option("--magnification", metavar="X", help="breakhis: 40, 100, 200, 400 or all  [default: 200]"),
     click.option("--task", metavar="NAME", help="breakhis, tcga-brca: binary or subtype  [default: binary]"),
     click.option("--group", metavar="NAME",
@@ -58,7 +66,8 @@ _SOURCES = _options(
     click.option("--patients-csv", metavar="CSV", help="bach: which image is of which patient, file,patient"),
     click.option("--expression", metavar="TABLE", help="tcga-brca: genes × samples, of UCSC Xena or cBioPortal"),
     click.option("--clinical", metavar="TABLE", help="tcga-brca: PAM50 calls, of UCSC Xena or cBioPortal"),
-    click.option("--um-per-px", type=float, help="folder, zip, tcga-brca: micrometres per pixel of the files"),
+    click.option("--um-per-px", type=float, help="bach, breakhis, folder, tcga-brca, zip: micrometres per pixel "
+                 "of the files, whatever the source says"),
     click.option("--patients", "num_patients", type=int, help="phantom: how many patients are drawn"),
     click.option("--images-per-patient", type=int, help="phantom: how many images of each"),
 )  # fmt: skip
@@ -122,7 +131,8 @@ def prepare(
     )
     if common.dry_run:
         plan = plan_preparation(config)
-        common.tell(plan, "\n".join(f"{key}: {value}" for key, value in plan.items()))
+        lines = [f"{key}: {value}" for key, value in plan.items() if key != "notices"]
+        common.tell(plan, "\n".join([*lines, *(f"note: {notice}" for notice in plan["notices"])]))
         return
     prepared = prepare_dataset(common.workspace, config, progress=True)
     _tell(common, prepared)

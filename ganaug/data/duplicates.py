@@ -19,6 +19,7 @@ from ganaug.data.phash import (
     similarity,
     turned,
 )
+from ganaug.errors import private
 
 __all__ = ["Copies", "Copy", "find_copies", "near_pairs", "phash", "phash_symmetries", "same_picture"]
 
@@ -82,7 +83,7 @@ def find_copies(
     for kind, a, b in pairs:
         done = []
         if disagree[a]:
-            done.append(f"left out: classes differ ({', '.join(classes[int(sets.root[a])])})")
+            done.append(f"left out: classes differ ({', '.join(map(private, classes[int(sets.root[a])]))})")
         elif kind == "exact":
             done.append("left out: same image of the same class")
         if patient[a] != patient[b] and shows[a] and not disagree[a]:
@@ -179,7 +180,10 @@ def _notices(
     if num_blank:
         notices.append(f"{num_blank} images show next to nothing and were not searched for near copies")
     shared = [(old, new) for old, new in zip(patients.tolist(), renamed.tolist()) if old != new]
-    notices += [f"patient {old} shares an image with {new}; both count as {new}" for old, new in shared[:MOST_NAMED]]
+    notices += [
+        f"patient {private(old)} shares an image with {private(new)}; both count as {private(new)}"
+        for old, new in shared[:MOST_NAMED]
+    ]
     if len(shared) > MOST_NAMED:
         notices.append(f"and {len(shared) - MOST_NAMED} more patients share an image with another")
     return tuple(notices)

@@ -1,17 +1,16 @@
 """Folds that were fixed by someone else: a list of groups and parts, from a CSV or offered by the source."""
 
-import csv
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ganaug.config import FoldsConfig
 from ganaug.data.partition import partition
 from ganaug.data.schemes import TEST, TRAIN, VAL, Population, kept_together
-from ganaug.errors import FoldsError
+from ganaug.data.tables import read_bytes, read_table
+from ganaug.errors import FoldsError, some_of
+from ganaug.workspace import user_path
 
 _COLUMNS = ("group", "part")
 _ROLES = {"train": TRAIN, "val": VAL, "test": TEST}
@@ -33,40 +32,26 @@ def fixed_list(name: str, splits: Splits) -> FixedList:
     """The split of this name, or else the CSV file; raises FoldsError where there is neither or a part is unknown."""
     if name in splits:
         return FixedList(name, splits[name], from_user=False)
-    path = Path(name).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
-    except (OSError, ValueError) as error:
-        offered = ", ".join(splits)
+    path = user_path(name)
+    if not path.is_file():
+        offered = f", or the source's own split: {', '.join(splits)}" if splits else ""
         raise FoldsError(
-            f"the list {name} cannot be read ({getattr(error, 'strerror', None) or error})",
-            expected="a CSV of group and part" + (f", or the source's own split: {offered}" if offered else ""),
-        ) from error
-    return FixedList(path.name, _parse(text, path.name), from_user=True)
+            f"the list {name} cannot be read ({'it is a folder' if path.is_dir() else 'there is no such file'})",
+            expected=f"a CSV of group and part{offered}",
+        )
+    return FixedList(path.name, _parse(read_bytes(path, FoldsError), path.name), from_user=True)
 
 
-def _parse(text: str, name: str) -> dict[str, str]:
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
-    except csv.Error as error:
-        raise FoldsError(f"the list {name} is no CSV: {error}", expected="a CSV of group and part") from error
-    header = [cell.lower() for cell in rows[0][1]] if rows else []
-    if any(header.count(column) != 1 for column in _COLUMNS):
-        raise FoldsError(f"the list {name} has the columns {', '.join(header) or '-'}", expected=" and ".join(_COLUMNS))
-    places = [header.index(column) for column in _COLUMNS]
+def _parse(data: bytes, name: str) -> dict[str, str]:
+    table = read_table(data, name, _COLUMNS, error=FoldsError)
     parts: dict[str, str] = {}
-    for line, row in rows[1:]:
-        if len(row) != len(header):
-            raise FoldsError(
-                f"line {line} of {name} has {len(row)} cells", expected=f"{len(header)}, as the header has"
-            )
-        group, part = (row[place] for place in places)
+    for row in table.rows:
+        group, part = table.values(row, *_COLUMNS)
         if part.lower() not in _ROLES or not group:
-            raise FoldsError(f"line {line} of {name} puts {group!r} in {part!r}", expected="train, val or test")
+            raise FoldsError(f"line {row.line} of {name} puts {group!r} in {part!r}", expected="train, val or test")
         if parts.setdefault(group, part.lower()) != part.lower():
             raise FoldsError(
-                f"the list {name} puts {group} in {parts[group]} and, in line {line}, in {part.lower()}",
+                f"the list {name} puts {group} in {parts[group]} and, in line {row.line}, in {part.lower()}",
                 expected="every patient in one part",
             )
     return parts
@@ -74,9 +59,9 @@ def _parse(text: str, name: str) -> dict[str, str]:
 
 def require_known(fixed: FixedList, groups: Collection[str]) -> None:
     """Raise FoldsError where a user's list names groups that the data set has not; a source's own may have more."""
-    strangers = sorted(set(fixed.parts) - set(groups))
-    if strangers and fixed.from_user:
-        raise FoldsError(f"the list {fixed.name} names {some(strangers)}", expected="patients of the data set only")
+    unknown = sorted(set(fixed.parts) - set(groups))
+    if unknown and fixed.from_user:
+        raise FoldsError(f"the list {fixed.name} names {some_of(unknown)}", expected="patients of the data set only")
 
 
 def fixed_roles(
@@ -89,7 +74,7 @@ def fixed_roles(
     """
     missing = [group for group in population.groups.tolist() if group not in fixed.parts]
     if missing:
-        raise FoldsError(f"the list {fixed.name} lacks {some(missing)}", expected="a part for every patient")
+        raise FoldsError(f"the list {fixed.name} lacks {some_of(missing)}", expected="a part for every patient")
     roles = _of_units(population, fixed)
     rule = f"the parts are those of the list {fixed.name}"
     if not np.any(roles == TEST):
@@ -106,7 +91,7 @@ def fixed_roles(
                 expected="every class in the train part and in the validation part",
             )
     gone = sorted(set(fixed.parts) - set(population.groups.tolist()))
-    absent = f"; of the list, the data set has no image under {some(gone)}" if gone else ""
+    absent = f"; {len(gone)} of its {len(fixed.parts)} patients have no image in the data set" if gone else ""
     return roles[None], rule + absent + kept_together(config)
 
 
@@ -122,7 +107,7 @@ def _of_units(population: Population, fixed: FixedList) -> np.ndarray:
         raise FoldsError(
             f"the list {fixed.name} parts {first} from {second}, of one site",
             expected="whole sites in one part",
-            todo="mend the list, or use --fold-by group",
+            todo="correct the list, or use --fold-by group",
         )
     return roles
 
@@ -144,8 +129,3 @@ def _validate_some(
             todo="list a validation part",
         )
     roles[train[part == 0]] = VAL
-
-
-def some(names: Sequence[str], most: int = 3) -> str:
-    """The first few of the names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -13,7 +13,7 @@ from ganaug.config import SCHEMES, FoldsConfig
 from ganaug.data.fixed import fixed_list, fixed_roles, require_known
 from ganaug.data.schema import ImageTable
 from ganaug.data.schemes import TEST, VAL, Population, cut, gather, rule_of
-from ganaug.errors import DataError, LeakError
+from ganaug.errors import DataError, LeakError, private
 from ganaug.provenance import digest_of
 from ganaug.workspace import read_json, write_text
 
@@ -266,6 +266,8 @@ def _notices(table: ImageTable, tally: np.ndarray) -> list[str]:
     tested = tally[:, 2, 1:]
     untested = [name for name, number in zip(table.class_names, tested.sum(axis=0).tolist()) if number == 0]
     if untested:
-        return [f"no image of {', '.join(untested)} is tested, so scores that need every class will not exist"]
+        return [
+            f"no image of {', '.join(map(private, untested))} is tested, so scores that need every class will not exist"
+        ]
     short = int(np.any(tested == 0, axis=1).sum())
     return [f"the test part of {short} of {len(tested)} folds lacks a class: judge all folds together"] if short else []

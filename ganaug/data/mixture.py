@@ -50,7 +50,11 @@ class Mixture:
 
 
 def repeat_to(
-    indices: np.ndarray, labels: np.ndarray, counts_per_class: np.ndarray, rng: np.random.Generator
+    indices: np.ndarray,
+    labels: np.ndarray,
+    counts_per_class: np.ndarray,
+    rng: np.random.Generator,
+    class_names: Sequence[str],
 ) -> np.ndarray:
     """Repeat images until class k has `counts_per_class[k]` of them: i64 [sum of counts], class by class.
 
@@ -61,14 +65,18 @@ def repeat_to(
     for label, count in enumerate(counts_per_class.tolist()):
         members = indices[labels == label]
         if count and not len(members):
-            raise DataError(f"class {label} has no image to repeat", expected=f"at least one for {count} images")
+            raise DataError(
+                f"class {class_names[label]} has no image to repeat", expected=f"at least one for {count} images"
+            )
         if count:
             rest = rng.choice(members, count % len(members), replace=False)
             chosen.append(np.concatenate([np.tile(members, count // len(members)), rest]))
     return np.concatenate(chosen) if chosen else np.empty(0, np.int64)
 
 
-def draw(labels: np.ndarray, counts_per_class: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def draw(
+    labels: np.ndarray, counts_per_class: np.ndarray, rng: np.random.Generator, class_names: Sequence[str]
+) -> np.ndarray:
     """Draw `counts_per_class[k]` images of each class k without replacement: positions in `labels`, class by class.
 
     Raises DataError, with the number needed, where a class has fewer.
@@ -77,7 +85,7 @@ def draw(labels: np.ndarray, counts_per_class: np.ndarray, rng: np.random.Genera
     for label, (count, have) in enumerate(zip(counts_per_class.tolist(), available.tolist())):
         if count > have:
             raise DataError(
-                f"{have} synthetic images of class {label}",
+                f"{have} synthetic images of class {class_names[label]}",
                 expected=f"at least {count}",
                 todo=f"run `ganaug synthesize --per-class {max(counts_per_class.tolist())}`",
             )

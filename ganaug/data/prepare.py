@@ -21,6 +21,7 @@ from ganaug.data.schema import ImageTable, ImageWriter, created_of, writing_imag
 from ganaug.data.sources import SOURCES, resolved, scan_source
 from ganaug.data.sources.files import printable
 from ganaug.data.sources.scan import Scan
+from ganaug.data.sources.skipped import class_notes, why_none
 from ganaug.data.stain import stain_folds
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace, explained, moment
@@ -51,8 +52,11 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
         facts, hashes, undecodable = read_pixels(scan, config, writer, progress)
         left_out = [(printable(where), reason) for where, reason in [*scan.left_out, *undecodable]]
         if not facts:
-            example = ": ".join((undecodable or left_out)[0])
-            raise DataError(f"none of {len(left_out)} images can be used, such as {printable(example)}")
+            raise DataError(
+                f"{_place(config)} holds no image that can be used{why_none(left_out)}",
+                expected="images that can be read",
+                todo="correct the reason that is named, and prepare again",
+            )
         table, places = _tabulate(scan, config, facts, hashes, writer, left_out)
         folds = _folds(scan, config, table, left_out)
         writer.keep(places)
@@ -84,7 +88,7 @@ def plan_preparation(config: PrepareConfig) -> dict[str, Any]:
         "resolution_px": config.resolution_px,
         "fit": config.fit,
         "left_out": len(scan.left_out),
-        "notices": list(scan.notices),
+        "notices": [*scan.notices, *class_notes(scan, scan.left_out, scan.labels.tolist(), config.exclude_classes)],
     }
     if config.fit != "tile":  # how many tiles an image gives is only known when it is opened
         copies = 1 if config.stain == "none" else 1 + num_folds
@@ -106,7 +110,9 @@ def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
     """What the source names, once it is known that its patients allow the folds, and how many folds there will be."""
     scan = scan_source(config)
     if not scan.items:
-        raise DataError(f"{config.source} holds no image of the classes {', '.join(scan.class_names)}")
+        raise DataError(
+            f"{_place(config)} holds no image of the classes {', '.join(scan.class_names)}{why_none(scan.left_out)}"
+        )
     num_folds = 0
     if scan.labelled:
         num_folds = check_feasible(
@@ -123,11 +129,15 @@ def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
     return scan, num_folds
 
 
+def _place(config: PrepareConfig) -> str:
+    return config.source or f"the {config.dataset}"
+
+
 def _folds(scan: Scan, config: PrepareConfig, table: ImageTable, left_out: list[tuple[str, str]]) -> Folds | None:
     if not scan.labelled:
         return None
-    mend = f"mend the {len(left_out)} images that were left out, such as {': '.join(left_out[0])}" if left_out else ""
-    return make_folds(table, config.folds, way_out=mend or scan.way_out, splits=scan.splits)
+    suggestion = f"the skipped images once they are corrected{why_none(left_out)}" if left_out else ""
+    return make_folds(table, config.folds, way_out=suggestion or scan.way_out, splits=scan.splits)
 
 
 def _stain(writer: ImageWriter, table: ImageTable, folds: Folds, method: str, progress: bool) -> ImageTable:
@@ -176,6 +186,8 @@ def _tabulate(
         scan.class_names,
         pixels=lambda indices: writer.read([facts[index].place for index in indices]),
     )
+    used = {one.order[0]: one.item.label for one in facts}  # by image, which may give several tiles
+    shrunk = class_notes(scan, left_out, used.values(), config.exclude_classes)
     facts = [one for one, keep in zip(facts, copies.keep) if keep]
     if not facts:
         raise DataError("no image is left: all are copies of one another under different classes")
@@ -192,7 +204,7 @@ def _tabulate(
         "licence": scan.licence,
         "citation": scan.citation,
         "options": _options(config),
-        "notices": [*scan.notices, *copies.notices, *_notices(scan, config, facts)],
+        "notices": [*scan.notices, *shrunk, *copies.notices, *_notices(scan, config, facts)],
         "left_out": [list(pair) for pair in left_out],
         "duplicates": [asdict(one) for one in copies.found],
         **({"um_per_px": float(scales[0])} if len(scales) == 1 and np.isfinite(scales[0]) else {}),

@@ -30,6 +30,7 @@ import h5py
 import numpy as np
 
 from ganaug.data import seals
+from ganaug.data.hdf5_safety import require_self_contained
 from ganaug.errors import DataError, LeakError
 from ganaug.provenance import (
     Provenance,
@@ -272,6 +273,7 @@ def open_images(path: Path) -> Iterator[h5py.File]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a readable HDF5 file ({error})", todo="make it again with ganaug") from error
     with file:
+        require_self_contained(file, path)
         try:
             version = file.attrs.get("schema_version")
             if not isinstance(version, np.integer) or version != SCHEMA_VERSION:
@@ -351,6 +353,7 @@ class ImageReader:
         try:
             if self._file is None or self._process != os.getpid():  # a handle that a fork inherited must not be used
                 self._file, self._process = h5py.File(self.path, "r"), os.getpid()
+                require_self_contained(self._file, self.path)
             stored = self._file[self.dataset]
             images = np.empty((len(indices), *stored.shape[1:]), stored.dtype)
             # One read an image: HDF5's own selection of scattered images takes some seventy times as long.

@@ -7,6 +7,7 @@ from typing import Any
 
 from ganaug.errors import WeightsError
 from ganaug.provenance import digest_of_file
+from ganaug.workspace import user_path
 
 ENVIRONMENT_VARIABLE = "GANAUG_WEIGHTS"
 
@@ -68,7 +69,7 @@ def weights_folder(path: str | Path | None = None) -> Path | None:
     named = path or os.environ.get(ENVIRONMENT_VARIABLE)
     if not named:
         return None
-    folder = Path(named).expanduser()
+    folder = user_path(named)
     if not folder.is_dir():
         raise WeightsError(f"there is no folder of weights {folder}", todo="name one that exists with --weights-dir")
     return folder

@@ -42,7 +42,8 @@ def real(context: Context) -> Mixture:
 
 def real_oversampled(context: Context) -> Mixture:
     counts = context.real_counts + context.added_counts
-    return Mixture.of([_real(context, repeat_to(context.train, context.real_labels, counts, context.rng))])
+    names = context.dataset.table.class_names
+    return Mixture.of([_real(context, repeat_to(context.train, context.real_labels, counts, context.rng, names))])
 
 
 def real_and_synthetic(context: Context) -> Mixture:
@@ -58,7 +59,8 @@ def _real(context: Context, indices: np.ndarray) -> tuple[ImageReader, np.ndarra
 
 
 def _drawn(context: Context) -> tuple[ImageReader, np.ndarray, np.ndarray]:
-    chosen = draw(context.synthetic_labels, context.added_counts, context.rng)
+    names = context.dataset.table.class_names
+    chosen = draw(context.synthetic_labels, context.added_counts, context.rng, names)
     return context.synthetic, chosen, context.synthetic_labels[chosen]
 
 

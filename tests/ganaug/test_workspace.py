@@ -14,6 +14,7 @@ from ganaug.workspace import (
     open_workspace,
     read_json,
     read_jsonl,
+    user_path,
     write_json,
     write_text,
 )
@@ -106,3 +107,41 @@ def test_importing_a_package_compiles_nothing_and_loads_no_heavy_library(package
     code = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize("text", ["~nobody-of-this-name/data", "a\0b", "~\0", "", "  ", "a" * 5000])
+def test_a_path_that_is_none_is_one_line_wherever_a_user_gives_one(text: str, tmp_path: Path) -> None:
+    from ganaug.data.fixed import fixed_list
+    from ganaug.data.sources.files import existing
+    from ganaug.evaluate.weights import weights_folder
+
+    readers = [user_path, lambda text: fixed_list(text, {}), lambda text: existing(text, "--source")]
+    readers += [open_workspace, weights_folder] if text else []  # those have a default
+    assert len(readers) >= 3
+    for read in readers:
+        with pytest.raises(WorkspaceError, match=r"the path .* cannot be read") as refusal:
+            read(text)
+        assert str(refusal.value).isprintable()
+        assert len(str(refusal.value)) < 400
+
+
+def test_a_home_that_nothing_names_is_one_line(tmp_path: Path) -> None:
+    code = (
+        "import os, pwd\n"
+        "def nobody(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = nobody\n"
+        "from ganaug.workspace import user_path\n"
+        "from ganaug.errors import UserError\n"
+        "try: user_path('~/data')\n"
+        "except UserError as error: print(error)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment)
+    assert done.stderr == ""
+    assert done.stdout.startswith("the path '~/data' cannot be read (")
+
+
+def test_a_home_is_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/data") == tmp_path / "data"
+    assert user_path(Path("data")) == Path("data")

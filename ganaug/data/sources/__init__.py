@@ -15,6 +15,7 @@ from ganaug.data.sources import (
     phantom_scan,
     tcga_brca,
 )
+from ganaug.data.sources.same import reconcile
 from ganaug.data.sources.scan import Scan
 from ganaug.errors import ConfigError
 from ganaug.workspace import explained
@@ -28,14 +29,20 @@ class Source:
     options: Mapping[str, Any] = field(default_factory=dict)  # fields of PrepareConfig
 
 
+_NAMES = {"near_names": None, "same_patient": None}  # of every source whose names come from people
+
 SOURCES: dict[str, Source] = {
     "phantom": Source(phantom_scan.scan),
-    "bach": Source(bach.scan, {"part": "train", "patients_csv": None}),
-    "breakhis": Source(breakhis.scan, {"magnification": "200", "task": "binary", "group": "accession"}),
-    "mini-ddsm": Source(mini_ddsm.scan),
-    "tcga-brca": Source(tcga_brca.scan, {"task": "binary", "expression": None, "clinical": None, "um_per_px": None}),
-    "folder": Source(folder.scan, {"um_per_px": None}),
-    "zip": Source(dataset_zip.scan, {"um_per_px": None}),
+    "bach": Source(bach.scan, {"part": "train", "patients_csv": None, "um_per_px": None, **_NAMES}),
+    "breakhis": Source(
+        breakhis.scan, {"magnification": "200", "task": "binary", "group": "accession", "um_per_px": None, **_NAMES}
+    ),
+    "mini-ddsm": Source(mini_ddsm.scan, _NAMES),
+    "tcga-brca": Source(
+        tcga_brca.scan, {"task": "binary", "expression": None, "clinical": None, "um_per_px": None, **_NAMES}
+    ),
+    "folder": Source(folder.scan, {"layout": None, "um_per_px": None, **_NAMES}),
+    "zip": Source(dataset_zip.scan, {"um_per_px": None, **_NAMES}),
 }
 
 
@@ -53,7 +60,8 @@ def resolved(config: PrepareConfig) -> PrepareConfig:
 
 
 def scan_source(config: PrepareConfig) -> Scan:
-    """What the source that a configuration names holds, less the classes it excludes."""
+    """What the source that a configuration names holds, with its names reconciled, less the classes it excludes."""
     config = resolved(config)
     with explained(Path(config.source or config.dataset)):
-        return SOURCES[config.dataset].scan(config).without(config.exclude_classes)
+        scan = SOURCES[config.dataset].scan(config)
+        return scan.without(config.exclude_classes) if scan.drawn else reconcile(scan, config)

@@ -15,7 +15,6 @@ to come from patients other than the identified ones. The split `patient-safe` o
 keeps the known patients apart: the benchmark eva uses it, and gives it as ranges of the sorted file names.
 """
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -24,8 +23,11 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import BREAST_CLASSES, PrepareConfig
 from ganaug.data.sources.files import Files, existing, is_image_name, open_files, printable, source_path
-from ganaug.data.sources.scan import UNLABELLED, Item, Scan, reading
-from ganaug.errors import ConfigError, DataError
+from ganaug.data.sources.listed import read_listed
+from ganaug.data.sources.scan import UNLABELLED, Item, Scan, no_class, reading
+from ganaug.data.sources.skipped import why_none
+from ganaug.data.tables import Row, read_bytes, read_rows, require_width
+from ganaug.errors import ConfigError, DataError, private
 
 PREFIXES = {"b": "Benign", "is": "InSitu", "iv": "Invasive", "n": "Normal"}
 UM_PER_PX = 0.42
@@ -77,9 +79,9 @@ def scan(config: PrepareConfig) -> Scan:
     if config.part == "test":
         if config.patients_csv:
             raise ConfigError("--patients-csv with --part test", expected="it only for the training images")
-        listing = _test_images(source, files)
+        listing = _test_images(source, files, config)
     else:
-        listing = _training_images(source, files)
+        listing = _training_images(source, files, config)
         if config.patients_csv:
             _give_patients(listing, existing(config.patients_csv, "--patients-csv"))
         splits = _splits(listing)
@@ -90,21 +92,32 @@ def scan(config: PrepareConfig) -> Scan:
         read=reading(files),
         licence=LICENCE,
         citation=CITATION,
-        native_width_px=WIDTH_PX,
+        native_width_px=None if config.um_per_px else WIDTH_PX,
         left_out=tuple(listing.left_out),
         notices=tuple(listing.notices),
         splits=splits,
+        class_of=_class_of if config.part != "test" else no_class,
     )
 
 
-def _training_images(source: Path, files: Files) -> _Listing:
+def _class_of(path: str) -> str:
+    """The class that the name or the folder of an image says."""
+    name = parse_name(path)
+    return name.class_name if name else _class_folder(path)
+
+
+def _class_folder(path: str) -> str:
+    return next((part for part in reversed(PurePosixPath(path).parts[:-1]) if part in BREAST_CLASSES), "")
+
+
+def _training_images(source: Path, files: Files, config: PrepareConfig) -> _Listing:
     """The images on whose label all witnesses agree; each counts as a patient of its own."""
-    truth = _ground_truth(files)
+    truth, notes = _ground_truth(source, files)
     found: dict[str, Item] = {}
     left_out, others, repeated = list(files.left_out), [], []
     for path in _images(files):
         name, stem = parse_name(path), _stem(path)
-        folder = next((part for part in reversed(PurePosixPath(path).parts[:-1]) if part in BREAST_CLASSES), "")
+        folder = _class_folder(path)
         if name is None and not folder:
             others.append(path)
         elif reason := _objection(name, folder, truth.get(stem, set())):
@@ -112,18 +125,18 @@ def _training_images(source: Path, files: Files) -> _Listing:
         elif stem in found:
             repeated.append(path)
         elif name:
-            found[stem] = Item(path, BREAST_CLASSES.index(name.class_name), stem, stem, um_per_px=UM_PER_PX)
+            label = BREAST_CLASSES.index(name.class_name)
+            found[stem] = Item(path, label, stem, stem, um_per_px=config.um_per_px or UM_PER_PX)
     if not found:
         tests = [path for path in others if _TEST_NAME.fullmatch(_stem(path))]
         if tests:
             raise DataError(f"{source} holds the {len(tests)} test images only", todo="read them with --part test")
-        such = f", such as {printable(left_out[0][0])}: {left_out[0][1]}" if left_out else ""
-        raise DataError(f"{source} holds no usable image of BACH{such}", expected=_LAYOUT)
-    notices = _passed_over(repeated, others, "no training images of BACH")
-    return _Listing([found[stem] for stem in sorted(found)], left_out, notices)
+        raise DataError(f"{source} holds no usable image of BACH{why_none(left_out)}", expected=_LAYOUT)
+    notes += _passed_over(repeated, others, "no training images of BACH")
+    return _Listing([found[stem] for stem in sorted(found)], left_out, notes)
 
 
-def _test_images(source: Path, files: Files) -> _Listing:
+def _test_images(source: Path, files: Files, config: PrepareConfig) -> _Listing:
     """The organisers' images without labels, in the order of their numbers."""
     found: dict[str, Item] = {}
     others, repeated = [], []
@@ -134,10 +147,10 @@ def _test_images(source: Path, files: Files) -> _Listing:
         elif stem in found:
             repeated.append(path)
         else:
-            found[stem] = Item(path, UNLABELLED, stem, stem, um_per_px=UM_PER_PX)
+            found[stem] = Item(path, UNLABELLED, stem, stem, um_per_px=config.um_per_px or UM_PER_PX)
     if not found:
         raise DataError(
-            f"{source} holds no test image of BACH ({len(others)} images of other names)",
+            f"{source} holds no test image of BACH ({len(others)} images of other names){why_none(files.left_out)}",
             expected="ICIAR2018_BACH_Challenge_TestDataset/Photos/testN.tif",
         )
     items = sorted(found.values(), key=lambda item: int(item.image_id.removeprefix("test")))
@@ -157,7 +170,9 @@ def _passed_over(repeated: Sequence[str], others: Sequence[str], what: str) -> l
     if repeated:
         notices.append(f"{len(repeated)} files bear the name of another in a second folder and were left out")
     if others:
-        notices.append(f"{len(others)} images that are {what} were passed over, such as {printable(others[0])}")
+        notices.append(
+            f"{len(others)} images that are {what} were passed over, such as {private(printable(others[0]))}"
+        )
     return notices
 
 
@@ -169,19 +184,25 @@ def _objection(name: Name | None, folder: str, truth: set[str]) -> str:
         return "it stands in none of the folders Benign, InSitu, Invasive and Normal"
     if {folder, name.class_name} | truth == {name.class_name}:
         return ""
-    told = f", {GROUND_TRUTH} {' and '.join(sorted(truth))}" if truth else ""
+    told = f", {GROUND_TRUTH} {' and '.join(map(private, sorted(truth)))}" if truth else ""
     return f"the label is in doubt: the folder says {folder}, the name {name.class_name}{told}"
 
 
-def _ground_truth(files: Files) -> dict[str, set[str]]:
-    """The labels that the organisers' table, where it is there, gives each image."""
+def _ground_truth(source: Path, files: Files) -> tuple[dict[str, set[str]], list[str]]:
+    """The labels that the organisers' table, where it is there, gives each image; a note where it is empty."""
+    notes: list[str] = []
     truth: dict[str, set[str]] = defaultdict(set)
     for table in files.names:
         if PurePosixPath(table).name == GROUND_TRUTH:
-            for name, label in _rows(files.table(table), table):
+            data = read_listed(files, table, str(source))
+            rows = _rows(data, table, "file,label") if data.strip() else []
+            if not rows:
+                notes.append(f"{private(printable(table))} lists no image, so folder and name alone say the labels")
+            for row in rows:
+                name, label = row.cells[:2]
                 if parse_name(name):
                     truth[_stem(name)].add(label)
-    return truth
+    return truth, notes
 
 
 # ---- patients --------------------------------------------------------------------------------------------------------
@@ -189,27 +210,27 @@ def _ground_truth(files: Files) -> dict[str, set[str]]:
 
 def _give_patients(listing: _Listing, table: Path) -> None:
     """Give the images the patients of a CSV; an image under two patients is left out."""
-    if table.is_dir():
-        raise DataError(f"{table} is a folder", expected="a CSV of file,patient")
     patients: dict[str, set[str]] = defaultdict(set)
-    for position, (file, patient) in enumerate(_rows(table.read_bytes(), str(table))):
-        if file and patient and (position or parse_name(file)):  # the first line may be a header
-            patients[_stem(file)].add(patient)
-    strangers = sorted(set(patients) - {item.image_id for item in listing.items})
-    if len(strangers) == len(patients):
+    for row in _rows(read_bytes(table), str(table), "file,patient"):
+        file, patient = row.cells[:2]
+        if file and patient:
+            patients[_stem(file)].add(printable(patient))
+    unknown = sorted(set(patients) - {item.image_id for item in listing.items})
+    if len(unknown) == len(patients):
         raise DataError(
             f"{table} gives a patient to none of the {len(listing.items)} images",
             expected="lines such as b001.tif,patient-7",
         )
-    if strangers:
+    if unknown:
         listing.notices.append(
-            f"{len(strangers)} images of {table.name} are not there, such as {printable(strangers[0])}"
+            f"{len(unknown)} images of {private(table.name)} are not there, such as {private(printable(unknown[0]))}"
         )
     kept = []
     for item in listing.items:
         known = sorted(patients.get(item.image_id, {item.group_id}))
         if len(known) > 1:
-            listing.left_out.append((item.path, f"{table.name} gives it the patients {' and '.join(known)}"))
+            several = " and ".join(map(private, known))
+            listing.left_out.append((item.path, f"{private(table.name)} gives it the patients {several}"))
         else:
             kept.append(replace(item, group_id=known[0]))
     listing.items = kept
@@ -239,22 +260,16 @@ def _splits(listing: _Listing) -> dict[str, dict[str, str]]:
     torn = sorted(group for group, found in parts.items() if len(found) > 1)
     if torn:
         listing.notices.append(
-            f"the split {SPLIT} is not on offer: it would part {len(torn)} patients, such as {torn[0]}"
+            f"the split {SPLIT} is not on offer: it would part {len(torn)} patients, such as {private(torn[0])}"
         )
         return {}
     return {SPLIT: {group: part for group, (part,) in parts.items()}}
 
 
-def _rows(data: bytes, name: str) -> Iterator[tuple[str, str]]:
-    """The first two cells of each line, stripped of spaces."""
-    try:
-        text = data.decode("utf-8-sig")  # with or without a byte order mark
-        delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-        for row in csv.reader(text.splitlines(), delimiter=delimiter):
-            if row:
-                first, second = (*row, "")[:2]
-                yield first.strip(), printable(second.strip())
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{name} is no CSV in UTF-8 ({error})", expected="file and label, or file and patient"
-        ) from error
+def _rows(data: bytes, name: str, columns: str) -> list[Row]:
+    """The rows of a table of two columns, less its header if it has one; with a header it may have more columns."""
+    first, *others = read_rows(data, name, columns.split(","))
+    is_header = parse_name(first.cells[0]) is None
+    if not is_header or len(first.cells) < 2:
+        require_width(first.cells, 2, f"line {first.line} of {name}")
+    return others if is_header else [first, *others]

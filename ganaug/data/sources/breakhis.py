@@ -9,7 +9,7 @@ The mirrors nest the folders differently, so only the file name counts:
 SOB_<B|M>_<TYPE>-<YEAR>-<SLIDE>-<MAGNIFICATION>-<NUMBER>.png.
 A slide's letters (22549AB, 22549CD) mark parts of one accession, so a patient is year and digits (14-22549) unless
 `group="folder"` asks for the slide as it is written. Slide 14-13412 stands in the collection twice, as ductal and as
-lobular carcinoma with the same images, and is left out.
+lobular carcinoma with the same images, and is left out. The published pixel sizes are nominal, see `NOMINAL`.
 """
 
 import re
@@ -21,7 +21,8 @@ from pathlib import Path, PurePosixPath
 from ganaug.config import PrepareConfig
 from ganaug.data.sources.files import is_image_name, open_files, source_path
 from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.errors import DataError
+from ganaug.data.sources.skipped import why_none
+from ganaug.errors import ConfigError, DataError, private
 
 SUBTYPES = {
     "A": "adenosis",
@@ -35,7 +36,11 @@ SUBTYPES = {
 }
 BENIGN = ("A", "F", "PT", "TA")
 BINARY = ("Benign", "Malignant")
-UM_PER_PX = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}  # effective pixel sizes, Spanhol et al. 2016
+UM_PER_PX = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}  # effective pixel sizes, Spanhol et al. 2016: nominal
+NOMINAL = (
+    "BreakHis' published pixel sizes, such as 0.10 µm at 200X, are nominal: nuclei there are 22 to 28 px across, which "
+    "would make them 2.5 µm wide, three to four times too small; --um-per-px overrides them"
+)
 LICENCE = "CC BY 4.0"
 CITATION = "Spanhol et al., A Dataset for Breast Cancer Histopathological Image Classification, IEEE TBME 63(7), 2016"
 TWICE_LABELLED = "14-13412"
@@ -85,16 +90,19 @@ def scan(config: PrepareConfig) -> Scan:
             named[PurePosixPath(path).stem] = (path, name)
     if not named:
         raise DataError(
-            f"{source} holds no BreakHis image ({len(left_out)} images of other names)",
+            f"{source} holds no BreakHis image{why_none(left_out)}",
             expected="names such as SOB_B_A-14-22549AB-200-001.png",
             todo="point --source to the folder or .tar.gz of BreaKHis_v1",
         )
     if num_repeated:
         notices.append(f"{num_repeated} files bear the name of another in a second folder and were left out")
     chosen = _choose(named, config, source)
+    notices += _notes_on_scale({name.magnification for _, name in chosen.values()}, config)
     twice = [stem for stem, (_, name) in chosen.items() if name.slide == TWICE_LABELLED]
     if twice:
-        notices.append(f"{len(twice)} images of slide {TWICE_LABELLED} were left out: it is labelled both DC and LC")
+        notices.append(
+            f"{len(twice)} images of slide {private(TWICE_LABELLED)} were left out: it is labelled both DC and LC"
+        )
     items = tuple(_item(stem, *chosen[stem], config) for stem in sorted(set(chosen) - set(twice)))
     return Scan(
         class_names=BINARY if config.task == "binary" else tuple(SUBTYPES.values()),
@@ -102,10 +110,11 @@ def scan(config: PrepareConfig) -> Scan:
         read=reading(files),
         licence=LICENCE,
         citation=CITATION,
-        native_width_px=700,
+        native_width_px=None if config.um_per_px else 700,
         left_out=tuple(left_out),
         notices=tuple(notices),
         way_out=_way_out(items, config),
+        class_of=lambda path: _class_of(path, config),
     )
 
 
@@ -129,9 +138,35 @@ def _choose(named: dict[str, tuple[str, Name]], config: PrepareConfig, source: P
 
 
 def _item(stem: str, path: str, name: Name, config: PrepareConfig) -> Item:
-    label = int(name.subtype not in BENIGN) if config.task == "binary" else list(SUBTYPES).index(name.subtype)
     group = name.accession if config.group == "accession" else name.slide
-    return Item(path, label, group, stem, name.magnification, um_per_px=UM_PER_PX[name.magnification])
+    um_per_px = config.um_per_px or UM_PER_PX[name.magnification]
+    return Item(path, _label(name, config), group, stem, name.magnification, um_per_px=um_per_px)
+
+
+def _label(name: Name, config: PrepareConfig) -> int:
+    return int(name.subtype not in BENIGN) if config.task == "binary" else list(SUBTYPES).index(name.subtype)
+
+
+def _class_of(path: str, config: PrepareConfig) -> str:
+    """The class of an image that is skipped, of whatever format, if it is of the magnification asked for."""
+    name = parse_name(f"{PurePosixPath(path).stem}.png")
+    if name is None or config.magnification not in (None, "all", str(name.magnification)):
+        return ""
+    return BINARY[_label(name, config)] if config.task == "binary" else SUBTYPES[name.subtype]
+
+
+def _notes_on_scale(magnifications: set[int], config: PrepareConfig) -> list[str]:
+    """What to say where micrometres enter; one scale for several magnifications is refused."""
+    if config.um_per_px is None:
+        return [NOMINAL] if config.field_um is not None else []
+    if len(magnifications) > 1:
+        seen = ", ".join(f"{magnification}X" for magnification in sorted(magnifications))
+        raise ConfigError(
+            f"--um-per-px {config.um_per_px:g} for images at {seen}",
+            expected="images of one magnification",
+            todo="choose one with --magnification",
+        )
+    return []
 
 
 def _way_out(items: Sequence[Item], config: PrepareConfig) -> str:

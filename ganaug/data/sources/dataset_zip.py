@@ -6,7 +6,8 @@
 The format knows no patients. Further keys, which `ganaug export` writes and which may be written by hand, do:
 `class_names`, a list; and by file name `groups` (the patient), `sites` (the laboratory), `image_ids`, `magnifications`
 and `um_per_px`. An image without a group counts as a patient of its own, which is safe only if no patient has two: a
-notice says so. Synthetic images are refused: they would stand for patients who do not exist.
+note says so. Names with backslashes, or of another machine, are matched by `listed.locate`. Synthetic images are
+refused: they would stand for patients who do not exist.
 
 The data, their licence and their citation are the user's; this tool downloads nothing.
 """
@@ -17,9 +18,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganaug.config import PrepareConfig
+from ganaug.data.names import plain
 from ganaug.data.sources.files import Files, LeftOut, is_image_name, open_files, printable, source_path
+from ganaug.data.sources.listed import locate, read_listed
 from ganaug.data.sources.scan import UNLABELLED, Item, Scan, reading
-from ganaug.errors import DataError, LeakError
+from ganaug.data.sources.skipped import why_none
+from ganaug.errors import DataError, LeakError, private
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES
 
 DATASET_JSON = "dataset.json"
@@ -33,23 +37,31 @@ def scan(config: PrepareConfig) -> Scan:
     files = open_files(source)
     place = _find(files, source)
     where = f"{place} in {source}"
-    listed = _parse(files.table(place), where)
+    listed = _parse(read_listed(files, place, str(source)), where)
     _require_real(listed, files, source)
     entries = _entries(listed.get("labels"), where)
     class_names = _class_names(listed, entries, where)
     folder = place.removesuffix(DATASET_JSON)  # names are relative to it
     images = (path for path in files.names if path.startswith(folder) and is_image_name(PurePosixPath(path)))
     paths = {path.removeprefix(folder): path for path in images}
-    labels, left_out, notices = _match(entries, paths) if entries is not None else _unlabelled(paths)
-    facts = {key: _by_image(listed, key, where) for key in _FACTS}
+    here = locate(_listed_names(listed, entries), paths.__contains__)
+    if entries is not None:
+        entries = [(here.place_of[name], label) for name, label in entries]
+    labels, left_out, notices = _match(entries, paths, class_names) if entries is not None else _unlabelled(paths)
+    facts = {key: _by_image(listed, key, where, here.place_of) for key in _FACTS}
+    skipped = _paths_left_out(files, folder, left_out)
+    if not labels:
+        raise DataError(f"{where} lists no image that is there{why_none(skipped)}", expected=_LABELS)
+    class_of_entry = {printable(folder + name): label for name, label in entries or ()}
     return Scan(
         class_names=class_names,
         items=tuple(_item(name, paths[name], label, facts, config) for name, label in sorted(labels.items())),
         read=reading(files),
         licence=_text(listed, "licence", where),
         citation=_text(listed, "citation", where),
-        left_out=_paths_left_out(files, folder, left_out),
-        notices=(*notices, *_absent(class_names, labels), *_unknown_patients(labels, facts["groups"])),
+        left_out=skipped,
+        class_of=lambda path: class_names[class_of_entry[path]] if path in class_of_entry else "",
+        notices=(*notices, *here.notes, *_absent(class_names, labels), *_unknown_patients(labels, facts["groups"])),
     )
 
 
@@ -70,7 +82,7 @@ def _find(files: Files, source: Path) -> str:
     found = [name for name in files.names if PurePosixPath(name).name == DATASET_JSON]
     if not found:
         raise DataError(
-            f"{source} holds no {DATASET_JSON}",
+            f"{source} holds no {DATASET_JSON}{why_none(files.left_out)}",
             expected=_LABELS,
             todo="read folders of classes with --dataset folder",
         )
@@ -79,13 +91,26 @@ def _find(files: Files, source: Path) -> str:
     return found[0]
 
 
+def _listed_names(listed: Mapping[str, Any], entries: Sequence[tuple[str, int]] | None) -> list[str]:
+    """All file names that the list mentions."""
+    facts = [values for values in map(listed.get, _FACTS) if isinstance(values, dict)]
+    return [*(name for name, _ in entries or ()), *(name for values in facts for name in values)]
+
+
+def _whole(digits: str) -> int | float:
+    """A number of any length; Python reads thousands of digits as no int."""
+    return int(digits) if len(digits) < 400 else float(digits)
+
+
 def _parse(data: bytes, where: str) -> dict[str, Any]:
     try:
-        listed = json.loads(data)
+        listed = json.loads(data, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not valid JSON ({error})", expected=_LABELS) from error
     if not isinstance(listed, dict):
-        raise DataError(f"{where} is a {type(listed).__name__}", expected=_LABELS)
+        raise DataError(
+            f"{where} is a {type(listed).__name__} and no object", expected=_LABELS, todo="correct the file"
+        )
     return listed
 
 
@@ -146,7 +171,7 @@ def _class_names(listed: Mapping[str, Any], entries: list[tuple[str, int]] | Non
     if given is None:
         names = tuple(map(str, range(num_classes)))
     elif isinstance(given, list) and all(map(_is_text, given)) and len(set(given)) == len(given):
-        names = tuple(map(printable, given))
+        names = tuple(map(plain, given))
     else:
         raise DataError(f'"class_names" of {where} is {_shown(given)}', expected="a list of different names")
     if num_classes > len(names):
@@ -165,7 +190,7 @@ def _unlabelled(paths: Mapping[str, str]) -> _Matched:
     return dict.fromkeys(paths, UNLABELLED), {}, [f"{DATASET_JSON} gives no labels"]
 
 
-def _match(entries: Sequence[tuple[str, int]], paths: Mapping[str, str]) -> _Matched:
+def _match(entries: Sequence[tuple[str, int]], paths: Mapping[str, str], class_names: Sequence[str]) -> _Matched:
     """Match what is listed with what is there."""
     labels: dict[str, int] = {}
     repeated: dict[str, int] = {}
@@ -178,12 +203,14 @@ def _match(entries: Sequence[tuple[str, int]], paths: Mapping[str, str]) -> _Mat
         elif labels[name] == label:
             repeated[name] = label
         else:
-            left_out[name] = f"listed under two classes, {labels[name]} and {label}"
+            left_out[name] = (
+                f"listed under two classes, {' and '.join(private(class_names[one]) for one in (labels[name], label))}"
+            )
     kept = {name: label for name, label in labels.items() if name not in left_out}
     repeated = {name: label for name, label in repeated.items() if name in kept}
     notices = []
     if repeated:
-        notices.append(f"{len(repeated)} images are listed more than once, such as {printable(min(repeated))}")
+        notices.append(f"{len(repeated)} images are listed more than once, such as {private(printable(min(repeated)))}")
     return kept, left_out, notices
 
 
@@ -191,7 +218,7 @@ def _absent(class_names: Sequence[str], labels: Mapping[str, int]) -> list[str]:
     """A notice of the classes without an image, where the images have classes at all."""
     seen = set(labels.values()) - {UNLABELLED}
     absent = [name for label, name in enumerate(class_names) if label not in seen]
-    return [f"there is no image of the class {', '.join(absent)}"] if absent and seen else []
+    return [f"there is no image of the class {', '.join(map(private, absent))}"] if absent and seen else []
 
 
 def _paths_left_out(files: Files, folder: str, names: Mapping[str, str]) -> LeftOut:
@@ -228,8 +255,8 @@ _FACTS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _by_image(listed: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
-    """What a further key says of each image; empty where it is absent."""
+def _by_image(listed: Mapping[str, Any], key: str, where: str, place_of: Mapping[str, str]) -> dict[str, Any]:
+    """What a further key says of each image, by its name here; empty where it is absent."""
     values, (fits, kind) = listed.get(key), _FACTS[key]
     if values is None:
         return {}
@@ -238,14 +265,14 @@ def _by_image(listed: Mapping[str, Any], key: str, where: str) -> dict[str, Any]
     for name, value in values.items():
         if not fits(value):
             raise DataError(f'"{key}" of {where} gives {printable(name)} {_shown(value)}', expected=kind)
-    return {name: printable(value) if isinstance(value, str) else value for name, value in values.items()}
+    return {place_of[name]: plain(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _text(listed: Mapping[str, Any], key: str, where: str) -> str:
     value = listed.get(key, "the user's")
     if not _is_text(value):
         raise DataError(f'"{key}" of {where} is {_shown(value)}', expected="text")
-    return printable(value)
+    return plain(value)
 
 
 def _unknown_patients(labels: Mapping[str, int], groups: Mapping[str, str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TextIO
 
 import numpy as np
 
+from ganaug.data.tables import require_different, require_width
 from ganaug.errors import DataError
 
 PAM50 = ("LumA", "LumB", "Basal", "Her2", "Normal")
@@ -62,8 +63,8 @@ def read_calls(path: Path) -> dict[str, set[str]]:
     """The PAM50 calls of each patient's primary tumour (empty: none is known); raises DataError for other tables."""
     calls: dict[str, set[str]] = defaultdict(set)
     with _open_table(path) as lines:
-        rows = (_cells(line) for line in lines if not line.startswith("#"))
-        header = next(rows, [])
+        rows = ((number, _cells(line)) for number, line in enumerate(lines, 1) if not line.startswith("#"))
+        header = next((cells for _, cells in rows if any(cells)), [])
         columns = next((pair for pair in _CALL_COLUMNS if set(pair) <= set(header)), None)
         if columns is None:
             raise DataError(
@@ -71,13 +72,22 @@ def read_calls(path: Path) -> dict[str, set[str]]:
                 expected="UCSC Xena's BRCA_clinicalMatrix (sampleID, PAM50Call_RNAseq) or cBioPortal's "
                 "data_clinical_patient.txt (PATIENT_ID, SUBTYPE), tab-separated",
             )
+        require_different(header, str(path))
         sample, call = map(header.index, columns)
-        for cells in rows:
-            cells += [""] * (len(header) - len(cells))
+        for number, cells in rows:
+            if not any(cells):
+                continue
+            require_width(cells, len(header), f"line {number} of {path}", todo="download it again")
             barcode = parse_barcode(cells[sample])
             if barcode and barcode.is_primary:
                 known = cells[call].strip().lower() not in _MISSING
                 calls[barcode.patient] |= {cells[call].strip().removeprefix("BRCA_")} if known else set()
+    if not calls:
+        raise DataError(
+            f"{path} has no row of a primary tumour",
+            expected="TCGA barcodes below the header",
+            todo="download it again",
+        )
     return dict(calls)
 
 
@@ -129,11 +139,7 @@ def _read_rows(path: Path, wanted: Collection[str]) -> _Rows:
             cells = _cells(line)
             if not any(cells):
                 continue
-            if len(cells) != len(header):
-                raise DataError(
-                    f"line {number} of {path} has {len(cells)} cells and the first line {len(header)}",
-                    todo="download it again",
-                )
+            require_width(cells, len(header), f"line {number} of {path}", todo="download it again")
             gene = next(filter(None, cells[:num_names]), "")  # cBioPortal: the symbol, else the Entrez number
             values = _numbers([cells[column] for column in columns], path, number)
             if not gene:
@@ -215,15 +221,25 @@ def _cells(line: str) -> list[str]:
     return line.rstrip("\r\n").split("\t")
 
 
+def _without_nul(lines: TextIO, path: Path) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise DataError(f"line {number} of {path} holds a NUL character", expected="text", todo="download it again")
+        yield line
+
+
 @contextmanager
-def _open_table(path: Path) -> Iterator[TextIO]:
+def _open_table(path: Path) -> Iterator[Iterator[str]]:
     """Read a text file, gzipped or not; what is damaged or no text becomes a DataError."""
     if path.is_dir():
         raise DataError(f"{path} is a folder", expected="a table")
     with path.open("rb") as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
+        start = file.read(2)
+    if not start:
+        raise DataError(f"{path} is empty", expected="a table", todo="download it again")
+    is_packed = start == b"\x1f\x8b"
     try:
         with (gzip.open if is_packed else open)(path, "rt", encoding="utf-8-sig") as lines:
-            yield lines
+            yield _without_nul(lines, path)
     except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is truncated, damaged or no table ({error})", todo="download it again") from error

@@ -20,6 +20,7 @@ from ganaug.data.sources.listing import (
 from ganaug.data.sources.tar_files import TarFiles
 from ganaug.data.sources.zip_files import ZipFiles, is_zip
 from ganaug.errors import ConfigError, DataError
+from ganaug.workspace import user_path
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -83,10 +84,10 @@ def existing(name: str, option: str) -> Path:
 
     Raises DataError where there is none, or a pipe, socket or device, whose reading may never end.
     """
+    path = user_path(name)
     try:
-        path = Path(name).expanduser()
         is_there = path.exists()
-    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a NUL in it, no home folder
+    except OSError as error:  # too long a name
         raise DataError(
             f"{name[:200]} cannot be a path ({error})", todo=f"name an existing file with {option}"
         ) from error

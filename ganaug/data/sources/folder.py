@@ -1,28 +1,48 @@
 """A user's own images: `<root>/<class>/[<patient>/]*` of PNG, JPEG or TIFF files, in a folder or an archive, or a CSV.
 
 The CSV has the columns `path,label[,group][,site][,magnification]`, in any order, with paths relative to its own
-folder; `group` is the patient and `site` the laboratory. In a folder the patient is the folder below the class; the
-same patient name under two classes is the same patient. An image without a known patient counts as a patient of its
-own, which is safe only if no patient has two: a notice says so. `x_mask.png` beside `x.png` is its mask and no image.
+folder; `group` is the patient and `site` the laboratory. In a folder the levels are what `--layout` says, or else what
+`layout.infer_layout` makes of them, and a note says which; the same patient name under two classes is the same patient.
+An image without a known patient counts as a patient of its own, which is safe only if no patient has two: a note says
+so. `x_mask.png` beside `x.png` is its mask and no image.
 
 The data, their licence and their citation are the user's; this tool downloads nothing.
 """
 
-import csv
-import io
+import os
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
+from ganaug.data.names import plain
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.sources.files import Files, files_at, is_image_name, open_files, printable, source_path
-from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.errors import DataError, LeakError
+from ganaug.data.sources.layout import (
+    CLASS,
+    MAGNIFICATION,
+    PART,
+    PATIENT,
+    SITE,
+    Layout,
+    depth_of_root,
+    infer_layout,
+    magnification_in,
+    parse_layout,
+    part_of,
+    parts_note,
+)
+from ganaug.data.sources.listed import locate
+from ganaug.data.sources.scan import Item, Scan, no_class, reading
+from ganaug.data.sources.skipped import why_none
+from ganaug.data.tables import magnification_of, read_bytes, read_table
+from ganaug.errors import ConfigError, DataError, LeakError, private
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES
 
+SPLIT = "parts"  # the name of the split that folders train, val and test make
 _LAYOUT = "<root>/<class>/[<patient>/]*.png, or a CSV with the columns path,label[,group]"
 _MASK = re.compile(r"(?P<stem>.+?)[ _-]mask[ _-]?\d*", re.IGNORECASE)
 _MASK_FOLDERS = ("mask", "masks")
@@ -37,6 +57,7 @@ class _Row:
     group: str  # the patient, empty where unknown
     site: str = ""
     magnification: int = 0
+    part: str = ""  # train, val or test, where the folders say so
 
 
 @dataclass
@@ -44,24 +65,32 @@ class _Listing:
     files: Files
     rows: list[_Row]
     left_out: list[tuple[str, str]]
-    notices: list[str]
+    notes: list[str]
+    class_of: Callable[[str], str] = no_class
+    splits: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    todo: str = ""  # where there are too few classes
+    suggestion: str = ""  # where there are too few patients
 
 
 def scan(config: PrepareConfig) -> Scan:
     """List the images of classes' folders or of a manifest; raises DataError where there are under two classes."""
     source = source_path(config)
-    listing = _manifest(source) if source.suffix.lower() in (".csv", ".tsv", ".txt") else _folders(source)
+    is_manifest = source.suffix.lower() in (".csv", ".tsv", ".txt") and not source.is_dir()
+    if is_manifest and config.layout:
+        raise ConfigError("--layout with a CSV", expected="a folder or an archive", todo="leave --layout out")
+    listing = _manifest(source) if is_manifest else _folders(source, config.layout)
     masks = _take_masks(listing)
-    rows, notices = listing.rows, listing.notices
+    rows = listing.rows
     class_names = tuple(sorted({row.label for row in rows}))
     if len(class_names) < 2:
         raise DataError(
-            f"{source} holds {len(rows)} images in {len(class_names)} classes",
+            f"{source} holds {len(rows)} images in {len(class_names)} classes{why_none(listing.left_out)}",
             expected=f"two classes or more in {_LAYOUT}",
+            todo=listing.todo,
         )
     num_unknown = sum(not row.group for row in rows)
     if num_unknown:
-        notices.append(
+        listing.notes.append(
             f"no patient is known for {num_unknown} of {len(rows)} images: each counts as a patient of its own. If "
             "several come from one patient the folds leak: give each patient a folder, or a CSV with the column group"
         )
@@ -72,7 +101,10 @@ def scan(config: PrepareConfig) -> Scan:
         licence="the user's",
         citation="the user's",
         left_out=tuple(listing.left_out),
-        notices=tuple(notices),
+        notices=tuple(listing.notes),
+        splits=listing.splits,
+        way_out=listing.suggestion,
+        class_of=listing.class_of,
     )
 
 
@@ -82,9 +114,38 @@ def _item(row: _Row, class_names: Sequence[str], masks: tuple[str, ...], um_per_
     return Item(row.path, label, group, name, row.magnification, row.site, um_per_px, masks)
 
 
-def _folders(source: Path) -> _Listing:
-    """The images below folders that are classes; the folder above all of them is gone into."""
+# ---- folders ---------------------------------------------------------------------------------------------------------
+
+
+def _folders(source: Path, layout_text: str | None) -> _Listing:
+    """The images below folders that are classes; in an archive the folder above all of them is gone into."""
     files = open_files(source)
+    _require_folders_of_images(source, files)
+    paths = [PurePosixPath(name) for name in files.names if is_image_name(PurePosixPath(name))]
+    given = parse_layout(layout_text) if layout_text else None
+    depth = 0 if source.is_dir() else depth_of_root(paths, len(given.levels) if given else 0)
+
+    def above(path: PurePosixPath) -> tuple[str, ...]:
+        return tuple(map(plain, path.parts[depth:-1]))
+
+    is_mask = {path: any(name.lower() in _MASK_FOLDERS for name in above(path)) for path in paths}
+    layout = given or infer_layout([above(path) for path in paths if not is_mask[path]], str(source))
+    rows, left_out = [], list(files.left_out)
+    for path in paths:
+        label = layout.name(above(path), CLASS)
+        if is_mask[path]:
+            left_out.append((str(path), "stands in a folder of masks, which is no class"))
+        elif not label:
+            left_out.append((str(path), "stands outside of every class folder"))
+        else:
+            rows.append(_row_in(str(path), label, above(path), layout, source))
+    listing = _Listing(files, rows, left_out, [], lambda path: layout.name(above(PurePosixPath(path)), CLASS))
+    _say_layout(listing, layout, given is not None)
+    return listing
+
+
+def _require_folders_of_images(source: Path, files: Files) -> None:
+    """Raise where the images are a generator's, or another source's."""
     if any(PurePosixPath(name).name == PROVENANCE_BESIDE_IMAGES for name in files.names):
         raise LeakError(
             f"{source} holds images that a generator made ({PROVENANCE_BESIDE_IMAGES} lies there)",
@@ -93,26 +154,61 @@ def _folders(source: Path) -> _Listing:
         )
     if any(PurePosixPath(name).name == DATASET_JSON for name in files.names):
         raise DataError(f"{source} holds a {DATASET_JSON}", todo="read it with --dataset zip")
-    paths = [PurePosixPath(name) for name in files.names if is_image_name(PurePosixPath(name))]
-    depth = 0 if source.is_dir() else _depth_of_root(paths)
-    rows, left_out = [], list(files.left_out)
-    for path in paths:
-        below = [printable(part) for part in path.parts[depth:]]
-        if len(below) < 2:
-            left_out.append((str(path), "stands outside of every class folder"))
-        elif below[0].lower() in _MASK_FOLDERS:
-            left_out.append((str(path), "stands in a folder of masks, which is no class"))
-        else:
-            rows.append(_Row(str(path), below[0], below[1] if len(below) > 2 else ""))
-    return _Listing(files, rows, left_out, [])
 
 
-def _depth_of_root(paths: Sequence[PurePosixPath]) -> int:
-    """How many folders an archive's images all lie in before their paths part: archives often hold one folder."""
-    depth = 0
-    while paths and all(len(path.parts) > depth + 2 for path in paths) and len({p.parts[depth] for p in paths}) == 1:
-        depth += 1
-    return depth
+def _row_in(path: str, label: str, folders: tuple[str, ...], layout: Layout, source: Path) -> _Row:
+    part = layout.name(folders, PART)
+    if part and not part_of(part):
+        raise DataError(
+            f"{source} has the folder {part} where the layout {layout.text} has a part",
+            expected="train, val or test, or another usual name of theirs",
+            todo="move the folder, or name another --layout",
+        )
+    return _Row(
+        path,
+        label,
+        layout.name(folders, PATIENT),
+        layout.name(folders, SITE),
+        magnification_in(layout.name(folders, MAGNIFICATION)),
+        part_of(part),
+    )
+
+
+def _say_layout(listing: _Listing, layout: Layout, is_given: bool) -> None:
+    """Note how the folders were read and what that does not settle, and offer the parts that they come in."""
+    rows = listing.rows
+    if len({row.label for row in rows}) < 2:
+        above = os.path.commonpath([PurePosixPath(row.path).parent for row in rows]) if rows else "folder"
+        example = "/".join([*("other" for _ in PurePosixPath(above).parts), CLASS, PATIENT])
+        listing.todo = "" if is_given else f"name the levels from the top, as in --layout {example}"
+        return
+    counts = [f"{len({row.label for row in rows})} classes"]
+    if PATIENT in layout.levels:
+        counts.append(f"{len({row.group for row in rows} - {''})} patients")
+    if MAGNIFICATION in layout.levels:
+        found = Counter(row.magnification for row in rows)
+        counts.append("magnifications " + ", ".join(f"{at}X" if at else "unknown" for at in sorted(found)))
+    if PART in layout.levels:
+        counts.append("parts " + ", ".join(sorted({row.part for row in rows} - {""})))
+    if layout.other_readings:
+        listing.suggestion = f"--layout {layout.other_readings[0]}"
+    others = f"; other readings: --layout {' or '.join(layout.other_readings)}" if layout.other_readings else ""
+    unless = "" if is_given else "; name the levels with --layout if they are something else"
+    listing.notes.append(f"the folders are read as {layout.text}/image: {', '.join(counts)}{others or unless}")
+    patients = Counter(row.group for row in rows if row.group)
+    if len(patients) > 2 and set(patients.values()) == {1}:
+        listing.notes.append(
+            f"each of the {len(patients)} patient folders holds one image: if a patient has several, the folds leak"
+        )
+    if all(row.part for row in rows):
+        parts: dict[str, set[str]] = defaultdict(set)
+        classes: dict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            parts[row.group or printable(row.path)].add(row.part)
+            classes[row.part].add(row.label)
+        notes, split = parts_note(parts, classes)
+        listing.notes += notes
+        listing.splits = {SPLIT: split} if split else {}
 
 
 def _take_masks(listing: _Listing) -> dict[str, tuple[str, ...]]:
@@ -141,45 +237,52 @@ def _manifest(manifest: Path) -> _Listing:
     """The rows of a CSV; images that are missing, without a label, or listed in two ways are left out."""
     found: dict[str, _Row] = {}
     left_out: dict[str, str] = {}
-    notices = []
-    for number, row in _lines(manifest):
+    label_of: dict[str, str] = {}
+    lines = _lines(manifest)
+    here = locate((row.path for _, row in lines), lambda name: _is_file(manifest.parent / name))
+    notes = here.notes
+    for number, listed in lines:
+        row = replace(listed, path=here.place_of[listed.path])
+        label_of.setdefault(printable(row.path), row.label)
         if row.path in left_out:
             continue
         first = found.get(row.path)
         if first == row:
-            notices.append(f"line {number} of {manifest.name} repeats {printable(row.path)}")
+            notes.append(f"line {number} of {private(manifest.name)} repeats {private(printable(row.path))}")
         elif first:
-            ways = f"{first.label} {first.group}".strip(), f"{row.label} {row.group}".strip()
-            left_out[row.path] = f"line {number} of {manifest.name} lists it as {ways[1]}, an earlier one as {ways[0]}"
+            ways = [" ".join(private(name) for name in (one.label, one.group) if name) for one in (first, row)]
+            left_out[row.path] = (
+                f"line {number} of {private(manifest.name)} lists it as {ways[1]}, an earlier one as {ways[0]}"
+            )
             del found[row.path]
         elif not row.label:
-            left_out[row.path] = f"line {number} of {manifest.name} has no label"
+            left_out[row.path] = f"line {number} of {private(manifest.name)} has no label"
         elif not is_image_name(PurePosixPath(row.path)):
             left_out[row.path] = "the name is not of a PNG, JPEG or TIFF file"
-        elif not (manifest.parent / row.path).is_file():
+        elif not _is_file(manifest.parent / row.path):
             left_out[row.path] = "there is no such file"
         else:
             found[row.path] = row
-    return _Listing(files_at(manifest.parent), list(found.values()), list(left_out.items()), notices)
+    files = files_at(manifest.parent)
+    return _Listing(
+        files, list(found.values()), list(left_out.items()), notes, lambda path: label_of.get(printable(path), "")
+    )
 
 
-def _lines(manifest: Path) -> Iterator[tuple[int, _Row]]:
-    """Line number and content, stripped of spaces, of each line with a path."""
-    try:
-        text = manifest.read_text(encoding="utf-8-sig")  # with or without a byte order mark
-        delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-        missing = [name for name in ("path", "label") if name not in reader.fieldnames]
-        if missing:
-            raise DataError(
-                f"{manifest} has the columns {', '.join(reader.fieldnames) or 'none'}", expected="path,label[,group]"
-            )
-        for line in reader:
-            cells = {name: (line.get(name) or "").strip() for name in ("path", "label", "group", "site")}
-            if cells["path"]:
-                magnification = (line.get("magnification") or "").strip().rstrip("xX×")
-                known = magnification.isdecimal()
-                yield reader.line_num, _Row(**cells, magnification=int(magnification) if known else 0)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{manifest} is no CSV in UTF-8 ({error})", expected=_LAYOUT) from error
+def _is_file(path: Path) -> bool:
+    with suppress(OSError, ValueError):  # a name that the system cannot have
+        return path.is_file()
+    return False
+
+
+def _lines(manifest: Path) -> list[tuple[int, _Row]]:
+    """Line number and content of each line."""
+    table = read_table(read_bytes(manifest), str(manifest), ("path", "label"), ("group", "site", "magnification"))
+    found = []
+    for row in table.rows:
+        path, label, group, site, magnification = table.values(row, "path", "label", "group", "site", "magnification")
+        if not path:
+            raise DataError(f"line {row.line} of {manifest} has no path", expected=_LAYOUT, todo="remove the line")
+        scale = magnification_of(magnification, f"line {row.line} of {manifest}")
+        found.append((row.line, _Row(path, label, group, site, scale)))
+    return found

@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from ganaug.config import PrepareConfig
 from ganaug.data.sources.files import is_image_name, open_files, printable, source_path
 from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.errors import DataError
+from ganaug.data.sources.skipped import why_none
+from ganaug.errors import DataError, private
 
 CLASSES = ("Normal", "Benign", "Cancer")
 LICENCE = "not stated by the source: read the terms on its page"
@@ -43,7 +44,7 @@ def scan(config: PrepareConfig) -> Scan:
             masks[str(path.with_name(match["image"]))].append(str(path))
             continue
         suffixes[path.suffix.lower()] += bool(match)
-        status = next((part for part in reversed(path.parts[:-1]) if part in CLASSES), "")
+        status = _status_of(path)
         image_id = f"{status}-{path.stem}"
         if reason := _objection(path, match, status):
             left_out.append((str(path), reason))
@@ -51,7 +52,7 @@ def scan(config: PrepareConfig) -> Scan:
             repeated.append(path)
         else:
             items[image_id] = Item(str(path), CLASSES.index(status), f"{status}-{path.parent.name}", image_id)
-    _require_one_tree(source, suffixes, items)
+    _require_one_tree(source, suffixes, items, left_out)
     for path in repeated:
         masks.pop(str(path.with_suffix("")), None)
     found = [_with_masks(items[image_id], masks) for image_id in sorted(items)]
@@ -65,7 +66,12 @@ def scan(config: PrepareConfig) -> Scan:
         citation=CITATION,
         left_out=tuple(left_out),
         notices=tuple(notices if repeated else ()),
+        class_of=lambda path: _status_of(PurePosixPath(path)),
     )
+
+
+def _status_of(path: PurePosixPath) -> str:
+    return next((part for part in reversed(path.parts[:-1]) if part in CLASSES), "")
 
 
 def _objection(path: PurePosixPath, match: re.Match[str] | None, status: str) -> str:
@@ -75,13 +81,18 @@ def _objection(path: PurePosixPath, match: re.Match[str] | None, status: str) ->
     if not status:
         return "it stands in none of the folders Normal, Benign and Cancer"
     if path.parent.name != match["case"]:
-        return f"it stands in the folder {printable(path.parent.name)}, and its name says case {match['case']}"
+        folder, case = private(printable(path.parent.name)), private(match["case"])
+        return f"it stands in the folder {folder}, and its name says case {case}"
     return ""
 
 
-def _require_one_tree(source: Path, suffixes: Counter[str], items: dict[str, Item]) -> None:
+def _require_one_tree(
+    source: Path, suffixes: Counter[str], items: dict[str, Item], left_out: list[tuple[str, str]]
+) -> None:
     if not items:
-        raise DataError(f"{source} holds no mammogram of Mini-DDSM", expected=f"names such as {_LAYOUT}")
+        raise DataError(
+            f"{source} holds no mammogram of Mini-DDSM{why_none(left_out)}", expected=f"names such as {_LAYOUT}"
+        )
     num_jpeg, num_png = suffixes[".jpg"] + suffixes[".jpeg"], suffixes[".png"]
     if num_jpeg and num_png:
         raise DataError(

@@ -41,6 +41,11 @@ Load = Callable[[], tuple[bytes, ...] | Drawn]  # the item's files; may run in a
 Read = Callable[[Sequence[Item]], Iterator[tuple[int, Load]]]  # positions in the sequence given, in any order
 
 
+def no_class(path: str) -> str:
+    """For sources whose paths say nothing of classes."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Scan:
     """A source's images with all that is known of them from names and tables alone."""
@@ -57,6 +62,9 @@ class Scan:
     way_out: str = ""  # options to offer where the folds are not feasible
     splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by name: group to train, val or test
     tables: Mapping[str, np.ndarray] = field(default_factory=dict)  # further arrays, stored under these names
+    class_of: Callable[[str], str] = (
+        no_class  # the class that the path of a skipped image says; empty where it says none
+    )
 
     @property
     def labels(self) -> np.ndarray:

@@ -17,18 +17,19 @@ The expression is stored unscaled, log2(count + 1), as `expression/{values,group
 so on the training part of a fold only, since scaling over all patients lets the test patients have a part.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from ganaug.config import PrepareConfig
-from ganaug.data.sources.expression import PAM50, Expression, parse_barcode, read_calls, read_expression
+from ganaug.data.sources.expression import PAM50, Barcode, Expression, parse_barcode, read_calls, read_expression
 from ganaug.data.sources.files import Files, existing, is_image_name, open_files, printable, source_path
 from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.errors import ConfigError, DataError
+from ganaug.data.sources.skipped import why_none
+from ganaug.errors import ConfigError, DataError, private
 
 BINARY = ("Luminal", "BasalHer2")
 BINARY_OF = {"LumA": "Luminal", "LumB": "Luminal", "Basal": "BasalHer2", "Her2": "BasalHer2"}
@@ -53,23 +54,31 @@ def scan(config: PrepareConfig) -> Scan:
         raise ConfigError("no PAM50 calls for tcga-brca", todo="name the table that has them with --clinical")
     files = open_files(source)
     left_out = list(files.left_out)
+    calls = read_calls(existing(config.clinical, "--clinical"))
     patients = _patients(files, left_out)
     if not patients:
-        raise DataError(f"{source} holds no tile of a primary tumour{_such(left_out)}", expected="<TCGA-XX-XXXX>/*.png")
+        raise DataError(
+            f"{source} holds no tile of a primary tumour{why_none(left_out)}", expected="<TCGA-XX-XXXX>/*.png"
+        )
     class_names = PAM50 if config.task == "subtype" else BINARY
-    class_of, notices = _classes(patients, read_calls(existing(config.clinical, "--clinical")), config.task, left_out)
+    class_of, notices = _classes(patients, calls, config.task, left_out)
     tables: dict[str, np.ndarray] = {}
     if config.expression:
         found = read_expression(existing(config.expression, "--expression"), class_of)
+        without = Counter[str]()
         for group in sorted(set(class_of) - set(found.patients)):
             differing = "the expression table has two samples of its primary tumour that differ"
             reason = differing if group in found.differing else "no expression of a primary tumour"
             left_out.append((patients[group].folder, reason))
-            del class_of[group]
+            without[class_of.pop(group)] += 1
+        notices += [
+            f"class {name}: {number} patients have no usable expression and are skipped"
+            for name, number in sorted(without.items())
+        ]
         notices += found.notices
         tables = _tables(found)
     if not class_of:
-        raise DataError(f"none of {len(patients)} patients in {source} can be used{_such(left_out)}")
+        raise DataError(f"none of {len(patients)} patients in {source} can be used{why_none(left_out)}")
     return Scan(
         class_names=class_names,
         items=tuple(
@@ -90,7 +99,16 @@ def scan(config: PrepareConfig) -> Scan:
         left_out=tuple(left_out),
         notices=tuple(notices),
         tables=tables,
+        class_of=lambda path: _class_of(path, calls, config.task),
     )
+
+
+def _class_of(path: str, calls: Mapping[str, set[str]], task: str | None) -> str:
+    """The class of a tile's patient, where the tile is of a primary tumour with one call."""
+    _, barcode = _barcode_of(PurePosixPath(path))
+    found = calls.get(barcode.patient, set()) & set(PAM50) if barcode and barcode.is_primary else set()
+    call = next(iter(found)) if len(found) == 1 else ""
+    return call if task == "subtype" else BINARY_OF.get(call, "")
 
 
 def _tables(found: Expression) -> dict[str, np.ndarray]:
@@ -101,8 +119,10 @@ def _tables(found: Expression) -> dict[str, np.ndarray]:
     }
 
 
-def _such(left_out: Sequence[tuple[str, str]]) -> str:
-    return f", such as {printable(left_out[-1][0])}: {left_out[-1][1]}" if left_out else ""
+def _barcode_of(path: PurePosixPath) -> tuple[str, Barcode | None]:
+    """The nearest folder above a tile that is named by a barcode, and the barcode."""
+    above = ((str(folder), parse_barcode(folder.name)) for folder in path.parents)
+    return next((pair for pair in above if pair[1]), ("", None))
 
 
 def _patients(files: Files, left_out: list[tuple[str, str]]) -> dict[str, _Patient]:
@@ -110,8 +130,7 @@ def _patients(files: Files, left_out: list[tuple[str, str]]) -> dict[str, _Patie
     patients: dict[str, _Patient] = {}
     other_samples: dict[str, str] = {}
     for path in filter(is_image_name, map(PurePosixPath, files.names)):
-        above = [(str(folder), parse_barcode(folder.name)) for folder in path.parents]
-        folder, barcode = next((pair for pair in above if pair[1]), ("", None))
+        folder, barcode = _barcode_of(path)
         if barcode is None:
             left_out.append((str(path), "it stands in no folder that is named by a TCGA barcode"))
         elif not barcode.is_primary:
@@ -132,7 +151,11 @@ def _classes(
     for group in sorted(patients):
         found = sorted(calls.get(group, ()))
         if len(found) != 1 or found[0] not in PAM50:
-            reason = f"its PAM50 call is {' and '.join(found)}" if found else "no PAM50 call of a primary tumour"
+            reason = (
+                f"its PAM50 call is {' and '.join(map(private, found))}"
+                if found
+                else "no PAM50 call of a primary tumour"
+            )
             left_out.append((patients[group].folder, reason))
         elif task == "subtype":
             class_of[group] = found[0]

@@ -95,7 +95,10 @@ def test_a_file_that_vanishes_or_cannot_be_read_is_left_out(
 def test_no_usable_image_is_one_line(root: Path, workspace: Workspace) -> None:
     for path in root.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of 24 images can be used, such as a/a0/0.png: the file is empty"):
+    with pytest.raises(
+        DataError,
+        match=r"holds no image that can be used \(24 files are skipped, such as a/a0/0.png: the file is empty",
+    ):
         prepare(workspace, root)
     assert left_over(workspace) == []
 
@@ -104,7 +107,9 @@ def test_folds_are_checked_again_after_images_were_left_out(root: Path, workspac
     for path in (root / "a" / "a3").iterdir():
         path.write_bytes(b"")
     assert len(prepare(workspace, root).table) == 21
-    with pytest.raises(FoldsError, match=r"a has 3 patients; .*--folds 3, or mend the 3 images that were left out"):
+    with pytest.raises(
+        FoldsError, match=r"a has 3 patients; .*--folds 3, or the skipped images once they are corrected"
+    ):
         prepare(workspace, root, num_folds=4)
 
 

@@ -11,6 +11,7 @@ from ganaug.config import PhantomConfig
 from ganaug.data.duplicates import Copies, find_copies, phash, phash_symmetries, same_picture
 from ganaug.data.phash import turned
 from ganaug.data.sources.phantom import draw_one
+from ganaug.errors import for_sharing, private
 
 CLASSES = ("DC", "LC", "PC")
 SYMMETRIES = range(8)
@@ -225,7 +226,9 @@ def test_copies_with_conflicting_labels_are_all_dropped_and_join_nobody() -> Non
     assert copies.keep.tolist() == [False, False, True]
     assert copies.group.tolist() == ["p", "q", "r"]
     assert "different classes" in copies.notices[0]
-    assert records(copies) == [("exact", "i000", "i001", "left out: classes differ (DC, LC)")]
+    assert records(copies) == [
+        ("exact", "i000", "i001", f"left out: classes differ ({private('DC')}, {private('LC')})")
+    ]
 
 
 def test_a_conflict_anywhere_in_a_chain_of_copies_drops_it_all() -> None:
@@ -233,7 +236,7 @@ def test_a_conflict_anywhere_in_a_chain_of_copies_drops_it_all() -> None:
     near = turned(recompressed(x, 75), 6).copy()
     copies = copies_of([x, x, near, tissue(1)], [0, 0, 2, 2], ["p", "p", "p", "q"])
     assert copies.keep.tolist() == [False, False, False, True]
-    assert {done for *_, done in records(copies)} == {"left out: classes differ (DC, PC)"}
+    assert {done for *_, done in records(copies)} == {f"left out: classes differ ({private('DC')}, {private('PC')})"}
 
 
 def test_an_image_without_a_label_has_no_conflict_and_gives_way_to_its_labelled_copy() -> None:
@@ -294,3 +297,11 @@ def test_a_picture_copied_a_thousand_times_is_read_once_an_image_and_told_briefl
     assert len(copies.found) == num_images - 1
     assert len(copies.notices) == 21
     assert copies.notices[-1] == "and 979 more patients share an image with another"
+
+
+def test_no_note_on_copies_shares_the_name_of_a_patient() -> None:
+    x = tissue(0)
+    copies = copies_of([x, x, tissue(1)], [0, 0, 1], ["Hadwig", "Ekkehard", "Praxedis"])
+    notes = [*copies.notices, *(done for *_, done in records(copies))]
+    assert any("Hadwig" in note for note in notes)
+    assert not any(name in for_sharing(note) for note in notes for name in ("Hadwig", "Ekkehard", "Praxedis"))

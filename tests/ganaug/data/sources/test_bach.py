@@ -13,7 +13,7 @@ from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.prepare import prepare_dataset
 from ganaug.data.sources.bach import SPLIT, Name, parse_name, scan
 from ganaug.data.sources.scan import UNLABELLED
-from ganaug.errors import ConfigError, DataError
+from ganaug.errors import ConfigError, DataError, for_terminal
 from ganaug.workspace import Workspace
 
 CLASSES = {"Benign": "b", "InSitu": "is", "Invasive": "iv", "Normal": "n"}
@@ -103,7 +103,7 @@ def test_thumbnails_of_slides_are_passed_over_with_one_notice(root: Path) -> Non
     assert len(found.items) == 12
     assert found.left_out == ()
     [notice] = [notice for notice in found.notices if "passed over" in notice]
-    assert notice == (
+    assert for_terminal(notice) == (
         "2 images that are no training images of BACH were passed over, such as "
         "ICIAR2018_BACH_Challenge/WSI/gt_thumbnails/A01.png"
     )
@@ -155,6 +155,7 @@ def test_an_image_that_the_ground_truth_labels_otherwise_or_twice_is_left_out(ro
     }
     [(path, reason)] = found.left_out
     assert path.endswith("b001.tif")
+    reason = for_terminal(reason)
     assert reason.startswith("the label is in doubt: the folder says Benign, the name Benign, microscopy_ground_truth")
     assert reason.endswith("Normal")
 
@@ -175,7 +176,8 @@ def test_a_source_without_bach_says_what_it_expects(write: Callable[[dict[str, b
     with pytest.raises(DataError, match=r"no usable image of BACH; expected Photos/\{Benign"):
         scan(config(write({"cat.png": b""})))
     with pytest.raises(
-        DataError, match=r"no usable image of BACH, such as n001\.tif: it stands in none of the folders"
+        DataError,
+        match=r"no usable image of BACH \(1 file is skipped, such as n001\.tif: it stands in none",
     ):
         scan(config(write({"n001.tif": b""})))
 
@@ -292,12 +294,16 @@ def test_the_csv_gives_patients_however_it_was_saved(root: Path, tmp_path: Path,
 def test_an_image_under_two_patients_is_left_out(root: Path, tmp_path: Path) -> None:
     found = scan(config(root, patients_csv=listed(tmp_path, "b001.tif,p2\nb001.tif,p1\nb002.tif,p1\n")))
     assert len(found.items) == 11
-    assert found.left_out == ((f"{ROOT}/Photos/Benign/b001.tif", "patients.csv gives it the patients p1 and p2"),)
+    [(path, reason)] = found.left_out
+    assert (path, for_terminal(reason)) == (
+        f"{ROOT}/Photos/Benign/b001.tif",
+        "patients.csv gives it the patients p1 and p2",
+    )
 
 
 def test_images_of_the_csv_that_are_not_there_are_told(root: Path, tmp_path: Path) -> None:
     found = scan(config(root, patients_csv=listed(tmp_path, "b001.tif,p1\nb077.tif,p1\nslide-4.tif,p3\n")))
-    assert "2 images of patients.csv are not there, such as b077" in found.notices
+    assert "2 images of patients.csv are not there, such as b077" in map(for_terminal, found.notices)
 
 
 def test_a_split_that_would_part_a_patient_is_not_on_offer(
@@ -307,13 +313,15 @@ def test_a_split_that_would_part_a_patient_is_not_on_offer(
     assert scan(config(root)).splits[SPLIT]["b042"] == "test"
     found = scan(config(root, patients_csv=listed(tmp_path, "b001.tif,p1\nb042.tif,p1\n")))
     assert found.splits == {}
-    assert "the split patient-safe is not on offer: it would part 1 patients, such as p1" in found.notices
+    assert "the split patient-safe is not on offer: it would part 1 patients, such as p1" in map(
+        for_terminal, found.notices
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "gives a patient to none of the 12 images"),
+        ("", "is empty; expected the columns file, patient"),
         ("patient,file\np1,b001.tif\n", r"gives a patient to none of the 12 images; expected lines such as b001\.tif"),
         ("b001.tif,Müller\n".encode("latin-1"), "no CSV in UTF-8"),
         ("b001.tif,p1\n".encode("utf-16"), "no CSV in UTF-8"),
@@ -355,3 +363,13 @@ def test_test_images_are_prepared_without_labels_and_folds(
     prepared = prepare_dataset(workspace, config(root, resolution_px=16, part="test"))
     assert prepared.folds is None
     assert prepared.table.label.tolist() == [UNLABELLED] * 4
+
+
+def test_a_scale_of_the_users_overrides_the_published_one_whatever_the_width(
+    root: Path, write: Callable[[dict[str, bytes]], Path]
+) -> None:
+    found = scan(config(root, um_per_px=0.5))
+    assert {item.um_per_px for item in found.items} == {0.5}
+    assert found.native_width_px is None
+    tests = scan(config(write({"test0.tif": b""}), part="test", um_per_px=0.5))
+    assert [item.um_per_px for item in tests.items] == [0.5]

@@ -13,7 +13,7 @@ from ganaug.data.prepare import prepare_dataset
 from ganaug.data.schema import content_digest
 from ganaug.data.sources import scan_source as scan
 from ganaug.data.sources.breakhis import SUBTYPES, Name, parse_name
-from ganaug.errors import DataError, FoldsError
+from ganaug.errors import ConfigError, DataError, FoldsError, for_terminal
 from ganaug.workspace import Workspace
 
 NAMES = [
@@ -160,7 +160,9 @@ def test_the_slide_that_was_labelled_twice_is_left_out_with_a_notice(root: Path)
     found = scan(config(root))
     assert "14-13412" not in found.groups
     assert len(found.items) == 16
-    assert found.notices == ("2 images of slide 14-13412 were left out: it is labelled both DC and LC",)
+    assert tuple(map(for_terminal, found.notices)) == (
+        "2 images of slide 14-13412 were left out: it is labelled both DC and LC",
+    )
 
 
 def test_a_name_that_stands_in_two_folders_counts_once(root: Path) -> None:
@@ -180,7 +182,7 @@ def test_misnamed_images_are_left_out_and_told(root: Path, workspace: Workspace)
 
 def test_a_folder_without_breakhis_images_says_what_it_expects(tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(picture(0))
-    with pytest.raises(DataError, match=r"no BreakHis image \(1 images of other names\).*SOB_B_A-14"):
+    with pytest.raises(DataError, match=r"no BreakHis image \(1 file is skipped, such as cat\.png: .*SOB_B_A-14"):
         scan(config(tmp_path))
 
 
@@ -252,3 +254,26 @@ def test_real_images_are_found_and_prepared(shared: Path, workspace: Workspace) 
     native = prepare_dataset(workspace, config(shared / "breakhis-native", magnification="all"))
     assert len(native.table) == 35
     assert native.left_out == ()
+
+
+# ---- the scale -------------------------------------------------------------------------------------------------------
+
+
+def test_the_published_scale_is_called_nominal_wherever_micrometres_enter(root: Path) -> None:
+    assert not any("nominal" in note for note in scan(config(root)).notices)
+    [note] = [note for note in scan(config(root, field_um=3.0)).notices if "nominal" in note]
+    assert "0.10 µm at 200X" in note
+    assert "--um-per-px" in note
+    assert not any("nominal" in note for note in scan(config(root, field_um=3.0, um_per_px=0.35)).notices)
+
+
+def test_a_scale_of_the_users_overrides_the_published_one_whatever_the_width(root: Path, workspace: Workspace) -> None:
+    assert {item.um_per_px for item in scan(config(root)).items} == {0.10}
+    assert {item.um_per_px for item in scan(config(root, um_per_px=0.35)).items} == {0.35}
+    prepared = prepare_dataset(workspace, config(root, um_per_px=0.35, field_um=14.0, folds=FoldsConfig(3)))
+    assert prepared.table.um_per_px.tolist() == pytest.approx([0.35 * 40 / 16] * len(prepared.table))
+
+
+def test_one_scale_for_several_magnifications_is_refused(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--um-per-px 0\.35 for images at 40X, 200X; .*--magnification"):
+        scan(config(root, um_per_px=0.35, magnification="all"))

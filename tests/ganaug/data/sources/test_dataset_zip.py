@@ -15,7 +15,7 @@ from ganaug.data.prepare import prepare_dataset
 from ganaug.data.schema import ImageReader
 from ganaug.data.sources.dataset_zip import scan
 from ganaug.data.sources.scan import Scan
-from ganaug.errors import DataError, LeakError
+from ganaug.errors import DataError, LeakError, for_terminal
 from ganaug.workspace import Workspace
 
 A, B, C = (f"00000/img0000000{index}.png" for index in range(3))
@@ -61,7 +61,7 @@ def test_integer_labels_are_classes_named_by_their_numbers(make: Make) -> None:
     found = read(make({"labels": [[B, 3], [A, 0], [C, 3]]}))
     assert found.class_names == ("0", "1", "2", "3")
     assert list(of(found).items()) == [(A, 0), (B, 3), (C, 3)]  # by name, whatever the order of the list
-    assert "there is no image of the class 1, 2" in found.notices
+    assert "there is no image of the class 1, 2" in map(for_terminal, found.notices)
     assert (found.licence, found.citation) == ("the user's", "the user's")
 
 
@@ -125,7 +125,7 @@ def test_an_image_listed_twice_is_noted_and_one_under_two_classes_left_out(make:
     for order in ([[A, 0], [A, 0], [B, 1], [C, 0], [C, 1]], [[C, 1], [C, 0], [C, 1], [A, 0], [B, 1], [A, 0]]):
         found = read(make({"labels": order}))
         assert of(found) == {A: 0, B: 1}
-        assert f"1 images are listed more than once, such as {A}" in found.notices
+        assert f"1 images are listed more than once, such as {A}" in map(for_terminal, found.notices)
         ((path, reason),) = found.left_out
         assert path == C
         assert reason.startswith("listed under two classes, ")
@@ -173,6 +173,11 @@ def test_images_that_a_generator_made_never_become_patients(make: Make, more: di
         (b'{"labels": "\xff"}', "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
         ([[A, 0]], "is a list"),
+        (b"5", "is a int and no object"),
+        (b"[]", "is a list and no object"),
+        (b'"x"', "is a str and no object"),
+        (b'{"labels": [["a.png", 0], ["b.png", ' + b"9" * 5000 + b"]]}", "the class Infinity"),
+        (b'{"labels": [["\\ud800.png", 0], ["b.png", 1]]}', "lists no image that is there"),
         ({"labels": {A: 0}}, '"labels" of .* is a dict'),
         ({"labels": [A, B]}, 'entry 0 of "labels" .* expected .file name, class'),
         ({"labels": [[A, 0], [B]]}, 'entry 1 of "labels"'),
@@ -200,6 +205,7 @@ def test_images_that_a_generator_made_never_become_patients(make: Make, more: di
         ({"labels": [[A, 0], [B, 1]], "groups": {A: " "}}, '"groups"'),
         ({"labels": [[A, 0], [B, 1]], "sites": {A: "a\0b"}}, '"sites"'),
         ({"labels": [[A, 0], [B, 1]], "magnifications": {A: 10**30}}, '"magnifications"'),
+        (b'{"labels": null, "magnifications": {"a.png": ' + b"9" * 5000 + b"}}", '"magnifications"'),
         ({"labels": [[A, 0], [B, 1]], "um_per_px": {A: 0}}, '"um_per_px"'),
         ({"labels": [[A, 0], [B, 1]], "um_per_px": {A: float("nan")}}, '"um_per_px"'),
         ({"labels": [[A, 0], [B, 1]], "um_per_px": {A: 10**400}}, '"um_per_px"'),

@@ -6,7 +6,7 @@ import pytest
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.prepare import prepare_dataset
 from ganaug.data.sources.folder import scan
-from ganaug.errors import ConfigError, DataError
+from ganaug.errors import ConfigError, DataError, for_terminal
 from ganaug.workspace import Workspace
 
 MakeTree = Callable[..., Path]
@@ -36,15 +36,15 @@ def test_folders_are_classes_and_the_folders_in_them_patients(root: Path) -> Non
         ("benign/p2/0.png", 0, "p2"),
     ]
     assert found.groups.tolist().count("p2") == 2  # one patient, though under two classes
-    assert found.notices == ()
+    assert found.notices[0].startswith("the folders are read as class/patient/image: 2 classes, 3 patients")
 
 
 def test_images_without_a_patient_count_for_themselves_and_that_is_said_loudly(make_tree: MakeTree) -> None:
     root = make_tree({"a": {"": 3}, "b": {"": 2, "p1": 2}})
     found = scan(config(root))
     assert len(set(found.groups)) == 6
-    assert "no patient is known for 5 of 7 images" in found.notices[0]
-    assert "the folds leak" in found.notices[0]
+    assert "no patient is known for 5 of 7 images" in found.notices[-1]
+    assert "the folds leak" in found.notices[-1]
 
 
 def test_images_outside_of_a_class_are_left_out_and_other_files_ignored(root: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_manifest_without_patients_is_read_with_a_notice(root: Path) -> None:
 def test_missing_columns_are_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"has the columns path, class; expected path,label\[,group\]"):
         scan(config(manifest(root, "path,class\na.png,x\n")))
-    with pytest.raises(DataError, match="has the columns none"):
+    with pytest.raises(DataError, match="is empty; expected the columns path, label"):
         scan(config(manifest(root, "")))
 
 
@@ -107,18 +107,18 @@ def test_an_image_under_two_labels_or_patients_is_left_out(root: Path, second: s
     found = scan(config(path))
     assert [item.path for item in found.items] == ["benign/p1/1.png", "benign/p2/0.png"]
     assert [name for name, _ in found.left_out] == ["benign/p1/0.png"]
-    assert "line 3 of list.csv lists it as" in found.left_out[0][1]
+    assert "line 3 of list.csv lists it as" in for_terminal(found.left_out[0][1])
 
 
 def test_rows_that_cannot_be_used_are_left_out_one_by_one(root: Path) -> None:
     lines = ["path,label,group", "benign/p1/0.png,x,a", "gone.png,x,a", "benign/p1/1.png,,a", "benign/p2/0.png,y,b"]
     found = scan(config(manifest(root, "\n".join([*lines, lines[1]]))))
     assert len(found.items) == 2
-    assert found.left_out == (
+    assert [(path, for_terminal(reason)) for path, reason in found.left_out] == [
         ("gone.png", "there is no such file"),
         ("benign/p1/1.png", "line 4 of list.csv has no label"),
-    )
-    assert found.notices == ("line 6 of list.csv repeats benign/p1/0.png",)
+    ]
+    assert tuple(map(for_terminal, found.notices)) == ("line 6 of list.csv repeats benign/p1/0.png",)
 
 
 def test_a_file_that_is_no_table_is_refused(root: Path) -> None:

@@ -1,0 +1,71 @@
+"""`ganaug prepare` says how it read a user's folders, and takes the user's word where that is not clear."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ganaug.cli.main import main
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Patients p1 to p3 of each of two classes under two magnifications; one of them bears two names."""
+    for label in ("benign", "Malignant"):
+        for scale in ("40X", "100X"):
+            for patient in (*"123", "3_slide2", " 3 "):
+                path = tmp_path / "images" / label / scale / f"{label[0]}{patient}" / "0.png"
+                path.parent.mkdir(parents=True)
+                seed = [ord(label[0]), int(scale[:-1]), *map(ord, patient)]
+                pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(path)
+    return tmp_path / "images"
+
+
+def prepare(root: Path, *options: str, as_json: bool = True) -> Result:
+    shared = ("--dataset", "folder", "--source", str(root), "--folds", "3", "--resolution", "16")
+    arguments = ["prepare", *shared, "--workspace", str(root.parent / "workspace"), *options, *["--json"] * as_json]
+    return CliRunner().invoke(main, arguments)
+
+
+def test_the_reading_is_said_and_near_equal_patients_are_joined_as_asked(root: Path) -> None:
+    kept = json.loads(prepare(root, "--dry-run").stdout)
+    assert (kept["images"], kept["patients"]) == (20, 10)
+    assert any("class/magnification/patient/image: 2 classes, 10 patients" in note for note in kept["notices"])
+    assert any("b 3  = b3 = b3_slide2" in note for note in kept["notices"])
+    lines = prepare(root, "--dry-run", as_json=False).stdout.splitlines()
+    assert [line for line in lines if line.startswith("note: ")] == [f"note: {note}" for note in kept["notices"]]
+    merged = json.loads(prepare(root, "--dry-run", "--near-names", "merge").stdout)
+    assert (merged["images"], merged["patients"]) == (20, 6)
+    table = root.parent / "same.csv"
+    table.write_text("patient,same_as\nb3_slide2,b3\n")
+    joined = json.loads(prepare(root, "--dry-run", "--same-patient", str(table)).stdout)
+    assert joined["patients"] == 9
+
+
+def test_the_layout_that_the_user_names_is_obeyed_to_the_file(root: Path) -> None:
+    result = prepare(root, "--layout", "class/other/patient", "--near-names", "merge")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["classes"] == {"Malignant": 10, "benign": 10}
+    assert "\u2068" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--layout", "patient"), "layout 'patient'; expected"),
+        (("--near-names", "perhaps"), "near_names perhaps; expected merge or keep"),
+        (("--same-patient", "~nobody-of-this-name/x.csv"), "cannot be read"),
+        (("--same-patient", "nowhere.csv"), "nowhere.csv; name an existing one with --same-patient"),
+        (("--split", "parts"), "the list parts cannot be read"),
+        (("--um-per-px", "0"), "um_per_px 0.0; expected a positive number"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(root: Path, options: tuple[str, ...], says: str) -> None:
+    result = prepare(root, *options)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
