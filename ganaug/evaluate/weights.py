@@ -3,10 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganaug.errors import WeightsError
 from ganaug.provenance import digest_of_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ENVIRONMENT_VARIABLE = "GANAUG_WEIGHTS"
 
@@ -68,7 +71,10 @@ def weights_folder(path: str | Path | None = None) -> Path | None:
     named = path or os.environ.get(ENVIRONMENT_VARIABLE)
     if not named:
         return None
-    folder = Path(named).expanduser()
+    try:
+        folder = Path(named).expanduser()
+    except RuntimeError as error:  # a user without a home, as in a container under a mere number
+        raise WeightsError(f"{named} names a home that this user has not", todo="write the path out") from error
     if not folder.is_dir():
         raise WeightsError(f"there is no folder of weights {folder}", todo="name one that exists with --weights-dir")
     return folder
@@ -102,6 +108,16 @@ def require_digest(path: Path, sha256: str) -> None:
         )
 
 
+def read_weights(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a weights file by name, on the CPU; raises WeightsError where it cannot be read as such."""
+    from classifiers.weights import read_state_dict
+
+    try:
+        return read_state_dict(path)
+    except (ValueError, FileNotFoundError) as error:
+        raise WeightsError(str(error)) from error
+
+
 def survey(weights_dir: Path | None) -> list[dict[str, Any]]:
     """What is there of WEIGHTS: name, the file found or None and the reason why, and what it is of use for."""
     rows = []
@@ -110,5 +126,7 @@ def survey(weights_dir: Path | None) -> list[dict[str, Any]]:
             found, reason = str(find_weights(weights_folder(weights_dir), name)), ""
         except WeightsError as error:
             found, reason = None, str(error)
+        except OSError as error:  # a file that is there and may not be read
+            found, reason = None, f"{error.filename} cannot be read ({error.strerror}); check its permissions"
         rows.append({"name": name, "found": found, "use": weights.use, "reason": reason})
     return rows
