@@ -44,9 +44,9 @@ class Budget:
 
     opcodes: int = MAX_OPCODES
 
-    def spend(self) -> None:
-        """Count one opcode; raises PickleRefused where it is one too many."""
-        self.opcodes -= 1
+    def spend(self, num: int = 1) -> None:
+        """Count opcodes; raises PickleRefused where they are too many."""
+        self.opcodes -= num
         if self.opcodes < 0:
             raise PickleRefused(f"it has more than {MAX_OPCODES:,} opcodes")
 
@@ -74,11 +74,19 @@ def read_pickle(stream: io.BytesIO, resolve: Resolve, persistent: Callable[[Any]
     raise PickleRefused("it cannot be read as a pickle: it has no end")
 
 
-def require_no_arguments(*arguments: Any) -> dict[Any, Any]:
-    """The stand-in for a class of dicts, whose items come by opcodes of their own: copies could share without end."""
-    if arguments:
-        raise PickleRefused("it copies a dict")
-    return {}
+def dict_within(budget: Budget) -> Callable[..., dict[Any, Any]]:
+    """The stand-in for a class of dicts; of pairs, as Python 2 wrote them, each is spent as an opcode: copies cost."""
+
+    def make(*arguments: Any) -> dict[Any, Any]:
+        pairs = arguments[0] if arguments else []
+        if len(arguments) > 1 or not isinstance(pairs, list):
+            raise PickleRefused("it copies a dict")
+        budget.spend(len(pairs))
+        if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+            raise PickleRefused("it makes a dict of what are no pairs")
+        return _filled({}, [item for pair in pairs for item in pair])
+
+    return make
 
 
 def named(value: Any) -> str:

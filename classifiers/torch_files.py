@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, name_of, named, read_pickle, require_no_arguments
+from classifiers.pickles import Budget, Dropped, PickleRefused, dict_within, name_of, named, read_pickle
 
 EXPECTED = "expected a state dict, as torch.save(model.state_dict(), path) or safetensors write it"
 MAX_PICKLE_BYTES = 64 * 2**20  # of names and shapes, without the numbers
@@ -118,20 +118,19 @@ def _check_zip(path: Path) -> None:
         if isinstance(error, PickleRefused):
             raise
         raise PickleRefused("it is a truncated or corrupt archive of PyTorch") from error
-    _Scan(size).read(io.BytesIO(data), Budget())
+    _Scan(size).read(io.BytesIO(data))
 
 
 def _check_legacy(path: Path) -> None:
     """Five pickles, and then the numbers, which `torch.load` checks against what the fourth says of them."""
-    size, budget = path.stat().st_size, Budget()
     with open(path, "rb") as file:
         stream = io.BytesIO(file.read(MAX_PICKLE_BYTES))
-    scan = _Scan(size)
-    magic = scan.read(stream, budget)
+    scan = _Scan(path.stat().st_size)
+    magic = scan.read(stream)
     if type(magic) is not int or magic != _LEGACY_MAGIC:
         raise PickleRefused("it is a pickle, but not of torch.save")
     for _ in range(4):
-        scan.read(stream, budget)
+        scan.read(stream)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,19 +142,24 @@ class _Scan:
     """Reads a pickle of torch.save for its names and sizes; raises PickleRefused where it holds more than tensors."""
 
     def __init__(self, num_bytes: int) -> None:
+        self.budget = Budget()
         self.bytes_left = num_bytes
         self.items_left = MAX_SHARING * num_bytes
         self.storages: dict[str, _Storage] = {}
 
-    def read(self, stream: io.BytesIO, budget: Budget) -> Any:
-        return read_pickle(stream, self._resolve, self._storage, budget)
+    def read(self, stream: io.BytesIO) -> Any:
+        return read_pickle(stream, self._resolve, self._storage, self.budget)
 
     def _resolve(self, name: str) -> Callable[..., Any]:
         if name == "collections.OrderedDict":
-            return require_no_arguments
-        if name == "torch._utils._rebuild_tensor_v2":
+            return dict_within(self.budget)
+        if name in (
+            "torch._utils._rebuild_tensor",
+            "torch._utils._rebuild_tensor_v2",
+            "torch._utils._rebuild_tensor_v3",
+        ):
             return self._view
-        if name == "torch._utils._rebuild_parameter":
+        if name in ("torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter"):
             return lambda tensor, *_: tensor
         kind = name.removeprefix("torch.storage.").removeprefix("torch.")
         if kind in _ITEM_BYTES:

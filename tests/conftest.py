@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,19 @@ def pytest_configure() -> None:
 def one_thread() -> None:
     """Tests run side by side; more threads a process would only wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Wait for what another process or thread does; every wait has a deadline, after which the test fails."""
+
+    def wait(condition: Callable[[], object], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, name_of, named, read_pickle, require_no_arguments
+from classifiers.pickles import Budget, Dropped, PickleRefused, dict_within, name_of, named, read_pickle
 from classifiers.torch_files import kind_of_content
 from ganaug.errors import DataError
 
@@ -125,6 +125,8 @@ def _read(stream: io.BytesIO, budget: Budget) -> Any:
     def resolve(name: str) -> Callable[..., Any]:
         if name == "torch.storage._load_from_bytes":
             return lambda data: _storage(data, budget)
+        if name in ("collections.OrderedDict", "dnnlib.util.EasyDict"):
+            return dict_within(budget)
         if name not in _TABLE:
             raise PickleRefused(f"it asks for {named(name)}, which is not run")
         return _TABLE[name]
@@ -171,8 +173,6 @@ _TABLE: dict[str, Callable[..., Any]] = {
     "torch_utils.persistence._reconstruct_persistent_obj": _module,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
-    "collections.OrderedDict": require_no_arguments,
-    "dnnlib.util.EasyDict": require_no_arguments,
     "builtins.set": Dropped,
     "__builtin__.set": Dropped,
     "torch.FloatStorage": Dropped,

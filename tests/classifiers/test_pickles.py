@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, read_pickle, require_no_arguments
+from classifiers.pickles import Budget, Dropped, PickleRefused, dict_within, read_pickle
 
 SCALARS = (
     st.none()
@@ -33,12 +33,14 @@ CODES = [code.code.encode("latin-1") for code in pickletools.opcodes]
 
 
 def read(data: bytes, num_opcodes: int = 10_000) -> Any:
+    budget = Budget(num_opcodes)
+
     def resolve(name: str) -> Any:
         if name == "collections.OrderedDict":
-            return require_no_arguments
+            return dict_within(budget)
         raise PickleRefused(f"it asks for {name}")
 
-    return read_pickle(io.BytesIO(data), resolve, lambda pid: Dropped(), Budget(num_opcodes))
+    return read_pickle(io.BytesIO(data), resolve, lambda pid: Dropped(), budget)
 
 
 @given(DATA, st.integers(3, pickle.HIGHEST_PROTOCOL))  # before protocol 3, bytes are written as a call
@@ -86,3 +88,22 @@ def test_the_budget_is_that_of_all_pickles_together(num: int) -> None:
 def test_a_name_that_is_not_allowed_is_said_and_not_called() -> None:
     with pytest.raises(PickleRefused, match=r"it asks for posix\.system"):
         read(b"cposix\nsystem\n(X\x04\x00\x00\x00truetR.")
+
+
+ORDERED = b"ccollections\nOrderedDict\n"
+
+
+def test_a_dict_of_pairs_is_made_as_python_2_wrote_it() -> None:
+    assert read(ORDERED + b"]]U\x01aaK\x01aa\x85R.") == {"a": 1}
+
+
+@pytest.mark.parametrize("arguments", [b"}\x85", b"]K\x01a\x85", b"])\x86", b"K\x05\x85"])
+def test_a_dict_of_anything_else_is_refused(arguments: bytes) -> None:
+    with pytest.raises(PickleRefused, match="dict"):
+        read(ORDERED + arguments + b"R.")
+
+
+def test_a_list_of_pairs_that_is_copied_again_and_again_is_spent() -> None:
+    pairs = b"](" + b"]U\x01aaNa" * 1000 + b"eq\x01"
+    with pytest.raises(PickleRefused, match="opcodes"):
+        read(pairs + (b"0" + ORDERED + b"h\x01\x85R") * 100 + b".")

@@ -72,6 +72,7 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(build, "SOURCES", sources)
     monkeypatch.setattr(build, "_decisions", {})
     monkeypatch.setattr(build, "_register", lambda: None)
+    monkeypatch.setattr(build, "_missing_operators", lambda kind: [])
     return program
 
 
