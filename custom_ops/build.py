@@ -172,7 +172,7 @@ def _locate(kind: Kind, portable: bool = False) -> tuple[Recipe, Built | None]:
         if built := cache.find(recipe):
             return recipe, built
     if missing:
-        reason = cache.doubt_of_folder()
+        reason = cache.obstacle()
         raise NativeUnavailable(f"{missing}; nothing is taken from the cache: {reason}") if reason else missing
     return recipes[0], None
 

@@ -71,9 +71,15 @@ def find(recipe: Recipe) -> Built | None:
     return None
 
 
-def doubt_of_folder() -> str:
-    """Why no library is taken from the folder of the libraries; empty where it is, or where there is none."""
-    return doubt(folder()) if folder().exists() else ""
+def obstacle() -> str:
+    """Why libraries are neither taken from `folder()` nor kept there; empty where they are. Writes nothing."""
+    place = folder()
+    there = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{there} is no folder"
+    if not os.access(there, os.W_OK | os.X_OK) and not (there == place and os.access(there, os.R_OK | os.X_OK)):
+        return f"{there} cannot be written"
+    return doubt(there) if there == place else ""
 
 
 def build(recipe: Recipe, bad: Built | None = None) -> Built:
