@@ -82,7 +82,7 @@ def test_a_killed_builder_releases_its_lock(
         wait_until(lambda: Path(f"{compiler}.hanging").exists() or child.poll() is not None, 60)
         assert child.poll() is None
         os.kill(child.pid, signal.SIGKILL)  # its compiler goes on hanging
-        child.wait()
+        child.wait(timeout=60)
         Path(f"{compiler}.hang").unlink()
         assert select_silently() == "native"
     finally:
