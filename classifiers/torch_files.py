@@ -53,7 +53,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); {EXPECTED}; check its permissions") from error
     if kind := kind_of_content(head):
-        raise ValueError(f"{path} is {kind}; {EXPECTED}; download the file itself")
+        raise ValueError(f"{path} cannot be read as weights: it is {kind}; {EXPECTED}; download the file itself")
     try:
         state = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path, head)
     except PickleRefused as error:

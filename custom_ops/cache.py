@@ -62,7 +62,7 @@ def folder() -> Path:
 
 
 def find(recipe: Recipe) -> Built | None:
-    """Find the recipe's library, whole; None where it was never built, is damaged, or others could have put it."""
+    """Find the recipe's library, whole; None where it was never built, is corrupt, or others could have put it."""
     for place in (folder(), _spare_folder()):
         with contextlib.suppress(OSError):
             for entry in sorted(place.glob(recipe.name)):
@@ -98,7 +98,7 @@ def build(recipe: Recipe, bad: Built | None = None) -> Built:
         raise NativeUnavailable(f"the build failed ({error})") from None
     if built is None:
         raise NativeUnavailable(
-            f"{place / recipe.name} was built and is gone or damaged already; set another GANAUG_OPS_CACHE"
+            f"{place / recipe.name} was built and is gone or corrupt already; set another GANAUG_OPS_CACHE"
         )
     return built
 
@@ -155,7 +155,7 @@ def _read(entry: Path) -> Built | None:
         values = json.loads(record.read_bytes())
         built = Built(library=library, **values)
         texts, numbers = (built.sha256, built.compiler), (built.built_at, built.took_s)
-        is_ours = all(isinstance(text, str) for text in texts) and all(type(one) in (int, float) for one in numbers)
+        is_ours = {*map(type, texts)} == {str} and {*map(type, numbers)} <= {int, float}
         return built if is_ours and all(map(math.isfinite, numbers)) and built.sha256 == _sha256(library) else None
     except (OSError, ValueError, TypeError, RecursionError, OverflowError):
         return None
@@ -172,9 +172,9 @@ def _writable_folder() -> Path:
     reason = _obstacle(place)
     if not reason:
         return place
-    if again := _obstacle(spare):
+    if spare_reason := _obstacle(spare):
         raise NativeUnavailable(
-            f"neither {place} ({reason}) nor {spare} ({again}) can be used; name a GANAUG_OPS_CACHE"
+            f"neither {place} ({reason}) nor {spare} ({spare_reason}) can be used; name a GANAUG_OPS_CACHE"
         )
     warnings.warn(f"ganaug: {place} is not used ({reason}); native operators are kept in {spare}", stacklevel=2)
     return spare

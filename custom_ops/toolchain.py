@@ -138,7 +138,9 @@ def find_tools(kind: Kind) -> Tools:
     try:
         wish = shlex.split(os.environ.get("CXX", ""))
     except ValueError as error:  # an open quote, say
-        raise NativeUnavailable(f"CXX is {os.environ['CXX']!r} ({error}); expected a compiler's command") from None
+        raise NativeUnavailable(
+            f"CXX is {os.environ['CXX']!r} ({error}); expected a compiler's command; close the quote"
+        ) from None
     names = wish[:1] or COMPILERS
     compiler = next((path for name in names if (path := shutil.which(name))), None)
     if compiler is None:
@@ -216,10 +218,11 @@ def _first_error(log: Path) -> str:
 
 
 def _num_jobs() -> int:
-    wish = os.environ.get("MAX_JOBS") or str(_num_cores())
-    if not (wish.isascii() and wish.isdigit() and int(wish[:9]) >= 1):
-        raise NativeUnavailable(f"MAX_JOBS is {wish!r}; expected a whole number from 1 up")
-    return int(wish[:9])
+    """How many compilers run at a time: MAX_JOBS, else as many as there are cores."""
+    setting = os.environ.get("MAX_JOBS") or str(_num_cores())
+    if not (setting.isascii() and setting.isdigit() and int(setting[:9]) >= 1):
+        raise NativeUnavailable(f"MAX_JOBS is {setting!r}; expected a whole number from 1 up; correct or unset it")
+    return int(setting[:9])
 
 
 def _num_cores() -> int:

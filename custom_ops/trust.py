@@ -24,11 +24,9 @@ def doubt(path: Path) -> str:
         return ""
     named = Path(os.path.abspath(path))
     meant = Path(os.path.realpath(named))
-    for one in dict.fromkeys((meant, *meant.parents, *named.parents, named)):
-        reason = _doubt_of(one, is_above=one not in (meant, named))
-        if reason:
-            return reason
-    return ""
+    examined = dict.fromkeys((meant, *meant.parents, *named.parents, named))
+    reasons = (_doubt_of(place, is_above=place not in (meant, named)) for place in examined)
+    return next((reason for reason in reasons if reason), "")
 
 
 def _doubt_of(path: Path, is_above: bool) -> str:

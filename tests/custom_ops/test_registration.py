@@ -116,7 +116,7 @@ def test_deterministic_mode_gives_the_same_bytes(impl: str, rng: torch.Generator
         twice = [torch.autograd.grad(r1(x, b, impl), (x, b)) for _ in range(2)]
     finally:
         torch.use_deterministic_algorithms(False)
-    assert [len(some) for some in twice] == [2, 2]
+    assert [len(each) for each in twice] == [2, 2]
     assert all(torch.equal(*pair) for pair in zip(*twice, strict=True))
 
 

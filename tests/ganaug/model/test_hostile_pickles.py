@@ -64,7 +64,7 @@ OPCODES: dict[str, bytes] = {
     "infinity in text": b"F1e999\n",
     "millions of opcodes": b"N0" * 500_000 + b"N",
     "millions of marks": b"(" * 500_000 + b"N",
-    "a tuple nested deeply": b")" + b"\x85" * 400_000,
+    "a tuple nested deeply": b")" + b"\x85" * 100_000,
     "a list nested deeply": b"]" * 100_000 + b"a" * 99_999,
     "a string longer than memory": b"\x8d" + struct.pack("<Q", 2**62) + b"x",
     "bytes longer than memory": b"\x8e" + struct.pack("<Q", 2**62) + b"x",
