@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -109,6 +110,8 @@ def _build(recipe: Recipe, place: Path) -> None:
     scratch.mkdir()
     try:
         _compile(recipe, scratch)
+        for path in (scratch, scratch / "library.so", scratch / "build.json"):  # else a umask of 002 has us doubt it
+            path.chmod(path.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
         shutil.rmtree(final, ignore_errors=True)
         scratch.rename(final)
     except NativeUnavailable as error:
@@ -172,7 +175,7 @@ def _writable_folder() -> Path:
     reason = _obstacle(place)
     if not reason:
         return place
-    if spare_reason := _obstacle(spare):
+    if spare_reason := _obstacle(spare, 0o700):
         raise NativeUnavailable(
             f"neither {place} ({reason}) nor {spare} ({spare_reason}) can be used; name a GANAUG_OPS_CACHE"
         )
@@ -180,10 +183,12 @@ def _writable_folder() -> Path:
     return spare
 
 
-def _obstacle(place: Path) -> str:
+def _obstacle(place: Path, mode: int = 0o755) -> str:
     """Why libraries cannot be kept in a folder, which is created where it is missing; empty where they can."""
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [path for path in (place, *place.parents) if not os.path.lexists(path)]
+        for path in reversed(missing):
+            path.mkdir(mode=mode, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):
             return doubt(place)
     except OSError as error:

@@ -18,25 +18,33 @@ def doubt(path: Path) -> str:
 
     A file or folder must belong to this user or root, and be writable by nobody else but a group of this user alone.
     So must every folder above it, whether named or meant by a symbolic link; there a sticky one such as /tmp will do.
-    What does not exist is doubted. Where users have no numbers, as on Windows, everything is trusted.
+    Below a folder that nobody else may enter, such as a closed home, who could write does not matter. What does not
+    exist is doubted. Where users have no numbers, as on Windows, everything is trusted.
     """
     if not hasattr(os, "getuid"):
         return ""
     named = Path(os.path.abspath(path))
-    meant = Path(os.path.realpath(named))
-    examined = dict.fromkeys((meant, *meant.parents, *named.parents, named))
-    reasons = (_doubt_of(place, is_above=place not in (meant, named)) for place in examined)
-    return next((reason for reason in reasons if reason), "")
+    return _doubt_of_chain(Path(os.path.realpath(named))) or _doubt_of_chain(named)
 
 
-def _doubt_of(path: Path, is_above: bool) -> str:
-    try:
-        status = path.lstat()
-    except OSError as error:
-        return f"{path} cannot be examined ({error.strerror})"
-    owners = {os.getuid(), 0, *(_unknown_owners() if is_above else ())}
-    if status.st_uid not in owners:
-        return f"{path} belongs to another user ({status.st_uid})"
+def _doubt_of_chain(path: Path) -> str:
+    """The first doubt from the root down to `path`."""
+    is_closed = False
+    for place in (*reversed(path.parents), path):
+        try:
+            status = place.lstat()
+        except OSError as error:
+            return f"{place} cannot be examined ({error.strerror})"
+        is_above = place != path
+        if status.st_uid not in {os.getuid(), 0, *(_unknown_owners() if is_above else ())}:
+            return f"{place} belongs to another user ({status.st_uid})"
+        if not is_closed and (reason := _doubt_of_mode(place, status, is_above)):
+            return reason
+        is_closed = is_closed or _is_closed(status)
+    return ""
+
+
+def _doubt_of_mode(path: Path, status: os.stat_result, is_above: bool) -> str:
     if stat.S_ISLNK(status.st_mode) or (is_above and status.st_mode & stat.S_ISVTX):
         return ""  # the owners of what stands in a sticky folder are examined themselves
     if status.st_mode & stat.S_IWOTH:
@@ -44,6 +52,12 @@ def _doubt_of(path: Path, is_above: bool) -> str:
     if status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid):
         return f"{path} can be written by the group {status.st_gid}"
     return ""
+
+
+def _is_closed(status: os.stat_result) -> bool:
+    """Whether a folder is this user's, and nobody else may enter it, not even a group."""
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    return is_own and not status.st_mode & (stat.S_IXGRP | stat.S_IXOTH)
 
 
 def _is_private(group: int) -> bool:

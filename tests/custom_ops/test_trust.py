@@ -18,8 +18,9 @@ PLACES = ["library.so", "build.json", ".", "..", "../.."]
 
 
 @pytest.fixture
-def entry(tmp_path: Path) -> Path:
-    """An entry of a cache, which `find` accepts."""
+def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An entry of a cache, which `find` accepts, in a folder that others could enter."""
+    monkeypatch.setattr(trust, "_is_closed", lambda status: False)  # pytest's own folders are
     folder = tmp_path / "home" / "cache" / "cpu-0"
     folder.mkdir(parents=True)
     (folder / "library.so").write_bytes(b"library")
@@ -116,6 +117,7 @@ def test_what_is_not_there_is_doubted_and_users_without_numbers_are_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "cannot be examined" in doubt(tmp_path / "none")
+    monkeypatch.setattr(trust, "_is_closed", lambda status: False)
     tmp_path.chmod(0o777)
     assert doubt(tmp_path)
     monkeypatch.delattr(os, "getuid")
@@ -172,3 +174,36 @@ def test_without_a_compiler_the_reason_why_a_library_is_not_taken_is_said(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.warns(UserWarning, match=r"no compiler found.*can be written by every user"):
         assert build.select("bias_act", None) == "ref"
+
+
+@pytest.mark.parametrize(("mode", "is_trusted"), [(0o700, True), (0o755, False), (0o710, False), (0o701, False)])
+def test_below_a_closed_folder_only_owners_matter(
+    tmp_path: Path, mode: int, is_trusted: bool, monkeypatch: pytest.MonkeyPatch, give_away: Callable[[Path], None]
+) -> None:
+    home, is_closed = tmp_path / "home", trust._is_closed
+    (home / "cache").mkdir(parents=True)
+    (home / "cache").chmod(0o777)
+    home.chmod(mode)
+    number = home.stat().st_ino
+    monkeypatch.setattr(trust, "_is_closed", lambda status: status.st_ino == number and is_closed(status))
+    assert (doubt(home / "cache") == "") is is_trusted
+    give_away(home / "cache")
+    assert doubt(home / "cache")
+
+
+def test_what_is_built_for_a_group_by_habit_is_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+    count: Callable[[], int],
+    recipe: Callable[[], Recipe],
+    new_process: Callable[[], None],
+    select_silently: Callable[..., str],
+) -> None:
+    monkeypatch.setattr(trust, "_is_private", lambda group: False)
+    before = os.umask(0o002)
+    try:
+        assert select_silently() == "native"
+        new_process()
+        assert select_silently() == "native"
+    finally:
+        os.umask(before)
+    assert count() == 1
