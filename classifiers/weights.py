@@ -32,9 +32,9 @@ def load_weights(model: nn.Module, path: Path) -> str:
                 f"{path} does not fit this model: {problem}; give the file of this model and these classes"
             )
         model.load_state_dict(state, strict=False)  # batch counters may be missing
-        said = f"all weights from {path}"
-        log.info(said)
-        return said
+        summary = f"all weights from {path}"
+        log.info(summary)
+        return summary
     return _load_backbones(model, parts, state, path)
 
 
@@ -55,9 +55,9 @@ def _load_backbones(model: nn.Module, parts: tuple[str, ...], state: dict[str, T
         raise ValueError(f"{path} fits no part of this model ({seen}); give a file that holds one whole")
     for part, weights in fitting.items():
         model.get_submodule(part).load_state_dict(weights, strict=False)  # a head in the file is left out
-    said = f"only {' and '.join(fitting)} from {path}; all other weights keep their initial values"
-    log.warning(said)
-    return said
+    summary = f"only {' and '.join(fitting)} from {path}; all other weights keep their initial values"
+    log.warning(summary)
+    return summary
 
 
 def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
