@@ -4,8 +4,9 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
+
+from classifiers.torch_files import read_state_dict
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,9 @@ def load_weights(model: nn.Module, path: Path) -> str:
                 f"{path} does not fit this model: {problem}; give the file of this model and these classes"
             )
         model.load_state_dict(state, strict=False)  # batch counters may be missing
-        said = f"all weights from {path}"
-        log.info(said)
-        return said
+        summary = f"all weights from {path}"
+        log.info(summary)
+        return summary
     return _load_backbones(model, parts, state, path)
 
 
@@ -54,27 +55,9 @@ def _load_backbones(model: nn.Module, parts: tuple[str, ...], state: dict[str, T
         raise ValueError(f"{path} fits no part of this model ({seen}); give a file that holds one whole")
     for part, weights in fitting.items():
         model.get_submodule(part).load_state_dict(weights, strict=False)  # a head in the file is left out
-    said = f"only {' and '.join(fitting)} from {path}; all other weights keep their initial values"
-    log.warning(said)
-    return said
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a `torch.save`d state dict, on the CPU; code in it is never run."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights file {path}; weights are never downloaded, give the path of a local file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each reader has its own errors, and the user needs one line
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} cannot be read as weights ({reason}); give a state dict of tensors") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no state dict; expected names with tensors, as model.state_dict() gives")
-    return state
+    summary = f"only {' and '.join(fitting)} from {path}; all other weights keep their initial values"
+    log.warning(summary)
+    return summary
 
 
 def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:

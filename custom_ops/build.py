@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import threading
 import warnings
 from dataclasses import dataclass
@@ -12,12 +13,17 @@ import torch
 
 from custom_ops import cache
 from custom_ops.cache import Built
-from custom_ops.toolchain import Kind, NativeUnavailable, Recipe, archs_that_serve, find_tools
+from custom_ops.toolchain import Kind, NativeUnavailable, Recipe, WrongSetting, archs_that_serve, find_tools
 
 Impl = Literal["ref", "native"]
 
 KINDS: tuple[Kind, ...] = ("cpu", "cuda")  # types of device that have native operators
 OPERATORS: dict[str, tuple[Kind, ...]] = {"bias_act": KINDS, "upfirdn2d": KINDS, "conv3x3": ("cpu",)}
+PARTS = {  # the names under which the library registers each
+    "bias_act": ("bias_act", "bias_act_slope", "bias_act_adjoint"),
+    "upfirdn2d": ("upfirdn2d",),
+    "conv3x3": ("conv3x3", "conv3x3_weight"),
+}
 SOURCES = Path(__file__).parent / "csrc"
 
 
@@ -84,29 +90,52 @@ def _decide(kind: str) -> Decision:
 def _wish() -> str:
     wish = os.environ.get("GANAUG_OPS") or "auto"
     if wish not in ("auto", "native", "ref"):
-        raise ValueError(f"GANAUG_OPS is {wish!r}; expected 'auto', 'native' or 'ref'")
+        raise WrongSetting(f"GANAUG_OPS is {wish!r}; expected 'auto', 'native' or 'ref'")
     return wish
 
 
 def _load(kind: str) -> Built:
-    """Load the library for `kind`, built if need be; one that does not load is built anew, once."""
+    """Load the library for `kind`, built if need be; one that does not load, or lacks operators, is built again."""
     recipe, built = _locate(_served(kind))
     if recipe.kind == "cuda" and _path("cpu") != "native":
         raise NativeUnavailable(f"it needs the library of the CPU, and there {_decisions['cpu'].reason}")
     built = built or cache.build(recipe)
-    try:
-        torch.ops.load_library(str(built.library))
-    except OSError as error:
+    if problem := _load_library(built.library, recipe.kind):
         if recipe.tools is None:
-            raise NativeUnavailable(f"{built.library} does not load ({error})") from None
+            raise NativeUnavailable(f"{built.library} {problem}")
         built = cache.build(recipe, bad=built)
+        # The system knows a library by its path, and would take the loaded one for the new one.
+        other_path = built.library.with_name("library-again.so")
         try:
-            torch.ops.load_library(str(built.library))
-        except OSError as again:
-            raise NativeUnavailable(f"{built.library} does not load, though just built ({again})") from None
+            shutil.copy(built.library, other_path)
+        except OSError as error:
+            raise NativeUnavailable(f"{other_path} cannot be written ({error.strerror})") from None
+        if problem := _load_library(other_path, recipe.kind):
+            raise NativeUnavailable(f"{built.library} {problem}, though just built")
     if recipe.kind == "cpu":
         _register()
     return built
+
+
+def _load_library(library: Path, kind: Kind) -> str:
+    """Load it; returns what is wrong with it, empty where nothing is."""
+    try:
+        torch.ops.load_library(str(library))
+    except OSError as error:
+        return f"does not load ({error})"
+    missing = _missing_operators(kind)
+    return f"lacks the operators {', '.join(missing)}" if missing else ""
+
+
+def _missing_operators(kind: Kind) -> list[str]:
+    """Those of the operators that no library loaded so far has for this type of device."""
+    names = [name for operator, kinds in OPERATORS.items() if kind in kinds for name in PARTS[operator]]
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    return [name for name in names if not _has_schema(name) or not has_kernel(f"ganaug::{name}", kind.upper())]
+
+
+def _has_schema(name: str) -> bool:
+    return bool(torch._C._jit_get_schemas_for_operator(f"ganaug::{name}"))
 
 
 def _register() -> None:
@@ -143,7 +172,8 @@ def _locate(kind: Kind, portable: bool = False) -> tuple[Recipe, Built | None]:
         if built := cache.find(recipe):
             return recipe, built
     if missing:
-        raise missing
+        reason = cache.obstacle()
+        raise NativeUnavailable(f"{missing}; nothing is taken from the cache: {reason}") if reason else missing
     return recipes[0], None
 
 

@@ -1,8 +1,12 @@
-"""Where compiled libraries are kept: found whole or not at all, and built by one process while the others wait."""
+"""The cache of compiled libraries: found whole or not at all, and built by one process while the others wait.
+
+A library is run as soon as it is loaded, so it is taken only from where nobody else can have put it.
+"""
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -10,11 +14,12 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custom_ops.toolchain import NativeUnavailable, Recipe
+from custom_ops.trust import doubt
 
 try:
     import fcntl
@@ -22,6 +27,7 @@ except ImportError:  # not every platform has it
     fcntl = None  # type: ignore[assignment]
 
 ABANDONED_S = 900  # a lock file this old belongs to a builder that was killed
+WAIT_S = 1800  # for another process that builds
 
 
 @dataclass(frozen=True)
@@ -44,21 +50,37 @@ class Built:
 
 
 def folder() -> Path:
-    """The folder that holds the libraries: GANAUG_OPS_CACHE, else ganaug/ops in the user's cache."""
-    if wish := os.environ.get("GANAUG_OPS_CACHE"):
-        return Path(wish).expanduser().absolute()
+    """The folder that holds the libraries: GANAUG_OPS_CACHE, else ganaug/ops in the user's cache.
+
+    Where neither can be named, as for a user without a home, it is the one in the folder of temporary files.
+    """
+    wish = os.environ.get("GANAUG_OPS_CACHE")
     user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(user).expanduser().absolute() / "ganaug" / "ops"
+    try:
+        return (Path(wish) if wish else Path(user) / "ganaug" / "ops").expanduser().absolute()
+    except (RuntimeError, OSError):
+        return _spare_folder()
 
 
 def find(recipe: Recipe) -> Built | None:
-    """Find the recipe's library, whole; None where it was never built, or is damaged."""
-    spare = _spare_folder()
-    for place in (folder(), *([spare] if _is_ours(spare) else [])):
-        for entry in sorted(place.glob(recipe.name)):
-            if built := _read(entry):
-                return built
+    """Find the recipe's library, whole; None where it was never built, is corrupt, or others could have put it."""
+    for place in (folder(), _spare_folder()):
+        with contextlib.suppress(OSError):
+            for entry in sorted(place.glob(recipe.name)):
+                if built := _read(entry):
+                    return built
     return None
+
+
+def obstacle() -> str:
+    """Why libraries are neither taken from `folder()` nor kept there; empty where they are. Writes nothing."""
+    place = folder()
+    there = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{there} is no folder"
+    if not os.access(there, os.W_OK | os.X_OK) and not (there == place and os.access(there, os.R_OK | os.X_OK)):
+        return f"{there} cannot be written"
+    return doubt(there) if there == place else ""
 
 
 def build(recipe: Recipe, bad: Built | None = None) -> Built:
@@ -67,30 +89,38 @@ def build(recipe: Recipe, bad: Built | None = None) -> Built:
     bad: a library that was found but does not load, to be replaced.
     """
     place = _writable_folder()
-    final, scratch = place / recipe.name, place / f"{recipe.name}.scratch"
-    with _lock(place / f"{recipe.name}.lock"):
-        built = _read(final)
-        if built and built != bad:
-            return built
-        shutil.rmtree(scratch, ignore_errors=True)  # of a builder that was killed
-        scratch.mkdir()
-        try:
-            _compile(recipe, scratch)
-            shutil.rmtree(final, ignore_errors=True)
-            scratch.rename(final)
-        except OSError as error:  # a full disk, say
-            raise NativeUnavailable(f"the build failed ({error})") from None
-        except NativeUnavailable as error:
-            if not (scratch / "build.log").exists():
-                raise
-            log = shutil.copy(scratch / "build.log", place / f"{recipe.name}.log")
-            raise NativeUnavailable(f"{error}; all that was said stands in {log}") from None
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    built = _read(final)
+    try:
+        with _lock(place / f"{recipe.name}.lock"):
+            built = _read(place / recipe.name)
+            if built is None or built == bad:
+                _build(recipe, place)
+                built = _read(place / recipe.name)
+    except OSError as error:  # a full disk, say
+        raise NativeUnavailable(f"the build failed ({error})") from None
     if built is None:
-        raise NativeUnavailable(f"{final} was built and is gone or damaged already; set another GANAUG_OPS_CACHE")
+        raise NativeUnavailable(
+            f"{place / recipe.name} was built and is gone or corrupt already; set another GANAUG_OPS_CACHE"
+        )
     return built
+
+
+def _build(recipe: Recipe, place: Path) -> None:
+    final, scratch = place / recipe.name, place / f"{recipe.name}.scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a builder that was killed
+    scratch.mkdir()
+    try:
+        _compile(recipe, scratch)
+        for path in (scratch, scratch / "library.so", scratch / "build.json"):  # else a umask of 002 has us doubt it
+            path.chmod(path.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+        shutil.rmtree(final, ignore_errors=True)
+        scratch.rename(final)
+    except NativeUnavailable as error:
+        if not (scratch / "build.log").exists():
+            raise
+        log = shutil.copy(scratch / "build.log", place / f"{recipe.name}.log")
+        raise NativeUnavailable(f"{error}; all that was said stands in {log}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _compile(recipe: Recipe, scratch: Path) -> None:
@@ -120,12 +150,17 @@ def _compile(recipe: Recipe, scratch: Path) -> None:
 
 
 def _read(entry: Path) -> Built | None:
-    """The library in folder `entry`; None unless it is, byte for byte, the one that was built."""
-    library = entry / "library.so"
+    """The library in folder `entry`; None unless it is, byte for byte, the one that was built, and nobody else's."""
+    library, record = entry / "library.so", entry / "build.json"
+    if any(doubt(path) for path in (library, record)):
+        return None
     try:
-        built = Built(library=library, **json.loads((entry / "build.json").read_text()))
-        return built if built.sha256 == _sha256(library) else None
-    except (OSError, ValueError, TypeError):
+        values = json.loads(record.read_bytes())
+        built = Built(library=library, **values)
+        texts, numbers = (built.sha256, built.compiler), (built.built_at, built.took_s)
+        is_ours = {*map(type, texts)} == {str} and {*map(type, numbers)} <= {int, float}
+        return built if is_ours and all(map(math.isfinite, numbers)) and built.sha256 == _sha256(library) else None
+    except (OSError, ValueError, TypeError, RecursionError, OverflowError):
         return None
 
 
@@ -135,39 +170,38 @@ def _sha256(path: Path) -> str:
 
 
 def _writable_folder() -> Path:
-    place = folder()
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
-            return place
-    except OSError as error:
-        spare = _spare_folder()
-        with contextlib.suppress(OSError):
-            spare.mkdir(mode=0o700, exist_ok=True)
-        if not _is_ours(spare):
-            raise NativeUnavailable(
-                f"neither {place} ({error}) nor {spare} can be written; name a GANAUG_OPS_CACHE"
-            ) from None
-        warnings.warn(
-            f"ganaug: {place} cannot be written ({error}); native operators are kept in {spare}", stacklevel=2
+    """The folder to build in: that of the libraries or, with one warning, the spare one."""
+    place, spare = folder(), _spare_folder()
+    reason = _obstacle(place)
+    if not reason:
+        return place
+    if spare_reason := _obstacle(spare, 0o700):
+        raise NativeUnavailable(
+            f"neither {place} ({reason}) nor {spare} ({spare_reason}) can be used; name a GANAUG_OPS_CACHE"
         )
-        return spare
+    warnings.warn(f"ganaug: {place} is not used ({reason}); native operators are kept in {spare}", stacklevel=2)
+    return spare
+
+
+def _obstacle(place: Path, mode: int = 0o755) -> str:
+    """Why libraries cannot be kept in a folder, which is created where it is missing; empty where they can."""
+    try:
+        missing = [path for path in (place, *place.parents) if not os.path.lexists(path)]
+        for path in reversed(missing):
+            path.mkdir(mode=mode, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            return doubt(place)
+    except OSError as error:
+        return f"it cannot be written: {error}"
 
 
 def _spare_folder() -> Path:
     user = os.getuid() if hasattr(os, "getuid") else 0
-    return Path(tempfile.gettempdir()) / f"ganaug-ops-{user}"
-
-
-def _is_ours(place: Path) -> bool:
-    """Whether nobody else can have put a library into this folder, whose parent is everybody's."""
     try:
-        status = place.lstat()
-    except OSError:
-        return False
-    if not stat.S_ISDIR(status.st_mode):
-        return False
-    return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o077)
+        base = tempfile.gettempdir()
+    except OSError:  # no folder of temporary files can be written
+        base = os.path.join(os.sep, "tmp")
+    return Path(base) / f"ganaug-ops-{user}"
 
 
 @contextlib.contextmanager
@@ -185,12 +219,18 @@ def _lock_by_system(descriptor: int) -> bool:
     """Lock an open file until it is closed; False where platform or file system cannot."""
     if fcntl is None:
         return False
-    try:
+
+    def lock() -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            return False
+        return True
+
+    try:
+        if not lock():
             print("ganaug: waiting for another process that compiles native operators", file=sys.stderr, flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _wait_for(lock)
     except OSError:
         return False
     return True
@@ -202,16 +242,31 @@ def _lock_by_presence(path: Path) -> Iterator[None]:
 
     Two who remove the same abandoned file may both go on, and one of their builds then fails; it is that rare a case.
     """
-    while True:
+
+    def lock() -> bool:
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-            break
         except FileExistsError:
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > ABANDONED_S:
                     path.unlink()
-            time.sleep(0.2)
+            return False
+        return True
+
+    _wait_for(lock)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _wait_for(lock: Callable[[], bool]) -> None:
+    """Try again until the lock is had; raises NativeUnavailable after WAIT_S, as its holder may hang."""
+    deadline = time.monotonic() + WAIT_S
+    while not lock():
+        if time.monotonic() > deadline:
+            raise NativeUnavailable(
+                f"another process has been compiling native operators in {folder()} for {WAIT_S} s; "
+                "stop it, or name another GANAUG_OPS_CACHE"
+            )
+        time.sleep(0.1)

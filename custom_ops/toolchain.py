@@ -33,11 +33,16 @@ X86_FLAGS = {  # by the end of a source's name
     "_avx2": ("-mavx2", "-mfma", "-mf16c"),
     "_avx512": ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mf16c", "-mprefer-vector-width=512"),
 }
+VERSION_S = 60  # that a compiler may take to say its version
 PORTABLE_ARCHS = ("8.0", "9.0+PTX")  # every GPU from compute capability 8.0 up runs one of these
 
 
 class NativeUnavailable(RuntimeError):
     """A native operator was asked for, or insisted on, where none can be had."""
+
+
+class WrongSetting(ValueError):
+    """An environment variable has a value that means nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,12 @@ class Recipe:
         """
         assert self.tools is not None
         (folder / "build.ninja").write_bytes(os.fsencode("\n".join(self._ninja_lines(self.tools)) + "\n"))
-        jobs = os.environ.get("MAX_JOBS") or str(_num_cores())
+        jobs = str(_num_jobs())
         environment = os.environ | {"NINJA_STATUS": "[%f/%t] "}
         with (
             open(folder / "build.log", "w", encoding="utf-8") as log,
             subprocess.Popen(
-                [*self.tools.ninja, "-v", "-j", jobs], cwd=folder, env=environment, text=True, errors="replace",
+                [*self.tools.ninja, "-v", "-j", jobs], cwd=folder, env=environment, encoding="utf-8", errors="replace",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             ) as ninja,
         ):  # fmt: skip
@@ -130,7 +135,12 @@ class Recipe:
 
 def find_tools(kind: Kind) -> Tools:
     """Find the compiler, ninja and, for CUDA, nvcc; raises NativeUnavailable, saying what was looked for."""
-    wish = shlex.split(os.environ.get("CXX", ""))
+    try:
+        wish = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as error:  # an open quote, say
+        raise NativeUnavailable(
+            f"CXX is {os.environ['CXX']!r} ({error}); expected a compiler's command; close the quote"
+        ) from None
     names = wish[:1] or COMPILERS
     compiler = next((path for name in names if (path := shutil.which(name))), None)
     if compiler is None:
@@ -144,9 +154,13 @@ def archs_that_serve(portable: bool = False) -> list[tuple[str, ...]]:
     """The GPU architectures to compile for, and after them others whose library would serve as well.
 
     TORCH_CUDA_ARCH_LIST decides; without it, the GPUs present; where there are none, or if `portable`, all that matter.
+    Raises NativeUnavailable where it holds no such thing.
     """
     if wish := os.environ.get("TORCH_CUDA_ARCH_LIST"):
-        return [tuple(wish.replace(";", " ").split())]
+        archs = tuple(wish.replace(";", " ").split())
+        for arch in archs or (wish,):
+            _arch_flags(arch)
+        return [archs]
     if portable or not torch.cuda.is_available():
         return [PORTABLE_ARCHS]
     present = {torch.cuda.get_device_capability(index) for index in range(torch.cuda.device_count())}
@@ -179,8 +193,11 @@ def _find_nvcc() -> str:
 def _version(command: tuple[str, ...]) -> str:
     """The line in which a compiler says its version; of nvcc's that is not the first."""
     try:
-        said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()
-    except (OSError, subprocess.CalledProcessError) as error:
+        said = subprocess.run(
+            [*command, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True,
+            stdin=subprocess.DEVNULL, timeout=VERSION_S,
+        ).stdout.splitlines()  # fmt: skip
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise NativeUnavailable(f"{shlex.join(command)} does not run ({error})") from None
     return next((line for line in said if "release" in line), said[0] if said else "")
 
@@ -198,6 +215,14 @@ def _first_error(log: Path) -> str:
     lines = [line.strip() for line in log.read_text("utf-8").splitlines() if line.strip()]
     wrong = [line for line in lines if re.search(r"\b(error|undefined reference|not found|Killed)\b", line)]
     return (wrong or lines[-1:] or ["ninja said nothing"])[0][:300]
+
+
+def _num_jobs() -> int:
+    """How many compilers run at a time: MAX_JOBS, else as many as there are cores."""
+    setting = os.environ.get("MAX_JOBS") or str(_num_cores())
+    if not (setting.isascii() and setting.isdigit() and int(setting[:9]) >= 1):
+        raise NativeUnavailable(f"MAX_JOBS is {setting!r}; expected a whole number from 1 up; correct or unset it")
+    return int(setting[:9])
 
 
 def _num_cores() -> int:

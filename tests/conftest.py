@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +43,19 @@ def new_command(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for stop, handler in zip(stops, before, strict=True):
         signal.signal(stop, handler)  # else a forked child would not end when it is asked to
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Wait for what another process or thread does; every wait has a deadline, after which the test fails."""
+
+    def wait(condition: Callable[[], object], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

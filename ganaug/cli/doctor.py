@@ -1,7 +1,12 @@
-"""`ganaug doctor`: what is here, what is missing, and what that costs."""
+"""`ganaug doctor`: what is here, what is missing, and what that costs.
+
+It diagnoses what does not work, so none of its parts may need what another one finds broken, and it writes nothing.
+"""
 
 import os
 import platform
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +14,8 @@ import click
 
 from ganaug.cli.common import Common, common_options
 from ganaug.cli.find import weights_option
-
-PACKAGES = ("torch", "torchvision", "timm", "scikit-learn", "numpy", "scipy", "pillow", "h5py", "safetensors",
-            "torch-fidelity", "lpips", "matplotlib", "jinja2", "ninja", "click", "tqdm")  # fmt: skip
+from ganaug.errors import for_terminal
+from ganaug.workspace import ENVIRONMENT_VARIABLE, Workspace, read_json
 
 
 @click.command()
@@ -19,14 +23,26 @@ PACKAGES = ("torch", "torchvision", "timm", "scikit-learn", "numpy", "scipy", "p
 @common_options
 def doctor(common: Common, weights_dir: Path | None) -> None:
     """Say which versions, devices, operator paths and weights were found, what is missing and what that costs."""
+    problems: dict[str, str] = {}
+
+    def examine(part: str, look: Callable[[], Any], otherwise: Any) -> Any:
+        try:
+            return look()
+        except Exception as error:  # whatever is wrong with one part, the others are still told
+            reason = " ".join(str(error).split())[:500] or "no reason given"
+            problems[part] = for_terminal(f"cannot be examined: {reason} ({type(error).__name__})")
+            return otherwise
+
     found = {
-        "ganaug": _version("ganaug"),
+        "ganaug": examine("ganaug", lambda: _version("ganaug"), None),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "devices": _devices(),
-        "operators": _operators(),
-        "weights": _weights(weights_dir),
-        "workspace": _workspace(common),
+        "packages": examine("packages", _packages, {}),
+        "devices": examine("devices", _devices, []),
+        "operators": examine("operators", _operators, []),
+        "operator_cache": examine("operator_cache", _operator_cache, {}),
+        "weights": examine("weights", lambda: _weights(weights_dir), []),
+        "workspace": examine("workspace", lambda: _workspace(common), {}),
+        "problems": problems,
     }
     common.tell(found, _format(found))
 
@@ -40,6 +56,15 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _packages() -> dict[str, str | None]:
+    """The version of each package that the installed distribution requires; None where it is missing."""
+    from importlib.metadata import requires
+
+    required = [line for line in requires("ganaug") or [] if "extra ==" not in line]
+    names = [match[0] for line in required if (match := re.match(r"[\w.-]+", line))]
+    return {name: _version(name) for name in names}
+
+
 def _devices() -> list[str]:
     import torch
 
@@ -48,33 +73,64 @@ def _devices() -> list[str]:
     return [f"cpu, {cores} cores", *gpus]
 
 
-def _operators() -> list[dict[str, Any]]:
+def _operators() -> list[dict[str, str]]:
     from custom_ops import info
 
     return info()
 
 
-def _weights(weights_dir: Path | None) -> list[dict[str, Any]]:
-    from ganaug.evaluate.weights import survey, weights_folder
+def _operator_cache() -> dict[str, str]:
+    from custom_ops import cache
 
-    return survey(weights_folder(weights_dir))
+    return {"folder": str(cache.folder()), "state": cache.obstacle() or "can be used"}
+
+
+def _weights(weights_dir: Path | None) -> list[dict[str, Any]]:
+    from ganaug.evaluate.weights import survey
+
+    return survey(weights_dir)
 
 
 def _workspace(common: Common) -> dict[str, Any]:
-    workspace = common.workspace
+    """What stands in the workspace, if there is one; `open_workspace` would make it."""
+    named = common.workspace_path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace"
+    root = Path(os.path.abspath(Path(named).expanduser()))
+    if not os.path.lexists(root):
+        return {"folder": str(root), "state": "none yet"}
+    os.listdir(root)  # raises where it is no folder, or may not be read
+    if not (root / "workspace.json").exists():
+        return {"folder": str(root), "state": "none yet, the folder is there"}
+    workspace = Workspace(root)
     return {
-        "folder": str(workspace.root.resolve()),
+        "folder": str(root),
+        "state": f"version {read_json(root / 'workspace.json')['version']}, {_access(root)}",
         "datasets": workspace.datasets(),
         "generators": [run.root.name for run in workspace.gans()],
         "synthetic": [path.name for path in workspace.synthetics()],
     }
 
 
+def _access(root: Path) -> str:
+    return "can be written" if os.access(root, os.W_OK | os.X_OK) else "cannot be written"
+
+
 def _format(found: dict[str, Any]) -> str:
-    lines = [f"ganaug {found['ganaug']}, python {found['python']}", "packages"]
-    lines += [f"  {name:16} {version or 'MISSING'}" for name, version in found["packages"].items()]
-    lines += ["devices", *(f"  {device}" for device in found["devices"])]
-    lines += ["operators", *("  {op:10}{device:6} {path}: {reason}".format(**row) for row in found["operators"])]
-    lines += ["weights", *(f"  {row['name']:16} {row['found'] or 'MISSING'}: {row['use']}" for row in found["weights"])]
-    lines += ["workspace", *(f"  {key:16} {value}" for key, value in found["workspace"].items())]
+    parts = {
+        "packages": [f"{name:16} {version or 'MISSING'}" for name, version in found["packages"].items()],
+        "devices": found["devices"],
+        "operators": ["{op:10}{device:6} {path}: {reason}".format(**row) for row in found["operators"]],
+        "operator_cache": [f"{key:16} {value}" for key, value in found["operator_cache"].items()],
+        "weights": [_format_weights(row) for row in found["weights"]],
+        "workspace": [f"{key:16} {value}" for key, value in found["workspace"].items()],
+    }
+    lines = [f"ganaug {found['ganaug'] or 'not installed'}, python {found['python']}"]
+    for part, rows in parts.items():
+        lines.append(part.replace("_", " "))
+        lines += [f"  {row}" for row in rows]
+        if part in found["problems"]:
+            lines.append(f"  {found['problems'][part]}")
     return "\n".join(lines)
+
+
+def _format_weights(row: dict[str, Any]) -> str:
+    return f"{row['name']:16} {row['found'] or 'MISSING (' + row['reason'] + ')'}: {row['use']}"

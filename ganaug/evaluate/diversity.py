@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from classifiers.predict import Images
 from ganaug.errors import WeightsError
-from ganaug.evaluate.weights import find_weights, require_digest
+from ganaug.evaluate.weights import find_weights, read_weights, require_digest
 
 METRIC = "LPIPS diversity[alex]"
 NUM_PAIRS = 200  # random pairs of a class and side
@@ -76,9 +76,7 @@ def lpips_distance(weights_dir: Path | None, device: str = "cpu") -> Distance:
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # it calls torchvision in an old way
         net = lpips.LPIPS(net="alex", version="0.1", pretrained=False, pnet_rand=True, verbose=False)
-    backbone = torch.load(backbone_path, map_location="cpu", weights_only=True)
-    linear = torch.load(linear_path, map_location="cpu", weights_only=True)
-    net.load_state_dict(_lpips_state(net.state_dict(), backbone, linear))
+    net.load_state_dict(_lpips_state(net.state_dict(), read_weights(backbone_path), read_weights(linear_path)))
     net = net.to(device).eval()
 
     def distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -3,11 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganaug.errors import WeightsError
 from ganaug.provenance import digest_of_file
 from ganaug.workspace import user_path
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ENVIRONMENT_VARIABLE = "GANAUG_WEIGHTS"
 
@@ -103,6 +106,16 @@ def require_digest(path: Path, sha256: str) -> None:
         )
 
 
+def read_weights(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a weights file by name, on the CPU; raises WeightsError where it cannot be read as such."""
+    from classifiers.weights import read_state_dict
+
+    try:
+        return read_state_dict(path)
+    except (ValueError, FileNotFoundError) as error:
+        raise WeightsError(str(error)) from error
+
+
 def survey(weights_dir: Path | None) -> list[dict[str, Any]]:
     """What is there of WEIGHTS: name, the file found or None and the reason why, and what it is of use for."""
     rows = []
@@ -111,5 +124,7 @@ def survey(weights_dir: Path | None) -> list[dict[str, Any]]:
             found, reason = str(find_weights(weights_folder(weights_dir), name)), ""
         except WeightsError as error:
             found, reason = None, str(error)
+        except OSError as error:  # a file that is there and may not be read
+            found, reason = None, f"{error.filename} cannot be read ({error.strerror}); check its permissions"
         rows.append({"name": name, "found": found, "use": weights.use, "reason": reason})
     return rows

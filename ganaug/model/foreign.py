@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from classifiers.pickles import named
 from ganaug.config import NetworkConfig
 from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.model.discriminator import Discriminator
@@ -16,6 +17,8 @@ from ganaug.model.unpickle import PickledNetwork, read_networks
 
 State = dict[str, Tensor]
 MAX_WIDTH = 8192  # of any layer; more is no network but an attack on the memory
+MAX_MAPPING_LAYERS = 64  # the published networks have 2 or 8
+MAX_COUNT = 2**20  # of half-precision resolutions, and of images in a group
 _OF_CLASSES = re.compile(r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.")  # what other classes may change
 FIRST_LAYER = "mapping.trunk.layers.0.weight"  # its columns are the latent's, then the class's
 _CONV = re.compile(r"synthesis\.b(\d{1,4})\.conv1\.weight")
@@ -60,7 +63,7 @@ def load_foreign(path: Path) -> Foreign:
             if name not in networks:
                 raise DataError("is not in the file")
             states[name] = _state(networks[name], config, kind)
-        except DataError as error:
+        except UserError as error:
             left_out.append(f"{name} {error}")
     return Foreign(config, states["G"], states["D"], ema, tuple(left_out))
 
@@ -104,13 +107,18 @@ def _for_inputs(weight: Tensor, num_in: int, z_dim: int) -> Tensor:
 def _config(G: PickledNetwork, D: PickledNetwork | None) -> NetworkConfig:
     """Sizes from the tensors' shapes; only what leaves no trace in them from the options."""
     shapes = {name: list(value.shape) for name, value in G.tensors.items()}
-    channels = {int(match[1]): shapes[name][0] for name in shapes if (match := _CONV.fullmatch(name))}
-    first, w_dim = shapes.get("mapping.fc0.weight"), shapes.get("mapping.w_avg")
+    channels = {int(match[1]): (shapes[name] or [0])[0] for name in shapes if (match := _CONV.fullmatch(name))}
+    first, w_dim = shapes.get("mapping.fc0.weight", []), shapes.get("mapping.w_avg", [])
     if not (channels and first and w_dim):
         raise DataError("has no layers of these names: synthesis.b4.conv1, mapping.fc0, mapping.w_avg")
     embed = shapes.get("mapping.embed.weight", [0, 1])
+    if [len(first), len(w_dim), len(embed)] != [2, 1, 2]:
+        raise DataError("has no matrices for mapping.fc0 and mapping.embed, or no vector for mapping.w_avg")
     if "mapping.embed.weight" in shapes and embed[1] == 1:
         raise DataError("is conditioned on a single class")
+    mapping_layers = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in shapes)
+    if mapping_layers > MAX_MAPPING_LAYERS:
+        raise DataError(f"has {mapping_layers} mapping layers, where at most {MAX_MAPPING_LAYERS} were expected")
     z_dim = first[1] - embed[0]
     if not all(1 <= width <= MAX_WIDTH for width in (z_dim, *w_dim, *channels.values())):
         raise DataError("has layers of impossible widths")
@@ -120,7 +128,7 @@ def _config(G: PickledNetwork, D: PickledNetwork | None) -> NetworkConfig:
         num_classes=embed[1],
         z_dim=z_dim,
         w_dim=w_dim[0],
-        mapping_layers=sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in shapes),
+        mapping_layers=mapping_layers,
         channel_base=max(resolution * number for resolution, number in channels.items()),
         channel_max=max(channels.values()),
         num_half=num_half,
@@ -133,15 +141,15 @@ def _precision(network: PickledNetwork) -> tuple[int, float | None]:
     """How many resolutions are in half precision, and the clamp; the generator's are options of its synthesis."""
     options = network.options.get("synthesis", network.options.get("", {}))
     clamp = options.get("conv_clamp")
-    if not isinstance(clamp, int | float | None):
-        raise DataError(f"has conv_clamp {str(clamp)[:40]}, where a number was expected")
+    if clamp is not None and (type(clamp) not in (int, float) or not (math.isfinite(clamp) and clamp > 0)):
+        raise DataError(f"has conv_clamp {named(clamp)}, where a positive number was expected")
     return _count(options, "num_fp16_res", 0), None if clamp is None else float(clamp)
 
 
 def _count(options: dict[str, Any], name: str, default: int) -> int:
     value = options.get(name, default)
-    if not isinstance(value, int):
-        raise DataError(f"has {name} {str(value)[:40]}, where a whole number was expected")
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+        raise DataError(f"has {name} {named(value)}, where a whole number from 0 to {MAX_COUNT} was expected")
     return value
 
 
@@ -151,19 +159,23 @@ def _state(network: PickledNetwork, config: NetworkConfig, kind: type[Generator 
     if _precision(network) != (config.num_half, config.conv_clamp):
         raise DataError("has another precision or clamp than G_ema")
     tensors = {_our_name(name, kind): value for name, value in network.tensors.items() if "resample_filter" not in name}
-    expected = kind(config, generator=torch.Generator()).state_dict()
+    with torch.device("meta"):  # shapes alone: a network that is only declared may be of any size
+        expected = kind(config, generator=torch.Generator()).state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         seen, wanted = (list(state[name].shape) if name in state else None for state in (tensors, expected))
         if seen != wanted:
             raise DataError(f"has {name} {seen or 'missing'}, where {wanted or 'none'} was expected")
+        if not tensors[name].isfinite().all():
+            raise DataError(f"has NaN or infinity in {name}, where trained weights were expected")
     return tensors
 
 
 def _require_computed(network: PickledNetwork) -> None:
     for path, options in network.options.items():
-        for name, value in options.items():
-            if name in _COMPUTED and value not in _COMPUTED[name]:
-                raise DataError(f"has {path}.{name} {str(value)[:40]}, which is not computed here".replace(" .", " "))
+        for name in _COMPUTED:  # options may be shared by many modules, and may be many themselves
+            if name in options and options[name] not in _COMPUTED[name]:
+                seen = f"{path}.{name}".lstrip(".")
+                raise DataError(f"has {seen} {named(options[name])}, which is not computed here")
 
 
 def _our_name(name: str, kind: type[Generator | Discriminator]) -> str:

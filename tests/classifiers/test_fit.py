@@ -84,6 +84,7 @@ def test_same_seed_same_weights_and_the_global_generator_is_left_alone(name: str
 def test_every_epoch_shows_every_image_once() -> None:
     order = epoch_order(12, 10, 6, seed=3)
     assert order.shape == (10, 6)
+    assert order.size == 60
     for epoch in order.reshape(5, 12):
         assert sorted(epoch) == list(range(12))
     assert not np.array_equal(order[:2], order[2:4])
@@ -191,6 +192,7 @@ def test_wrong_input_is_refused_before_any_step() -> None:
         (ValueError, "an order of shape", {"order": np.zeros((2, 2), dtype=np.int64)}),
         (ValueError, "an order of 0 to 8", {"order": np.arange(48).reshape(6, 8) % 9}),
     ]
+    assert len(wrong) == 8
     for error, said, change in wrong:
         model = Constant()
         with pytest.raises(error, match=said):

@@ -72,6 +72,7 @@ def test_initial_weights_depend_on_the_seed_alone(name: str) -> None:
     first = seeded_build(name, 4, 7).state_dict()
     torch.rand(5)
     again, other = seeded_build(name, 4, 7).state_dict(), seeded_build(name, 4, 8).state_dict()
+    assert len(first) == len(again) > 10
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["cnn.conv1.weight"], other["cnn.conv1.weight"])
 
@@ -151,7 +152,8 @@ def test_token_i_of_both_branches_sees_the_same_tissue(px: int) -> None:
         top, left = i // side * stride, i % side * stride
         lit[i, :, top : top + stride, left : left + stride] = 1.0
     with torch.no_grad():
-        for tokens, tokens_of_blank in zip(model.tokens(lit), model.tokens(blank)):
+        assert len(model.tokens(lit)) == 2
+        for tokens, tokens_of_blank in zip(model.tokens(lit), model.tokens(blank), strict=True):
             most_moved = (tokens - tokens_of_blank).norm(dim=2).argmax(dim=1)
             assert most_moved.tolist() == list(range(side * side))
 

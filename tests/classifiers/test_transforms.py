@@ -203,8 +203,13 @@ def test_stains_are_scaled_and_shifted_evenly_within_their_limit(monkeypatch: py
     assert (torch.corrcoef(together) - torch.eye(6)).abs().max() < 0.1  # each stain for itself
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_sees_the_same_changes() -> None:
-    on_cpu, on_gpu = (augment(images().to(device), "strong", rng()) for device in ("cpu", "cuda"))
-    torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=0, atol=1e-3)
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])])
+def test_a_gpu_sees_the_same_changes(device: str) -> None:
+    before = images()
+    on_cpu, on_device = augment(before, "strong", rng()), augment(before.to(device), "strong", rng())
+    assert on_device.device.type == device
+    torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=0, atol=1e-3)
+    assert (on_cpu - before).abs().max() > 0.1

@@ -1,14 +1,18 @@
 """Weights come whole from a local file or not at all."""
 
 import logging
+import math
+import zipfile
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from classifiers.registry import seeded_build
-from classifiers.weights import load_weights
+from classifiers.weights import load_weights, read_state_dict
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor], prefix: str = "") -> bool:
@@ -86,17 +90,106 @@ def test_a_file_that_does_not_fit_changes_nothing(tmp_path: Path, donor: nn.Modu
     assert same(seeded_build("resvit_gannet_small", 4, 2).state_dict(), model.state_dict())
 
 
-def test_files_that_are_no_weights_are_refused_in_one_line(tmp_path: Path, donor: nn.Module) -> None:
+def refusal(path: Path) -> str:
+    """The line that refuses a file, and never with PyTorch's advice to run what is in it."""
+    with pytest.raises(ValueError, match=path.name) as caught:
+        read_state_dict(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "weights_only" not in message
+    assert "expected" in message
+    return message
+
+
+def test_a_missing_file_is_one_line_and_nothing_is_downloaded(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="never downloaded"):
-        load_weights(donor, tmp_path / "none.pth")
-    (tmp_path / "text.pth").write_text("not weights")
-    (tmp_path / "empty.safetensors").touch()
-    torch.save([1, 2], tmp_path / "list.pth")
-    torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "nested.pth")
-    for name in ("text.pth", "empty.safetensors", "list.pth", "nested.pth"):
-        with pytest.raises(ValueError, match=name) as caught:
-            load_weights(donor, tmp_path / name)
-        assert "\n" not in str(caught.value)
+        read_state_dict(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"not weights", "cannot be read as weights"),
+        (b"\n<!DOCTYPE HTML>\n<html>404</html>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"\x1f\x8b" + bytes(50), "a compressed archive"),
+        (bytes(5000), "nothing but zeros"),
+        (b"PK\x03\x04" + bytes(50), "cannot be read as weights"),
+        (b"\x80\x02N.", "cannot be read as weights"),
+    ],
+)
+def test_what_is_no_weights_is_said_in_one_line(tmp_path: Path, suffix: str, content: bytes, says: str) -> None:
+    (tmp_path / f"x{suffix}").write_bytes(content)
+    assert says in refusal(tmp_path / f"x{suffix}")
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ([1, 2], "no state dict"),
+        ({"model": {"a": torch.zeros(1)}}, "no state dict"),
+        ({3: torch.zeros(1)}, "no state dict"),
+        ({"a": torch.tensor([1.0, math.nan])}, "NaN or infinity in a"),
+        ({"a": torch.tensor([1.0, -math.inf]).half()}, "NaN or infinity in a"),
+        ({"a": torch.zeros(1).expand(1000)}, "larger than the numbers behind"),
+        (nn.Linear(2, 2), "asks for torch.nn.modules.linear.Linear, which is code and not run"),
+        ({"a": Path("x")}, "which is code and not run"),
+    ],
+)
+def test_what_torch_saved_beside_weights_is_said_in_one_line(
+    tmp_path: Path, is_zip: bool, value: Any, says: str
+) -> None:
+    torch.save(value, tmp_path / "x.pth", _use_new_zipfile_serialization=is_zip)
+    assert says in refusal(tmp_path / "x.pth")
+
+
+def test_a_program_of_torchscript_is_said_to_be_one(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        for name in ("x/data.pkl", "x/code/__torch__.py", "x/constants.pkl"):
+            archive.writestr(name, b"\x80\x02N.")
+    assert "TorchScript" in refusal(tmp_path / "x.pth")
+
+
+def test_a_compressed_archive_may_not_grow(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(100_000)}, tmp_path / "stored.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pth") as stored,
+        zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name))
+    assert "compressed" in refusal(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_truncated_file_is_one_line_wherever_it_ends(tmp_path: Path, is_zip: bool) -> None:
+    torch.save({"a": torch.zeros(100), "b": torch.ones(3)}, tmp_path / "x.pth", _use_new_zipfile_serialization=is_zip)
+    whole = (tmp_path / "x.pth").read_bytes()
+    ends = range(1, len(whole), max(len(whole) // 40, 1))
+    assert len(ends) >= 40
+    for end in ends:
+        (tmp_path / "x.pth").write_bytes(whole[:end])
+        refusal(tmp_path / "x.pth")
+
+
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.int64, torch.bool)
+NEW_DTYPES = (torch.float8_e4m3fn, torch.uint16)  # which the old format does not know
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_every_dtype_and_shared_storages_survive_both_formats(tmp_path: Path, is_zip: bool) -> None:
+    base = torch.arange(12.0)
+    state = {str(dtype): torch.ones(2, 3).to(dtype) for dtype in (*DTYPES, *(NEW_DTYPES if is_zip else ()))}
+    state |= {"whole": base, "part": base[3:9].reshape(2, 3).t(), "parameter": nn.Parameter(base), "none": base[:0]}
+    torch.save(OrderedDict(state), tmp_path / "x.pth", _use_new_zipfile_serialization=is_zip)
+    read = read_state_dict(tmp_path / "x.pth")
+    assert list(read) == list(state)
+    for name, value in state.items():
+        assert read[name].dtype == value.dtype
+        assert torch.equal(read[name].to(torch.complex128), value.to(torch.complex128)), name
 
 
 def test_code_in_a_weights_file_is_never_run(tmp_path: Path, donor: nn.Module) -> None:

@@ -119,6 +119,7 @@ def test_the_number_of_threads_changes_no_bit(shape: tuple, stride: int, rng: to
             results.append([*both, conv3x3_weight(x, dy, stride)])
     finally:
         torch.set_num_threads(before)
+    assert [len(result) for result in results] == [3, 3]
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
 
 

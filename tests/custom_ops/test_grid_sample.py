@@ -95,6 +95,7 @@ def test_gradients_in_half_types_round_the_result_alone(dtype: torch.dtype, impl
     for kind, path in ((dtype, impl), (torch.float64, "ref")):
         inputs = x.to(kind).requires_grad_(), grid.to(kind).requires_grad_()
         gradients.append(torch.autograd.grad(grid_sample(*inputs, impl=path), inputs, dy.to(kind)))
+    assert [len(each) for each in gradients] == [2, 2]
     for ours, exact in zip(*gradients, strict=True):
         assert ours.dtype == dtype
         torch.testing.assert_close(ours.double(), exact, atol=1e-4, rtol=torch.finfo(dtype).eps)

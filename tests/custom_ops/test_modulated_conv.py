@@ -75,6 +75,7 @@ def test_gradients_in_half_are_those_of_float32() -> None:
         x, w, s = (value.requires_grad_() for value in inputs)
         y = modulated_conv2d(x.to(dtype), w, s, padding=1).float()
         gradients.append(torch.autograd.grad((y * sample(*y.shape, seed=4)).sum(), (x, w, s)))
+    assert [len(each) for each in gradients] == [3, 3]
     for half, exact in zip(*gradients, strict=True):
         assert (half - exact).norm() < 0.02 * exact.norm()
 

@@ -152,3 +152,55 @@ def test_a_nonsensical_list_of_gpus_is_one_line(
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Hopper")
     assert main(["build", "--cuda"]) == 2
     assert "TORCH_CUDA_ARCH_LIST holds 'Hopper'" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("wish", ["'c++", 'c++ "-O', "c++ \\"])
+def test_a_compiler_with_an_open_quote_is_one_warning(
+    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", wish)
+    with pytest.warns(UserWarning, match="CXX is ") as caught:
+        assert build.select("bias_act", None) == "ref"
+    assert len(caught) == 1
+    assert main(["info"]) == 0
+    assert capsys.readouterr().out.count("CXX is ") >= 3
+
+
+def test_a_compiler_of_spaces_is_none(compiler: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX")
+    tools = find_tools("cpu")
+    monkeypatch.setenv("CXX", "  ")
+    assert find_tools("cpu") == tools
+
+
+def test_a_compiler_may_say_its_version_in_any_encoding(compiler: Path, select_silently: Callable[..., str]) -> None:
+    answer = "case $1 in --version) printf 'c\xe9++ 9\\n'; exit;; esac\nexec c++"
+    compiler.write_bytes(compiler.read_text().replace("exec c++", answer).encode("latin-1"))
+    assert "++ 9" in find_tools("cpu").versions[0]
+    assert select_silently() == "native"
+
+
+def test_a_compiler_that_hangs_is_given_up(compiler: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler.write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(toolchain, "VERSION_S", 0.2)
+    with pytest.raises(NativeUnavailable, match=r"0\.2 seconds"):
+        find_tools("cpu")
+
+
+@pytest.mark.parametrize("wish", ["lots", "0", "-1", "1.5", "²", " "])
+def test_a_nonsensical_number_of_jobs_is_one_warning(
+    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_JOBS", wish)
+    with pytest.warns(UserWarning, match="MAX_JOBS is ") as caught:
+        assert build.select("bias_act", None) == "ref"
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("wish", ["Hopper", "8.0;x", "; ;", " ", "-1.0", "8"])
+def test_a_nonsensical_list_of_gpus_is_refused_before_anything_is_compiled(
+    wish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wish)
+    with pytest.raises(NativeUnavailable, match="TORCH_CUDA_ARCH_LIST holds "):
+        toolchain.archs_that_serve()

@@ -91,7 +91,11 @@ def test_vmap_equals_one_by_one(impl: str, rng: torch.Generator) -> None:
         for function in (lambda x, b: network(x, b, impl), gradients, torch.func.grad(lambda x, b: r1(x, b, impl))):
             together = torch.vmap(function, in_dims=(2, b_dim))(xs, biases)
             single = [function(xs[:, :, i], bs[i] if b_dim == 0 else biases) for i in range(3)]
-            one_by_one = torch.stack(single) if isinstance(together, Tensor) else tuple(map(torch.stack, zip(*single)))
+            one_by_one = (
+                torch.stack(single)
+                if isinstance(together, Tensor)
+                else tuple(map(torch.stack, zip(*single, strict=True)))
+            )
             torch.testing.assert_close(together, one_by_one)
 
 
@@ -112,6 +116,7 @@ def test_deterministic_mode_gives_the_same_bytes(impl: str, rng: torch.Generator
         twice = [torch.autograd.grad(r1(x, b, impl), (x, b)) for _ in range(2)]
     finally:
         torch.use_deterministic_algorithms(False)
+    assert [len(each) for each in twice] == [2, 2]
     assert all(torch.equal(*pair) for pair in zip(*twice, strict=True))
 
 

@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,18 +75,17 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_whatever_ends_the_parent_every_process_saves(number: signal.Signals, tmp_path: Path) -> None:
+def test_whatever_ends_the_parent_every_process_saves(
+    number: signal.Signals, tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
     script = tmp_path / "wait_script.py"
     script.write_text(WAIT)
     process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stderr=subprocess.DEVNULL)
-    while len(list(tmp_path.glob("*.started"))) < 2:
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_until(lambda: len(list(tmp_path.glob("*.started"))) == 2 or process.poll() is not None)
+    assert process.poll() is None
     process.send_signal(number)
     process.wait(timeout=120)
     saved = {tmp_path / "a.saved", tmp_path / "b.saved"}
-    for _ in range(300 if number == signal.SIGKILL else 1):  # whose workers outlive it by the moment that they need
-        if all(path.exists() for path in saved):
-            break
-        time.sleep(0.1)
+    if number == signal.SIGKILL:  # its workers outlive it by the moment that they need
+        wait_until(lambda: all(path.exists() for path in saved), 30)
     assert set(tmp_path.glob("*.saved")) == saved

@@ -143,7 +143,10 @@ def screen(wanted: list[int], at_a_time: int = 1, **divisors: int) -> tuple[list
     filters = {name: divisible(divisor) for name, divisor in divisors.items()}
     screening = Screening(Numbers(), filters, ("a", "b"))  # type: ignore[arg-type]
     rows = list(screening.rows(wanted, at_a_time))
-    found = [[i for some in rows for i, k in zip(some.position.tolist(), some.label) if k == label] for label in (0, 1)]
+    found = [
+        [i for some in rows for i, k in zip(some.position.tolist(), some.label, strict=True) if k == label]
+        for label in (0, 1)
+    ]
     return found, screening.counts
 
 

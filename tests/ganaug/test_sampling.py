@@ -61,7 +61,7 @@ def test_the_centre_of_a_class_is_the_mean_of_its_w(snapshot: Snapshot) -> None:
 
 def test_the_centre_does_not_depend_on_the_seed(snapshot: Snapshot) -> None:
     centres = [Sampler(snapshot, SynthesisConfig(psi=0.5, truncation="class", seed=s), "cpu").centres for s in (0, 1)]
-    assert all(torch.equal(one, other) for one, other in zip(*centres))
+    assert all(torch.equal(one, other) for one, other in zip(*centres, strict=True))
 
 
 def test_without_truncation_the_centre_does_not_matter(snapshot: Snapshot) -> None:

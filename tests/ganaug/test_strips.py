@@ -37,7 +37,7 @@ def snapshot(run: GanRun) -> Snapshot:
 def test_an_interpolation_passes_through_its_latents_on_straight_lines(run: GanRun, snapshot: Snapshot) -> None:
     z = torch.randn(NUM_KEYS, 16, generator=torch.Generator().manual_seed(7))
     rows = interpolation(snapshot, StripPlan(run, steps=4, seed=7), "cpu")
-    for c, w in zip(torch.eye(3), rows):
+    for c, w in zip(torch.eye(3), rows, strict=True):
         keys = snapshot.generator.mapping(z, c.expand(NUM_KEYS, -1))[:, 0]
         assert torch.allclose(w[::4], keys, atol=1e-5)
         assert torch.allclose(w[1], keys[0].lerp(keys[1], 0.25), atol=1e-5)
@@ -47,7 +47,7 @@ def test_a_morph_shows_one_latent_in_every_class(run: GanRun, snapshot: Snapshot
     z = torch.randn(NUM_MORPHS, 16, generator=torch.Generator().manual_seed(7))
     rows = morph(snapshot, StripPlan(run, steps=3, seed=7), "cpu")
     assert [len(w) for w in rows] == [7] * NUM_MORPHS
-    for one, w in zip(z, rows):
+    for one, w in zip(z, rows, strict=True):
         assert torch.allclose(w[::3], snapshot.generator.mapping(one.expand(3, -1), torch.eye(3))[:, 0], atol=1e-5)
 
 

@@ -105,7 +105,10 @@ def test_png_folders_hold_the_same_pixels(workspace: Workspace, run: GanRun, tmp
     export_pngs(path, tmp_path / "png")
     files = sorted((tmp_path / "png" / "Benign").glob("*.png"))
     stored = ImageReader(path)[np.arange(2)]
-    assert [np.array_equal(np.asarray(Image.open(file)), image) for file, image in zip(files, stored)] == [True, True]
+    assert [np.array_equal(np.asarray(Image.open(file)), image) for file, image in zip(files, stored, strict=True)] == [
+        True,
+        True,
+    ]
     assert (tmp_path / "png" / "provenance.json").exists()
 
 

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,6 +204,7 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["packages"]["torch"]
     assert {row["op"] for row in found["operators"]} >= {"bias_act", "upfirdn2d"}
+    assert len(found["weights"]) == 3
     assert all(row["use"] for row in found["weights"])
 
 
@@ -216,13 +217,12 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     ],
 )
 def test_an_interrupted_training_says_that_it_can_be_taken_up(
-    number: signal.Signals, status: int, line: str, phantom: Workspace
+    number: signal.Signals, status: int, line: str, phantom: Workspace, wait_until: Callable[..., None]
 ) -> None:
     arguments = [sys.executable, "-m", "ganaug", "train-gan", "--workspace", str(phantom.root), "--preset", "quick"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    while not list(phantom.root.glob("gans/*/config.json")):
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_until(lambda: list(phantom.root.glob("gans/*/config.json")) or process.poll() is not None)
+    assert process.poll() is None
     process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == status

@@ -103,6 +103,7 @@ def test_strips_are_written_into_the_samples_of_the_run(run: GanRun) -> None:
     planned = files(ganaug(run, "strips", "--steps", 2, "--json", "--dry-run"))
     assert [path.exists() for path in planned] == [False, False]
     assert files(ganaug(run, "strips", "--steps", 2, "--json")) == planned
+    assert len(planned) == 2
     assert all(path.exists() and path.parent == run.root / "samples" for path in planned)
 
 

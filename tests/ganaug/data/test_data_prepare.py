@@ -112,7 +112,9 @@ def test_a_plan_counts_without_reading_a_pixel(root: Path, monkeypatch: pytest.M
 def test_the_phantom_is_written_as_it_is_drawn_with_its_masks(workspace: Workspace) -> None:
     prepared = prepare_dataset(workspace, PHANTOM)
     images, masks = ImageReader(prepared.path), ImageReader(prepared.path, "mask")
-    for index, drawn in enumerate(draw(PHANTOM.phantom, PHANTOM.seed)):
+    expected = list(draw(PHANTOM.phantom, PHANTOM.seed))
+    assert len(expected) == len(prepared.table) > 0
+    for index, drawn in enumerate(expected):
         assert np.array_equal(images[np.array([index])][0], drawn.image)
         assert np.array_equal(masks[np.array([index])][0], drawn.mask)
         assert prepared.table.image_id[index] == drawn.image_id
@@ -147,7 +149,9 @@ def test_tiles_are_of_their_images_patient_and_stay_in_one_part(pictures: Path, 
     assert len(table) == 16 * 2 * 2
     assert len(set(table.image_id)) == len(set(table.sha256)) == len(table)
     patient_of = {path: path.split("/")[1] for path in table.path.tolist()}
-    assert all(patient_of[path] == group for path, group in zip(table.path.tolist(), table.group_id.tolist()))
+    assert all(
+        patient_of[path] == group for path, group in zip(table.path.tolist(), table.group_id.tolist(), strict=True)
+    )
     assert table.um_per_px == pytest.approx(0.5 * 24 / 16)
     dataset = open_dataset(workspace, "folder")
     for fold in range(3):

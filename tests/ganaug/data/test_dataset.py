@@ -92,7 +92,9 @@ def test_a_batch_depends_on_seed_and_step_alone(dataset: DataSet) -> None:
 
 def test_labels_belong_to_their_images(dataset: DataSet) -> None:
     order = TrainingImages(dataset, 1, batch=4, seed=0)
-    label_of = {image.tobytes(): label for image, label in zip(dataset.reader[np.arange(24)], dataset.table.label)}
+    label_of = {
+        image.tobytes(): label for image, label in zip(dataset.reader[np.arange(24)], dataset.table.label, strict=True)
+    }
     for step in range(6):
         images, labels = order.batch_at(step)
         assert labels.tolist() == [label_of[image.tobytes()] for image in images]

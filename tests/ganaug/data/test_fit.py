@@ -47,7 +47,9 @@ def test_shrinking_does_not_alias(fit: str) -> None:
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
     options = {"field_px": 128} if fit == "tile" else {}
-    for square in cut(stripes, 32, fit=fit, **options):
+    squares = list(cut(stripes, 32, fit=fit, **options))
+    assert len(squares) == (4 if fit == "tile" else 1)
+    for square in squares:
         assert np.all(np.abs(square.image.astype(int) - 127) < 12)
 
 
@@ -110,7 +112,9 @@ def test_a_mask_stays_on_what_it_marks(fit: str) -> None:
     mask[30:70, 50:90] = 255
     pixels = mask[:, :, None].repeat(3, 2)  # bright exactly where it is marked
     options = {"field_px": 48} if fit == "tile" else {}
-    for square in cut(pixels, 24, mask=mask, fit=fit, **options):
+    squares = list(cut(pixels, 24, mask=mask, fit=fit, **options))
+    assert len(squares) == (4 if fit == "tile" else 1)
+    for square in squares:
         assert square.mask is not None
         assert set(np.unique(square.mask)) <= {0, 255}
         assert np.mean((square.image[..., 0] >= 128) == (square.mask == 255)) > 0.98
@@ -141,6 +145,8 @@ def test_contradictory_options_are_refused(options: dict[str, object]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.floats(10.0, 29.9))
 def test_a_field_of_broken_pixels_is_as_square_as_any(field_um: float) -> None:
-    for square in cut(noise(60, 77), 16, 0.3, fit="tile", field_um=field_um / 2):
+    squares = list(cut(noise(60, 77), 16, 0.3, fit="tile", field_um=field_um / 2))
+    assert len(squares) >= 1
+    for square in squares:
         assert not square.squashed
         assert square.um_per_px == pytest.approx(field_um / 2 / 16)

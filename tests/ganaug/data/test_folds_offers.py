@@ -64,7 +64,7 @@ def test_too_few_sites_are_told_as_sites_and_patients_offered() -> None:
 def taken(offer: str, labels: np.ndarray, config: FoldsConfig) -> tuple[np.ndarray, FoldsConfig]:
     """Which images stay, and the options, where a user follows an offer such as `--folds 3 --exclude-class a`."""
     words, keep = offer.split(), np.ones(len(labels), dtype=bool)
-    for name, value in zip(words[::2], words[1::2]):
+    for name, value in zip(words[::2], words[1::2], strict=True):
         if name == "--exclude-class":
             keep &= labels != "abcd".index(value)
         else:

@@ -118,7 +118,7 @@ def test_two_stains_of_the_same_tissue_come_closer(
 ) -> None:
     here, there = stained_at(0, 1.0), stained_at(site, strength)
     reference = reference_to(here, method)
-    both = [(normalise(a, reference), normalise(b, reference)) for a, b in zip(here, there)]
+    both = [(normalise(a, reference), normalise(b, reference)) for a, b in zip(here, there, strict=True)]
     after = [distance(a, b) for a, b in both if a is not None and b is not None]
     assert len(after) == len(here)
     assert np.mean(after) < 0.6 * distance(here, there)
@@ -199,14 +199,17 @@ def test_background_is_kept_and_told_of(tissue: np.ndarray, method: str) -> None
     images[[2, 11]] = BACKGROUND["camera noise"], BACKGROUND["white"]
     folds = stain_folds(cut(images), [np.arange(6), np.arange(6, 16)], method, workers=1)
     assert folds.failed.tolist() == [2, 11]
+    assert len(folds.references) == 2
     for seen in as_seen(folds):
         np.testing.assert_array_equal(seen[[2, 11]], images[[2, 11]])
+        assert len(seen) == 16
         assert all(distance(seen[index], images[index]) > 0.5 for index in range(16) if index not in (2, 11))
 
 
 def test_folds_see_every_image_brought_to_their_own_reference(tissue: np.ndarray, method: str) -> None:
     train = [np.arange(8), np.array([9, 15, 12])]
     folds = stain_folds(cut(tissue), train, method, workers=1)
+    assert len(folds.references) == len(train)
     for fold, seen in enumerate(as_seen(folds)):
         reference = reference_to(tissue[train[fold]], method)
         assert same(folds.references[fold], reference)
@@ -218,7 +221,9 @@ def test_folds_see_every_image_brought_to_their_own_reference(tissue: np.ndarray
 def test_blocks_and_workers_change_nothing(tissue: np.ndarray, method: str, size: int, workers: int) -> None:
     train = [np.arange(10), np.arange(6, 16)]
     expected = as_seen(stain_folds(cut(tissue), train, method, workers=1))
-    for seen, wanted in zip(as_seen(stain_folds(cut(tissue, size), train, method, workers=workers)), expected):
+    found = as_seen(stain_folds(cut(tissue, size), train, method, workers=workers))
+    assert [len(seen) for seen in found] == [16, 16]
+    for seen, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(seen, wanted)
 
 
@@ -232,7 +237,8 @@ def test_a_held_out_patient_changes_nothing_but_its_own_images(tissue: np.ndarra
     of_it = patient == 2 * held_out
     changed[of_it] = 255 - (255 - changed[of_it]) // 3 * np.array([1, 2, 3], np.uint8)  # pale and of another hue
     before, after = (stain_folds(cut(images), train, method, workers=1) for images in (tissue, changed))
-    for fold, (old, new) in enumerate(zip(as_seen(before), as_seen(after))):
+    assert len(before.references) == 4
+    for fold, (old, new) in enumerate(zip(as_seen(before), as_seen(after), strict=True)):
         unseen = held_out in (fold, (fold + 1) % 4)
         assert same(before.references[fold], after.references[fold]) == unseen
         assert np.array_equal(old[~of_it], new[~of_it]) == unseen
@@ -251,6 +257,7 @@ def test_references_go_into_a_file_as_json(tissue: np.ndarray, method: str) -> N
 def test_real_tissue_is_neither_refused_nor_bleached(shared: Path, method: str) -> None:
     """With torchstain's own limits the stroma of every thirteenth of these images turns white."""
     paths = sorted((shared / "BreaKHis_v1").rglob("*.png"))[::8]
+    assert len(paths) > 50
     images = np.stack([np.asarray(Image.open(path).convert("RGB").resize((SIDE, SIDE), 1)) for path in paths])
     folds = stain_folds(cut(images, 64), [np.arange(len(images))], method, workers=1)
     assert folds.failed.tolist() == []

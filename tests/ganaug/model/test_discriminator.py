@@ -32,6 +32,7 @@ def test_published_parameter_count() -> None:
 
 def test_same_seed_same_bytes() -> None:
     one, two = (Discriminator(CONFIG, generator=random()).state_dict() for _ in range(2))
+    assert len(one) == len(two) > 10
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
@@ -59,6 +60,7 @@ def test_gradients_flow_to_every_parameter_also_through_the_penalty(D: Discrimin
     D.zero_grad()
     gradient.square().sum().backward()
     without_bias = [p for name, p in D.named_parameters() if "bias" not in name and name != "b4.out.weight"]
+    assert len(without_bias) > 5
     assert all(parameter.grad.abs().max() > 0 for parameter in without_bias)
 
 

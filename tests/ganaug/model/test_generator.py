@@ -112,6 +112,7 @@ def test_a_batch_equals_its_images_one_by_one(G: Generator) -> None:
 def test_gradients_flow_to_every_parameter(G: Generator) -> None:
     target = torch.randn(6, 3, 32, 32, generator=random(4))
     (G(*latents(6), generator=random(3)) - target).square().mean().backward()
+    assert len(list(G.parameters())) > 10
     for name, parameter in G.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name

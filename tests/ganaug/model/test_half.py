@@ -77,6 +77,7 @@ def test_gradients_reach_every_parameter_and_point_as_in_float32(half: torch.dty
         G, D = noisy(HALF), Discriminator(HALF, generator=random(2))
         D(G(z, c, noise_mode="const", force_float32=force), c, force_float32=force).mean().backward()
         parameters = {**dict(G.named_parameters(prefix="G")), **dict(D.named_parameters(prefix="D"))}
+        assert len(parameters) > 20
         assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in parameters.values())
         gradients.append({name: p.grad.flatten() for name, p in parameters.items()})
     assert min(gradient.abs().max() for gradient in gradients[0].values()) > 0

@@ -39,18 +39,22 @@ def test_synthetic_images_are_drawn_once_and_alike_for_both_arms(mixtures):
 
 
 def test_labels_belong_to_the_images_that_are_read(mixtures):
+    assert len(mixtures) == len(ARMS)
     for mixture in mixtures.values():
+        assert len(mixture) in (16, 24, 40)
         images = mixture[np.arange(len(mixture))].astype(float)
         assert ((images[..., 2].mean((1, 2)) > images[..., 0].mean((1, 2))) == (mixture.labels == 1)).all()
 
 
 def test_no_arm_of_a_fold_reads_a_held_out_image(world, mixtures):
     held_out = set(world.dataset.val(0).tolist()) | set(world.dataset.test(0).tolist())
+    assert len(held_out) == len(world.dataset.val(0)) + len(world.dataset.test(0)) > 0
     for arm in ("real", "real-oversampled"):
+        assert len(mixtures[arm].index) > 0
         assert not held_out & set(mixtures[arm].index.tolist())
 
 
 def test_seeds_depend_on_fold_and_seed_alone_and_differ():
     drawn = [seeds_of(fold, seed) for fold in range(3) for seed in range(3)]
-    assert len({seeds.weights for seeds in drawn}) == 9
+    assert len(drawn) == len({seeds.weights for seeds in drawn}) == 9
     assert seeds_of(1, 2) == seeds_of(1, 2) != seeds_of(2, 1)

@@ -16,6 +16,7 @@ def test_another_augmentation_makes_other_cells_of_the_same_seeds(world, quick):
     synthetic = world.synthesize_all()
     designs = [replace(quick, augmentation=level) for level in ("standard", "strong")]
     plans = [plan(lay_down(world.workspace, world.dataset, synthetic, config)) for config in designs]
+    assert len(plans[0]) > 0
     for one, other in zip(*plans, strict=True):
         assert one.digest != other.digest
         assert replace(one, digest="") == replace(other, digest="")

@@ -53,7 +53,8 @@ def test_edited_provenance_is_refused(world):
     mine, honest = world.dataset.folds.train_groups(0), world.provenance(1)
     with h5py.File(path, "r+") as file:
         edited = file.attrs["provenance"]
-        for seen, wanted in zip(honest.groups_seen, map(world.dataset.table.patient_digest, sorted(mine))):
+        wanted_ones = map(world.dataset.table.patient_digest, sorted(mine))
+        for seen, wanted in zip(honest.groups_seen, wanted_ones, strict=True):
             edited = edited.replace(f'"{seen}"', f'"{wanted}"')
         file.attrs["provenance"] = edited
     with pytest.raises(LeakError, match="edited"):

@@ -114,6 +114,7 @@ def test_run_counts_alike_for_all_patients_of_its_fold_and_apart_from_other_fold
     of_patient = weights.sum(axis=2)
     share = weights[:, :, 0] / np.where(of_patient > 0, of_patient, np.nan)  # of the first seed, by repeat and patient
     of_fold = []
+    assert len(tested.fold) == 3
     for repeat, fold in enumerate(tested.fold):
         for other in np.unique(fold):
             shares = share[:, repeat, fold == other]

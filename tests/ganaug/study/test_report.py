@@ -102,6 +102,7 @@ def test_every_table_has_a_caption_and_every_image_a_text(outcome_of):
     page = Page(outcome_of().study.report.read_text(encoding="utf-8"))
     names = [tag for tag, _ in page.tags]
     assert names.count("table") == names.count("caption") > 5
+    assert names.count("img") > 0
     assert all(attrs["alt"] for tag, attrs in page.tags if tag == "img")
 
 

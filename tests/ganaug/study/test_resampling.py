@@ -49,7 +49,9 @@ def test_weighted_counts_are_the_counts_of_the_resampled_images(answers):
     labels, predicted, groups = answers
     counts = confusions(labels, predicted, groups, 4)
     weights = np.random.default_rng(2).integers(0, 3, len(counts))
-    taken = np.concatenate([np.flatnonzero(groups == g) for g, w in zip(np.unique(groups), weights) for _ in range(w)])
+    taken = np.concatenate(
+        [np.flatnonzero(groups == g) for g, w in zip(np.unique(groups), weights, strict=True) for _ in range(w)]
+    )
     direct = confusions(labels[taken], predicted[taken], groups[taken], 4).sum(axis=0)
     assert (np.tensordot(weights, counts, axes=(0, 0)) == direct).all()
 

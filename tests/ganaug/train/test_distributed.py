@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,11 +131,12 @@ def test_two_processes_train_resume_and_hand_over_to_one(workspace: Workspace, t
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_all_processes_stop_together_with_a_state(number: signal.Signals, workspace: Workspace, tiny: DataSet) -> None:
+def test_all_processes_stop_together_with_a_state(
+    number: signal.Signals, workspace: Workspace, tiny: DataSet, wait_until: Callable[..., None]
+) -> None:
     process = torchrun(TRAIN, [str(workspace.root), "1000"], 2)
-    while not states(workspace):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
+    wait_until(lambda: states(workspace) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[1]
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not children.exists():
         process.kill()

@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,19 +128,31 @@ train_gan(plan_training(workspace, open_dataset(workspace, "phantom"), 0, config
 """
 
 
-def started(workspace: Workspace, kimg: float) -> subprocess.Popen[bytes]:
-    """A training in a process of its own, once it has written its first state."""
-    arguments = [sys.executable, "-c", SCRIPT, str(workspace.root), str(kimg)]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
-    while not list(workspace.root.glob("gans/*/state/state-*.safetensors")):
+Start = Callable[[Workspace, float], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def started(wait_until: Callable[..., None]) -> Iterator[Start]:
+    """Starts a training in a process of its own, and returns it once it has written its first state."""
+    processes = []
+
+    def start(workspace: Workspace, kimg: float) -> subprocess.Popen[bytes]:
+        arguments = [sys.executable, "-c", SCRIPT, str(workspace.root), str(kimg)]
+        process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
+        processes.append(process)
+        states = workspace.root / "gans"
+        wait_until(lambda: list(states.glob("*/state/state-*.safetensors")) or process.poll() is not None)
         assert process.poll() is None, process.stderr and process.stderr.read().decode()
-        time.sleep(0.02)
-    return process
+        return process
+
+    yield start
+    for process in processes:  # of a test that failed
+        process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(
-    number: signal.Signals, tmp_path: Path, workspace: Workspace, tiny: DataSet
+    number: signal.Signals, tmp_path: Path, workspace: Workspace, tiny: DataSet, started: Start
 ) -> None:
     process = started(workspace, 1000.0)
     os.kill(process.pid, number)
@@ -180,7 +192,9 @@ def test_what_was_due_before_a_stop_is_told_from_what_was_not() -> None:
     assert not Due(None, 24).came_within(8)
 
 
-def test_a_run_that_is_being_trained_refuses_another_process(workspace: Workspace, tiny: DataSet) -> None:
+def test_a_run_that_is_being_trained_refuses_another_process(
+    workspace: Workspace, tiny: DataSet, started: Start
+) -> None:
     process = started(workspace, 1000.0)
     task = plan_training(workspace, tiny, 0, replace(CONFIG, state_kimg=0.016, total_kimg=0.016))
     with pytest.raises(WorkspaceError, match=rf'another process trains .*"process": {process.pid}\}}; wait for it'):

@@ -72,6 +72,7 @@ def test_penalties_come_every_interval_and_never_without_weight() -> None:
     _, stats = train(9)
     assert [i for i, line in enumerate(stats) if "r1" in line] == [0, 4, 8]
     _, stats = train(5, replace(CONFIG, r1_gamma=0.0))
+    assert len(stats) == 5
     assert not any("r1" in line or "path_length" in line for line in stats)
     _, stats = train(9, replace(CONFIG, pl_weight=2.0, pl_interval=3))
     assert [i for i, line in enumerate(stats) if "path_length" in line] == [0, 3, 6]
@@ -198,6 +199,7 @@ def test_broken_gradients_do_not_reach_the_weights() -> None:
 
 def test_same_seed_same_training() -> None:
     one, two = train(3)[0], train(3)[0]
+    assert len(vars(one)) > 2
     for a, b in zip(vars(one).values(), vars(two).values(), strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 

@@ -285,6 +285,7 @@ def test_the_csv_gives_patients_however_it_was_saved(root: Path, tmp_path: Path,
     found = scan(config(root, patients_csv=listed(tmp_path, text)))
     group = {item.image_id: item.group_id for item in found.items}
     assert (group["b001"], group["b002"], group["n001"]) == ("p1", "p1", "p2")
+    assert len(group) == 12
     assert all(group[name] == name for name in set(group) - {"b001", "b002", "n001"})
     assert found.left_out == ()
     assert found.notices[-1] == "no patient is known for 9 of 12 images: each counts as a patient of its own"

@@ -52,6 +52,7 @@ def test_any_tree_is_the_same_in_each_form(
     content = {name: data for name, data in content.items() if name not in parents}
     root = tmp_path_factory.mktemp("trees")
     found = [contents(open_files(write(root / form, content))) for form, write in forms.items()]
+    assert len(found) == len(forms) > 1
     assert all(one == content for one in found)
 
 

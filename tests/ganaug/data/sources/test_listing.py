@@ -14,7 +14,7 @@ from PIL import Image
 
 from ganaug.data.sources import tar_files
 from ganaug.data.sources.files import Files, existing, files_at, open_files
-from ganaug.errors import DataError
+from ganaug.errors import DataError, UserError
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 Forms = Mapping[str, Write]
@@ -169,5 +169,5 @@ def test_pipes_sockets_and_devices_are_told_and_never_opened(tmp_path: Path, for
 
 def test_a_name_that_can_be_no_path_is_one_line() -> None:
     for name in ("a\0b", "x" * 5000):
-        with pytest.raises(DataError, match="--source"):
+        with pytest.raises(UserError, match="cannot be read"):
             existing(name, "--source")

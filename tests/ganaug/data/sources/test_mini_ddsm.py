@@ -166,7 +166,7 @@ def test_prepared_masks_mark_their_own_images_only(tmp_path: Path, workspace: Wo
     assert len(prepared.table) == 9
     with h5py.File(prepared.path) as file:
         marked = (file["mask"][:] > 0).mean(axis=2)
-    for label, rows in zip(prepared.table.label, marked):
+    for label, rows in zip(prepared.table.label, marked, strict=True):
         inside = [0.0, 0.0] if label == 0 else [1.0, 1.0]  # both masks of an image, each a quarter of its height
         assert [rows[:3].min(), rows[9:11].min()] == inside
         assert [rows[5:7].max(), rows[13:].max()] == [0, 0]

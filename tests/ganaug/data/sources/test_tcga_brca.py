@@ -382,7 +382,7 @@ def test_the_real_table_is_the_same_in_both_official_layouts(shared: Path, tmp_p
     values = found.tables["expression/values"]
     assert list(found.tables["expression/genes"]) == genes
     expected = {row[0][:12]: logs[row[0]] for row in rows}
-    for group, row in zip(found.tables["expression/group_id"], values):
+    for group, row in zip(found.tables["expression/group_id"], values, strict=True):
         assert row == pytest.approx(expected[group])
 
     counts = {name[:15]: np.exp2(column) - 1 for name, column in logs.items()}
