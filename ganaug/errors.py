@@ -67,6 +67,10 @@ class WorkspaceError(UserError):
     """A file of the workspace is missing, of another version, or cannot be written."""
 
 
+class CorruptFile(WorkspaceError):
+    """A file of the workspace is truncated, damaged, or holds something else than it should."""
+
+
 class LeakError(UserError):
     """A file's provenance shows, or cannot exclude, that it saw what it must not have seen."""
 

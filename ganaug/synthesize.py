@@ -89,7 +89,8 @@ def synthesize_all(
     shards = [[shard] if shard else all_shards(1 if order.config.reject else jobs) for order in orders]
     calls = [(order, share) for order, its in zip(orders, shards) for share in its]
     work = partial(synthesize, device=device, batch=batch, progress=progress)
-    for _ in run_parallel(work, calls, jobs):
+    names = [f"{order.target.name}, shard {share}" for order, share in calls]
+    for _ in run_parallel(work, calls, jobs, names):
         pass
     return [merge(order, its[0].count) or order.path(its[0]) for order, its in zip(orders, shards)]
 

@@ -11,10 +11,8 @@ expression/...                 optional, further tables of the source
 synthetic files also: seed i64 [N] and the attr provenance
 """
 
-import errno
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,12 +23,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ganaug.data.guarded_file import GuardedDataset, GuardedFile, writing_hdf5
 from ganaug.errors import DataError
 from ganaug.provenance import digest_of, digest_of_bytes
 from ganaug.workspace import atomic_path
 
 SCHEMA_VERSION = 2
-SPARE_BYTES = 16 * 2**20  # what HDF5 may hold back in its caches until the file is closed
 _TEXT = ("image_id", "group_id", "site_id", "path", "sha256")
 _NUMBERS: dict[str, Any] = {"label": np.int64, "magnification": np.int64, "um_per_px": np.float64, "phash": np.uint64}
 
@@ -91,30 +89,24 @@ def fingerprint_of(table: ImageTable) -> str:
 class ImageWriter:
     """Takes images one by one and their table at the end; made by `writing_images`."""
 
-    def __init__(self, file: h5py.File, resolution_px: int, *, masks: bool) -> None:
-        self._file = file
-        shape = (resolution_px, resolution_px)
-        self._images = file.create_dataset(
-            "images", (0, *shape, 3), "u1", maxshape=(None, *shape, 3), chunks=(1, *shape, 3), track_times=False
-        )
-        self._masks = None
-        if masks:
-            self._masks = file.create_dataset(
-                "mask",
-                (0, *shape),
-                "u1",
-                maxshape=(None, *shape),
-                chunks=(1, *shape),
-                compression="gzip",
-                track_times=False,
-            )
+    def __init__(self, file: h5py.File, guarded: GuardedFile, resolution_px: int, *, masks: bool) -> None:
+        self._file, self._guarded = file, guarded
+        self._shape = (resolution_px, resolution_px)
+        self._images = self._empty("images", 3)
+        self._masks = self._empty("mask", compression="gzip") if masks else None
+        self._stained: dict[str, GuardedDataset] = {}
+
+    def _empty(self, name: str, *channels: int, **options: Any) -> GuardedDataset:
+        shape = (*self._shape, *channels)
+        whole: dict[str, Any] = {"maxshape": (None, *shape), "chunks": (1, *shape), "track_times": False}
+        with self._guarded.in_use():
+            return GuardedDataset(self._file.create_dataset(name, (0, *shape), "u1", **whole, **options), self._guarded)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def append(self, images: np.ndarray, masks: np.ndarray | None = None) -> None:
         """Add images u8 [n,H,W,3], and their masks u8 [n,H,W] where the file has masks."""
-        self._require_room(2 * images.nbytes)
         for stored, new in ((self._images, images), (self._masks, masks)):
             if stored is not None:
                 assert new is not None
@@ -138,13 +130,10 @@ class ImageWriter:
 
     def append_stained(self, fold: int, images: np.ndarray) -> None:
         """Add images u8 [n,H,W,3] as a fold sees them, in the order of `append`."""
-        self._require_room(2 * images.nbytes)
-        name, shape = stained_name(fold), self._images.shape[1:]
-        if name not in self._file:
-            self._file.create_dataset(
-                name, (0, *shape), "u1", maxshape=(None, *shape), chunks=(1, *shape), track_times=False
-            )
-        stored = self._file[name]
+        name = stained_name(fold)
+        if name not in self._stained:
+            self._stained[name] = self._empty(name, 3)
+        stored = self._stained[name]
         stored.resize(len(stored) + len(images), axis=0)
         stored[-len(images) :] = images
 
@@ -158,7 +147,12 @@ class ImageWriter:
     ) -> None:
         """Write all but the pixels; `attrs` are added to the table's own, `tables` are kept under their names."""
         assert len(table) == len(self), f"{len(self)} images for a table of {len(table)}"
-        self._require_room(1000 * len(table))
+        with self._guarded.in_use():
+            self._write_tables(table, seeds, {**table.attrs, **(attrs or {})}, tables or {})
+
+    def _write_tables(
+        self, table: ImageTable, seeds: np.ndarray | None, attrs: dict[str, Any], tables: Mapping[str, np.ndarray]
+    ) -> None:
         for name, dtype in _NUMBERS.items():
             self._file.create_dataset(name, data=getattr(table, name).astype(dtype), track_times=False)
         for name in _TEXT:
@@ -166,25 +160,20 @@ class ImageWriter:
             self._file.create_dataset(name, data=text, dtype=h5py.string_dtype(), track_times=False)
         if seeds is not None:
             self._file.create_dataset("seed", data=seeds.astype(np.int64), track_times=False)
-        for name, array in (tables or {}).items():
+        for name, array in tables.items():
             text = array.dtype.kind in "OU"
             dtype = h5py.string_dtype() if text else array.dtype
             self._file.create_dataset(name, data=array.astype(object) if text else array, dtype=dtype)
         constants = {"schema_version": SCHEMA_VERSION, "class_names": list(table.class_names)}
-        for name, value in {**table.attrs, **(attrs or {}), **constants}.items():
+        for name, value in {**attrs, **constants}.items():
             self._file.attrs[name] = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-
-    def _require_room(self, num_bytes: int) -> None:
-        """Stop while the file can still be closed: HDF5 crashes the process when the disk fills under it."""
-        if shutil.disk_usage(self._file.filename).free < num_bytes + SPARE_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager
 def writing_images(path: Path, resolution_px: int, *, masks: bool = False) -> Iterator[ImageWriter]:
     """Write a file of the schema; it takes its final name only when the block ends well and `finish` was called."""
-    with atomic_path(path) as part, h5py.File(part, "w") as file:
-        yield ImageWriter(file, resolution_px, masks=masks)
+    with atomic_path(path) as part, writing_hdf5(part) as (file, guarded):
+        yield ImageWriter(file, guarded, resolution_px, masks=masks)
 
 
 @contextmanager
@@ -260,7 +249,7 @@ def digest_of_pixels(labels: np.ndarray, blocks: Iterable[np.ndarray]) -> str:
     return digest_of_bytes(chain([labels.astype("<i8").tobytes()], pixels))
 
 
-def _rearrange(stored: h5py.Dataset, places: np.ndarray) -> None:
+def _rearrange(stored: GuardedDataset, places: np.ndarray) -> None:
     """Row i becomes what row places[i] was, the rest goes: in place, so that no copy takes room on the disk."""
     source = np.concatenate([places, np.setdiff1d(np.arange(len(stored)), places)])
     settled = source == np.arange(len(source))
@@ -277,7 +266,7 @@ def _rearrange(stored: h5py.Dataset, places: np.ndarray) -> None:
     stored.resize(len(places), axis=0)
 
 
-def _blocks(images: h5py.Dataset) -> Iterator[np.ndarray]:
+def _blocks(images: h5py.Dataset | GuardedDataset) -> Iterator[np.ndarray]:
     return (images[start : start + 256] for start in range(0, len(images), 256))
 
 

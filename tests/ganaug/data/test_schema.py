@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ganaug.data.guarded_file import writing_hdf5
 from ganaug.data.schema import (
     ImageReader,
     ImageTable,
@@ -70,8 +71,8 @@ def test_the_reader_gives_any_images_in_the_order_asked(tmp_path: Path, table: I
 @contextmanager
 def open_writer(path: Path) -> Iterator[ImageWriter]:
     """A writer whose file is thrown away."""
-    with h5py.File(path, "w") as file:
-        yield ImageWriter(file, 16, masks=True)
+    with writing_hdf5(path) as (file, guarded):
+        yield ImageWriter(file, guarded, 16, masks=True)
 
 
 def test_masks_are_kept_beside_their_images(tmp_path: Path, table: ImageTable) -> None:
