@@ -60,8 +60,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Any I/O fault, a full disk among them, becomes a WorkspaceError; the neighbour is removed and an older file stays.
     """
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep_parts(path.parent)
         part, held = _new_part(path)
     try:
         with explained(path):
@@ -132,12 +130,20 @@ def _remove_unowned(path: str, *, here: bool) -> None:
 
 def _new_part(path: Path) -> tuple[Path, int]:
     """An empty neighbour, and the descriptor that holds its lock until it is closed."""
-    while True:
-        held, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".part", dir=path.parent)
+    for tries_left in reversed(range(10)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_parts(path.parent)
+        try:
+            held, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".part", dir=path.parent)
+        except FileNotFoundError:  # another process found the folder empty and removed it
+            if tries_left == 0:
+                raise
+            continue
         # Shared, so that HDF5, which locks what it reads, may read the file as soon as it has its final name.
         if _lock_shared(held) and os.fstat(held).st_nlink > 0:
             return Path(name), held
         os.close(held)  # another process swept it away before it was locked
+    raise OSError(errno.EAGAIN, "temporary files vanish as soon as they are made")
 
 
 def _lock_shared(descriptor: int) -> bool:

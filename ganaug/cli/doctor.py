@@ -9,6 +9,7 @@ import click
 
 from ganaug.cli.common import Common, common_options
 from ganaug.cli.find import weights_option
+from ganaug.workspace import open_workspace
 
 PACKAGES = ("torch", "torchvision", "timm", "scikit-learn", "numpy", "scipy", "pillow", "h5py", "safetensors",
             "torch-fidelity", "lpips", "matplotlib", "jinja2", "ninja", "click", "tqdm")  # fmt: skip
@@ -61,7 +62,7 @@ def _weights(weights_dir: Path | None) -> list[dict[str, Any]]:
 
 
 def _workspace(common: Common) -> dict[str, Any]:
-    workspace = common.workspace
+    workspace = open_workspace(common.workspace_path, create=False)
     return {
         "folder": str(workspace.root.resolve()),
         "datasets": workspace.datasets(),

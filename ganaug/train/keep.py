@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ganaug.errors import WorkspaceError
+from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.train.distributed import Team
 from ganaug.train.state import TrainingState
 from ganaug.train.task import Task
@@ -58,16 +58,16 @@ def _locked(descriptor: int) -> bool:
 def take_up(task: Task, state: TrainingState) -> bool:
     """Load the newest complete state of the run; False where it has none.
 
-    A torn one, as a failing disk leaves it, is passed over with a warning as long as there is another.
-    Raises WorkspaceError where all are torn, or one is of another configuration.
+    A corrupt one, as a failing disk leaves it, is passed over with a warning as long as there is another.
+    Raises WorkspaceError where all are corrupt, or one is of another configuration.
     """
     paths = task.run.states()[::-1]
     for path in paths:
         try:
             state.load(path, task.digest)
             return True
-        except WorkspaceError as error:
-            if "torn" not in str(error) or path == paths[-1]:
+        except CorruptFile as error:
+            if path == paths[-1]:
                 raise
             warnings.warn(f"ganaug: {error}; an older state is taken up", stacklevel=2)
     return False

@@ -2,7 +2,6 @@
 
 import errno
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -59,16 +58,11 @@ def test_a_full_disk_stops_with_a_message_and_leaves_the_last_state(
 ) -> None:
     train_gan(replace(task, config=replace(CONFIG, total_kimg=0.016)))
     before = {path: path.read_bytes() for path in task.run.states()}
-    save = state_module.save_tensors
 
-    def fail(path: Path, tensors: object, metadata: object) -> None:
-        def full(*_: object, **__: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("ganaug.checkpoint.save_file", full)
-        save(path, tensors, metadata)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(state_module, "save_tensors", fail)
+    monkeypatch.setattr("ganaug.files.os.fsync", full)
     with pytest.raises(WorkspaceError, match="the disk is full"):
         train_gan(task)
     assert {path: path.read_bytes() for path in task.run.states()} == before
