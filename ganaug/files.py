@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ganaug.errors import CorruptFile, UserError, WorkspaceError
+from ganaug.errors import CorruptFile, DiskFull, UserError, WorkspaceError
 
 try:
     import fcntl
@@ -43,7 +43,7 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         if error.errno in _FULL:
-            raise WorkspaceError(
+            raise DiskFull(
                 f"the disk is full: {path} was not written ({reason})",
                 todo="free some space and run the same command again; all that was finished is kept",
             ) from error

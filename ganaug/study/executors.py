@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from ganaug.errors import ConfigError, UserError, some_of
+from ganaug.errors import ConfigError, DiskFull, UserError, some_of
 from ganaug.processes import num_cores, run_parallel
 from ganaug.study.cells import run_cell
 from ganaug.study.design import Cell, Design
@@ -28,7 +28,8 @@ def run_cells(
     """Run every cell, `jobs` at a time; what is finished stays whatever happens to the rest.
 
     A cell that fails, or whose process is killed, lets the others finish. Raises UserError then: the error of the one
-    cell that failed, or the names of several with the error of the first. An interrupt ends the processes at once.
+    cell that failed, or the names of several with the error of the first. An interrupt ends the processes at once, and
+    so does a full disk, which raises DiskFull: all that the others train would be lost.
     """
     jobs = default_jobs(device) if jobs is None else jobs
     if jobs < 1:
@@ -42,6 +43,8 @@ def run_cells(
         ):
             if fault is not None:
                 faults[position] = fault
+    except DiskFull:
+        raise
     except UserError as error:  # some processes were killed
         _raise_faults(names, faults, error)
     _raise_faults(names, faults)
@@ -64,6 +67,8 @@ def _fault_of(workspace: Workspace, design: Design, cell: Cell, device: str) -> 
     """Run a cell; returns what went wrong, so that the other cells go on."""
     try:
         run_cell(workspace, design, cell, device)
+    except DiskFull:
+        raise
     except UserError as error:
         return UserError(f"the cell {cell.name} failed: {error}")
     except Exception as error:

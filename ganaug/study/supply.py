@@ -12,7 +12,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.synthesize import plan_synthesis, synthesize
 from ganaug.train.loop import train_gans
 from ganaug.train.task import plan_training
-from ganaug.workspace import GanRun, Workspace, read_json
+from ganaug.workspace import TEXT, GanRun, Workspace, read_json_object
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def train_missing(
 
 def _newest(workspace: Workspace, dataset: DataSet, fold: int) -> Supply | None:
     for run in reversed(workspace.gans(dataset.name, fold)):
-        config = read_json(run.config)
+        config = read_json_object(run.config, {"dataset_fingerprint": TEXT, "folds_digest": TEXT})
         serves = (config["dataset_fingerprint"], config["folds_digest"])
         if serves != (dataset.table.fingerprint, dataset.folds.digest):
             continue

@@ -27,18 +27,18 @@ def held_alone(run: GanRun, team: Team) -> Iterator[None]:
     """
     with explained(run.trainer):
         run.root.mkdir(parents=True, exist_ok=True)
-        file = run.trainer.open("a+")
+        file = run.trainer.open("ab+", buffering=0)  # a buffer that a full disk does not take would fail at the end
     with file:
         if team.any(team.leads and not _locked(file.fileno())):
             file.seek(0)
             raise WorkspaceError(
-                f"another process trains {run.root}: {' '.join(file.read().split())}",
+                f"another process trains {run.root}: {' '.join(file.read().decode('utf-8', 'replace').split())}",
                 todo="wait for it, or stop it first: its state is then taken up",
             )
         if team.leads:
-            file.truncate(0)
-            json.dump({"host": platform.node(), "process": os.getpid()}, file)
-            file.flush()
+            with explained(run.trainer):
+                file.truncate(0)
+                file.write(json.dumps({"host": platform.node(), "process": os.getpid()}).encode())
         yield
 
 
