@@ -105,10 +105,12 @@ class GuardedDataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self._stored.shape)
+        with self._guarded.in_use():
+            return tuple(self._stored.shape)
 
     def __len__(self) -> int:
-        return len(self._stored)
+        with self._guarded.in_use():
+            return len(self._stored)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         with self._guarded.in_use():
