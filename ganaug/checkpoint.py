@@ -151,7 +151,9 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
         except SafetensorError as error:
-            raise CorruptFile(f"{path} is torn or not a safetensors file ({error})", todo="remove it") from error
+            raise CorruptFile(
+                f"{path} is truncated or corrupt ({error})", expected="a safetensors file", todo="remove it"
+            ) from error
 
 
 def digest_of_tensors(tensors: dict[str, torch.Tensor]) -> str:

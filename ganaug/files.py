@@ -209,7 +209,7 @@ def is_record(value: Any, required: Mapping[str, tuple[type, ...]] | None = None
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:
-    """Add one line to a JSON-lines file; a line that was torn before it stays torn alone, one that fails goes again."""
+    """Add one line to a JSON-lines file; a truncated line before it stays apart, and one that fails is removed."""
     line = _line(record)
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -219,9 +219,9 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
                     fcntl.flock(file.fileno(), fcntl.LOCK_EX)
             end = file.seek(0, os.SEEK_END)
             file.seek(max(end - 1, 0))
-            torn = file.read(1) not in (b"", b"\n")
+            is_truncated = file.read(1) not in (b"", b"\n")
             try:
-                _write_all(file.fileno(), b"\n" * torn + line)
+                _write_all(file.fileno(), b"\n" * is_truncated + line)
             except OSError:
                 with suppress(OSError):
                     file.truncate(end)

@@ -162,7 +162,7 @@ def _half_of(at_a_time: int, error: Exception) -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error is a processor's or a GPU's want of memory, which torch reports in three ways.
+    """Whether an error says that the CPU or a GPU is out of memory, which torch reports in three ways.
 
     The CPU's has no class of its own (a bare RuntimeError of its DefaultCPUAllocator), so its text must do.
     """

@@ -235,8 +235,8 @@ def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Wo
     marker = root / "workspace.json"
     with explained(marker):
         is_there = marker.exists()
-        is_foreign = not is_there and root.is_dir() and any(root.glob("datasets/*.h5"))
-    if is_foreign:
+        is_other = not is_there and root.is_dir() and any(root.glob("datasets/*.h5"))
+    if is_other:
         raise WorkspaceError(
             f"{root} holds data sets but no workspace.json",
             expected=f"a workspace of version {WORKSPACE_VERSION}",
@@ -253,7 +253,7 @@ def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Wo
     if create:
         if not is_there:
             write_json(marker, {"version": WORKSPACE_VERSION})
-        # Cells and states hold no pixels: what is left of those goes when the next one is written beside them.
+        # Cells and states hold no pixels: what is left of those goes when the next one is written there.
         for folder in (root / "datasets", root / "synthetic", *root.glob("gans/*/samples")):
             sweep_parts(folder)
     return Workspace(root)

@@ -127,7 +127,7 @@ class GuardedDataset:
 
 @contextmanager
 def writing_hdf5(path: Path) -> Iterator[tuple[h5py.File, GuardedFile]]:
-    """Open an HDF5 file to write anew; whoever calls HDF5 on it does so within the guarded file's `in_use`.
+    """Open a new HDF5 file to write; whoever calls HDF5 on it does so within the guarded file's `in_use`.
 
     Raises the OSError of a write that failed, when the file is closed at the latest.
     """

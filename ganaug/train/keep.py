@@ -33,7 +33,7 @@ def held_alone(run: GanRun, team: Team) -> Iterator[None]:
             file.seek(0)
             raise WorkspaceError(
                 f"another process trains {run.root}: {' '.join(file.read().decode('utf-8', 'replace').split())}",
-                todo="wait for it, or stop it first: its state is then taken up",
+                todo="wait for it, or stop it first: this command then resumes from its state",
             )
         if team.leads:
             with explained(run.trainer):
@@ -69,7 +69,7 @@ def take_up(task: Task, state: TrainingState) -> bool:
         except CorruptFile as error:
             if path == paths[-1]:
                 raise
-            warnings.warn(f"ganaug: {error}; an older state is taken up", stacklevel=2)
+            warnings.warn(f"ganaug: {error}; an older state is used", stacklevel=2)
     return False
 
 

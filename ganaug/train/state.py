@@ -97,7 +97,7 @@ class TrainingState:
 
 
 def _ada_in(metadata: dict[str, str], num_tensors: int, path: Path) -> dict[str, float]:
-    """ADA's part of a state, once all that stands beside the tensors is checked; raises CorruptFile."""
+    """ADA's part of a state, once all numbers next to the tensors are checked; raises CorruptFile."""
     try:
         ada = json.loads(metadata["ada"])
         known = int(metadata["num_images"]) >= 0 and is_record(ada, _OF_ADA)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from ganaug.checkpoint import Snapshot, load_generator, load_snapshot, load_tensors, save_snapshot, save_tensors
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.errors import LeakError, WorkspaceError
+from ganaug.errors import CorruptFile, LeakError, WorkspaceError
 from ganaug.model.generator import Generator
 from ganaug.provenance import Provenance
 
@@ -89,7 +89,7 @@ def test_a_torn_or_foreign_file_is_one_line(tmp_path: Path, content: bytes) -> N
 
 def test_a_truncated_file_is_one_line(saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:-100])
-    with pytest.raises(WorkspaceError, match="torn"):
+    with pytest.raises(CorruptFile, match="truncated"):
         load_snapshot(saved)
 
 

@@ -167,7 +167,7 @@ def test_an_unknown_class_and_no_image_at_all_are_one_line(workspace: Workspace,
 def test_a_truncated_snapshot_is_one_line(workspace: Workspace, run: GanRun) -> None:
     order = plan_synthesis(workspace, run, SynthesisConfig(per_class=2))
     order.snapshot_path.write_bytes(order.snapshot_path.read_bytes()[:-100])
-    with pytest.raises(WorkspaceError, match="torn"):
+    with pytest.raises(WorkspaceError, match="truncated"):
         synthesize(order)
 
 

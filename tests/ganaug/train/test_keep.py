@@ -43,7 +43,7 @@ def test_a_torn_state_is_passed_over_for_the_one_before(task: Task) -> None:
     newest = task.run.states()[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
     state = new_state(CONFIG, Team())
-    with pytest.warns(UserWarning, match="torn.*an older state is taken up"):
+    with pytest.warns(UserWarning, match="truncated.*an older state is used"):
         assert take_up(task, state)
     assert state.num_images == 56
 
@@ -82,7 +82,7 @@ def test_whatever_a_state_lacks_the_one_before_serves(task: Task) -> None:
     for fault, change in FAULTS.items():
         newest.write_bytes(content)
         rewrite(newest, change)
-        with pytest.warns(UserWarning, match="an older state is taken up"):
+        with pytest.warns(UserWarning, match="an older state is used"):
             assert take_up(task, state), fault
         assert state.num_images == 56, fault
     newest.write_bytes(content)
@@ -116,7 +116,7 @@ def test_where_all_states_are_torn_nothing_is_trained_anew(task: Task) -> None:
     train_gan(task)
     for path in task.run.states():
         path.write_bytes(b"torn")
-    with pytest.warns(UserWarning, match="older state"), pytest.raises(WorkspaceError, match="torn"):
+    with pytest.warns(UserWarning, match="older state"), pytest.raises(CorruptFile, match="truncated"):
         train_gan(task)
 
 
