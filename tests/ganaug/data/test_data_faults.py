@@ -173,7 +173,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 def test_a_really_full_disk_is_one_line_at_every_stage(
     small_disk: Callable[[int], Path], root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for kib in range(8, 64, 4):  # the data set and its folds take some 64
+    for kib in range(8, 48, 4):  # the data set and its folds take some 56
         workspace = open_workspace(small_disk(kib))
         with pytest.raises(WorkspaceError, match="the disk is full"):
             prepare(workspace, root)
