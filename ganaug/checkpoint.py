@@ -8,16 +8,27 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ganaug.config import GanConfig, NetworkConfig, gan_config_from_dict, to_dict
-from ganaug.errors import LeakError, WorkspaceError
+from ganaug.errors import CorruptFile, LeakError, WorkspaceError
 from ganaug.model.generator import Generator
 from ganaug.model.synthesis import NoiseMode
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content, require_seal
-from ganaug.workspace import GanRun, atomic_path, read_jsonl
+from ganaug.workspace import GanRun, atomic_path, explained, read_jsonl
 
+_TYPE_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 COMPANIONS = ("G.", "D.")  # what the names of networks to train on from begin with, beside the averaged generator
 
 
@@ -149,23 +160,45 @@ def _config_from_dict(values: dict[str, Any]) -> GanConfig | Import:
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors, brought to the CPU, and their metadata."""
-    with atomic_path(path) as part:
-        try:
-            save_file(_portable(tensors), part, metadata=metadata)
-        except SafetensorError as error:  # safetensors hides the OSError of a full disk in its own type
-            raise OSError(str(error)) from error
+    """Write tensors, brought to the CPU, and their metadata as safetensors; the same content gives the same bytes.
+
+    That library's own writer orders the metadata at random, and hides the OSError of a full disk.
+    Source: https://huggingface.co/docs/safetensors, Format.
+    """
+    # The widest types first, so that every tensor lies at a multiple of its width.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    # Half a letter, as undecodable file names hold, is escaped as JSON does, which the values are.
+    escaped = {key: metadata[key].encode("utf-8", "backslashreplace").decode() for key in sorted(metadata)}
+    header: dict[str, Any] = {"__metadata__": escaped} if metadata else {}
+    end = 0
+    for name in names:
+        start, end = end, end + tensors[name].nbytes
+        kind, shape = _TYPE_NAMES[tensors[name].dtype], list(tensors[name].shape)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+    head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    with atomic_path(path) as part, part.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in names:
+            flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+            file.write(flat.view(torch.uint8).numpy().data)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors, on the CPU, and the metadata of a file; raises WorkspaceError where it is missing or torn."""
-    if not path.exists():
-        raise WorkspaceError(f"there is no file {path}", todo="train the generator with `ganaug train-gan`")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WorkspaceError(f"{path} is torn or not a safetensors file ({error})", todo="remove it") from error
+    """The tensors, on the CPU, and the metadata of a file.
+
+    Raises WorkspaceError where it is missing or cannot be read, CorruptFile where it is truncated or of another format.
+    """
+    with explained(path):
+        if not path.exists():
+            raise WorkspaceError(f"there is no file {path}", todo="train the generator with `ganaug train-gan`")
+        try:
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        except SafetensorError as error:
+            raise CorruptFile(
+                f"{path} is truncated or corrupt ({error})", expected="a safetensors file", todo="remove it"
+            ) from error
 
 
 def digest_of_tensors(tensors: dict[str, torch.Tensor]) -> str:

@@ -67,6 +67,14 @@ class WorkspaceError(UserError):
     """A file of the workspace is missing, of another version, or cannot be written."""
 
 
+class DiskFull(WorkspaceError):
+    """A file was not written for want of room, or for a limit on it: whatever else writes there fails as well."""
+
+
+class CorruptFile(WorkspaceError):
+    """A file of the workspace is truncated, damaged, or holds something else than it should."""
+
+
 class LeakError(UserError):
     """A file's provenance shows, or cannot exclude, that it saw what it must not have seen."""
 

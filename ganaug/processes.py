@@ -6,18 +6,21 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from ganaug.errors import UserError
+from ganaug.errors import UserError, some_of
 
 Result = TypeVar("Result")
 
+STOPS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])  # Slurm's warning
 STOPS_OF_ALL = [signal.SIGINT] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])  # reach a whole group
 SECONDS_TO_STOP = 20.0  # what a process gets to save its state once it was asked to stop
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
@@ -29,47 +32,87 @@ def num_cores() -> int:
 
 
 def run_parallel(
-    function: Callable[..., Result], calls: Sequence[tuple[object, ...]], jobs: int
+    function: Callable[..., Result], calls: Sequence[tuple[object, ...]], jobs: int, names: Sequence[str] = ()
 ) -> Iterator[tuple[int, Result]]:
     """Call `function` with each tuple of arguments, `jobs` at a time; yields (position, result) as they finish.
 
     One job runs here; several run in fresh processes, which share the cores. Raises the first error of a call. An error
-    or an interrupt stops the other calls: they are asked to, and get SECONDS_TO_STOP to save what they have.
+    or an interrupt stops the other calls: they are asked to, and get SECONDS_TO_STOP to save what they have. A process
+    that is killed, as where memory runs out, loses the call that it was at: the others go on, and at the end a
+    UserError says which were lost, by their `names`.
     """
     if jobs == 1 or len(calls) <= 1:
         for position, arguments in enumerate(calls):
             yield position, function(*arguments)
         return
-    with _workers(min(jobs, len(calls))) as pool:
-        futures = {pool.submit(_call, function, arguments): position for position, arguments in enumerate(calls)}
+    waiting = deque(range(len(calls)))
+    lost: list[int] = []
+    with _slots(min(jobs, len(calls))) as slots:
+        running: dict[Future[Result], tuple[_Slot, int]] = {}
+        free = deque(slots)
+        while waiting or running:
+            while waiting and free:
+                slot, position = free.popleft(), waiting.popleft()
+                running[slot.submit(_call, function, calls[position])] = slot, position
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                slot, position = running.pop(future)
+                free.append(slot)
+                try:
+                    result = future.result()
+                except BrokenProcessPool:
+                    slot.renew()
+                    lost.append(position)
+                    continue
+                yield position, result
+    if lost:
+        which = some_of([names[position] if names else f"call {position + 1}" for position in sorted(lost)])
+        raise UserError(
+            f"{len(lost)} of {len(calls)} pieces of work were lost, as their processes were killed, most likely for "
+            f"want of memory: {which}",
+            todo=f"run the same command again with --jobs {max(1, jobs // 2)}; what is finished is kept",
+        )
+
+
+class _Slot:
+    """A process to run one call at a time in; a pool of several would lose them all with any of its processes."""
+
+    def __init__(self, num_threads: int) -> None:
+        self._num_threads = num_threads
+        self.renew()
+
+    def renew(self) -> None:
+        """Put a new process in the place of one that was killed; it starts with the next call."""
+        # Spawned, not forked: a fork of a process with torch's threads and open HDF5 files may hang.
+        context = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=(self._num_threads,))
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise UserError(
-                f"one of {jobs} processes was killed, most likely for want of memory",
-                todo=f"run the same command with --jobs {max(1, jobs // 2)}; what is finished is kept",
-            ) from error
+            return self.pool.submit(function, *arguments)
+        except BrokenProcessPool:  # the process was killed while it had nothing to do
+            self.renew()
+            return self.pool.submit(function, *arguments)
 
 
 @contextmanager
-def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+def _slots(jobs: int) -> Iterator[list[_Slot]]:
     before = set(multiprocessing.active_children())
-    # Spawned, not forked: a fork of a process with torch's threads and open HDF5 files may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, initializer=_prepare_worker, initargs=(max(1, num_cores() // jobs),))
+    slots = [_Slot(max(1, num_cores() // jobs)) for _ in range(jobs)]
     try:
-        yield pool
+        yield slots
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for slot in slots:
+            slot.pool.shutdown(wait=False, cancel_futures=True)
         mine = set(multiprocessing.active_children()) - before
         for process in mine:
             process.terminate()
+        until = time.monotonic() + SECONDS_TO_STOP
         for process in mine:
-            process.join(SECONDS_TO_STOP)
+            process.join(max(0.0, until - time.monotonic()))
             process.kill()  # whoever has not left by then would keep this process from ending
         raise
-    pool.shutdown()
+    for slot in slots:
+        slot.pool.shutdown()
 
 
 def _prepare_worker(num_threads: int) -> None:
@@ -96,6 +139,29 @@ def _call(function: Callable[..., Result], arguments: tuple[object, ...]) -> Res
         return function(*arguments)
     except KeyboardInterrupt:
         os._exit(130)  # what was asked to stop has saved; back in the pool it would wait for work for ever
+
+
+@contextmanager
+def deferred_stops() -> Iterator[None]:
+    """Hold back what SIGINT and its kind raise until the block has ended, for code that must not be left half-way.
+
+    Outside the main thread, where Python handles no signal, there is nothing to hold back.
+    """
+    arrived: list[int] = []
+    handlers: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in STOPS:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    handlers[number] = handler
+                    signal.signal(number, lambda number, frame: arrived.append(number))
+        yield
+    finally:
+        for stop, handler in handlers.items():
+            signal.signal(stop, handler)
+        for late in arrived:
+            signal.raise_signal(late)
 
 
 def tune_allocator() -> bool:

@@ -16,7 +16,7 @@ from ganaug.checkpoint import Snapshot, best_ema
 from ganaug.config import NetworkConfig, SynthesisConfig
 from ganaug.errors import ConfigError, UserError, WorkspaceError
 from ganaug.model.pixels import one_hot, to_pixels
-from ganaug.workspace import GanRun
+from ganaug.workspace import GanRun, kimg_of
 
 # Images drawn and computed together, on one thread of a processor: part of what a seed means. Convolutions round
 # differently by the number of images and of threads, which shows as a grey level in some 10 of a million bytes.
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 Value = TypeVar("Value", int, float)
 
 
-def best_snapshot(run: GanRun) -> tuple[Path, int]:
+def best_snapshot(run: GanRun) -> tuple[Path, float]:
     """The snapshot to draw from, and its kimg; raises WorkspaceError where a run has none yet."""
     best = best_ema(run)
     if best is None:
@@ -38,7 +38,7 @@ def best_snapshot(run: GanRun) -> tuple[Path, int]:
             f"the generator {run.root.name} has not finished training",
             todo=f"run `ganaug train-gan --dataset {run.dataset} --fold {run.fold}` again to resume",
         )
-    return best, int(best.stem.removeprefix("ema-").removesuffix("kimg"))
+    return best, kimg_of(best)
 
 
 def by_class(default: Value, pairs: Sequence[tuple[str, Value]], class_names: Sequence[str]) -> list[Value]:
@@ -162,9 +162,14 @@ def _half_of(at_a_time: int, error: Exception) -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error is a processor's or a GPU's want of memory, which torch reports in three ways."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or ("memory" in said and "alloca" in said)
+    """Whether an error says that the CPU or a GPU is out of memory, which torch reports in three ways.
+
+    The CPU's has no class of its own (a bare RuntimeError of its DefaultCPUAllocator), so its text must do.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return type(error) is RuntimeError and "memory" in text and "alloca" in text
 
 
 def chunks_at_a_time(network: NetworkConfig, device: str, batch: int | None) -> int:

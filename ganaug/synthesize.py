@@ -1,7 +1,6 @@
 """An averaged generator to a file of synthetic images with provenance: whole, or in shards that add up to the same."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -89,7 +88,8 @@ def synthesize_all(
     shards = [[shard] if shard else all_shards(1 if order.config.reject else jobs) for order in orders]
     calls = [(order, share) for order, its in zip(orders, shards) for share in its]
     work = partial(synthesize, device=device, batch=batch, progress=progress)
-    for _ in run_parallel(work, calls, jobs):
+    names = [f"{order.target.name}, shard {share}" for order, share in calls]
+    for _ in run_parallel(work, calls, jobs, names):
         pass
     return [merge(order, its[0].count) or order.path(its[0]) for order, its in zip(orders, shards)]
 
@@ -130,7 +130,12 @@ def synthesize(
     total = sum(chunk.size for chunk in chunks)
     name = f"fold {order.run.fold}" + (f", shard {shard}" if shard.count > 1 else "")
     with tqdm(total=total, unit="img", desc=name, disable=not progress or None) as bar:
-        write_rows(order.path(shard), counted(rows, bar), snapshot.provenance, snapshot.class_names, attrs)
+        try:
+            write_rows(order.path(shard), counted(rows, bar), snapshot.provenance, snapshot.class_names, attrs)
+        except UserError:
+            if shard.count == 1 or not already_made(order.target, order.config, snapshot):
+                raise
+            return order.target  # an equal run has put its parts together meanwhile, and removed ours
     return order.path(shard)
 
 
@@ -215,22 +220,26 @@ def counted(rows: Iterator[Rows], bar: "tqdm[Any]") -> Iterator[Rows]:
 def merge(order: Order, count: int) -> Path | None:
     """Put the parts of `count` shards together and remove them; None as long as one is missing.
 
-    The content is that of the unsharded file. Shards that end at the same time may do so at the same time.
+    The content is that of the unsharded file. Shards that end at the same time, and equal runs, may do so at the same
+    time: each writes the whole file, and whoever finds its parts gone finds the file there.
     """
     if count == 1:
         return order.target
     snapshot = load_snapshot(order.snapshot_path)
-    if missing_shards(order, snapshot, count):  # another shard may have merged and removed them
-        return order.target if already_made(order.target, order.config, snapshot) else None
-    parts = [path for shard in all_shards(count) if (path := order.path(shard)).exists()]
-    rows = chain.from_iterable(map(stored_rows, parts))
-    try:
-        write_rows(order.target, rows, snapshot.provenance, snapshot.class_names, described(order, snapshot))
-    except UserError:
-        if not already_made(order.target, order.config, snapshot):  # else another shard did it meanwhile
-            raise
-    shutil.rmtree(order.workspace.part(order.target, 0, 1).parent, ignore_errors=True)
-    with suppress(OSError):
+    chunks = planned_chunks(order.config, snapshot.class_names)
+    if not already_made(order.target, order.config, snapshot):
+        if missing_shards(order, snapshot, count) and not already_made(order.target, order.config, snapshot):
+            return None
+        rows = chain.from_iterable(stored_rows(order.path(shard)) for shard in all_shards(count) if shard.of(chunks))
+        try:
+            write_rows(order.target, rows, snapshot.provenance, snapshot.class_names, described(order, snapshot))
+        except (UserError, OSError):  # a part that has gone, from before or after it was opened
+            if not already_made(order.target, order.config, snapshot):
+                raise
+    with suppress(OSError):  # what another process is writing there stays: it is its own to put away
+        for path in order.workspace.parts(order.target):
+            path.unlink(missing_ok=True)
+        os.rmdir(order.path(Shard(0, count)).parent)
         os.rmdir(order.target.parent / "parts")
     return order.target
 
@@ -241,9 +250,11 @@ def merge_parts(order: Order) -> Path:
     for count in counts:
         if merged := merge(order, count):
             return merged
+    snapshot = load_snapshot(order.snapshot_path)
+    if already_made(order.target, order.config, snapshot):  # another process has put them together
+        return order.target
     if not counts:
         raise WorkspaceError(f"there are no parts of {order.target.name}", todo="make them with --shard 0/N, 1/N, …")
-    snapshot = load_snapshot(order.snapshot_path)
     lacking = [str(shard) for shard in missing_shards(order, snapshot, counts[-1])]
     raise WorkspaceError(
         f"{len(lacking)} of {counts[-1]} parts of {order.target.name} are missing, torn or made with other options",

@@ -1,19 +1,28 @@
-"""Every path and file name of a workspace, and the only ways in which files come to stand there."""
+"""Every path and file name of a workspace; how files come to stand there is `ganaug.files`, offered here as well."""
 
-import errno
-import json
 import os
 import re
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 from ganaug.errors import UserError, WorkspaceError
+from ganaug.files import NUMBER as NUMBER
+from ganaug.files import TEXT as TEXT
+from ganaug.files import append_jsonl as append_jsonl
+from ganaug.files import atomic_folder as atomic_folder
+from ganaug.files import atomic_path as atomic_path
+from ganaug.files import explained as explained
+from ganaug.files import is_record as is_record
+from ganaug.files import read_json as read_json
+from ganaug.files import read_json_object as read_json_object
+from ganaug.files import read_jsonl as read_jsonl
+from ganaug.files import sweep_parts as sweep_parts
+from ganaug.files import write_json as write_json
+from ganaug.files import write_jsonl as write_jsonl
+from ganaug.files import write_text as write_text
 
 WORKSPACE_VERSION = 2
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
@@ -23,7 +32,7 @@ _SAFE = " .+=,@~"  # beside letters, digits, underscores and dashes
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
 _STATE_NAME = re.compile(r"state-\d{10}\.safetensors")
-_EMA_NAME = re.compile(r"ema-(\d{6})kimg\.safetensors")
+_EMA_NAME = re.compile(r"ema-(?P<kimg>\d{6,}(?:\.\d{3})?)kimg\.safetensors")
 
 
 def file_name(text: str) -> str:
@@ -76,6 +85,23 @@ def moment(after: Iterable[str] = ()) -> str:
         return now
 
 
+def kimg_name(kimg: float) -> str:
+    """How file names say a number of images in thousands: 000012kimg, and 000012.032kimg where it is not whole.
+
+    Distinct numbers of images have distinct names.
+    """
+    whole, rest = divmod(round(1000 * kimg), 1000)
+    return f"{whole:06d}{f'.{rest:03d}' if rest else ''}kimg"
+
+
+def kimg_of(snapshot: Path) -> float:
+    """The thousands of images that a snapshot's file name says; raises WorkspaceError where it says none."""
+    match = _EMA_NAME.fullmatch(snapshot.name)
+    if match is None:
+        raise WorkspaceError(f"{snapshot} is not named as a snapshot", expected="a name such as ema-000012kimg")
+    return float(match["kimg"])
+
+
 @dataclass(frozen=True)
 class GanRun:
     """The folder of one generator: gans/<dataset>-fold<k>-<digest of its configuration>."""
@@ -121,13 +147,13 @@ class GanRun:
         return self.root / "extractor.safetensors"
 
     def ema(self, kimg: float) -> Path:
-        return self.root / "ema" / f"ema-{round(kimg):06d}kimg.safetensors"
+        return self.root / "ema" / f"ema-{kimg_name(kimg)}.safetensors"
 
     def samples(self, kimg: float) -> Path:
-        return self.root / "samples" / f"fakes-{round(kimg):06d}kimg.png"
+        return self.root / "samples" / f"fakes-{kimg_name(kimg)}.png"
 
     def strips(self, kind: str, kimg: float, psi: float, seed: int) -> Path:
-        return self.root / "samples" / f"{kind}-{round(kimg):06d}kimg-psi{psi:g}-seed{seed}.png"
+        return self.root / "samples" / f"{kind}-{kimg_name(kimg)}-psi{psi:g}-seed{seed}.png"
 
     @property
     def reals(self) -> Path:
@@ -135,10 +161,10 @@ class GanRun:
 
     def snapshots(self) -> list[Path]:
         """The averaged generators, the newest last."""
-        return sorted(path for path in self.root.glob("ema/*") if _EMA_NAME.fullmatch(path.name))
+        return sorted((path for path in self.root.glob("ema/*") if _EMA_NAME.fullmatch(path.name)), key=kimg_of)
 
     def newest_ema(self) -> Path | None:
-        return max(self.snapshots(), default=None)
+        return next(reversed(self.snapshots()), None)
 
 
 @dataclass(frozen=True)
@@ -203,7 +229,7 @@ class Workspace:
 
     def synthetic(self, gan: str, kimg: float, psi: float, seed: int, variant: str = "") -> Path:
         """`variant`: digest of further options, empty where there are none."""
-        name = f"{gan}-{round(kimg):06d}kimg-psi{psi:g}-seed{seed}"
+        name = f"{gan}-{kimg_name(kimg)}-psi{psi:g}-seed{seed}"
         return self.root / "synthetic" / f"{name}{variant and '-'}{variant[:8]}.h5"
 
     def part(self, synthetic: Path, index: int, count: int) -> Path:
@@ -229,131 +255,44 @@ class Workspace:
         return Study(self.root / "studies" / name)
 
 
-def open_workspace(path: str | Path | None = None) -> Workspace:
-    """Open the workspace at `path`, else at $GANAUG_WORKSPACE, else ./ganaug-workspace, making it where it is missing.
+def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Workspace:
+    """Open the workspace at `path`, else at $GANAUG_WORKSPACE, else ./ganaug-workspace.
 
-    Raises WorkspaceError where the folder cannot be written or belongs to another version.
+    It is made where it is missing, and what killed commands left half-written of patients' images is removed; without
+    `create` nothing is written or removed. Raises WorkspaceError where the folder cannot be written, is no workspace or
+    is one of another version.
     """
     root = user_path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace")
     marker = root / "workspace.json"
-    if marker.exists():
-        found = read_json(marker).get("version")
+    with explained(marker):
+        is_there = marker.exists()
+        is_other = not is_there and root.is_dir() and any(root.glob("datasets/*.h5"))
+    if is_other:
+        raise WorkspaceError(
+            f"{root} holds data sets but no workspace.json",
+            expected=f"a workspace of version {WORKSPACE_VERSION}",
+            todo="name another folder with --workspace",
+        )
+    if is_there:
+        found = read_json_object(marker, {"version": NUMBER})["version"]
         if found != WORKSPACE_VERSION:
             raise WorkspaceError(
                 f"{root} is a workspace of version {found}",
                 expected=f"version {WORKSPACE_VERSION}",
                 todo="use the ganaug that wrote it, or name another folder with --workspace",
             )
-    else:
-        if root.is_dir() and any(root.glob("datasets/*.h5")):
-            raise WorkspaceError(
-                f"{root} holds data sets but no workspace.json",
-                expected=f"a workspace of version {WORKSPACE_VERSION}",
-                todo="name another folder with --workspace",
-            )
-        write_json(marker, {"version": WORKSPACE_VERSION})
+    if create:
+        if not is_there:
+            write_json(marker, {"version": WORKSPACE_VERSION})
+        # Cells and states hold no pixels: what is left of those goes when the next one is written there.
+        for folder in (root / "datasets", root / "synthetic", *root.glob("gans/*/samples")):
+            sweep_parts(folder)
     return Workspace(root)
 
 
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary neighbour of `path` to write to; it takes the final name only when the block ends well.
-
-    Any I/O fault, a full disk among them, becomes a WorkspaceError; the neighbour is removed and an older file stays.
-    """
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        part = Path(name)
-    try:
-        with explained(path):
-            yield part
-            with part.open("rb") as written:
-                os.fsync(written.fileno())
-            part.chmod(0o666 & ~_umask())
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn an OSError around `path` into one line that says what to do."""
-    try:
-        yield
-    except UserError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            raise WorkspaceError(
-                f"the disk is full: {path} was not written",
-                todo="free some space and run the same command again; all that was finished is kept",
-            ) from error
-        raise WorkspaceError(f"{path} cannot be read or written ({error.strerror or error})") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """The value of a JSON file; raises WorkspaceError where it is missing or torn."""
-    with explained(path):
-        text = path.read_text(encoding="utf-8")
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise WorkspaceError(
-            f"{path} is not valid JSON ({error})", todo="remove it and run the command again"
-        ) from error
-
-
-def append_jsonl(path: Path, record: dict[str, Any]) -> None:
-    """Add one line to a JSON-lines file; a line that was torn before it stays torn alone."""
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-            torn = file.read(1) not in (b"", b"\n")
-            line = json.dumps(record, ensure_ascii=False) + "\n"
-            file.write(("\n" * torn + line).encode())
-
-
-def write_jsonl(path: Path, records: list[dict[str, Any]]) -> None:
-    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The records of a JSON-lines file; a torn last line (the process was killed) is left out."""
-    if not path.exists():
-        return []
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
-
-
 def created_of(config: Path) -> str:
-    """When a generator was configured, as its config.json says; empty where it does not."""
+    """When a generator or a study was laid down, as its JSON file says; empty where it does not."""
     try:
-        values = read_json(config)
+        return str(read_json_object(config, {"created": TEXT})["created"])
     except UserError:
         return ""
-    created = values.get("created") if isinstance(values, dict) else None
-    return created if isinstance(created, str) else ""
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

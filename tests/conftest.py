@@ -112,11 +112,11 @@ def reseal() -> Callable[..., None]:
 
 def _reseal(path: Path, record: Provenance | None = None, **attrs: object) -> None:
     with h5py.File(path, "r+") as file:
-        numbers = {name: file[name][:] for name in schema._NUMBERS}
-        texts = {name: file[name].asstr()[:].astype(str) for name in schema._TEXT}
+        numbers = {name: file[name][:] for name in schema.NUMBERS}
+        texts = {name: file[name].asstr()[:].astype(str) for name in schema.TEXTS}
         known = {name: json.loads(text) for name, text in file.attrs.items() if name != "schema_version"} | attrs
         class_names, stored = tuple(known.pop("class_names")), known.pop("provenance", None)
-        known["content"] = seals.digests_of(file, less=(*schema._NUMBERS, *schema._TEXT))
+        known["content"] = seals.digests_of(file, less=(*schema.NUMBERS, *schema.TEXTS))
         table = schema.ImageTable(class_names=class_names, attrs=known, **numbers, **texts)
         known["fingerprint"] = schema.fingerprint_of(table)
         known["seal"] = schema.seal_of(table)

@@ -29,7 +29,8 @@ class Common:
 
     @property
     def workspace(self) -> Workspace:
-        return open_workspace(self.workspace_path)
+        """The workspace that was named; a dry run does not make it."""
+        return open_workspace(self.workspace_path, create=not self.dry_run)
 
     @property
     def device(self) -> str:

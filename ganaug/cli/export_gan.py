@@ -7,7 +7,7 @@ import click
 
 from ganaug.cli.common import Common, common_options
 from ganaug.errors import ConfigError, WorkspaceError
-from ganaug.workspace import GanRun, Workspace
+from ganaug.workspace import GanRun, Workspace, kimg_of
 
 
 @click.command("export-gan")
@@ -50,9 +50,17 @@ def _run(workspace: Workspace, name: str) -> GanRun:
 def _snapshot_of(run: GanRun, kimg: float | None) -> Path:
     from ganaug.checkpoint import best_ema
 
-    found = best_ema(run) if kimg is None else run.ema(kimg)
+    found = best_ema(run) if kimg is None else _at(run, kimg)
     if found is None or not found.exists():
         have = ", ".join(path.name for path in run.snapshots()) or "none yet"
         asked = "a snapshot" if kimg is None else f"a snapshot of {kimg:g} kimg"
         raise WorkspaceError(f"{run.root.name} has not {asked}", expected=f"one of its own: {have}")
     return found
+
+
+def _at(run: GanRun, kimg: float) -> Path | None:
+    """The snapshot of exactly so many kimg, else the only one that rounds to them."""
+    if run.ema(kimg).exists():
+        return run.ema(kimg)
+    near = [path for path in run.snapshots() if round(kimg_of(path)) == kimg]
+    return near[0] if len(near) == 1 else None

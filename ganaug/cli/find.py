@@ -26,12 +26,12 @@ def fold_option(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def find_dataset(common: Common, name: str | None) -> "DataSet":
-    """The data set of this name, or the one prepared last; the phantom is drawn where it is missing."""
+    """The data set of this name, or the one prepared last; a missing phantom is drawn, unless in a dry run."""
     from ganaug.data.dataset import default_dataset, open_dataset
     from ganaug.data.prepare import prepare_dataset
 
     workspace = common.workspace
-    if name == "phantom" and name not in workspace.datasets():
+    if name == "phantom" and name not in workspace.datasets() and not common.dry_run:
         phantom, folds = presets.phantom(common.preset)
         config = PrepareConfig(name, resolution_px=phantom.resolution_px, phantom=phantom, folds=folds)
         prepare_dataset(workspace, config, progress=True)

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from ganaug.config import PrepareConfig
 from ganaug.data.decode import MAX_PIXELS, PLAIN, About, Undecodable, count_pixels, decode_mask, depth_of, open_picture
 from ganaug.data.fit import Square, squares, union
+from ganaug.data.image_writer import ImageWriter
 from ganaug.data.phash import NUM_SYMMETRIES, grey_version, hashes_of
-from ganaug.data.schema import ImageWriter
 from ganaug.data.side_by_side import Job, PixelBudget, in_threads
 from ganaug.data.sources.scan import Drawn, Item, Load, Scan
 

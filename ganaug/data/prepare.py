@@ -15,9 +15,10 @@ import numpy as np
 from ganaug.config import PrepareConfig
 from ganaug.data.duplicates import find_copies
 from ganaug.data.folds import Folds, check_feasible, make_folds, write_folds
+from ganaug.data.image_writer import ImageWriter, writing_images
 from ganaug.data.pixel_notes import pixel_notes
 from ganaug.data.pixels import Facts, read_pixels
-from ganaug.data.schema import ImageTable, ImageWriter, created_of, writing_images
+from ganaug.data.schema import ImageTable, created_of
 from ganaug.data.sources import SOURCES, resolved, scan_source
 from ganaug.data.sources.files import printable
 from ganaug.data.sources.scan import Scan

@@ -1,4 +1,4 @@
-"""The one HDF5 layout of real and synthetic images, its writer and its readers.
+"""The one HDF5 layout of real and synthetic images, and its readers; `ganaug.data.image_writer` writes it.
 
 images u8 [N,H,W,3]   one image a chunk, uncompressed: a random image costs one read
 mask   u8 [N,H,W]     optional, 255 where the class-deciding structures are
@@ -15,13 +15,11 @@ attrs: schema_version, and as JSON: source, class_names, pixels (how they came a
 Whatever reads the table computes fingerprint and seal again; arrays are checked before they are used, by `seals`.
 """
 
-import errno
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,23 +31,18 @@ from ganaug.data import seals
 from ganaug.data.hdf5_safety import require_self_contained
 from ganaug.errors import DataError, LeakError
 from ganaug.provenance import (
-    Provenance,
     Seen,
     digest_of,
     digest_of_bytes,
     keyed_digest,
     require_equal_seal,
     require_signature,
-    signature_of,
 )
-from ganaug.workspace import atomic_path
 
 SCHEMA_VERSION = 3
-MAX_ATTR_BYTES = 32 * 2**10  # HDF5 itself takes less than 64 KiB
 _UNSEALED = ("seal", "signature", "provenance", "created")  # what is no part of a file's seal
-SPARE_BYTES = 16 * 2**20  # what HDF5 may hold back in its caches until the file is closed
-_TEXT = ("image_id", "group_id", "site_id", "path", "sha256")
-_NUMBERS: dict[str, Any] = {"label": np.int64, "magnification": np.int64, "um_per_px": np.float64, "phash": np.uint64}
+TEXTS = ("image_id", "group_id", "site_id", "path", "sha256")
+NUMBERS: dict[str, Any] = {"label": np.int64, "magnification": np.int64, "um_per_px": np.float64, "phash": np.uint64}
 
 
 @dataclass(frozen=True)
@@ -133,134 +126,10 @@ def fingerprint_of(table: ImageTable) -> str:
 
 def seal_of(table: ImageTable) -> str:
     """Digest of every column and attribute of a file, and by `content` of all its other arrays."""
-    numbers = {name: digest_of_bytes([getattr(table, name).astype(kind).tobytes()]) for name, kind in _NUMBERS.items()}
-    texts = {name: digest_of(getattr(table, name).tolist()) for name in _TEXT}
+    numbers = {name: digest_of_bytes([getattr(table, name).astype(kind).tobytes()]) for name, kind in NUMBERS.items()}
+    texts = {name: digest_of(getattr(table, name).tolist()) for name in TEXTS}
     attrs = {name: value for name, value in table.attrs.items() if name not in _UNSEALED}
     return digest_of([list(table.class_names), numbers, texts, attrs])
-
-
-class ImageWriter:
-    """Takes images one by one and their table at the end; made by `writing_images`."""
-
-    def __init__(self, file: h5py.File, resolution_px: int, *, masks: bool) -> None:
-        self._file = file
-        shape = (resolution_px, resolution_px)
-        self._images = file.create_dataset(
-            "images", (0, *shape, 3), "u1", maxshape=(None, *shape, 3), chunks=(1, *shape, 3), track_times=False
-        )
-        self._masks = None
-        if masks:
-            self._masks = file.create_dataset(
-                "mask",
-                (0, *shape),
-                "u1",
-                maxshape=(None, *shape),
-                chunks=(1, *shape),
-                compression="gzip",
-                track_times=False,
-            )
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def append(self, images: np.ndarray, masks: np.ndarray | None = None) -> None:
-        """Add images u8 [n,H,W,3], and their masks u8 [n,H,W] where the file has masks."""
-        self._require_room(2 * images.nbytes)
-        for stored, new in ((self._images, images), (self._masks, masks)):
-            if stored is not None:
-                assert new is not None
-                stored.resize(len(stored) + len(new), axis=0)
-                stored[-len(new) :] = new
-
-    def keep(self, places: np.ndarray) -> None:
-        """Leave only the images at these places i64 [n], each once, in this order."""
-        for stored in (self._images, self._masks):
-            if stored is not None:
-                _rearrange(stored, places)
-
-    def read(self, indices: Sequence[int]) -> np.ndarray:
-        """Images that have been written, u8 [n,H,W,3]."""
-        rows = [self._images[index] for index in indices]
-        return np.stack(rows) if rows else np.empty((0, *self._images.shape[1:]), np.uint8)
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """What has been written so far, u8 [n,H,W,3] at a time."""
-        return seals.blocks_of(self._images)
-
-    def append_stained(self, fold: int, images: np.ndarray) -> None:
-        """Add images u8 [n,H,W,3] as a fold sees them, in the order of `append`."""
-        self._require_room(2 * images.nbytes)
-        name, shape = stained_name(fold), self._images.shape[1:]
-        if name not in self._file:
-            self._file.create_dataset(
-                name, (0, *shape), "u1", maxshape=(None, *shape), chunks=(1, *shape), track_times=False
-            )
-        stored = self._file[name]
-        stored.resize(len(stored) + len(images), axis=0)
-        stored[-len(images) :] = images
-
-    def finish(
-        self,
-        table: ImageTable,
-        *,
-        positions: np.ndarray | None = None,
-        record: Provenance | None = None,
-        tables: Mapping[str, np.ndarray] | None = None,
-    ) -> ImageTable:
-        """Write all but the pixels and seal the file; returns the table with its fingerprint and seal.
-
-        positions: i64 [N], of synthetic images within their class. record: their provenance, which is sealed to the
-        file. tables: further arrays, kept under their names.
-        """
-        assert len(table) == len(self), f"{len(self)} images for a table of {len(table)}"
-        self._require_room(1000 * len(table))
-        for name, dtype in _NUMBERS.items():
-            self._file.create_dataset(name, data=getattr(table, name).astype(dtype), track_times=False)
-        for name in _TEXT:
-            self._write_text(name, getattr(table, name))
-        if positions is not None:
-            self._file.create_dataset("seed", data=positions.astype(np.int64), track_times=False)
-        for name, array in (tables or {}).items():
-            if array.dtype.kind in "OU":
-                self._write_text(name, array)
-            else:
-                self._file.create_dataset(name, data=array, track_times=False)
-        table = self._sealed(table, record)
-        self._file.attrs["schema_version"] = SCHEMA_VERSION
-        for name, value in {**table.attrs, "class_names": list(table.class_names)}.items():
-            text = json.dumps(value, ensure_ascii=False)
-            if len(text.encode()) > MAX_ATTR_BYTES:
-                self._write_text(f"attrs/{name}", np.array([text], dtype=object))
-            else:
-                self._file.attrs[name] = text
-        return table
-
-    def _write_text(self, name: str, values: np.ndarray) -> None:
-        self._file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype(), track_times=False)
-
-    def _sealed(self, table: ImageTable, record: Provenance | None) -> ImageTable:
-        """The table with content, fingerprint, seal and signature; its attrs as JSON gives them back."""
-        content = seals.digests_of(self._file, less=(*_NUMBERS, *_TEXT))
-        table = replace(table, attrs=json.loads(json.dumps({**table.attrs, "content": content})))
-        table.attrs["fingerprint"] = fingerprint_of(table)
-        table.attrs["seal"] = seal_of(table)
-        if signature := signature_of(table.attrs["seal"]):
-            table.attrs["signature"] = signature
-        if record is not None:
-            table.attrs["provenance"] = record.sealed(table.attrs["seal"]).to_dict()
-        return table
-
-    def _require_room(self, num_bytes: int) -> None:
-        """Stop while the file can still be closed: HDF5 crashes the process when the disk fills under it."""
-        if shutil.disk_usage(self._file.filename).free < num_bytes + SPARE_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@contextmanager
-def writing_images(path: Path, resolution_px: int, *, masks: bool = False) -> Iterator[ImageWriter]:
-    """Write a file of the schema; it takes its final name only when the block ends well and `finish` was called."""
-    with atomic_path(path) as part, h5py.File(part, "w") as file:
-        yield ImageWriter(file, resolution_px, masks=masks)
 
 
 @contextmanager
@@ -290,8 +159,8 @@ def read_table(path: Path) -> ImageTable:
     with open_images(path) as file:
         try:
             attrs = _attrs_of(file)
-            numbers = {name: file[name][:] for name in _NUMBERS}
-            texts = {name: file[name].asstr()[:].astype(str) for name in _TEXT}
+            numbers = {name: file[name][:] for name in NUMBERS}
+            texts = {name: file[name].asstr()[:].astype(str) for name in TEXTS}
             num_images = len(file["images"])
         except (TypeError, ValueError, AttributeError, OSError, RuntimeError, RecursionError) as error:
             raise DataError(
@@ -299,7 +168,7 @@ def read_table(path: Path) -> ImageTable:
             ) from error
     class_names = attrs.pop("class_names", None)
     faults = [
-        *(name for name, kind in _NUMBERS.items() if numbers[name].dtype != kind),
+        *(name for name, kind in NUMBERS.items() if numbers[name].dtype != kind),
         *(name for name, column in {**numbers, **texts}.items() if column.shape != (num_images,)),
         *(["class_names"] if not _are_texts(class_names) else []),
         *(["content"] if not isinstance(attrs.get("content"), dict) else []),
@@ -387,20 +256,3 @@ def created_of(path: Path) -> str:
     except (OSError, KeyError, ValueError, TypeError):
         return ""
     return created if isinstance(created, str) else ""
-
-
-def _rearrange(stored: h5py.Dataset, places: np.ndarray) -> None:
-    """Row i becomes what row places[i] was, the rest goes: in place, so that no copy takes room on the disk."""
-    source = np.concatenate([places, np.setdiff1d(np.arange(len(stored)), places)])
-    settled = source == np.arange(len(source))
-    for start in np.flatnonzero(~settled).tolist():
-        if settled[start]:
-            continue
-        held, row = stored[start], start  # a ring of rows, each of which takes the place of another
-        while source[row] != start:
-            stored[row] = stored[int(source[row])]
-            settled[row] = True
-            row = int(source[row])
-        stored[row] = held
-        settled[row] = True
-    stored.resize(len(places), axis=0)

@@ -1,8 +1,12 @@
 """Features of an image file, extracted once and kept in the workspace for every metric and every later call."""
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 
 from ganaug.data.schema import ImageReader, read_table, require_content
+from ganaug.errors import WorkspaceError
 from ganaug.evaluate.extractors import Extractor
 from ganaug.provenance import digest_of
 from ganaug.workspace import Workspace, atomic_path
@@ -14,16 +18,29 @@ def features_of(
     """Features f64 [N,D] of every image of a file, in file order.
 
     They are looked up by the digests of the images and of the extractor's weights and recipe, so no change of either
-    can be answered with old features.
+    can be answered with old features. Where they cannot be kept, a warning says so.
     """
     content = require_content(images.path, read_table(images.path), images.dataset)
     key = digest_of([content, extractor.name, extractor.digest, extractor.recipe])
     cached = workspace.features(key)
-    try:
-        return np.load(cached, allow_pickle=False).astype(np.float64)
-    except (OSError, ValueError, EOFError):
-        pass  # not there, or damaged: a cache is never worth an error
+    known = _cached(cached, len(images))
+    if known is not None:
+        return known
     features = extractor.features(images, progress=progress)
-    with atomic_path(cached) as part, part.open("wb") as file:
-        np.save(file, features.astype(np.float32), allow_pickle=False)  # nothing is lost, see `Extractor`
+    try:
+        with atomic_path(cached) as part, part.open("wb") as file:
+            np.save(file, features.astype(np.float32), allow_pickle=False)  # nothing is lost, see `Extractor`
+    except WorkspaceError as error:  # a cache is never worth an error
+        warnings.warn(f"ganaug: {error}; the features are not kept and are computed again next time", stacklevel=2)
     return features
+
+
+def _cached(path: Path, num_images: int) -> np.ndarray | None:
+    """The features kept at `path`; None where they are not there, damaged or not of so many images."""
+    try:
+        features = np.load(path, allow_pickle=False)
+        if features.ndim == 2 and len(features) == num_images:
+            return np.asarray(features, np.float64)
+    except (OSError, ValueError, EOFError, MemoryError, AttributeError):
+        pass
+    return None

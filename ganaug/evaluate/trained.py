@@ -5,18 +5,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from classifiers.config import FitConfig
 from classifiers.fit import fit
 from classifiers.registry import seeded_build
 from classifiers.transforms import to_float
+from ganaug.checkpoint import load_tensors, save_tensors
 from ganaug.data.dataset import DataSet
-from ganaug.errors import LeakError, WorkspaceError
+from ganaug.errors import CorruptFile, LeakError
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content
-from ganaug.workspace import atomic_path
 
 CLASSIFIER = "dalaresnet50_small"
 FIT = FitConfig(num_steps=300, select="last", seed=0)  # after 150, blurred tissue still passed for sharp
@@ -97,20 +95,15 @@ def _save(path: Path, state: dict[str, Tensor], dataset: DataSet, fold: int) -> 
         "provenance": _record(dataset, fold, _content(state)).to_json(),
         "config": json.dumps({"classifier": CLASSIFIER, "fit": asdict(FIT)}),
     }
-    with atomic_path(path) as part:
-        save_file(state, part, metadata)
+    save_tensors(path, state, metadata)
 
 
 def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
     """The stored weights, checked; None where they were trained with other options than today's."""
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-    except (SafetensorError, OSError) as error:
-        raise WorkspaceError(
-            f"{path} is not a readable extractor ({error})", todo="remove it; it is trained anew"
-        ) from error
+        state, metadata = load_tensors(path)
+    except CorruptFile as error:
+        raise CorruptFile(f"{path} is not a readable extractor ({error.__cause__})", todo="remove it") from error
     record = read_provenance(metadata.get("provenance"), path)
     require_content(record, _content(state), path)
     wanted = _record(dataset, fold, record.content)

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ganaug.errors import ConfigError
+from ganaug.workspace import explained
 
 
 class Board:
@@ -20,16 +21,21 @@ class Board:
             raise ConfigError(
                 "TensorBoard is not installed", todo="pip install 'ganaug[tensorboard]', or leave --tensorboard out"
             ) from error
-        self._writer = SummaryWriter(str(folder))
+        self._folder = folder
+        with explained(folder):
+            self._writer = SummaryWriter(str(folder))
 
     def add(self, line: dict[str, float]) -> None:
+        """Add a line; raises WorkspaceError where an earlier one could not be written, as on a full disk."""
         if self._writer:
-            for name, value in line.items():
-                self._writer.add_scalar(name, value, round(1000 * line["kimg"]))
+            with explained(self._folder):
+                for name, value in line.items():
+                    self._writer.add_scalar(name, value, round(1000 * line["kimg"]))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._writer:
-            self._writer.close()
+            with explained(self._folder):
+                self._writer.close()

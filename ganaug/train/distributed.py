@@ -1,6 +1,7 @@
 """Training by several processes that torchrun started: who one is, what all agree on, and their mean gradients."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from ganaug.errors import ConfigError, UserError
 
 BUCKET_BYTES = 8 * 2**20  # of gradients that travel together: large enough for the network, small enough to overlap
+SECONDS_BETWEEN_LOOKS = 0.2  # at whether a stop was requested while the processes find each other
 PATIENCE = timedelta(hours=2)  # that the others wait while the first scores a snapshot
 
 
@@ -83,7 +85,7 @@ def joined_team(device: str) -> Iterator[Team]:
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
     try:
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        _find_each_other("nccl" if on_gpu else "gloo", torch.device(device))
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"the {size} processes did not find each other ({str(error).splitlines()[0]})",
@@ -93,6 +95,29 @@ def joined_team(device: str) -> Iterator[Team]:
         yield Team(dist.get_rank(), size, torch.device(device))
     finally:
         dist.destroy_process_group()
+
+
+def _find_each_other(backend: str, device: torch.device) -> None:
+    """Form the process group; a request to stop is heeded meanwhile.
+
+    While it waits for the others, torch looks at no signal, so it waits in another thread than that which handles them.
+    """
+    faults: list[Exception] = []
+
+    def form() -> None:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # a thread's own
+        try:
+            dist.init_process_group(backend, timeout=PATIENCE)
+        except Exception as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=form, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(SECONDS_BETWEEN_LOOKS)
+    if faults:
+        raise faults[0]
 
 
 class Gradients:

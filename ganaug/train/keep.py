@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ganaug.checkpoint import best_ema
-from ganaug.errors import WorkspaceError
+from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.train.distributed import Team
 from ganaug.train.state import TrainingState
 from ganaug.train.task import Task
@@ -28,18 +28,18 @@ def held_alone(run: GanRun, team: Team) -> Iterator[None]:
     """
     with explained(run.trainer):
         run.root.mkdir(parents=True, exist_ok=True)
-        file = run.trainer.open("a+")
+        file = run.trainer.open("ab+", buffering=0)  # a buffer that a full disk does not take would fail at the end
     with file:
         if team.any(team.leads and not _locked(file.fileno())):
             file.seek(0)
             raise WorkspaceError(
-                f"another process trains {run.root}: {' '.join(file.read().split())}",
-                todo="wait for it, or stop it first: its state is then taken up",
+                f"another process trains {run.root}: {' '.join(file.read().decode('utf-8', 'replace').split())}",
+                todo="wait for it, or stop it first: this command then resumes from its state",
             )
         if team.leads:
-            file.truncate(0)
-            json.dump({"host": platform.node(), "process": os.getpid()}, file)
-            file.flush()
+            with explained(run.trainer):
+                file.truncate(0)
+                file.write(json.dumps({"host": platform.node(), "process": os.getpid()}).encode())
         yield
 
 
@@ -59,18 +59,18 @@ def _locked(descriptor: int) -> bool:
 def take_up(task: Task, state: TrainingState) -> bool:
     """Load the newest complete state of the run; False where it has none.
 
-    A torn one, as a failing disk leaves it, is passed over with a warning as long as there is another.
-    Raises WorkspaceError where all are torn, or one is of another configuration.
+    A corrupt one, as a failing disk leaves it, is passed over with a warning as long as there is another.
+    Raises WorkspaceError where all are corrupt, or one is of another configuration.
     """
     paths = task.run.states()[::-1]
     for path in paths:
         try:
             state.load(path, task.digest)
             return True
-        except WorkspaceError as error:
-            if "torn" not in str(error) or path == paths[-1]:
+        except CorruptFile as error:
+            if path == paths[-1]:
                 raise
-            warnings.warn(f"ganaug: {error}; an older state is taken up", stacklevel=2)
+            warnings.warn(f"ganaug: {error}; an older state is used", stacklevel=2)
     return False
 
 

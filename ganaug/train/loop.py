@@ -49,7 +49,7 @@ def train_gans(
             return [train_gan(task, device, progress, 0, weights_dir, tensorboard, team) for task in tasks]
     at_once = min(len(tasks), 2 * num_cores()) if device == "cpu" else 1
     calls = [(task, device, progress, position, weights_dir, tensorboard) for position, task in enumerate(tasks)]
-    runs = dict(run_parallel(train_gan, calls, jobs or at_once))
+    runs = dict(run_parallel(train_gan, calls, jobs or at_once, [task.run.root.name for task in tasks]))
     return [runs[position] for position in range(len(tasks))]
 
 

@@ -9,7 +9,7 @@ import torch
 
 from ganaug.errors import UserError
 from ganaug.train.distributed import Team
-from ganaug.workspace import GanRun, read_jsonl, write_jsonl
+from ganaug.workspace import NUMBER, GanRun, read_jsonl, write_jsonl
 
 
 class Meter:
@@ -48,7 +48,8 @@ def forget_after(run: GanRun, num_images: int) -> None:
     """Drop the lines between the state that is taken up and the moment the run was killed."""
     for path in (run.stats, run.scores):
         if path.exists():
-            write_jsonl(path, [line for line in read_jsonl(path) if line["kimg"] * 1000 <= num_images])
+            lines = read_jsonl(path, {"kimg": NUMBER})
+            write_jsonl(path, [line for line in lines if line["kimg"] * 1000 <= num_images])
 
 
 def require_finite(line: dict[str, float], run: GanRun) -> None:

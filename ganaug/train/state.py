@@ -16,14 +16,16 @@ from ganaug.augment.pipeline import AugmentPipe
 from ganaug.augment.spec import SPECS
 from ganaug.checkpoint import load_tensors, pack_optimizer, save_tensors, unpack_optimizer
 from ganaug.config import GanConfig, to_dict
-from ganaug.errors import WorkspaceError
+from ganaug.errors import CorruptFile, WorkspaceError, some_of
 from ganaug.model.foreign import adopt
 from ganaug.pretrained import load_pretrained
 from ganaug.train.distributed import Team
 from ganaug.train.phases import Game
 from ganaug.train.players import make_networks, make_optimizers
+from ganaug.workspace import NUMBER, is_record
 
 KEPT_FIELDS = ("total_kimg", "state_kimg", "keep_states", "snapshot_kimg", "keep_snapshots", "metric", "micro_batch")
+_OF_ADA = dict.fromkeys(("p", "heuristic", "signs", "count"), NUMBER)
 
 
 @dataclass
@@ -52,24 +54,77 @@ class TrainingState:
             tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
         for name, optimizer in vars(game.optimizers).items():
             tensors |= pack_optimizer(optimizer, f"optimizer.{name}")
-        save_tensors(path, tensors, {"run": run_digest, "num_images": str(self.num_images), "ada": ada})
+        numbers = {"num_images": str(self.num_images), "num_tensors": str(len(tensors))}
+        save_tensors(path, tensors, {"run": run_digest, "ada": ada, **numbers})
 
     def load(self, path: Path, run_digest: str) -> None:
-        """Take up a saved state; raises WorkspaceError where it is torn or of another run."""
+        """Resume from a saved state; nothing is changed where it raises.
+
+        Raises CorruptFile where the file is truncated, lacks something or holds tensors of other shapes, WorkspaceError
+        where it is of another run.
+        """
         tensors, metadata = load_tensors(path)
         if metadata.get("run") != run_digest:
             raise WorkspaceError(
                 f"{path} is the state of another configuration", todo="move its folder away to train this one"
             )
-        game = self.game
+        game, ada = self.game, _ada_in(metadata, len(tensors), path)
+        self._require_shapes(tensors, path)
         for name, network in vars(game.networks).items():
             start = f"{name}."
             network.load_state_dict({k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)})
         for name, optimizer in vars(game.optimizers).items():
             unpack_optimizer(optimizer, tensors, f"optimizer.{name}")
         game.pl_mean.copy_(tensors["pl_mean"])
-        self.ada.load(json.loads(metadata["ada"]), game.team.leads)
+        self.ada.load(ada, game.team.leads)
         self.num_images = int(metadata["num_images"])
+
+    def _require_shapes(self, tensors: dict[str, torch.Tensor], path: Path) -> None:
+        """Raise CorruptFile where a tensor of the networks or optimisers is missing or of another shape."""
+        shapes = {"pl_mean": self.game.pl_mean.shape}
+        for name, network in vars(self.game.networks).items():
+            shapes |= {f"{name}.{key}": value.shape for key, value in network.state_dict().items()}
+        for name, optimizer in vars(self.game.optimizers).items():
+            shapes |= _moment_shapes(optimizer, f"optimizer.{name}", tensors)
+        wrong = [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]
+        wrong += sorted(tensors.keys() - shapes.keys())
+        if wrong:
+            raise CorruptFile(
+                f"{path} has {some_of(wrong)} in another shape, or where there should be none, or not at all",
+                expected=f"the {len(shapes)} tensors of this configuration",
+                todo="remove it",
+            )
+
+
+def _ada_in(metadata: dict[str, str], num_tensors: int, path: Path) -> dict[str, float]:
+    """ADA's part of a state, once all numbers next to the tensors are checked; raises CorruptFile."""
+    try:
+        ada = json.loads(metadata["ada"])
+        known = int(metadata["num_images"]) >= 0 and is_record(ada, _OF_ADA)
+        known = known and int(metadata.get("num_tensors", num_tensors)) == num_tensors
+    except (KeyError, ValueError, RecursionError):
+        known = False
+    if not known:
+        raise CorruptFile(
+            f"{path} lacks tensors, the number of images shown or ADA's numbers",
+            expected="a state as train-gan writes it",
+            todo="remove it",
+        )
+    return dict(ada)
+
+
+def _moment_shapes(
+    optimizer: torch.optim.Optimizer, prefix: str, tensors: dict[str, torch.Tensor]
+) -> dict[str, torch.Size]:
+    """The names and shapes of Adam's moments of the parameters that have any in `tensors`."""
+    shapes: dict[str, torch.Size] = {}
+    have = {name.rpartition(".")[0] for name in tensors}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, parameter in enumerate(parameters):
+        if f"{prefix}.{index}" in have:
+            of_parameter = {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+            shapes |= {f"{prefix}.{index}.{moment}": shape for moment, shape in of_parameter.items()}
+    return shapes
 
 
 def new_state(config: GanConfig, team: Team) -> TrainingState:

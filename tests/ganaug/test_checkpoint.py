@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from ganaug.checkpoint import Snapshot, load_generator, load_snapshot, load_tensors, save_snapshot, save_tensors
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.errors import LeakError, WorkspaceError
+from ganaug.errors import CorruptFile, LeakError, WorkspaceError
 from ganaug.model.generator import Generator
 from ganaug.provenance import Provenance
 
@@ -87,7 +89,7 @@ def test_a_torn_or_foreign_file_is_one_line(tmp_path: Path, content: bytes) -> N
 
 def test_a_truncated_file_is_one_line(saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:-100])
-    with pytest.raises(WorkspaceError, match="torn"):
+    with pytest.raises(CorruptFile, match="truncated"):
         load_snapshot(saved)
 
 
@@ -97,3 +99,41 @@ def test_tensors_that_share_memory_and_strides_are_saved_as_they_read(tmp_path: 
     tensors, _ = load_tensors(tmp_path / "t.safetensors")
     assert torch.equal(tensors["t"], base.t())
     assert torch.equal(tensors["a"], tensors["b"])
+
+
+KINDS = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+         torch.uint8, torch.bool]  # fmt: skip
+
+
+@given(
+    shapes=st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=5),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=5, max_size=5),
+    metadata=st.dictionaries(st.text(min_size=1), st.text(), max_size=6),
+)
+@settings(max_examples=50, deadline=None)
+def test_equal_content_gives_equal_bytes_which_safetensors_reads(
+    tmp_path_factory: pytest.TempPathFactory,
+    shapes: list[list[int]],
+    kinds: list[torch.dtype],
+    metadata: dict[str, str],
+) -> None:
+    folder = tmp_path_factory.mktemp("tensors")
+    tensors = {f"t{i} ü": (3 * torch.rand(shape)).to(kind) for i, (shape, kind) in enumerate(zip(shapes, kinds))}
+    save_tensors(folder / "a", tensors, metadata)
+    save_tensors(folder / "b", dict(reversed(tensors.items())), dict(reversed(metadata.items())))
+    content = (folder / "a").read_bytes()
+    assert content == (folder / "b").read_bytes()
+    assert int.from_bytes(content[:8], "little") % 8 == 0
+    back = load_file(folder / "a")
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[name], tensors[name]) and back[name].dtype == tensors[name].dtype for name in tensors)
+    assert load_tensors(folder / "a")[1] == metadata
+
+
+def test_two_equal_snapshots_are_equal_files(tmp_path: Path) -> None:
+    generator = Generator(NETWORK, generator=torch.Generator().manual_seed(0))
+    for name in ("a", "b"):
+        snapshot = Snapshot(generator, GanConfig(NETWORK, total_kimg=2.0), ("a", "b\udc80", "c"), RECORD)
+        save_snapshot(tmp_path / name, snapshot)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert load_snapshot(tmp_path / "a").class_names == ("a", "b\udc80", "c")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ganaug.errors import ConfigError, UserError
+from ganaug.errors import ConfigError, Ended, UserError
 from ganaug.presets import require_preset
-from ganaug.processes import run_parallel
+from ganaug.processes import deferred_stops, run_parallel
 
 COUNT_FAULTS = """
 import resource
@@ -54,6 +54,40 @@ def test_the_error_of_a_call_reaches_the_caller() -> None:
 def test_a_process_that_dies_is_told_in_one_line_with_what_to_do() -> None:
     with pytest.raises(UserError, match="--jobs 1"):
         list(run_parallel(os._exit, [(9,), (9,)], jobs=2))
+
+
+def test_a_killed_process_loses_its_own_call_and_no_other() -> None:
+    calls = [("1",), ("2",), ("__import__('os').kill(__import__('os').getpid(), 9)",), ("4",), ("5",)]
+    answers = []
+
+    def work() -> None:
+        for answer in run_parallel(eval, calls, 2, ["a", "b", "the third", "d", "e"]):
+            answers.append(answer)
+
+    with pytest.raises(UserError, match=r"1 of 5 .*: the third; .*--jobs 1;"):
+        work()
+    assert sorted(answers) == [(0, 1), (1, 2), (3, 4), (4, 5)]
+
+
+def test_a_stop_within_a_block_that_defers_it_comes_after_the_block() -> None:
+    def stop(number: int, frame: object) -> None:
+        raise Ended
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    done = []
+
+    def work() -> None:
+        with deferred_stops():
+            signal.raise_signal(signal.SIGUSR1)
+            done.append("the rest of the block")
+
+    try:
+        with pytest.raises(Ended):
+            work()
+        assert signal.getsignal(signal.SIGUSR1) is stop
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert done == ["the rest of the block"]
 
 
 WAIT = """

@@ -1,14 +1,17 @@
 import errno
 import json
 import zipfile
+from collections.abc import Iterable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ganaug import synthesize as synthesize_module
 from ganaug.checkpoint import load_snapshot
 from ganaug.config import BREAST_CLASSES, SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
@@ -16,12 +19,13 @@ from ganaug.data.export import EXPORTS, export_pngs, export_synthetic
 from ganaug.data.png import is_marked_synthetic
 from ganaug.data.schema import ImageReader, content_digest, open_images, read_table
 from ganaug.data.synthetic import admit_synthetic
+from ganaug.data.synthetic_file import Rows
 from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.provenance import read_provenance, require_content
 from ganaug.sampling import CHUNK
 from ganaug.shards import Shard
 from ganaug.synthesize import Order, estimate, merge_parts, plan_synthesis, synthesize, synthesize_all
-from ganaug.workspace import GanRun, Workspace, open_workspace, read_json, write_json
+from ganaug.workspace import GanRun, Workspace, atomic_path, open_workspace, read_json, write_json
 
 
 def interrupted(image: np.ndarray) -> int:
@@ -166,7 +170,7 @@ def test_an_unknown_class_and_no_image_at_all_are_one_line(workspace: Workspace,
 def test_a_truncated_snapshot_is_one_line(workspace: Workspace, run: GanRun) -> None:
     order = plan_synthesis(workspace, run, SynthesisConfig(per_class=2))
     order.snapshot_path.write_bytes(order.snapshot_path.read_bytes()[:-100])
-    with pytest.raises(WorkspaceError, match="torn"):
+    with pytest.raises(WorkspaceError, match="truncated"):
         synthesize(order)
 
 
@@ -256,6 +260,70 @@ def test_parts_are_merged_on_request_once_none_is_missing(whole: tuple[Order, st
         merge_parts(order)
     synthesize(order, Shard(1, 3))
     assert content_digest(merge_parts(order)) == digest
+
+
+def test_an_equal_run_that_merges_first_leaves_the_other_the_same_file(
+    whole: tuple[Order, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At whatever moment the other run puts the parts together, and removes them."""
+    order, digest = whole
+    write_rows, missing_shards = synthesize_module.write_rows, synthesize_module.missing_shards
+    moments = []
+
+    def other_merges_first(moment: str) -> None:
+        if moment not in moments:
+            moments.append(moment)
+            merge_parts(order)
+            assert content_digest(order.target) == digest
+
+    def written(path: Path, rows: Iterable[Rows], *rest: Any) -> None:
+        if path == order.target:
+            other_merges_first("before the parts are read")
+        write_rows(path, rows, *rest)
+
+    def found_missing(*given: Any) -> list[Shard]:
+        missing = missing_shards(*given)
+        other_merges_first("after the parts are looked for")
+        return missing
+
+    for name, double in (("write_rows", written), ("missing_shards", found_missing)):
+        for index in (0, 1):
+            synthesize(order, Shard(index, 2))
+        with monkeypatch.context() as racing:
+            racing.setattr(synthesize_module, name, double)
+            assert synthesize_module.merge(order, 2) == order.target
+        assert content_digest(order.target) == digest
+        assert not (order.target.parent / "parts").exists()
+        order.target.unlink()
+    assert len(moments) == 2
+
+
+def test_a_shard_whose_equal_run_has_finished_meanwhile_gives_its_file(
+    whole: tuple[Order, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, digest = whole
+    write_rows = synthesize_module.write_rows
+
+    def swept_away(path: Path, *rest: Any) -> None:
+        if path != order.target:
+            monkeypatch.setattr(synthesize_module, "write_rows", write_rows)
+            synthesize(order)
+            raise WorkspaceError(f"{path} cannot be read or written (No such file or directory)")
+        write_rows(path, *rest)
+
+    monkeypatch.setattr(synthesize_module, "write_rows", swept_away)
+    assert synthesize_all([order], shard=Shard(0, 2)) == [order.target]
+    assert content_digest(order.target) == digest
+
+
+def test_what_another_run_is_writing_is_not_removed_with_the_parts(whole: tuple[Order, str]) -> None:
+    order, digest = whole
+    for index in (0, 1):
+        synthesize(order, Shard(index, 2))
+    with atomic_path(order.path(Shard(2, 5))) as part:
+        part.write_bytes(b"of other options")
+        assert content_digest(merge_parts(order)) == digest
+    assert order.path(Shard(2, 5)).read_bytes() == b"of other options"
 
 
 def test_parts_of_other_options_are_not_merged(whole: tuple[Order, str]) -> None:

@@ -5,12 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from ganaug.errors import WorkspaceError
+from ganaug.errors import CorruptFile, WorkspaceError
+from ganaug.files import _MACHINE
 from ganaug.workspace import (
     Workspace,
     append_jsonl,
     atomic_path,
+    kimg_of,
     open_workspace,
     read_json,
     read_jsonl,
@@ -99,6 +103,59 @@ def test_generators_are_found_by_data_set_and_fold_the_newest_last(tmp_path: Pat
     assert [run.root.name for run in workspace.gans("a", 0)] == ["a-fold0-11111111", "a-fold0-44444444"]
     assert [run.root.name for run in workspace.gans("a-fold1")] == ["a-fold1-fold0-33333333"]
     assert len(workspace.gans()) == 4
+
+
+@pytest.mark.parametrize("content", [b"5", b"[]", b"{}", b'{"version": "1"}', b"\xff", b"[" * 100_000, b""])
+def test_a_workspace_file_of_another_kind_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "workspace.json").write_bytes(content)
+    with pytest.raises(CorruptFile, match=r"^\S*workspace\.json [^\n]*$"):
+        open_workspace(tmp_path)
+
+
+def test_opening_to_look_writes_and_removes_nothing(tmp_path: Path) -> None:
+    assert open_workspace(tmp_path / "a", create=False).datasets() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_opening_a_workspace_removes_what_killed_commands_left_of_images(tmp_path: Path) -> None:
+    left = [
+        tmp_path / folder / f".a.{_MACHINE}-abcdefgh.part" for folder in ("datasets", "synthetic", "gans/b/samples")
+    ]
+    write_json(tmp_path / "workspace.json", {"version": 1})
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"pixels")
+    open_workspace(tmp_path, create=False)
+    assert [path.exists() for path in left] == [True, True, True]
+    open_workspace(tmp_path)
+    assert [path.exists() for path in left] == [False, False, False]
+
+
+@given(numbers=st.lists(st.integers(0, 3_000_000_000), min_size=2, max_size=6, unique=True))
+@example(numbers=[0, 16, 32, 1000, 12_000, 12_032])
+@settings(max_examples=60, deadline=None)
+def test_snapshots_of_distinct_numbers_of_images_have_distinct_names_in_their_order(
+    tmp_path_factory: pytest.TempPathFactory, numbers: list[int]
+) -> None:
+    run = Workspace(tmp_path_factory.mktemp("runs")).gan("a", 0, "0" * 8)
+    (run.root / "ema").mkdir(parents=True)
+    for number in numbers:
+        run.ema(number / 1000).touch()
+    assert [round(1000 * kimg_of(path)) for path in run.snapshots()] == sorted(numbers)
+    assert run.newest_ema() == run.ema(max(numbers) / 1000)
+    workspace = Workspace(run.root)
+    for named in (
+        run.samples,
+        lambda kimg: run.strips("morph", kimg, 1, 0),
+        lambda k: workspace.synthetic("a", k, 1, 0),
+    ):
+        assert len({named(number / 1000) for number in numbers}) == len(numbers)
+
+
+def test_names_of_whole_kimg_are_as_they_were(tmp_path: Path) -> None:
+    run = Workspace(tmp_path).gan("a", 0, "0" * 8)
+    assert run.ema(12.0).name == "ema-000012kimg.safetensors"
+    assert run.ema(0.016).name == "ema-000000.016kimg.safetensors"
 
 
 @pytest.mark.parametrize("package", ["ganaug", "classifiers", "custom_ops"])

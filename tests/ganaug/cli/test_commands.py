@@ -180,6 +180,21 @@ def test_a_dry_run_prints_a_plan_with_its_cost_and_does_nothing(phantom: Workspa
     assert sorted(phantom.root.rglob("*")) == before
 
 
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("inspect", "export", "import-gan")])
+def test_a_dry_run_makes_no_workspace(tmp_path: Path, command: str) -> None:
+    arguments = {"export-gan": ("nobody", "--out", tmp_path / "x"), "prepare": ("--dataset", "phantom")}
+    more = arguments.get(command, ("--dataset", "phantom") if command != "doctor" else ())
+    result = run(command, *more, "--workspace", tmp_path / "workspace", "--dry-run")
+    assert result.exit_code == (0 if command in ("prepare", "doctor") else 2), result.stderr
+    assert result.stderr.count("\n") == (result.exit_code == 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_makes_no_workspace(tmp_path: Path) -> None:
+    assert run("doctor", "--workspace", tmp_path / "workspace").exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("preset", ["quick", None])
 def test_the_phantom_needs_no_preparation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str | None) -> None:
     small = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=2, um_per_px=8.0)

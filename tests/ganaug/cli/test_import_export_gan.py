@@ -109,6 +109,16 @@ def test_a_run_is_exported_by_its_name(
     assert about["config"]["network"]["resolution_px"] == 16
 
 
+def test_a_snapshot_of_about_so_many_kimg_is_found_where_it_is_the_only_one(
+    trained: GanRun, workspace: Workspace, tmp_path: Path
+) -> None:
+    trained.ema(2.0).rename(trained.ema(2.032))
+    for kimg in ("2", "2.032"):
+        result = run("export-gan", trained.root.name, "--out", tmp_path / "out", "--kimg", kimg, "--workspace",
+                     workspace.root, "--json")  # fmt: skip
+        assert json.loads(result.stdout)["source"] == str(trained.ema(2.032))
+
+
 def test_an_exported_import_keeps_the_generator_alone(peer, tmp_path: Path) -> None:
     imported, out = tmp_path / "imported.safetensors", tmp_path / "out.safetensors"
     assert run("import-gan", peer.path, "--out", imported).exit_code == 0

@@ -148,5 +148,5 @@ def test_a_truncated_snapshot_is_one_line(run: GanRun) -> None:
     for command in ("synthesize", "strips"):
         result = ganaug(run, command)
         assert result.exit_code == 2
-        assert "torn" in result.stderr
+        assert "truncated" in result.stderr
         assert result.stderr.count("\n") == 1

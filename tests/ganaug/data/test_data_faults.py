@@ -15,8 +15,8 @@ from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data import pixels as module
 from ganaug.data.dataset import open_dataset
 from ganaug.data.decode import Picture
+from ganaug.data.image_writer import ImageWriter, writing_images
 from ganaug.data.prepare import Prepared, prepare_dataset
-from ganaug.data.schema import ImageWriter, writing_images
 from ganaug.errors import DataError, FoldsError, WorkspaceError
 from ganaug.workspace import Workspace, open_workspace
 
@@ -176,14 +176,15 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         subprocess.run(["umount", str(path)], check=True)
 
 
-@pytest.mark.parametrize("kib", [16, 64, 1000])
 def test_a_really_full_disk_is_one_line_at_every_stage(
-    small_disk: Callable[[int], Path], root: Path, kib: int, capfd: pytest.CaptureFixture[str]
+    small_disk: Callable[[int], Path], root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    workspace = open_workspace(small_disk(kib))  # less than the spare room that HDF5 is given
-    with pytest.raises(WorkspaceError, match="the disk is full"):
-        prepare(workspace, root)
-    assert left_over(workspace) == []
+    for kib in range(8, 48, 4):  # the data set and its folds take some 56
+        workspace = open_workspace(small_disk(kib))
+        with pytest.raises(WorkspaceError, match="the disk is full"):
+            prepare(workspace, root)
+        assert [name for name in left_over(workspace) if not name.endswith(".h5")] == []  # the folds come last
+    prepare(open_workspace(small_disk(80)), root)
     assert capfd.readouterr().err == ""  # HDF5 did not run into the wall
 
 

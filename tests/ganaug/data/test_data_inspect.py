@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
+from ganaug.data.image_writer import writing_images
 from ganaug.data.inspect import LISTED, contact_sheet, describe_images, format_images
 from ganaug.data.prepare import prepare_dataset
-from ganaug.data.schema import ImageTable, writing_images
+from ganaug.data.schema import ImageTable
 from ganaug.errors import DataError
 from ganaug.provenance import Provenance
 from ganaug.workspace import Workspace

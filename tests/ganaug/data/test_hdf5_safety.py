@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganaug.data.hdf5_safety import require_self_contained
-from ganaug.data.schema import ImageTable, writing_images
+from ganaug.data.image_writer import writing_images
+from ganaug.data.schema import ImageTable
 from ganaug.errors import DataError
 
 

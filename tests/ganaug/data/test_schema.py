@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganaug.data import seals
+from ganaug.data.guarded_file import writing_hdf5
+from ganaug.data.image_writer import ImageWriter, writing_images
 from ganaug.data.schema import (
     ImageReader,
     ImageTable,
-    ImageWriter,
     content_digest,
     fingerprint_of,
     open_images,
     read_table,
     require_content,
-    writing_images,
 )
 from ganaug.errors import DataError, LeakError, WorkspaceError
 from ganaug.workspace import open_workspace
@@ -75,8 +75,8 @@ def test_the_reader_gives_any_images_in_the_order_asked(tmp_path: Path, table: I
 @contextmanager
 def open_writer(path: Path) -> Iterator[ImageWriter]:
     """A writer whose file is thrown away."""
-    with h5py.File(path, "w") as file:
-        yield ImageWriter(file, 16, masks=True)
+    with writing_hdf5(path) as (file, guarded):
+        yield ImageWriter(file, guarded, 16, masks=True)
 
 
 def test_masks_are_kept_beside_their_images(tmp_path: Path, table: ImageTable) -> None:

@@ -50,6 +50,23 @@ def test_cached_features_are_not_recomputed_unless_images_or_extractor_change(
         assert len(calls) > done, "other weights or another recipe must not get old features"
 
 
+def test_a_cache_that_cannot_be_written_is_a_note_and_no_error(
+    workspace: Workspace, dataset: DataSet, pixels: Extractor
+) -> None:
+    (workspace.root / "cache").write_text("a file where the folder should be")
+    with pytest.warns(UserWarning, match=r"cache/features.* the features are not kept"):
+        features = features_of(workspace, dataset.reader, pixels)
+    assert len(features) == len(dataset.table)
+
+
+def test_a_cache_of_another_shape_is_not_used(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
+    features = features_of(workspace, dataset.reader, pixels)
+    (cached,) = (workspace.root / "cache" / "features").iterdir()
+    for other in (features[1:], features[0], np.array(5.0)):
+        np.save(cached, other)
+        assert np.allclose(features_of(workspace, dataset.reader, pixels), features)
+
+
 def test_a_torn_cache_is_computed_anew(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
     first = features_of(workspace, dataset.reader, pixels)
     (cached,) = (workspace.root / "cache" / "features").iterdir()

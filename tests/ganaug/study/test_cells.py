@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from safetensors.torch import save_file
 
 from classifiers.registry import seeded_build
-from ganaug.errors import ConfigError, UserError
+from ganaug.errors import ConfigError, DiskFull, UserError
 from ganaug.study import executors
 from ganaug.study.augmentation import evaluate_augmentation, lay_down
 from ganaug.study.cells import load_cell
@@ -80,19 +81,49 @@ def test_changed_generator_leaves_the_real_cells_standing(world, quick):
     assert len(list((world.workspace.root / "studies").iterdir())) == 2
 
 
-def test_failing_cell_is_told_in_one_line_and_the_others_stay(world, quick, monkeypatch):
-    honest = executors.run_cell
+def test_failing_cells_let_the_others_finish_and_are_named(world, quick, monkeypatch):
+    honest, failing = executors.run_cell, {"real", "synthetic-only"}
 
     def faulty(*given) -> None:
-        if given[2].arm == "synthetic-only":
+        if given[2].arm in failing:
             raise ValueError("the training loss is nan by step 1\nand more")
         honest(*given)
 
     monkeypatch.setattr(executors, "run_cell", faulty)
+    with pytest.raises(UserError, match=r"2 of 4 cells failed, \S*-real-\S* \S*-synthetic-only-.*nan by step 1\)"):
+        run(world, quick)
+    failing.remove("real")
     with pytest.raises(UserError, match=r"synthetic-only.*failed \(ValueError: the training loss is nan by step 1\)$"):
         run(world, quick)
     monkeypatch.setattr(executors, "run_cell", honest)
     assert run(world, quick).num_reused == 3
+
+
+def test_a_full_disk_ends_the_study_before_another_cell_is_trained_in_vain(world, quick, monkeypatch):
+    tried = []
+
+    def full(*given) -> None:
+        tried.append(given)
+        raise DiskFull("the disk is full")
+
+    monkeypatch.setattr(executors, "run_cell", full)
+    with pytest.raises(DiskFull):
+        run(world, quick)
+    assert len(tried) == 1
+
+
+def test_a_killed_process_and_a_failed_cell_are_both_told(world, quick, monkeypatch):
+    design = lay_down(world.workspace, world.dataset, world.synthesize_all(), quick)
+    cells = plan(design)
+
+    def killed(function, calls, jobs, names):
+        yield 0, UserError("the cell fails")
+        raise UserError(f"lost: {names[2]}")
+
+    monkeypatch.setattr(executors, "run_parallel", killed)
+    first, third = re.escape(cells[0].name), re.escape(cells[2].name)
+    with pytest.raises(UserError, match=rf"1 of 4 cells failed, {first}; the cell fails; lost: {third}"):
+        executors.run_cells(world.workspace, design, cells, jobs=2)
 
 
 def test_interrupt_keeps_what_is_finished_and_leaves_no_torn_file(world, quick, monkeypatch):

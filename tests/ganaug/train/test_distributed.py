@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -148,6 +150,36 @@ def test_all_processes_stop_together_with_a_state(
     assert newest % 8 == 0
 
 
+WAIT_FOR_A_PEER = """
+import signal
+from ganaug.cli.main import _stop_as_on_ctrl_c
+from ganaug.errors import Ended
+from ganaug.train.distributed import joined_team
+_stop_as_on_ctrl_c()
+print("waiting", flush=True)
+try:
+    with joined_team("cpu"):
+        pass
+except Ended:
+    print("ended", flush=True)
+"""
+
+
+def test_a_stop_while_a_peer_is_missing_comes_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    names = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-c", WAIT_FOR_A_PEER]
+    process = subprocess.Popen(command, env=os.environ | names, text=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=10)
+    assert (process.returncode, out) == (0, "ended\n")
+
+
 def test_alone_there_is_nothing_to_agree_on() -> None:
     team = Team()
     net = torch.nn.Linear(2, 1)
@@ -171,8 +203,6 @@ def test_a_batch_that_does_not_divide_is_refused(
 
 
 def test_a_port_in_use_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,16 +1,17 @@
 """What stays on the disk: the newest states, the best snapshot; what a torn or failed write costs."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from ganaug.checkpoint import best_ema
+from ganaug.checkpoint import best_ema, load_tensors, save_tensors
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
-from ganaug.errors import WorkspaceError
+from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.provenance import sealed
 from ganaug.train import state as state_module
 from ganaug.train.distributed import Team
@@ -43,16 +44,80 @@ def test_a_torn_state_is_passed_over_for_the_one_before(task: Task) -> None:
     newest = task.run.states()[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
     state = new_state(CONFIG, Team())
-    with pytest.warns(UserWarning, match="torn.*an older state is taken up"):
+    with pytest.warns(UserWarning, match="truncated.*an older state is used"):
         assert take_up(task, state)
     assert state.num_images == 56
+
+
+def rewrite(path: Path, change: Callable[[dict[str, torch.Tensor], dict[str, str]], object]) -> None:
+    tensors, metadata = load_tensors(path)
+    change(tensors, metadata)
+    save_tensors(path, tensors, metadata)
+
+
+FAULTS: dict[str, Callable[[dict[str, torch.Tensor], dict[str, str]], object]] = {
+    "no number of images": lambda tensors, metadata: metadata.pop("num_images"),
+    "no number at all": lambda tensors, metadata: metadata.update(num_images="many"),
+    "no ADA": lambda tensors, metadata: metadata.pop("ada"),
+    "ADA of another kind": lambda tensors, metadata: metadata.update(ada="[5]"),
+    "ADA without a field": lambda tensors, metadata: metadata.update(ada='{"p": 0}'),
+    "no path length": lambda tensors, metadata: tensors.pop("pl_mean"),
+    "no average": lambda tensors, metadata: [tensors.pop(name) for name in [*tensors] if name.startswith("ema.")],
+    "a missing moment": lambda tensors, metadata: tensors.pop("optimizer.D.0.exp_avg"),
+    "a missing parameter": lambda tensors, metadata: [
+        tensors.pop(n) for n in [*tensors] if n.startswith("optimizer.D.0.")
+    ],
+    "another shape": lambda tensors, metadata: tensors.update({"G.mapping.w_avg": torch.zeros(3)}),
+    "a moment of another shape": lambda tensors, metadata: tensors.update({"optimizer.G.1.exp_avg_sq": torch.zeros(3)}),
+    "a moment of nothing": lambda tensors, metadata: tensors.update({"optimizer.G.999.exp_avg": torch.zeros(3)}),
+    "a further tensor": lambda tensors, metadata: tensors.update(more=torch.zeros(3)),
+}
+
+
+def test_whatever_a_state_lacks_the_one_before_serves(task: Task) -> None:
+    train_gan(task)
+    newest = task.run.states()[-1]
+    content = newest.read_bytes()
+    state = new_state(CONFIG, Team())
+    assert state.num_images == 0
+    for fault, change in FAULTS.items():
+        newest.write_bytes(content)
+        rewrite(newest, change)
+        with pytest.warns(UserWarning, match="an older state is used"):
+            assert take_up(task, state), fault
+        assert state.num_images == 56, fault
+    newest.write_bytes(content)
+    assert take_up(task, state)
+    assert state.num_images == 64
+
+
+def test_a_state_that_is_refused_changes_nothing(task: Task) -> None:
+    train_gan(task)
+    newest = task.run.states()[-1]
+    rewrite(newest, FAULTS["a moment of another shape"])
+    state = new_state(CONFIG, Team())
+    before = {name: value.clone() for name, value in state.game.networks.G.state_dict().items()}
+    with pytest.raises(CorruptFile, match=r"optimizer\.G\.1\.exp_avg_sq"):
+        state.load(newest, task.digest)
+    assert all(torch.equal(value, before[name]) for name, value in state.game.networks.G.state_dict().items())
+    with pytest.raises(WorkspaceError, match="another configuration") as refusal:
+        state.load(task.run.states()[0], "another digest")
+    assert not isinstance(refusal.value, CorruptFile)  # no older state can serve
+
+
+def test_lines_of_a_log_that_are_no_records_do_not_stop_a_resume(task: Task) -> None:
+    train_gan(replace(task, config=replace(CONFIG, total_kimg=0.016)))
+    with task.run.stats.open("ab") as file:
+        file.write(b'5\n[]\n{}\n{"kimg": "1"}\n\xff\n' + b"[" * 100_000 + b"\n")
+    train_gan(replace(task, config=replace(CONFIG, total_kimg=0.024)))
+    assert [line["kimg"] for line in read_jsonl(task.run.stats)] == [0.016, 0.024]
 
 
 def test_where_all_states_are_torn_nothing_is_trained_anew(task: Task) -> None:
     train_gan(task)
     for path in task.run.states():
         path.write_bytes(b"torn")
-    with pytest.warns(UserWarning, match="older state"), pytest.raises(WorkspaceError, match="torn"):
+    with pytest.warns(UserWarning, match="older state"), pytest.raises(CorruptFile, match="truncated"):
         train_gan(task)
 
 
@@ -61,16 +126,11 @@ def test_a_full_disk_stops_with_a_message_and_leaves_the_last_state(
 ) -> None:
     train_gan(replace(task, config=replace(CONFIG, total_kimg=0.016)))
     before = {path: path.read_bytes() for path in task.run.states()}
-    save = state_module.save_tensors
 
-    def fail(path: Path, tensors: object, metadata: object) -> None:
-        def full(*_: object, **__: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("ganaug.checkpoint.save_file", full)
-        save(path, tensors, metadata)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(state_module, "save_tensors", fail)
+    monkeypatch.setattr("ganaug.files.os.fsync", full)
     with pytest.raises(WorkspaceError, match="the disk is full"):
         train_gan(task)
     assert {path: path.read_bytes() for path in task.run.states()} == before
