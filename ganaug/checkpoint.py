@@ -1,7 +1,9 @@
 """Training state and generator snapshots to files and back: safetensors with JSON metadata, never pickled code."""
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from ganaug.errors import CorruptFile, LeakError, WorkspaceError
 from ganaug.model.generator import Generator
 from ganaug.model.synthesis import NoiseMode
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content, require_seal
-from ganaug.workspace import GanRun, atomic_path, explained, read_jsonl
+from ganaug.workspace import NUMBER, TEXT, GanRun, atomic_path, explained, file_name, read_jsonl
 
 _TYPE_NAMES = {
     torch.float64: "F64",
@@ -131,12 +133,11 @@ def best_ema(run: GanRun) -> Path | None:
     Only scores that are as they were written count.
     """
     scores = {}
-    for row in read_jsonl(run.scores):
-        try:
+    for row in read_jsonl(run.scores, {"snapshot": TEXT, "score": NUMBER}):
+        with suppress(LeakError):
             honest = require_seal(row, run.scores)
-            scores[run.root / "ema" / str(honest["snapshot"])] = float(honest["score"])
-        except (LeakError, KeyError, TypeError, ValueError):
-            continue
+            if math.isfinite(honest["score"]):
+                scores[run.root / "ema" / file_name(honest["snapshot"])] = honest["score"]
     kept = [path for path in scores if path.exists()]
     return min(kept, key=scores.__getitem__) if kept else run.newest_ema()
 

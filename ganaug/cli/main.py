@@ -62,7 +62,10 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:  # the reader of our output has gone, as in `ganaug ... | head`
                 sys.exit(0)
             _leave(2, f"{error.filename or 'a file'} cannot be read or written ({error.strerror or error})")
-        except Exception as error:  # the net: what no reader of a file foresaw is still one line
+        except Exception as error:
+            if type(error).__module__.startswith("custom_ops."):  # an operator that was insisted on, a wrong setting
+                _leave(2, str(error))
+            # the net: what no reader of a file foresaw is still one line
             _leave(2, f"failed for a reason that was not foreseen ({type(error).__name__}: {str(error)[:300]}); "
                       "run the same command with --debug and report what it prints")  # fmt: skip
 

@@ -72,7 +72,7 @@ def train_gan(
     The same command again takes up what was stopped. Under torchrun its processes train together.
     """
     from ganaug.checkpoint import best_ema
-    from ganaug.evaluate.weights import weights_folder
+    from ganaug.evaluate.weights import WEIGHTS, find_weights, weights_folder
     from ganaug.train.distributed import num_processes, rank
     from ganaug.train.loop import train_gans
     from ganaug.train.task import plan_training
@@ -81,6 +81,9 @@ def train_gan(
     resolution, num_classes = data.table.resolution_px, data.table.num_classes
     preset = presets.gan(common.preset, resolution, num_classes, common.device, num_processes())
     config = resolve(preset, precision, {**given, "seed": common.seed})
+    folder = weights_folder(weights_dir)
+    if config.metric in WEIGHTS:
+        find_weights(folder, config.metric)
     folds = chosen_folds(common, data, fold)
     tasks = [plan_training(common.workspace, data, fold, config, init, init_saw) for fold in folds]
     for task in tasks:
@@ -93,7 +96,6 @@ def train_gan(
     if common.dry_run:
         tell_plan(common, tasks)
         return
-    folder = weights_folder(weights_dir)
     try:
         done = train_gans(
             tasks, jobs=jobs, device=common.device, progress=True, weights_dir=folder, tensorboard=tensorboard

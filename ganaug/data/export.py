@@ -10,8 +10,6 @@ holds `provenance.json`, by which it is refused as a source of patients.
 """
 
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,8 +30,8 @@ from ganaug.provenance import keyed_digest
 from ganaug.workspace import (
     PROVENANCE_BESIDE_IMAGES,
     Workspace,
+    atomic_folder,
     atomic_path,
-    explained,
     file_name,
     read_json,
     write_json,
@@ -172,14 +170,9 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
         if told.exists() and read_json(told) == record.to_dict():
             return
         raise WorkspaceError(f"{folder} is there and holds something else", todo="remove it or name another --out")
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        with explained(folder):
-            _write_pngs(selection, part, progress=progress)
-            write_json(part / PROVENANCE_BESIDE_IMAGES, record.to_dict())
-            part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with atomic_folder(folder) as part:
+        _write_pngs(selection, part, progress=progress)
+        write_json(part / PROVENANCE_BESIDE_IMAGES, record.to_dict())
 
 
 def _write_pngs(selection: Selection, folder: Path, *, progress: bool) -> None:

@@ -78,7 +78,7 @@ def lay_down(workspace: Workspace, dataset: DataSet, synthetic: dict[int, Path],
             f"no synthetic images for fold {', '.join(missing)} of {dataset.name}",
             todo="make them with `ganaug train-gan --fold K` and `ganaug synthesize`, or add --train-missing",
         )
-    _require_buildable(dataset, config)
+    require_buildable(dataset, config)
     served = {fold: Served(synthetic[fold], admit(workspace, dataset, fold, synthetic[fold])) for fold in folds}
     design = make_design(dataset, served, config, origins_of(dataset, list(folds), config))
     for cell in {(cell.arm, cell.fold): cell for cell in plan(design)}.values():
@@ -86,7 +86,7 @@ def lay_down(workspace: Workspace, dataset: DataSet, synthetic: dict[int, Path],
     return design
 
 
-def _require_buildable(dataset: DataSet, config: StudyConfig) -> None:
+def require_buildable(dataset: DataSet, config: StudyConfig) -> None:
     """Build every classifier once, so that an unknown name or weights that do not fit are told before the hours."""
     from classifiers.registry import seeded_build
 
@@ -95,7 +95,7 @@ def _require_buildable(dataset: DataSet, config: StudyConfig) -> None:
         weights = Path(pretrained[name]) if name in pretrained else None
         try:
             seeded_build(name, table.num_classes, 0, image_size_px=table.resolution_px, weights=weights)
-        except (ValueError, RuntimeError, FileNotFoundError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             raise ConfigError(str(error).split("\n")[0]) from error
 
 

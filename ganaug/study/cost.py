@@ -8,8 +8,10 @@ import torch
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.lookup import supplies_for
+from ganaug.study.augmentation import require_buildable
 from ganaug.study.executors import default_jobs
 from ganaug.study.job import Job
+from ganaug.study.origins import origins_of
 from ganaug.train.cost import estimate
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace
@@ -18,9 +20,14 @@ NUM_TIMED = 3
 
 
 def plan_job(workspace: Workspace, job: Job, *, device: str = "cpu", jobs: int | None = None) -> dict[str, Any]:
-    """What `run_job` would do, with `seconds`, a rough estimate; nothing is written."""
+    """What `run_job` would do, with `seconds`, a rough estimate; nothing is written.
+
+    Files of pretrained weights are opened as the run would, and refused for the same reasons.
+    """
+    require_buildable(job.dataset, job.config)
     served = {supply.fold for supply in supplies_for(workspace, job.dataset, job.folds, choice=job.choice)}
     missing = [fold for fold in job.folds if fold not in served]
+    origins_of(job.dataset, job.folds, job.config)
     folds = list(job.folds) if job.recipe else sorted(served)
     config, parallel = job.config, jobs or default_jobs(device)
     runs_per_classifier = len(config.arms) * len(config.seeds) * len(folds)
