@@ -2,7 +2,7 @@
 
 import sys
 
-from custom_ops.build import NativeUnavailable, build, info
+from custom_ops.dispatch import NativeUnavailable, build, info
 
 USAGE = """usage: python -m custom_ops {info,build}
 

@@ -1,59 +1,15 @@
 """Bias, activation, gain and clamp in one call."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from custom_ops.build import select
+from custom_ops.activations import ACTIVATIONS, NUMBERS, Activation
 from custom_ops.checks import DTYPES, check_dtype, check_number, is_autocast, kind_of
+from custom_ops.dispatch import select
 
 LARGEST = torch.finfo(torch.float32).max  # that alpha and gain may be: the kernels compute in float32
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation with its default alpha and gain.
-
-    Without a `derivative` it is linear on either side of 0, rising or flat: act(g·x) = g·act(x) for every g > 0, and
-    the sign of its value tells its slope. A smooth one has its derivative here.
-    """
-
-    function: Callable[[Tensor, float], Tensor]
-    derivative: Callable[[Tensor], Tensor] | None = None
-    alpha: float = 0.0
-    gain: float = 1.0
-
-
-def _elu_derivative(x: Tensor) -> Tensor:
-    return torch.where(x > 0, 1.0, x.clamp(max=0).exp())  # clamped: infinity times 0 would be NaN in what follows
-
-
-def _selu_derivative(x: Tensor) -> Tensor:
-    scale, alpha = 1.0507009873554805, 1.6732632423543772
-    return scale * torch.where(x > 0, 1.0, alpha * x.clamp(max=0).exp())
-
-
-def _swish_derivative(x: Tensor) -> Tensor:
-    gate = x.sigmoid()
-    return gate * (1 + x * (1 - gate))
-
-
-ACTIVATIONS = {  # the native operators number them in this order
-    "linear": Activation(lambda x, alpha: x),
-    "relu": Activation(lambda x, alpha: F.relu(x), gain=math.sqrt(2)),
-    "lrelu": Activation(F.leaky_relu, alpha=0.2, gain=math.sqrt(2)),
-    "tanh": Activation(lambda x, alpha: x.tanh(), lambda x: 1 - x.tanh().square()),
-    "sigmoid": Activation(lambda x, alpha: x.sigmoid(), lambda x: x.sigmoid() * (-x).sigmoid()),
-    "elu": Activation(lambda x, alpha: F.elu(x), _elu_derivative),
-    "selu": Activation(lambda x, alpha: F.selu(x), _selu_derivative),
-    "softplus": Activation(lambda x, alpha: F.softplus(x), torch.sigmoid),
-    "swish": Activation(lambda x, alpha: F.silu(x), _swish_derivative, gain=math.sqrt(2)),
-}
-NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
 
 
 def bias_act(
@@ -71,8 +27,8 @@ def bias_act(
     x: any shape, float64, float32, float16 or bfloat16. b: [x.shape[dim]], same dtype and device, or None; under
     autocast it is brought to x's dtype. act: a key of ACTIVATIONS. alpha: slope of 'lrelu' below 0.
     gain: None takes the activation's own (√2 for relu, lrelu and swish, else 1).
-    clamp: the result is limited to ±clamp; None is no limit. impl: see `custom_ops.build.select`; where gain or alpha
-    turn a piecewise linear activation round, the reference runs in any case.
+    clamp: the result is limited to ±clamp; None is no limit. impl: see `dispatch.select`; where gain or alpha
+    reverse a piecewise linear activation, the reference runs in any case.
     Returns a new tensor, or x itself where there is nothing to do. Differentiable to any order.
     Raises TypeError or ValueError where the arguments do not fit each other.
     """

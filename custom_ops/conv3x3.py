@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_ops.build import select
 from custom_ops.checks import is_autocast
+from custom_ops.dispatch import select
 
 TILE_PX = 4  # the side of a tile, at its smaller end
 FEWEST_CHANNELS = {"same": 32, "down": 64, "up": 64}  # with fewer, turning inputs round costs more than it saves

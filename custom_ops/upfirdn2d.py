@@ -8,12 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_ops.build import select
 from custom_ops.checks import check_dtype, check_number, is_autocast, kind_of
-
-Factor = int | Sequence[int]
-Pair = tuple[int, int]  # along x, along y
-Pads = tuple[int, int, int, int]  # left, right, top, bottom
+from custom_ops.dispatch import select
+from custom_ops.padding import Factor, Pads, Pair, add_pads, adjoint_padding, out_size, parse_padding, parse_pair
 
 LARGEST = torch.finfo(torch.float32).max  # that gain may be: the kernels compute in float32
 
@@ -70,13 +67,13 @@ def upfirdn2d(
 
     x: [N, C, H, W] of float64, float32, float16 or bfloat16. f: float32 from `setup_filter`, a constant; None is the
     identity. up, down: one factor or [x, y]. padding: one number, [x, y] or [left, right, top, bottom], in up-sampled
-    pixels. flip_filter: False convolves, True correlates. impl: see `custom_ops.build.select`.
+    pixels. flip_filter: False convolves, True correlates. impl: see `custom_ops.dispatch.select`.
     Returns [N, C, ⌊(H·up + top + bottom − taps) / down⌋ + 1, …], differentiable with respect to x to any order. Raises
     TypeError or ValueError where the arguments do not fit.
     Source: Karras et al. 2020a, appendix B.
     """
     _check(x, f, gain)
-    ups, downs, pads = _pair(up, "up"), _pair(down, "down"), _parse_padding(padding)
+    ups, downs, pads = parse_pair(up, "up"), parse_pair(down, "down"), parse_padding(padding)
     native = select("upfirdn2d", impl, x.device) == "native"
     taps = x.new_ones(1, 1, dtype=torch.float32) if f is None else f
     if not flip_filter:
@@ -169,21 +166,6 @@ def _pad_then_crop(x: Tensor, pads: Pads) -> Tensor:
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
-def out_size(size: Sequence[int], taps: Sequence[int], up: Pair, down: Pair, pads: Pads) -> Pair:
-    """The height and width that become of the last two of `size`."""
-    height = (size[-2] * up[1] + pads[2] + pads[3] - taps[0]) // down[1] + 1
-    return height, (size[-1] * up[0] + pads[0] + pads[1] - taps[1]) // down[0] + 1
-
-
-def adjoint_padding(
-    size: Sequence[int], out: Sequence[int], taps: Sequence[int], up: Pair, down: Pair, pads: Pads
-) -> Pads:
-    """The padding with which the adjoint maps the output's size, the last two of `out`, back onto the input's."""
-    right = size[-1] * up[0] - out[-1] * down[0] + pads[0] - up[0] + 1
-    bottom = size[-2] * up[1] - out[-2] * down[1] + pads[2] - up[1] + 1
-    return taps[1] - 1 - pads[0], right, taps[0] - 1 - pads[2], bottom
-
-
 def filter2d(
     x: Tensor,
     f: Tensor | None,
@@ -194,7 +176,7 @@ def filter2d(
 ) -> Tensor:
     """Filter images [N, C, H, W] to their own size, plus `padding`; arguments as in `upfirdn2d`."""
     width, height = _taps(f)
-    pads = _add(_parse_padding(padding), (width // 2, (width - 1) // 2, height // 2, (height - 1) // 2))
+    pads = add_pads(parse_padding(padding), (width // 2, (width - 1) // 2, height // 2, (height - 1) // 2))
     return upfirdn2d(x, f, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
 
 
@@ -208,8 +190,8 @@ def upsample2d(
     impl: str | None = None,
 ) -> Tensor:
     """Enlarge images [N, C, H, W] to [N, C, H·up, W·up], keeping their brightness; arguments as in `upfirdn2d`."""
-    up_x, up_y = _pair(up, "up")
-    pads = pads_for_upsampling(f, (up_x, up_y), _parse_padding(padding))
+    up_x, up_y = parse_pair(up, "up")
+    pads = pads_for_upsampling(f, (up_x, up_y), parse_padding(padding))
     return upfirdn2d(x, f, up=(up_x, up_y), padding=pads, flip_filter=flip_filter, gain=gain * up_x * up_y, impl=impl)
 
 
@@ -223,21 +205,21 @@ def downsample2d(
     impl: str | None = None,
 ) -> Tensor:
     """Shrink images [N, C, H, W] to [N, C, H/down, W/down]; arguments as in `upfirdn2d`."""
-    factors = _pair(down, "down")
-    pads = pads_for_downsampling(f, factors, _parse_padding(padding))
+    factors = parse_pair(down, "down")
+    pads = pads_for_downsampling(f, factors, parse_padding(padding))
     return upfirdn2d(x, f, down=factors, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
 
 
 def pads_for_upsampling(f: Tensor | None, up: Pair, pads: Pads) -> Pads:
     """The padding [left, right, top, bottom] that centres `f` on images enlarged by `up`, added to `pads`."""
     (width, height), (x, y) = _taps(f), up
-    return _add(pads, ((width + x - 1) // 2, (width - x) // 2, (height + y - 1) // 2, (height - y) // 2))
+    return add_pads(pads, ((width + x - 1) // 2, (width - x) // 2, (height + y - 1) // 2, (height - y) // 2))
 
 
 def pads_for_downsampling(f: Tensor | None, down: Pair, pads: Pads) -> Pads:
     """The padding [left, right, top, bottom] that centres `f` on images to be shrunk by `down`, added to `pads`."""
     (width, height), (x, y) = _taps(f), down
-    return _add(pads, ((width - x + 1) // 2, (width - x) // 2, (height - y + 1) // 2, (height - y) // 2))
+    return add_pads(pads, ((width - x + 1) // 2, (width - x) // 2, (height - y + 1) // 2, (height - y) // 2))
 
 
 def _check(x: Tensor, f: Tensor | None, gain: float) -> None:
@@ -261,32 +243,6 @@ def _check_filter(f: Tensor | None) -> None:
         raise ValueError("upfirdn2d: f requires gradients; expected a constant, f.detach()")
 
 
-def _add(pads: Pads, more: Pads) -> Pads:
-    left, right, top, bottom = (one + other for one, other in zip(pads, more, strict=True))
-    return left, right, top, bottom
-
-
 def _taps(f: Tensor | None) -> Pair:
     _check_filter(f)
     return (1, 1) if f is None else (f.shape[-1], f.shape[0])
-
-
-def _pair(value: Factor, name: str) -> Pair:
-    sides = _whole_numbers(value)
-    if len(sides) not in (1, 2) or min(sides) < 1:
-        raise ValueError(f"upfirdn2d: {name} is {value!r}; expected a whole number from 1 up, or [x, y] of them")
-    return sides[0], sides[-1]
-
-
-def _parse_padding(value: Factor) -> Pads:
-    sides = _whole_numbers(value)
-    if len(sides) not in (1, 2, 4):
-        raise ValueError(f"upfirdn2d: padding is {value!r}; expected n, [x, y] or [left, right, top, bottom]")
-    left, right, top, bottom = {1: sides * 4, 2: [s for s in sides for _ in range(2)], 4: sides}[len(sides)]
-    return left, right, top, bottom
-
-
-def _whole_numbers(value: Factor) -> list[int]:
-    """The numbers of a factor or padding; none where it holds anything else."""
-    sides: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
-    return sides if all(isinstance(side, int) and not isinstance(side, bool) for side in sides) else []

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from custom_ops.build import select
 from custom_ops.conv3x3 import Scheme, suits_winograd
+from custom_ops.dispatch import select
 
 BATCH = 16
 LAYERS: dict[

@@ -80,7 +80,7 @@ def _operators() -> list[dict[str, str]]:
 
 
 def _operator_cache() -> dict[str, str]:
-    from custom_ops import cache
+    from custom_ops.native import cache
 
     return {"folder": str(cache.folder()), "state": cache.obstacle() or "can be used"}
 

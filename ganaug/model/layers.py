@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_ops import bias_act, conv2d_resample, setup_filter
-from custom_ops.build import select
+from custom_ops.dispatch import select
 from ganaug.config import NetworkConfig
 
 RESAMPLE_TAPS = (1.0, 3.0, 3.0, 1.0)  # the low-pass filter of every up- and down-sampling

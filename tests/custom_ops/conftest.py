@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from custom_ops import build, trust
-from custom_ops.build import NativeUnavailable, select
-from custom_ops.toolchain import Recipe, find_tools
+from custom_ops import dispatch
+from custom_ops.dispatch import NativeUnavailable, select
+from custom_ops.native import trust
+from custom_ops.native.toolchain import Recipe, find_tools
 
 COMPILER = """#!/bin/sh
 # c++ that counts its compilations in $0.count, and hangs in them while $0.hang is there
@@ -69,11 +70,11 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CXX", f"'{program}'")
     monkeypatch.setenv("GANAUG_OPS_CACHE", str(tmp_path / "the cache"))
     monkeypatch.delenv("GANAUG_OPS", raising=False)
-    monkeypatch.setattr(build, "SOURCES", sources)
-    monkeypatch.setattr(build, "_decisions", {})
+    monkeypatch.setattr(dispatch, "SOURCES", sources)
+    monkeypatch.setattr(dispatch, "_decisions", {})
     monkeypatch.setattr(trust, "_is_closed", lambda status: False)  # pytest's own folders are
-    monkeypatch.setattr(build, "_register", lambda: None)
-    monkeypatch.setattr(build, "_missing_operators", lambda kind: [])
+    monkeypatch.setattr(dispatch, "_register", lambda: None)
+    monkeypatch.setattr(dispatch, "_missing_operators", lambda kind: [])
     return program
 
 
@@ -93,13 +94,13 @@ def count(compiler: Path) -> Callable[[], int]:
 @pytest.fixture
 def recipe(compiler: Path) -> Callable[[], Recipe]:
     """The planted source's recipe, as the source and the tools are at the call."""
-    return lambda: Recipe("cpu", build.SOURCES, (), find_tools("cpu"))
+    return lambda: Recipe("cpu", dispatch.SOURCES, (), find_tools("cpu"))
 
 
 @pytest.fixture
 def new_process(compiler: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Forget what was decided, as another process would know nothing of it."""
-    return lambda: monkeypatch.setattr(build, "_decisions", {})
+    return lambda: monkeypatch.setattr(dispatch, "_decisions", {})
 
 
 @pytest.fixture

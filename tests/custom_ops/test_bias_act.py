@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from custom_ops import bias_act
-from custom_ops.bias_act import ACTIVATIONS
+from custom_ops.activations import ACTIVATIONS
 
 FORMULAS = {
     "linear": lambda x: x,

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_ops.bias_act import ACTIVATIONS, bias_act
+from custom_ops.activations import ACTIVATIONS
+from custom_ops.bias_act import bias_act
 
 HERE = Path(__file__).parent / "cuda_emulation"
 SOURCES = Path(__file__).parents[2] / "custom_ops" / "csrc"

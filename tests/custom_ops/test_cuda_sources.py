@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from custom_ops.toolchain import NVCC_FLAGS, NativeUnavailable, find_tools
+from custom_ops.native.toolchain import NVCC_FLAGS, NativeUnavailable, find_tools
 
 SOURCES = Path(__file__).parents[2] / "custom_ops" / "csrc"
 ARCHS = [("80", "sm_80"), ("90", "sm_90"), ("90", "compute_90")]  # the last is PTX, for what comes

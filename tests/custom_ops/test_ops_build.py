@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import custom_ops
-from custom_ops import build, cache, toolchain
+from custom_ops import dispatch
 from custom_ops.__main__ import main
-from custom_ops.toolchain import NativeUnavailable, Recipe, find_tools
+from custom_ops.native import cache, toolchain
+from custom_ops.native.toolchain import NativeUnavailable, Recipe, find_tools
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,12 +38,12 @@ def test_first_use_compiles_and_the_next_process_finds(
 @pytest.mark.usefixtures("no_compiler")
 def test_without_a_compiler_one_warning_and_the_references(select_silently: Callable[..., str]) -> None:
     with pytest.warns(UserWarning, match=r"looked for c\+\+, g\+\+, clang\+\+") as caught:
-        assert build.select("bias_act", None) == build.select("upfirdn2d", None) == "ref"
+        assert dispatch.select("bias_act", None) == dispatch.select("upfirdn2d", None) == "ref"
     assert len(caught) == 1
     assert select_silently() == "ref"
     with pytest.raises(NativeUnavailable, match=r"bias_act.*no compiler found"):
-        build.select("bias_act", "native")
-    assert {row["path"] for row in build.info()} == {"ref"}
+        dispatch.select("bias_act", "native")
+    assert {row["path"] for row in dispatch.info()} == {"ref"}
 
 
 @pytest.mark.usefixtures("no_compiler")
@@ -52,7 +53,7 @@ def test_insisting_raises_at_every_call_where_there_is_no_compiler(
     monkeypatch.setenv("GANAUG_OPS", "native")
     for _ in range(2):
         with pytest.raises(NativeUnavailable, match=r"upfirdn2d.*no compiler found"):
-            build.select("upfirdn2d", None)
+            dispatch.select("upfirdn2d", None)
     assert select_silently("ref") == "ref"
 
 
@@ -71,9 +72,9 @@ def test_a_source_that_does_not_compile_gives_one_warning_and_a_log(
     new_process: Callable[[], None],
     select_silently: Callable[..., str],
 ) -> None:
-    (build.SOURCES / "planted.cpp").write_text("int planted() { return nonsense; }\n")
+    (dispatch.SOURCES / "planted.cpp").write_text("int planted() { return nonsense; }\n")
     with pytest.warns(UserWarning, match=r"planted\.cpp:1:.*nonsense.*stands in") as caught:
-        assert build.select("bias_act", None) == "ref"
+        assert dispatch.select("bias_act", None) == "ref"
     assert len(caught) == 1
     log = Path(str(caught[0].message).rpartition("stands in ")[2])
     assert "nonsense" in log.read_text()
@@ -83,7 +84,7 @@ def test_a_source_that_does_not_compile_gives_one_warning_and_a_log(
     new_process()
     monkeypatch.setenv("GANAUG_OPS", "native")
     with pytest.raises(NativeUnavailable, match="nonsense"):
-        build.select("bias_act", None)
+        dispatch.select("bias_act", None)
 
 
 def test_switched_off_compiles_nothing_and_says_so(
@@ -92,8 +93,8 @@ def test_switched_off_compiles_nothing_and_says_so(
     monkeypatch.setenv("GANAUG_OPS", "ref")
     assert select_silently() == "ref"
     with pytest.raises(NativeUnavailable, match="GANAUG_OPS=ref"):
-        build.select("bias_act", "native")
-    assert ["GANAUG_OPS=ref" in row["reason"] for row in build.info()] == [True] * 5
+        dispatch.select("bias_act", "native")
+    assert ["GANAUG_OPS=ref" in row["reason"] for row in dispatch.info()] == [True] * 5
     assert count() == 0
 
 
@@ -111,14 +112,14 @@ def test_a_nonsensical_wish_is_refused(
 ) -> None:
     monkeypatch.setenv("GANAUG_OPS", wish)
     with pytest.raises(ValueError, match=f"GANAUG_OPS is '{wish}'; expected 'auto', 'native' or 'ref'"):
-        build.select("bias_act", None)
+        dispatch.select("bias_act", None)
     assert main(["info"]) == 2
     assert wish in capsys.readouterr().err
 
 
 def test_an_unknown_impl_is_refused() -> None:
     with pytest.raises(ValueError, match="impl is 'cuda'"):
-        build.select("bias_act", "cuda")
+        dispatch.select("bias_act", "cuda")
 
 
 def test_a_device_without_native_operators_runs_the_references_silently(
@@ -126,13 +127,13 @@ def test_a_device_without_native_operators_runs_the_references_silently(
 ) -> None:
     assert select_silently(device="mps") == "ref"
     with pytest.raises(NativeUnavailable, match="there are none for mps"):
-        build.select("bias_act", "native", torch.device("mps"))
+        dispatch.select("bias_act", "native", torch.device("mps"))
     assert count() == 0
 
 
 def test_compiled_functions_keep_the_choice_in_one_graph(count: Callable[[], int]) -> None:
     def double_if_native(x: torch.Tensor) -> torch.Tensor:
-        return 2 * x if build.select("bias_act", None, x.device) == "native" else x
+        return 2 * x if dispatch.select("bias_act", None, x.device) == "native" else x
 
     traced = torch.compile(double_if_native, fullgraph=True, backend="eager")
     assert traced(torch.ones(1)).item() == 2
@@ -148,11 +149,11 @@ def test_a_failed_build_for_gpus_leaves_the_cpu_native(
     pretend_gpu((9, 0))
     monkeypatch.setattr(toolchain, "_find_nvcc", no_nvcc)
     with pytest.warns(UserWarning, match="run on cuda: no nvcc found") as caught:
-        assert build.select("bias_act", None, "cuda") == "ref"
+        assert dispatch.select("bias_act", None, "cuda") == "ref"
     assert len(caught) == 1
     assert select_silently(device="cuda") == "ref"
     assert select_silently() == "native"
-    assert [row["path"] for row in build.info()] == ["native"] * 3 + ["ref"] * 2
+    assert [row["path"] for row in dispatch.info()] == ["native"] * 3 + ["ref"] * 2
 
 
 def test_info_names_path_and_reason_of_every_operator_and_device(
@@ -175,7 +176,7 @@ def test_info_names_path_and_reason_of_every_operator_and_device(
 def test_build_names_the_library_and_fails_loudly(compiler: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build"]) == 0
     assert str(cache.folder()) in capsys.readouterr().out
-    (build.SOURCES / "planted.cpp").write_text("nonsense\n")
+    (dispatch.SOURCES / "planted.cpp").write_text("nonsense\n")
     assert main(["build"]) == 2
     assert "planted.cpp:1" in capsys.readouterr().err
 
@@ -191,8 +192,8 @@ def test_the_real_sources_compile_and_load(monkeypatch: pytest.MonkeyPatch) -> N
         find_tools("cpu")
     except NativeUnavailable as error:
         pytest.skip(str(error))
-    (library,) = build.build()[:1]
+    (library,) = dispatch.build()[:1]
     torch.ops.load_library(str(library.library))
-    assert build._missing_operators("cpu") == []
-    monkeypatch.setitem(build.PARTS, "upfirdn2d", ("upfirdn2d", "upfirdn3d"))
-    assert build._missing_operators("cpu") == ["upfirdn3d"]
+    assert dispatch._missing_operators("cpu") == []
+    monkeypatch.setitem(dispatch.PARTS, "upfirdn2d", ("upfirdn2d", "upfirdn3d"))
+    assert dispatch._missing_operators("cpu") == ["upfirdn3d"]

@@ -15,22 +15,23 @@ from typing import Any
 import pytest
 import torch
 
-from custom_ops import build, cache
-from custom_ops.toolchain import NativeUnavailable, Recipe
+from custom_ops import dispatch
+from custom_ops.native import cache
+from custom_ops.native.toolchain import NativeUnavailable, Recipe
 
 ROOT = Path(__file__).parents[2]
 CHILD = """
 import sys
 from pathlib import Path
-from custom_ops import build
-build.SOURCES, build._register, build._missing_operators = Path(sys.argv[1]), lambda: None, lambda kind: []
-print(build.select("bias_act", None))
+from custom_ops import dispatch
+dispatch.SOURCES, dispatch._register, dispatch._missing_operators = Path(sys.argv[1]), lambda: None, lambda kind: []
+print(dispatch.select("bias_act", None))
 """
 
 
 def start_child(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(build.SOURCES), *arguments], cwd=ROOT, text=True,
+        [sys.executable, "-c", CHILD, str(dispatch.SOURCES), *arguments], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
@@ -142,7 +143,7 @@ def test_a_library_that_never_loads_is_tried_twice(
 
     monkeypatch.setattr(torch.ops, "load_library", refuse)
     with pytest.warns(UserWarning, match=r"does not load \(wrong ELF class\), though just built"):
-        assert build.select("bias_act", None) == "ref"
+        assert dispatch.select("bias_act", None) == "ref"
     assert select_silently() == "ref"
     assert count() == 2
 
@@ -154,7 +155,7 @@ def test_sources_edited_during_the_build_leave_nothing_in_the_cache(
 
     def compile_then_edit(self: Recipe, *arguments: Any) -> Path:
         library = compile_first(self, *arguments)
-        (build.SOURCES / "planted.cpp").write_text("int planted() { return 2; }\n")
+        (dispatch.SOURCES / "planted.cpp").write_text("int planted() { return 2; }\n")
         return library
 
     monkeypatch.setattr(Recipe, "compile", compile_then_edit)
@@ -175,7 +176,7 @@ def test_an_unwritable_cache_is_replaced_by_a_private_folder(
     monkeypatch.setenv("GANAUG_OPS_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.warns(UserWarning, match=r"cannot be written.*ganaug-ops-"):
-        assert build.select("bias_act", None) == "native"
+        assert dispatch.select("bias_act", None) == "native"
     new_process()
     assert select_silently() == "native"
     assert count() == 1
@@ -184,7 +185,7 @@ def test_an_unwritable_cache_is_replaced_by_a_private_folder(
     spare.chmod(0o777)  # now others may have put their library there
     new_process()
     with pytest.warns(UserWarning, match=r"nor .*ganaug-ops-.* can be written by every user\) can be used"):
-        assert build.select("bias_act", None) == "ref"
+        assert dispatch.select("bias_act", None) == "ref"
 
 
 def test_a_library_in_the_cache_is_used_without_writing(
@@ -228,7 +229,7 @@ def test_a_full_disk_gives_the_references_and_leaves_nothing(compiler: Path, mon
 
     monkeypatch.setattr(Recipe, "compile", fail)
     with pytest.warns(UserWarning, match="No space left on device"):
-        assert build.select("bias_act", None) == "ref"
+        assert dispatch.select("bias_act", None) == "ref"
     assert {path.suffix for path in cache.folder().iterdir()} == {".lock"}
 
 
@@ -241,7 +242,7 @@ def test_a_library_without_our_operators_is_built_again_and_loaded_from_elsewher
     cache.build(recipe())
     loaded: list[str] = []
     monkeypatch.setattr(torch.ops, "load_library", lambda path: loaded.append(os.path.realpath(path)))
-    monkeypatch.setattr(build, "_missing_operators", lambda kind: ["bias_act"] if len(loaded) < 2 else [])
+    monkeypatch.setattr(dispatch, "_missing_operators", lambda kind: ["bias_act"] if len(loaded) < 2 else [])
     assert select_silently() == "native"
     assert count() == 2
     assert len(set(loaded)) == 2  # the system would not load another file of the same name
@@ -250,9 +251,9 @@ def test_a_library_without_our_operators_is_built_again_and_loaded_from_elsewher
 def test_a_library_that_never_has_our_operators_gives_the_references(
     monkeypatch: pytest.MonkeyPatch, count: Callable[[], int]
 ) -> None:
-    monkeypatch.setattr(build, "_missing_operators", lambda kind: ["bias_act", "conv3x3"])
+    monkeypatch.setattr(dispatch, "_missing_operators", lambda kind: ["bias_act", "conv3x3"])
     with pytest.warns(UserWarning, match="lacks the operators bias_act, conv3x3, though just built"):
-        assert build.select("bias_act", None) == "ref"
+        assert dispatch.select("bias_act", None) == "ref"
     assert count() == 2
 
 

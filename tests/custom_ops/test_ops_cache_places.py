@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from custom_ops import build, cache
+from custom_ops import dispatch
+from custom_ops.native import cache
 
 
 @pytest.fixture(scope="module")
@@ -61,5 +62,5 @@ def test_a_file_in_place_of_a_folder_is_one_warning(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="cannot be written.*ganaug-ops-") as caught:
-        assert build.select("bias_act", None) == "native"
+        assert dispatch.select("bias_act", None) == "native"
     assert len(caught) == 1

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from custom_ops import build, cache, toolchain
+from custom_ops import dispatch
 from custom_ops.__main__ import main
-from custom_ops.toolchain import NativeUnavailable, Recipe, find_tools
+from custom_ops.native import cache, toolchain
+from custom_ops.native.toolchain import NativeUnavailable, Recipe, find_tools
 
 
 def test_ninja_is_the_program_or_the_package_or_missed(
@@ -30,7 +31,7 @@ def test_ninja_is_the_program_or_the_package_or_missed(
 
 
 def test_a_symbol_that_nobody_defines_fails_the_build(recipe: Callable[[], Recipe]) -> None:
-    (build.SOURCES / "planted.cpp").write_text("int missing(); int planted() { return missing(); }\n")
+    (dispatch.SOURCES / "planted.cpp").write_text("int missing(); int planted() { return missing(); }\n")
     with pytest.raises(NativeUnavailable, match=r"undefined reference|symbol"):
         cache.build(recipe())
 
@@ -39,12 +40,12 @@ def test_whatever_can_change_the_code_changes_the_name(
     compiler: Path, monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
 ) -> None:
     names = [recipe().name]
-    (build.SOURCES / "planted.cpp").write_text("int planted() { return 2; }\n")
+    (dispatch.SOURCES / "planted.cpp").write_text("int planted() { return 2; }\n")
     names.append(recipe().name)
-    (build.SOURCES / "deep").mkdir()
-    (build.SOURCES / "deep" / "planted.h").touch()
+    (dispatch.SOURCES / "deep").mkdir()
+    (dispatch.SOURCES / "deep" / "planted.h").touch()
     names.append(recipe().name)
-    (build.SOURCES / "deep" / "planted.h").rename(build.SOURCES / "deep" / "sown.h")
+    (dispatch.SOURCES / "deep" / "planted.h").rename(dispatch.SOURCES / "deep" / "sown.h")
     names.append(recipe().name)
     names.append(replace(recipe(), archs=("9.0",)).name)
     names.append(replace(recipe(), tools=replace(find_tools("cpu"), versions=("c++ 99",))).name)
@@ -58,20 +59,20 @@ def test_whatever_can_change_the_code_changes_the_name(
 
 def test_files_that_are_no_source_do_not_change_the_name(recipe: Callable[[], Recipe]) -> None:
     name = recipe().name
-    (build.SOURCES / ".planted.cpp.swp").write_bytes(b"\xa0\xff")
+    (dispatch.SOURCES / ".planted.cpp.swp").write_bytes(b"\xa0\xff")
     assert recipe().name == name
 
 
 def test_touching_or_moving_the_sources_does_not_change_the_name(recipe: Callable[[], Recipe]) -> None:
     name = recipe().name
-    os.utime(build.SOURCES / "planted.cpp", (0, 0))
-    moved = build.SOURCES.rename(build.SOURCES.parent / "elsewhere")
+    os.utime(dispatch.SOURCES / "planted.cpp", (0, 0))
+    moved = dispatch.SOURCES.rename(dispatch.SOURCES.parent / "elsewhere")
     assert replace(recipe(), sources=moved).name == name
 
 
 def test_folders_may_have_any_name(monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]) -> None:
-    monkeypatch.setattr(build, "SOURCES", build.SOURCES.rename(build.SOURCES.parent / "it's $HOME: ä&b"))
-    monkeypatch.setenv("GANAUG_OPS_CACHE", str(build.SOURCES.parent / "$cache: ö"))
+    monkeypatch.setattr(dispatch, "SOURCES", dispatch.SOURCES.rename(dispatch.SOURCES.parent / "it's $HOME: ä&b"))
+    monkeypatch.setenv("GANAUG_OPS_CACHE", str(dispatch.SOURCES.parent / "$cache: ö"))
     assert select_silently() == "native"
 
 
@@ -79,7 +80,7 @@ def test_files_for_newer_processors_get_their_flags_and_are_left_out_elsewhere(
     monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
 ) -> None:
     for name in ("kernels_avx2", "kernels_avx512", "kernels_generic"):
-        (build.SOURCES / f"{name}.cpp").touch()
+        (dispatch.SOURCES / f"{name}.cpp").touch()
 
     def flags(name: str) -> str:
         lines = list(recipe()._ninja_lines(find_tools("cpu")))
@@ -136,10 +137,10 @@ def test_gpu_code_is_compiled_without_a_gpu(compiler: Path, pretend_gpu: Callabl
     except NativeUnavailable as error:
         pytest.skip(str(error))
     pretend_gpu()
-    (build.SOURCES / "planted.cu").write_text("__global__ void planted(int* x) { *x = 1; }\n")
-    kinds = [built.library.parent.name.partition("-")[0] for built in build.build(cuda=True)]
+    (dispatch.SOURCES / "planted.cu").write_text("__global__ void planted(int* x) { *x = 1; }\n")
+    kinds = [built.library.parent.name.partition("-")[0] for built in dispatch.build(cuda=True)]
     assert kinds == ["cpu", "cuda"]
-    assert [row["path"] for row in build.info()] == ["native"] * 3 + ["ref"] * 2
+    assert [row["path"] for row in dispatch.info()] == ["native"] * 3 + ["ref"] * 2
 
 
 def test_a_nonsensical_list_of_gpus_is_one_line(
@@ -160,7 +161,7 @@ def test_a_compiler_with_an_open_quote_is_one_warning(
 ) -> None:
     monkeypatch.setenv("CXX", wish)
     with pytest.warns(UserWarning, match="CXX is ") as caught:
-        assert build.select("bias_act", None) == "ref"
+        assert dispatch.select("bias_act", None) == "ref"
     assert len(caught) == 1
     assert main(["info"]) == 0
     assert capsys.readouterr().out.count("CXX is ") >= 3
@@ -193,7 +194,7 @@ def test_a_nonsensical_number_of_jobs_is_one_warning(
 ) -> None:
     monkeypatch.setenv("MAX_JOBS", wish)
     with pytest.warns(UserWarning, match="MAX_JOBS is ") as caught:
-        assert build.select("bias_act", None) == "ref"
+        assert dispatch.select("bias_act", None) == "ref"
     assert len(caught) == 1
 
 

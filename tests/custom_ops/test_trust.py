@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from custom_ops import build, cache, trust
-from custom_ops.toolchain import Recipe
-from custom_ops.trust import doubt
+from custom_ops import dispatch
+from custom_ops.native import cache, trust
+from custom_ops.native.toolchain import Recipe
+from custom_ops.native.trust import doubt
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="users have no numbers")
 PLACES = ["library.so", "build.json", ".", "..", "../.."]
@@ -153,10 +154,10 @@ def test_a_cache_of_others_is_replaced_with_one_warning(
     cache.folder().chmod(0o777)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.warns(UserWarning, match="can be written by every user.*ganaug-ops-") as caught:
-        assert build.select("bias_act", None) == "native"
+        assert dispatch.select("bias_act", None) == "native"
     assert len(caught) == 1
     assert count() == 2
-    loaded = build._decisions["cpu"].built
+    loaded = dispatch._decisions["cpu"].built
     assert loaded is not None
     assert loaded.library.parents[1].name.startswith("ganaug-ops-")
     assert loaded.library != planted.library
@@ -173,7 +174,7 @@ def test_without_a_compiler_the_reason_why_a_library_is_not_taken_is_said(
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.warns(UserWarning, match=r"no compiler found.*can be written by every user"):
-        assert build.select("bias_act", None) == "ref"
+        assert dispatch.select("bias_act", None) == "ref"
 
 
 @pytest.mark.parametrize(("mode", "is_trusted"), [(0o700, True), (0o755, False), (0o710, False), (0o701, False)])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from custom_ops import build
+from custom_ops import dispatch as build
 from ganaug.cli.main import main
 
 PARTS = ("packages", "devices", "operators", "operator_cache", "weights", "workspace")

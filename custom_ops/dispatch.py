@@ -1,6 +1,5 @@
 """Which implementation of an operator runs, and why; the native ones are compiled at their first use."""
 
-import importlib
 import os
 import shutil
 import threading
@@ -11,9 +10,9 @@ from typing import Literal
 
 import torch
 
-from custom_ops import cache
-from custom_ops.cache import Built
-from custom_ops.toolchain import Kind, NativeUnavailable, Recipe, WrongSetting, archs_that_serve, find_tools
+from custom_ops.native import cache
+from custom_ops.native.cache import Built
+from custom_ops.native.toolchain import Kind, NativeUnavailable, Recipe, WrongSetting, archs_that_serve, find_tools
 
 Impl = Literal["ref", "native"]
 
@@ -140,7 +139,9 @@ def _has_schema(name: str) -> bool:
 
 def _register() -> None:
     """Give the operators just loaded their derivatives and what else PyTorch asks of an operator."""
-    importlib.import_module("custom_ops.native")
+    from custom_ops.native import autograd
+
+    autograd.register()
 
 
 def _served(kind: str) -> Kind:

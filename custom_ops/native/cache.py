@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from custom_ops.toolchain import NativeUnavailable, Recipe
-from custom_ops.trust import doubt
+from custom_ops.native.toolchain import NativeUnavailable, Recipe
+from custom_ops.native.trust import doubt
 
 try:
     import fcntl

@@ -1,9 +1,10 @@
 """What PyTorch must know of the native operators beyond their kernels: shapes, derivatives and batching.
 
-Importing this module registers it, so the library must be loaded before; `custom_ops.build` sees to both. The
-derivative of each operator is a registered operator again, hence any order runs at native speed.
+The library must be loaded before `register` is called; `custom_ops.dispatch` sees to both. The derivative of each
+operator is a registered operator again, hence any order runs at native speed.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch._prims_common import suggest_memory_format
 from torch.autograd.function import _SingleLevelFunction
 
-from custom_ops.bias_act import ACTIVATIONS
-from custom_ops.upfirdn2d import Pads, Pair, adjoint_padding, out_size
+from custom_ops.activations import ACTIVATIONS
+from custom_ops.padding import Pads, Pair, adjoint_padding, out_size
 
 LIBRARY = torch.library.Library("ganaug", "IMPL")  # registrations last as long as it does
 OPS = torch.ops.ganaug
@@ -258,9 +259,12 @@ def _differentiable(operator: Any, saves: Callable, backward: Callable) -> Calla
     return kernel
 
 
-_register("bias_act", _bias_act_fake, _bias_act_saves, _bias_act_backward, _bias_act_vmap)
-_register("bias_act_slope", _bias_act_fake, _slope_saves, _slope_backward, _slope_vmap)
-_register("bias_act_adjoint", _adjoint_fake, _adjoint_saves, _adjoint_backward, _adjoint_vmap)
-_register("upfirdn2d", _upfirdn2d_fake, _upfirdn2d_saves, _upfirdn2d_backward, _upfirdn2d_vmap)
-_register("conv3x3", _conv3x3_fake, _conv3x3_saves, _conv3x3_backward, _conv3x3_vmap)
-_register("conv3x3_weight", _weight_fake, _weight_saves, _weight_backward, _weight_vmap)
+@functools.cache
+def register() -> None:
+    """Give the operators their derivatives, shapes and batching, once a process; the library must be loaded before."""
+    _register("bias_act", _bias_act_fake, _bias_act_saves, _bias_act_backward, _bias_act_vmap)
+    _register("bias_act_slope", _bias_act_fake, _slope_saves, _slope_backward, _slope_vmap)
+    _register("bias_act_adjoint", _adjoint_fake, _adjoint_saves, _adjoint_backward, _adjoint_vmap)
+    _register("upfirdn2d", _upfirdn2d_fake, _upfirdn2d_saves, _upfirdn2d_backward, _upfirdn2d_vmap)
+    _register("conv3x3", _conv3x3_fake, _conv3x3_saves, _conv3x3_backward, _conv3x3_vmap)
+    _register("conv3x3_weight", _weight_fake, _weight_saves, _weight_backward, _weight_vmap)
