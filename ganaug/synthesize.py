@@ -20,11 +20,11 @@ from ganaug.data.schema import read_table
 from ganaug.data.synthetic import require_serves
 from ganaug.data.synthetic_file import Rows, rows_of, stored_record, stored_rows, write_rows
 from ganaug.errors import ConfigError, UserError, WorkspaceError
-from ganaug.processes import run_parallel
+from ganaug.parallel.processes import run_parallel
+from ganaug.parallel.shards import WHOLE, Shard
 from ganaug.provenance import digest_of
 from ganaug.reject import Screening, Setting, fit_filters, record_of, require_known
 from ganaug.sampling import CHUNK, Sampler, best_snapshot, by_class, chunks_at_a_time, one_thread, side_by_side
-from ganaug.shards import WHOLE, Shard
 from ganaug.workspace import GanRun, Workspace
 
 BYTES_BESIDE_PIXELS = 500  # of an image's row and its place in the file

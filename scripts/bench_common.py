@@ -91,7 +91,7 @@ def call_peer(name: str, *arguments: Any, impl: None = None, **options: Any) -> 
 
 def set_allocator(allocator: str) -> None:
     """'tuned' takes the allocator that training takes; 'default' leaves the C library's."""
-    from ganaug.processes import tune_allocator
+    from ganaug.parallel.processes import tune_allocator
 
     if allocator == "tuned" and not tune_allocator():
         raise SystemExit("the allocator cannot be tuned on this system; pass --allocator default")

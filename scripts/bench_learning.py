@@ -29,7 +29,7 @@ from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, 
 from ganaug.data.dataset import DataSet, TrainingImages, open_dataset
 from ganaug.data.prepare import prepare_dataset
 from ganaug.model.pixels import from_pixels, one_hot
-from ganaug.processes import run_parallel
+from ganaug.parallel.processes import run_parallel
 from ganaug.train.distributed import Team
 from ganaug.train.ema import ema_beta
 from ganaug.train.loop import train_gan

@@ -18,7 +18,7 @@ import click
 WORKER = """
 import json, os, sys, time
 import torch
-from ganaug.processes import tune_allocator
+from ganaug.parallel.processes import tune_allocator
 tune_allocator()
 cores, iterations, resolution = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 mine = cores[int(os.environ.get("LOCAL_RANK", 0))]

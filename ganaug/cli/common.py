@@ -37,7 +37,7 @@ class Common:
         """The device that was asked for, after a look whether it is there."""
         import torch
 
-        from ganaug.processes import tune_allocator
+        from ganaug.parallel.processes import tune_allocator
 
         tune_allocator()
         if self.device_name == "auto":

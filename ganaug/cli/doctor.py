@@ -86,7 +86,7 @@ def _operator_cache() -> dict[str, str]:
 
 
 def _weights(weights_dir: Path | None) -> list[dict[str, Any]]:
-    from ganaug.evaluate.weights import survey
+    from ganaug.weights import survey
 
     return survey(weights_dir)
 

@@ -73,10 +73,10 @@ def evaluate_augmentation(
     Each fold is served by the generator that saw its training patients only; anything else is refused. The same command
     resumes what was stopped.
     """
-    from ganaug.evaluate.weights import weights_folder
     from ganaug.lookup import Choice
     from ganaug.study.cost import plan_job
     from ganaug.study.job import Job, run_job
+    from ganaug.weights import weights_folder
 
     data = find_dataset(common, dataset)
     study = presets.study(common.preset)

@@ -41,9 +41,9 @@ def evaluate_gan(
     FID and KID are computed with Inception's weights only; a distance of other features is named after them.
     """
     from ganaug.evaluate.table import format_rows
-    from ganaug.evaluate.weights import weights_folder
     from ganaug.lookup import Choice
     from ganaug.study.job import Job, score_images, supply
+    from ganaug.weights import weights_folder
 
     data = find_dataset(common, dataset)
     folder = weights_folder(weights_dir)

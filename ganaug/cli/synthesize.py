@@ -86,7 +86,7 @@ def synthesize(
     The same options give the same images, whatever the batch, the jobs and the shards. The last shard to end puts the
     parts together.
     """
-    from ganaug.shards import read_shard
+    from ganaug.parallel.shards import read_shard
     from ganaug.synthesize import merge_parts, plan_synthesis, synthesize_all
 
     if sum([merge, shard is not None, jobs > 1]) > 1:

@@ -72,10 +72,10 @@ def train_gan(
     The same command again takes up what was stopped. Under torchrun its processes train together.
     """
     from ganaug.checkpoint import best_ema
-    from ganaug.evaluate.weights import WEIGHTS, find_weights, weights_folder
     from ganaug.train.distributed import num_processes, rank
     from ganaug.train.loop import train_gans
     from ganaug.train.task import plan_training
+    from ganaug.weights import WEIGHTS, find_weights, weights_folder
 
     data = find_dataset(common, dataset)
     resolution, num_classes = data.table.resolution_px, data.table.num_classes

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ganaug.processes import deferred_stops
+from ganaug.parallel.processes import deferred_stops
 
 
 class GuardedFile:

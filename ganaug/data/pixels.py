@@ -17,8 +17,8 @@ from ganaug.data.decode import MAX_PIXELS, PLAIN, About, Undecodable, count_pixe
 from ganaug.data.fit import Square, squares, union
 from ganaug.data.image_writer import ImageWriter
 from ganaug.data.phash import NUM_SYMMETRIES, grey_version, hashes_of
-from ganaug.data.side_by_side import Job, PixelBudget, in_threads
 from ganaug.data.sources.scan import Drawn, Item, Load, Scan
+from ganaug.parallel.threads import Job, PixelBudget, in_threads
 
 BLOCK = 64  # images written at a time
 MAX_BYTES = 512 * 2**20  # of files that wait or are decoded at a time

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from classifiers.predict import Images
 from ganaug.errors import WeightsError
-from ganaug.evaluate.weights import find_weights, read_weights, require_digest
+from ganaug.weights import find_weights, read_weights, require_digest
 
 METRIC = "LPIPS diversity[alex]"
 NUM_PAIRS = 200  # random pairs of a class and side

@@ -14,8 +14,8 @@ from classifiers.predict import Images, read_batch
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, WeightsError
 from ganaug.evaluate.trained import trained_classifier
-from ganaug.evaluate.weights import find_weights, has_weights, read_weights
 from ganaug.provenance import digest_of_file
+from ganaug.weights import find_weights, has_weights, read_weights
 from ganaug.workspace import GanRun
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from ganaug.errors import ConfigError, DiskFull, UserError, some_of
-from ganaug.processes import num_cores, run_parallel
+from ganaug.parallel.processes import num_cores, run_parallel
 from ganaug.study.cells import run_cell
 from ganaug.study.design import Cell, Design
 from ganaug.workspace import Workspace

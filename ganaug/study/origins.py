@@ -11,8 +11,8 @@ from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import require_unseen
 from ganaug.errors import DataError, LeakError
-from ganaug.evaluate.weights import WEIGHTS
 from ganaug.provenance import digest_of_file, read_provenance
+from ganaug.weights import WEIGHTS
 
 # Weights of torchvision, trained on ImageNet's photographs; the digits are the first eight of a file's SHA-256.
 TORCHVISION = {

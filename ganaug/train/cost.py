@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ganaug.data.dataset import TrainingImages
-from ganaug.processes import num_cores
+from ganaug.parallel.processes import num_cores
 from ganaug.train.distributed import Team
 from ganaug.train.loop import iterate
 from ganaug.train.meter import memory_mib

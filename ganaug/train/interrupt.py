@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ganaug.processes import STOPS
+from ganaug.parallel.processes import STOPS
 
 
 class StopRequest:

@@ -12,7 +12,7 @@ from ganaug.augment.dihedral import random_dihedral
 from ganaug.data.dataset import TrainingImages
 from ganaug.errors import ConfigError, Ended
 from ganaug.model.pixels import from_pixels, one_hot
-from ganaug.processes import num_cores, run_parallel
+from ganaug.parallel.processes import num_cores, run_parallel
 from ganaug.train.board import Board
 from ganaug.train.distributed import Team, joined_team, num_processes
 from ganaug.train.interrupt import StopRequest, stop_requested

@@ -14,10 +14,10 @@ from ganaug.data.schema import ImageReader, content_digest, read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import ConfigError, LeakError, UserError
 from ganaug.evaluate import trained
+from ganaug.parallel.shards import Shard
 from ganaug.provenance import read_provenance
 from ganaug.reject import REJECTORS, Filter, Screening, Setting, fit_filters, nearest, record_of, summary
 from ganaug.sampling import CHUNK
-from ganaug.shards import Shard
 from ganaug.synthesize import Order, plan_synthesis, synthesize, synthesize_all
 from ganaug.workspace import GanRun, Workspace, open_workspace
 

@@ -21,9 +21,9 @@ from ganaug.data.schema import ImageReader, content_digest, open_images, read_ta
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.data.synthetic_file import Rows
 from ganaug.errors import ConfigError, WorkspaceError
+from ganaug.parallel.shards import Shard
 from ganaug.provenance import read_provenance, require_content
 from ganaug.sampling import CHUNK
-from ganaug.shards import Shard
 from ganaug.synthesize import Order, estimate, merge_parts, plan_synthesis, synthesize, synthesize_all
 from ganaug.workspace import GanRun, Workspace, atomic_path, open_workspace, read_json, write_json
 

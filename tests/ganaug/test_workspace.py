@@ -171,7 +171,7 @@ def test_importing_a_package_compiles_nothing_and_loads_no_heavy_library(package
 def test_a_path_that_is_none_is_one_line_wherever_a_user_gives_one(text: str, tmp_path: Path) -> None:
     from ganaug.data.fixed import fixed_list
     from ganaug.data.sources.files import existing
-    from ganaug.evaluate.weights import weights_folder
+    from ganaug.weights import weights_folder
 
     readers = [user_path, lambda text: fixed_list(text, {}), lambda text: existing(text, "--source")]
     readers += [open_workspace, weights_folder] if text else []  # those have a default

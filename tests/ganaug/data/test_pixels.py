@@ -17,8 +17,8 @@ from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data import pixels as module
 from ganaug.data.decode import Picture
 from ganaug.data.prepare import Prepared, prepare_dataset
-from ganaug.data.side_by_side import Job, PixelBudget, in_threads
 from ganaug.errors import DataError, private
+from ganaug.parallel.threads import Job, PixelBudget, in_threads
 from ganaug.workspace import Workspace
 
 SIDE = 16

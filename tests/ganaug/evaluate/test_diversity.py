@@ -8,8 +8,8 @@ import torch
 from ganaug.errors import WeightsError
 from ganaug.evaluate import diversity
 from ganaug.evaluate.diversity import diversity_rows, lpips_distance, mean_pairwise
-from ganaug.evaluate.weights import WEIGHTS, WeightsFile
 from ganaug.provenance import digest_of_file
+from ganaug.weights import WEIGHTS, WeightsFile
 
 
 def by_brightness(first: np.ndarray, second: np.ndarray) -> np.ndarray:

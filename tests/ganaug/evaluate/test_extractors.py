@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 import torch
 
+from ganaug import weights
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, LeakError, UserError, WeightsError, WorkspaceError
-from ganaug.evaluate import trained, weights
+from ganaug.evaluate import trained
 from ganaug.evaluate.extractors import EXTRACTORS, Extractor, Setting, available, open_extractor
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.frechet import frechet_distance
-from ganaug.evaluate.weights import WEIGHTS, WeightsFile, survey, weights_folder
 from ganaug.provenance import digest_of_file
+from ganaug.weights import WEIGHTS, WeightsFile, survey, weights_folder
 from ganaug.workspace import GanRun, Workspace
 
 

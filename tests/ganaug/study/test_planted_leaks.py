@@ -179,7 +179,7 @@ def test_a_synthetic_file_that_holds_a_held_out_picture_is_refused(
 def test_a_shard_with_a_foreign_image_is_not_merged_and_sealed_again_it_is_refused(
     trained: GanRun, reseal: Reseal
 ) -> None:
-    from ganaug.shards import Shard
+    from ganaug.parallel.shards import Shard
     from ganaug.synthesize import merge, merge_parts
 
     workspace = Workspace(trained.root.parent.parent)

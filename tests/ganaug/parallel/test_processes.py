@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from ganaug.errors import ConfigError, Ended, UserError
+from ganaug.parallel.processes import deferred_stops, run_parallel
 from ganaug.presets import require_preset
-from ganaug.processes import deferred_stops, run_parallel
 
 COUNT_FAULTS = """
 import resource
-from ganaug.processes import tune_allocator
+from ganaug.parallel.processes import tune_allocator
 if {tuned}:
     assert tune_allocator()
 for round in range(21):
@@ -93,7 +93,7 @@ def test_a_stop_within_a_block_that_defers_it_comes_after_the_block() -> None:
 WAIT = """
 import sys, time, signal
 from pathlib import Path
-from ganaug.processes import run_parallel
+from ganaug.parallel.processes import run_parallel
 
 def wait(folder, name):
     def save(*_):

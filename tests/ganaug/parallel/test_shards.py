@@ -1,7 +1,7 @@
 import pytest
 
 from ganaug.errors import ConfigError
-from ganaug.shards import Shard, read_shard
+from ganaug.parallel.shards import Shard, read_shard
 
 ARRAY = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "1"}
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ganaug import weights
 from ganaug.errors import UserError, WeightsError
-from ganaug.evaluate import weights
-from ganaug.evaluate.weights import WEIGHTS, read_weights, survey, weights_folder
+from ganaug.weights import WEIGHTS, read_weights, survey, weights_folder
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n", b"x"])
