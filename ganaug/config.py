@@ -234,7 +234,7 @@ class SynthesisConfig:
     psi: float = 1.0  # truncation of every class that `psi_of` does not name; 1 is none, 0 shows the centre alone
     psi_of: tuple[tuple[str, float], ...] = ()  # pairs (class, psi)
     truncation: str = "global"  # towards the mean of all classes, or of each class: one of TRUNCATIONS
-    reject: tuple[tuple[str, float], ...] = ()  # pairs (filter, value): see `ganaug.reject`
+    reject: tuple[tuple[str, float], ...] = ()  # pairs (filter, value): see `ganaug.generate.filters`
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -228,7 +228,7 @@ def _sheet_of_generator(path: Path, out_png: Path) -> None:
     import numpy as np
     import torch
 
-    from ganaug.checkpoint import load_snapshot
+    from ganaug.checkpoint.snapshot import load_snapshot
     from ganaug.train.publish import sample_row
 
     snapshot = load_snapshot(path)

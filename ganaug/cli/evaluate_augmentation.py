@@ -73,7 +73,7 @@ def evaluate_augmentation(
     Each fold is served by the generator that saw its training patients only; anything else is refused. The same command
     resumes what was stopped.
     """
-    from ganaug.lookup import Choice
+    from ganaug.generate.find import Choice
     from ganaug.study.cost import plan_job
     from ganaug.study.job import Job, run_job
     from ganaug.weights import weights_folder

@@ -41,7 +41,7 @@ def evaluate_gan(
     FID and KID are computed with Inception's weights only; a distance of other features is named after them.
     """
     from ganaug.evaluate.table import format_rows
-    from ganaug.lookup import Choice
+    from ganaug.generate.find import Choice
     from ganaug.study.job import Job, score_images, supply
     from ganaug.weights import weights_folder
 

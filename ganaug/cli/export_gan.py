@@ -24,7 +24,7 @@ def export_gan(common: Common, source: str, out: Path, kimg: float | None) -> No
     synthesis.b8.conv0.weight, synthesis.b8.torgb.affine.bias, and so on), and as metadata, in JSON, the entries config,
     class_names and provenance.
     """
-    from ganaug.checkpoint import load_snapshot, save_snapshot
+    from ganaug.checkpoint.snapshot import load_snapshot, save_snapshot
 
     path = Path(source)
     if not path.is_file():
@@ -48,7 +48,7 @@ def _run(workspace: Workspace, name: str) -> GanRun:
 
 
 def _snapshot_of(run: GanRun, kimg: float | None) -> Path:
-    from ganaug.checkpoint import best_ema
+    from ganaug.checkpoint.snapshot import best_ema
 
     found = best_ema(run) if kimg is None else _at(run, kimg)
     if found is None or not found.exists():

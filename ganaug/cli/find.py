@@ -54,9 +54,10 @@ def chosen_folds(common: Common, dataset: "DataSet", fold: str | None) -> list[i
 def find_generators(
     common: Common, dataset: str | None, fold: str | None, gans: tuple[str, ...] = ()
 ) -> list["GanRun"]:
-    """The generator of each fold asked for, of the data set named or of the one trained on last; see `ganaug.lookup`.
+    """The generator of each fold asked for, of the data set named or of the one trained on last.
 
-    `gans` are names of generators to take instead. Raises WorkspaceError where there is none.
+    The rule is that of `ganaug.generate.find`; `gans` are names of generators to take instead. Raises WorkspaceError
+    where there is none.
     """
     runs = [run for run in common.workspace.gans(dataset) if not gans or run.root.name in gans]
     if not runs:
@@ -85,7 +86,7 @@ def find_generators(
 def _fits(common: Common, runs: Sequence["GanRun"], run: "GanRun") -> bool:
     """Whether a generator is for the data and folds as they are; without the data set, for those of the newest one."""
     from ganaug.data.dataset import open_dataset
-    from ganaug.lookup import config_of, serves
+    from ganaug.generate.find import config_of, serves
 
     if run.dataset in common.workspace.datasets():
         return serves(config_of(run), open_dataset(common.workspace, run.dataset))

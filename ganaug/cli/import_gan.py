@@ -19,8 +19,8 @@ def import_gan(common: Common, file: Path, out: Path | None) -> None:
     Nobody knows which patients it saw: a study refuses it for every fold, and generators trained on from it, unless
     train-gan --init-saw says what it saw.
     """
-    from ganaug.checkpoint import save_snapshot
-    from ganaug.pretrained import import_pickle
+    from ganaug.checkpoint.initial_weights import import_pickle
+    from ganaug.checkpoint.snapshot import save_snapshot
 
     target = out or file.with_suffix(".safetensors")
     snapshot, left_out = import_pickle(file)

@@ -20,7 +20,7 @@ def strips(
 
     interpolation: a row a class, from one latent to the next. morph: a row a latent, from one class to the next.
     """
-    from ganaug.strips import StripPlan, draw_strips
+    from ganaug.generate.latent_sheets import StripPlan, draw_strips
 
     plans = [StripPlan(run, steps, psi, common.seed) for run in find_generators(common, dataset, fold, gans)]
     files = [str(path) for plan in plans for path in plan.paths()]

@@ -15,7 +15,7 @@ from ganaug.errors import ConfigError
 
 if TYPE_CHECKING:
     from ganaug.config import SynthesisConfig
-    from ganaug.synthesize import Order
+    from ganaug.generate.synthesize import Order
     from ganaug.workspace import GanRun
 
 Number = TypeVar("Number", int, float)
@@ -86,8 +86,8 @@ def synthesize(
     The same options give the same images, whatever the batch, the jobs and the shards. The last shard to end puts the
     parts together.
     """
+    from ganaug.generate.synthesize import merge_parts, plan_synthesis, synthesize_all
     from ganaug.parallel.shards import read_shard
-    from ganaug.synthesize import merge_parts, plan_synthesis, synthesize_all
 
     if sum([merge, shard is not None, jobs > 1]) > 1:
         raise ConfigError("more than one of --shard, --jobs and --merge", expected="one of them")
@@ -107,7 +107,7 @@ def synthesize(
 
 def _config(common: Common, run: "GanRun", options: dict[str, Any]) -> "SynthesisConfig":
     from ganaug import presets
-    from ganaug.synthesize import enough_for_study
+    from ganaug.generate.synthesize import enough_for_study
 
     config, per_class = presets.synthesis(common.preset), options["per_class"]
     return replace(
@@ -128,7 +128,7 @@ def _own_gpu(device: str) -> str:
 
 
 def _tell_plan(common: Common, orders: Sequence["Order"], device: str, batch: int | None) -> None:
-    from ganaug.synthesize import estimate
+    from ganaug.generate.synthesize import estimate
 
     plans = [estimate(order, device=device, batch=batch) for order in orders]
     seconds, size = (sum(plan[key] for plan in plans) for key in ("seconds", "bytes"))
@@ -146,7 +146,7 @@ def _counts(plan: dict[str, Any]) -> str:
 def _tell(common: Common, orders: Sequence["Order"], paths: Sequence[Path], kind: str, out: Path | None) -> None:
     from ganaug.data.export import export_synthetic
     from ganaug.data.schema import read_table
-    from ganaug.reject import summary
+    from ganaug.generate.filters import summary
 
     files, acceptance = [], {}
     for order, path in zip(orders, paths):

@@ -71,7 +71,7 @@ def train_gan(
 
     The same command again takes up what was stopped. Under torchrun its processes train together.
     """
-    from ganaug.checkpoint import best_ema
+    from ganaug.checkpoint.snapshot import best_ema
     from ganaug.train.distributed import num_processes, rank
     from ganaug.train.loop import train_gans
     from ganaug.train.task import plan_training

@@ -7,7 +7,7 @@ import torch
 
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
-from ganaug.lookup import supplies_for
+from ganaug.generate.find import supplies_for
 from ganaug.study.augmentation import require_buildable
 from ganaug.study.executors import default_jobs
 from ganaug.study.job import Job

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganaug.checkpoint import load_tensors, snapshot_record
+from ganaug.checkpoint.snapshot import load_tensors, snapshot_record
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_shown
 from ganaug.data.schema import ImageReader

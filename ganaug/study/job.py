@@ -11,7 +11,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import WorkspaceError
 from ganaug.evaluate.extractors import Setting, open_extractor
 from ganaug.evaluate.gan import evaluate_gan
-from ganaug.lookup import NO_CHOICE, Choice, Supply, supplies_for
+from ganaug.generate.find import NO_CHOICE, Choice, Supply, supplies_for
 from ganaug.study.augmentation import Outcome, evaluate_augmentation
 from ganaug.study.supply import train_missing
 from ganaug.workspace import Workspace
@@ -27,7 +27,7 @@ class Job:
     recipe: tuple[GanConfig, SynthesisConfig] | None = None
     extractor: str | None = None
     weights_dir: Path | None = None
-    choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.lookup` takes
+    choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.generate.find` takes
 
 
 def run_job(

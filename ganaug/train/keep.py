@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ganaug.checkpoint import best_ema
+from ganaug.checkpoint.snapshot import best_ema
 from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.train.distributed import Team
 from ganaug.train.state import TrainingState

@@ -14,11 +14,11 @@ import torch
 from ganaug.augment.controller import AdaController
 from ganaug.augment.pipeline import AugmentPipe
 from ganaug.augment.spec import SPECS
-from ganaug.checkpoint import load_tensors, pack_optimizer, save_tensors, unpack_optimizer
+from ganaug.checkpoint.initial_weights import load_pretrained
+from ganaug.checkpoint.snapshot import load_tensors, pack_optimizer, save_tensors, unpack_optimizer
+from ganaug.checkpoint.stylegan_pickles import adopt
 from ganaug.config import GanConfig, to_dict
 from ganaug.errors import CorruptFile, WorkspaceError, some_of
-from ganaug.model.foreign import adopt
-from ganaug.pretrained import load_pretrained
 from ganaug.train.distributed import Team
 from ganaug.train.phases import Game
 from ganaug.train.players import make_networks, make_optimizers

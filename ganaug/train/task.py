@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
+from ganaug.checkpoint.initial_weights import Pretrained, load_pretrained
 from ganaug.config import GanConfig, to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_seen
 from ganaug.errors import ConfigError, DataError
-from ganaug.pretrained import Pretrained, load_pretrained
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file, sealed
 from ganaug.train.distributed import num_processes
 from ganaug.train.state import resumable_config

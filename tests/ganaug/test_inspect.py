@@ -17,8 +17,8 @@ from ganaug.config import GanConfig, NetworkConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.export import export_zip, select
 from ganaug.errors import ConfigError, DataError, UserError
+from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.inspect import describe, write_sheet
-from ganaug.synthesize import plan_synthesis, synthesize
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace

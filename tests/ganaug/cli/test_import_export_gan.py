@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors import safe_open
 
-from ganaug.checkpoint import Snapshot, load_generator, load_snapshot, save_snapshot
+from ganaug.checkpoint.snapshot import Snapshot, load_generator, load_snapshot, save_snapshot
 from ganaug.cli.main import main
 from ganaug.config import GanConfig
 from ganaug.data.dataset import DataSet

@@ -7,7 +7,7 @@ import h5py
 import pytest
 import torch
 
-from ganaug.checkpoint import content_of, save_tensors
+from ganaug.checkpoint.snapshot import content_of, save_tensors
 from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.provenance import Provenance, digest_of

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from classifiers.registry import seeded_build
-from ganaug.checkpoint import content_of, load_snapshot, load_tensors, save_tensors
+from ganaug.checkpoint.snapshot import content_of, load_snapshot, load_tensors, save_tensors
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds import make_folds, write_folds
@@ -25,13 +25,13 @@ from ganaug.data.schema import read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import LeakError, WorkspaceError
 from ganaug.evaluate.trained import trained_classifier
-from ganaug.lookup import Choice, generators_for, supplies_for, supply_for
+from ganaug.generate.find import Choice, generators_for, supplies_for, supply_for
+from ganaug.generate.synthesize import SynthesisConfig, plan_synthesis, synthesize
 from ganaug.provenance import sealed
 from ganaug.study.augmentation import evaluate_augmentation, lay_down
 from ganaug.study.cells import load_cell
 from ganaug.study.design import plan
 from ganaug.study.guard import admit
-from ganaug.synthesize import SynthesisConfig, plan_synthesis, synthesize
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, read_json, read_jsonl, write_json
 
@@ -179,8 +179,8 @@ def test_a_synthetic_file_that_holds_a_held_out_picture_is_refused(
 def test_a_shard_with_a_foreign_image_is_not_merged_and_sealed_again_it_is_refused(
     trained: GanRun, reseal: Reseal
 ) -> None:
+    from ganaug.generate.synthesize import merge, merge_parts
     from ganaug.parallel.shards import Shard
-    from ganaug.synthesize import merge, merge_parts
 
     workspace = Workspace(trained.root.parent.parent)
     dataset = open_dataset(workspace, "phantom")

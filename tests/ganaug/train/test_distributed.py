@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganaug.checkpoint import load_tensors
+from ganaug.checkpoint.snapshot import load_tensors
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganaug.checkpoint import best_ema, load_tensors, save_tensors
+from ganaug.checkpoint.snapshot import best_ema, load_tensors, save_tensors
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, WorkspaceError

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganaug.checkpoint import load_snapshot, load_tensors
+from ganaug.checkpoint.snapshot import load_snapshot, load_tensors
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet, TrainingImages
 from ganaug.errors import DataError, UserError, WorkspaceError

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganaug.checkpoint import load_tensors
+from ganaug.checkpoint.snapshot import load_tensors
 from ganaug.config import GanConfig, NetworkConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import read_table
-from ganaug.synthesize import plan_synthesis, synthesize
+from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganaug.checkpoint import Snapshot, save_snapshot
+from ganaug.checkpoint.snapshot import Snapshot, save_snapshot
 from ganaug.config import GanConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import require_serves

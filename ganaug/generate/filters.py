@@ -19,8 +19,8 @@ from ganaug.data.phash import NUM_SYMMETRIES, turned
 from ganaug.data.synthetic_file import Rows, rows_of
 from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.evaluate.trained import trained_classifier
+from ganaug.generate.sampler import CHUNK, Sampler, one_thread, side_by_side
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes
-from ganaug.sampling import CHUNK, Sampler, one_thread, side_by_side
 from ganaug.workspace import GanRun
 
 MAX_TRIES = 20  # candidates drawn for every image asked for, at most

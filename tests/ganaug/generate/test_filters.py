@@ -14,11 +14,11 @@ from ganaug.data.schema import ImageReader, content_digest, read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import ConfigError, LeakError, UserError
 from ganaug.evaluate import trained
+from ganaug.generate.filters import REJECTORS, Filter, Screening, Setting, fit_filters, nearest, record_of, summary
+from ganaug.generate.sampler import CHUNK
+from ganaug.generate.synthesize import Order, plan_synthesis, synthesize, synthesize_all
 from ganaug.parallel.shards import Shard
 from ganaug.provenance import read_provenance
-from ganaug.reject import REJECTORS, Filter, Screening, Setting, fit_filters, nearest, record_of, summary
-from ganaug.sampling import CHUNK
-from ganaug.synthesize import Order, plan_synthesis, synthesize, synthesize_all
 from ganaug.workspace import GanRun, Workspace, open_workspace
 
 FOLD = 2
@@ -243,7 +243,7 @@ def test_a_data_set_that_changed_since_the_generator_was_trained_is_refused(
 ) -> None:
     order = filtered(workspace, run, monkeypatch)
     table = replace(tiny.table, attrs={**tiny.table.attrs, "fingerprint": "f" * 64})
-    monkeypatch.setattr("ganaug.synthesize.open_dataset", lambda workspace, name: replace(tiny, table=table))
+    monkeypatch.setattr("ganaug.generate.synthesize.open_dataset", lambda workspace, name: replace(tiny, table=table))
     with pytest.raises(LeakError, match="another data set"):
         synthesize(order)
     assert not order.target.exists()

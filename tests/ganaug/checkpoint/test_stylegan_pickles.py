@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from ganaug.checkpoint.stylegan_pickles import FIRST_LAYER, adopt, load_foreign
 from ganaug.errors import ConfigError, DataError
 from ganaug.model.discriminator import Discriminator
-from ganaug.model.foreign import FIRST_LAYER, adopt, load_foreign
 from ganaug.model.generator import Generator
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.checkpoint import Snapshot, load_snapshot
+from ganaug.checkpoint.snapshot import Snapshot, load_snapshot
 from ganaug.data.png import encode_png
 from ganaug.data.sheet import sheet
 from ganaug.errors import ConfigError
+from ganaug.generate.sampler import CHUNK, best_snapshot, one_thread
 from ganaug.model.pixels import to_pixels
-from ganaug.sampling import CHUNK, best_snapshot, one_thread
 from ganaug.workspace import GanRun, atomic_path
 
 NUM_KEYS = 3  # latents that a row of the interpolation passes through

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganaug.checkpoint import Snapshot, best_ema
+from ganaug.checkpoint.snapshot import Snapshot, best_ema
 from ganaug.config import NetworkConfig, SynthesisConfig
 from ganaug.errors import ConfigError, UserError, WorkspaceError
 from ganaug.model.pixels import one_hot, to_pixels

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from ganaug.checkpoint.stylegan_pickles import load_foreign
 from ganaug.model.discriminator import Discriminator
-from ganaug.model.foreign import load_foreign
 from ganaug.model.generator import Generator
 
 CASES = {  # classes, resolution, mapping layers, channel base, half resolutions, clamp, group

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from ganaug.checkpoint.stylegan_pickles import load_foreign
+from ganaug.checkpoint.unpickler import read_networks
 from ganaug.errors import DataError
-from ganaug.model.foreign import load_foreign
-from ganaug.model.unpickle import read_networks
 
 
 class Call:

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from ganaug.checkpoint import Snapshot, save_snapshot
+from ganaug.checkpoint.snapshot import Snapshot, save_snapshot
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.png import is_marked_synthetic
 from ganaug.errors import ConfigError, WorkspaceError
+from ganaug.generate.latent_sheets import NUM_KEYS, NUM_MORPHS, StripPlan, draw_strips, interpolation, morph
 from ganaug.model.generator import Generator
 from ganaug.provenance import Provenance
-from ganaug.strips import NUM_KEYS, NUM_MORPHS, StripPlan, draw_strips, interpolation, morph
 from ganaug.workspace import GanRun, Workspace
 
 NETWORK = NetworkConfig(16, 3, z_dim=16, w_dim=16, channel_base=128, channel_max=16)

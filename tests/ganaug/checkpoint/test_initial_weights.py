@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganaug.checkpoint import Snapshot, load_generator, load_snapshot, save_snapshot
+from ganaug.checkpoint.initial_weights import import_pickle, load_pretrained
+from ganaug.checkpoint.snapshot import Snapshot, load_generator, load_snapshot, save_snapshot
 from ganaug.config import GanConfig
 from ganaug.data.synthetic import require_serves
 from ganaug.errors import DataError, LeakError
-from ganaug.pretrained import import_pickle, load_pretrained
 from ganaug.provenance import Provenance, digest_of_file
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganaug import synthesize as synthesize_module
-from ganaug.checkpoint import load_snapshot
+from ganaug.checkpoint.snapshot import load_snapshot
 from ganaug.config import BREAST_CLASSES, SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import EXPORTS, export_pngs, export_synthetic
@@ -21,10 +20,11 @@ from ganaug.data.schema import ImageReader, content_digest, open_images, read_ta
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.data.synthetic_file import Rows
 from ganaug.errors import ConfigError, WorkspaceError
+from ganaug.generate import synthesize as synthesize_module
+from ganaug.generate.sampler import CHUNK
+from ganaug.generate.synthesize import Order, estimate, merge_parts, plan_synthesis, synthesize, synthesize_all
 from ganaug.parallel.shards import Shard
 from ganaug.provenance import read_provenance, require_content
-from ganaug.sampling import CHUNK
-from ganaug.synthesize import Order, estimate, merge_parts, plan_synthesis, synthesize, synthesize_all
 from ganaug.workspace import GanRun, Workspace, atomic_path, open_workspace, read_json, write_json
 
 

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from ganaug.checkpoint import Snapshot, load_generator, load_snapshot, load_tensors, save_snapshot, save_tensors
+from ganaug.checkpoint.snapshot import (
+    Snapshot,
+    load_generator,
+    load_snapshot,
+    load_tensors,
+    save_snapshot,
+    save_tensors,
+)
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.errors import CorruptFile, LeakError, WorkspaceError
 from ganaug.model.generator import Generator

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ganaug.checkpoint import COMPANIONS, Import, Snapshot, frozen_generator, load_snapshot
+from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, frozen_generator, load_snapshot
+from ganaug.checkpoint.stylegan_pickles import load_foreign
 from ganaug.config import NetworkConfig, to_dict
-from ganaug.model.foreign import load_foreign
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file
 
 State = dict[str, Tensor]

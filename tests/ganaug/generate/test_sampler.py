@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from ganaug import sampling
-from ganaug.checkpoint import Snapshot
+from ganaug.checkpoint.snapshot import Snapshot
 from ganaug.config import GanConfig, NetworkConfig, SynthesisConfig
 from ganaug.errors import ConfigError, UserError
+from ganaug.generate import sampler as sampling
+from ganaug.generate.sampler import CHUNK, Sampler, by_class, chunk_bytes, chunks_at_a_time, one_thread, side_by_side
 from ganaug.model.generator import Generator
 from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.provenance import Provenance
-from ganaug.sampling import CHUNK, Sampler, by_class, chunk_bytes, chunks_at_a_time, one_thread, side_by_side
 
 NETWORK = NetworkConfig(16, 3, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 RECORD = Provenance("bach", "a" * 64, "b" * 64, 0, ("p1", "p2"), "c" * 64)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import torch
 
+from ganaug.checkpoint.stylegan_pickles import load_foreign
 from ganaug.errors import DataError
-from ganaug.model.foreign import load_foreign
 
 ROOT = Path(__file__).parents[3]
 SECONDS, MEGABYTES = 10, 300  # for any one file, whatever it asks for
@@ -27,7 +27,7 @@ import json, resource, sys, time
 from pathlib import Path
 from classifiers.torch_files import read_state_dict
 from ganaug.errors import DataError
-from ganaug.model.foreign import load_foreign
+from ganaug.checkpoint.stylegan_pickles import load_foreign
 
 UNIT = 2**20 if sys.platform == "darwin" else 2**10
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from classifiers.pickles import named
+from ganaug.checkpoint.unpickler import PickledNetwork, read_networks
 from ganaug.config import NetworkConfig
 from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
-from ganaug.model.unpickle import PickledNetwork, read_networks
 
 State = dict[str, Tensor]
 MAX_WIDTH = 8192  # of any layer; more is no network but an attack on the memory

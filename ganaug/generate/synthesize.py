@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganaug.checkpoint import Snapshot, load_snapshot
+from ganaug.checkpoint.snapshot import Snapshot, load_snapshot
 from ganaug.config import SynthesisConfig, to_dict
 from ganaug.data.dataset import open_dataset
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic import require_serves
 from ganaug.data.synthetic_file import Rows, rows_of, stored_record, stored_rows, write_rows
 from ganaug.errors import ConfigError, UserError, WorkspaceError
+from ganaug.generate.filters import Screening, Setting, fit_filters, record_of, require_known
+from ganaug.generate.sampler import CHUNK, Sampler, best_snapshot, by_class, chunks_at_a_time, one_thread, side_by_side
 from ganaug.parallel.processes import run_parallel
 from ganaug.parallel.shards import WHOLE, Shard
 from ganaug.provenance import digest_of
-from ganaug.reject import Screening, Setting, fit_filters, record_of, require_known
-from ganaug.sampling import CHUNK, Sampler, best_snapshot, by_class, chunks_at_a_time, one_thread, side_by_side
 from ganaug.workspace import GanRun, Workspace
 
 BYTES_BESIDE_PIXELS = 500  # of an image's row and its place in the file
