@@ -83,7 +83,7 @@ def plan_training(
         if init is None or not init_saw.strip():
             raise ConfigError("--init-saw without --init, or without words", expected="what the weights of --init saw")
         before = replace(before, groups=tuple(group for group in before.groups if group in _known(dataset)))
-        declared = (*declared, f"{init.name} ({digest_of_file(init)[:12]}): {' '.join(init_saw.split())}")
+        declared = (*declared, f"weights {digest_of_file(init)[:12]}: {' '.join(init_saw.split())}")
     num_images = len(dataset.train(fold))
     if num_images < config.batch:
         raise DataError(
