@@ -94,15 +94,15 @@ def skipped_rows(dataset: DataSet) -> list[tuple[str, int]]:
 
 
 def command_of(design: Design, num_folds: int) -> str:
-    """The command that makes this study again from the same workspace."""
+    """The command that makes this study again from the same workspace; of files of weights it says the SHA-256."""
     config = design.config
     words = ["ganaug", "evaluate-augmentation", "--dataset", design.dataset]
     if len(design.folds) < num_folds:
         words += ["--fold", str(design.folds[0])] if len(design.folds) == 1 else ["--preset", "quick"]
     for name in config.classifiers:
         words += ["--classifier", name]
-    for name, file in config.pretrained:
-        words += ["--pretrained", f"{name}={Path(file).name}"]
+    for name, digest in design.pretrained.items():
+        words += ["--pretrained", f"{name}=FILE-{digest[:12]}"]
     for name, text in config.pretrained_saw:
         words += ["--pretrained-saw", f"{name}={text}"]
     words += ["--seeds", str(len(config.seeds)), "--steps", str(config.num_steps), "--ratio", f"{config.ratio:g}"]
