@@ -16,7 +16,7 @@ from ganaug.study.arms import ARMS, BASELINE, CONTROL, TREATMENT
 from ganaug.study.resampling import METRICS
 from ganaug.workspace import Study, Workspace
 
-CELL_VERSION = 2  # raise it when a cell of the same options would come out otherwise
+CELL_VERSION = 3  # raise it when a cell of the same options would come out otherwise
 
 
 @dataclass(frozen=True)

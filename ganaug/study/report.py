@@ -118,7 +118,8 @@ def sample_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:
     train, labels, fakes = dataset.train(fold), dataset.table.label, read_table(path).label
     rows = []
     for index, name in enumerate(dataset.table.class_names):
-        real, fake = train[labels[train] == index], np.flatnonzero(fakes == index)
+        real = dataset.table.in_shared_order(train[labels[train] == index])
+        fake = np.flatnonzero(fakes == index)
         pick_real = rng.choice(real, min(SAMPLES_A_CLASS, len(real)), replace=False)
         pick_fake = rng.choice(fake, min(SAMPLES_A_CLASS, len(fake)), replace=False)
         real_strip, fake_strip = strip(dataset.images(fold)[pick_real]), strip(ImageReader(path)[pick_fake])
