@@ -81,7 +81,7 @@ class Folds:
 
     @cached_property
     def digest(self) -> str:
-        """What stands for the folds outside of the data set; without its key nobody can try a guess of who is in them."""
+        """What stands for the folds outside of the data set; without its key nobody can test who is in them."""
         return digest_of([self.key.hex(), self.to_dict()])
 
 
