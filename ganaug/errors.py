@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 _OPEN, _CLOSE = "\u2068", "\u2069"  # Unicode's own marks around text of unknown origin
-_PRIVATE = re.compile(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}")
+_PRIVATE = re.compile(f"{_OPEN}[^{_CLOSE}]*(?:{_CLOSE}|\\Z)")  # to the end where the text was cut within a name
 _MARKS = str.maketrans("", "", _OPEN + _CLOSE)
 WITHHELD = "[withheld]"
 
