@@ -116,6 +116,12 @@ class ImageTable:
         return np.bincount(label[label >= 0], minlength=self.num_classes)
 
 
+def resolve_patients(table: ImageTable, digests: Iterable[str]) -> dict[str, str]:
+    """The patients that digests out of a shared file stand for, by digest; those of other data sets are left out."""
+    name_of = {table.patient_digest(name): name for name in np.unique(table.group_id).tolist()}
+    return {digest: name_of[digest] for digest in digests if digest in name_of}
+
+
 def stained_name(fold: int) -> str:
     """Where a file keeps the images as a fold sees them."""
     return f"stained/fold{fold}"
