@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ganaug.data.dataset import open_dataset
 from ganaug.data.png import encode_png
-from ganaug.data.schema import ImageReader, ImageTable, read_table, require_content
+from ganaug.data.schema import ImageReader, ImageTable, name_to_share, read_table, require_content
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.synthetic_file import stored_record
 from ganaug.errors import ConfigError, DataError, WorkspaceError
@@ -66,7 +66,7 @@ def select(path: Path, fold: int | None = None, part: str | None = None) -> Sele
         raise ConfigError(f"the part {part} of no fold", expected="a fold", todo="name it with --fold")
     table = read_table(path)
     require_content(path, table)
-    origin = {"name": path.stem, "fingerprint": table.fingerprint}
+    origin = {"name": Path(name_to_share(path, table.fingerprint)).stem, "fingerprint": table.fingerprint}
     whole = Selection(path, table, ImageReader(path), np.arange(len(table)), origin)
     if fold is not None:
         return _part_of(whole, fold, part or PARTS[0])

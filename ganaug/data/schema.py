@@ -220,6 +220,12 @@ def require_content(path: Path, table: ImageTable, name: str = "images") -> str:
     return expected
 
 
+def name_to_share(path: Path, digest: str) -> str:
+    """How records call a file: by its name in a workspace; elsewhere a user gave the name, so by its digest."""
+    is_ours = path.parent.name in ("datasets", "synthetic") and (path.parent.parent / "workspace.json").exists()
+    return path.name if is_ours else f"file-{digest[:12]}{path.suffix}"
+
+
 class ImageReader:
     """The pixels of a file: `reader[indices]` gives u8 [n,H,W,3]; opened lazily, so other processes may be sent it."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from classifiers.config import FitConfig
 from ganaug.config import StudyConfig, to_dict
 from ganaug.data.dataset import DataSet
+from ganaug.data.schema import name_to_share
 from ganaug.errors import ConfigError
 from ganaug.provenance import Provenance, digest_of, digest_of_file
 from ganaug.study.arms import ARMS, BASELINE, CONTROL, TREATMENT
@@ -25,6 +26,11 @@ class Served:
 
     path: Path
     provenance: Provenance
+
+    @property
+    def name(self) -> str:
+        """How records call the file."""
+        return name_to_share(self.path, self.provenance.content)
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def fold_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:
             name: (len(np.unique(dataset.table.group_id[indices])), len(indices)) for name, indices in parts.items()
         }
         served = design.synthetic[fold]
-        rows.append({"fold": fold, **counts, "provenance": served.provenance, "file": served.path.name})
+        rows.append({"fold": fold, **counts, "provenance": served.provenance, "file": served.name})
     return rows
 
 

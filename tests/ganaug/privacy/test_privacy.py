@@ -6,6 +6,7 @@ The control shows that the same search finds them in the data sets and in what i
 import csv
 import platform
 import socket
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +46,8 @@ WORDS = {  # what is searched for, and stands in one planted name each
     "folder of weights": "Gewichte",
     "weights of a classifier": "Netzdatei",
     "weights of a generator": "Anfangsdatei",
+    "synthetic file elsewhere": "Fremdkopie",
+    "data set elsewhere": "Umbenannt",
     "host": "hoernstein-rechner",
 }
 FOUND_IN_EXPORT = ("patient", "patient with markup", "near-equal patients", "tested patient", "site", "slide", "image")
@@ -97,28 +100,15 @@ def _travel(made: Journey) -> None:
     source, tables = plant(made.base)
     where, exported = ("--workspace", made.workspace, "--device", "cpu"), made.exported
     folder = made.base / WORDS["folder of weights"]
-    network, begin = (
-        folder / f"{WORDS['weights of a classifier']}.pth",
-        folder / f"{WORDS['weights of a generator']}.safetensors",
-    )
+    network = folder / f"{WORDS['weights of a classifier']}.pth"
+    begin = folder / f"{WORDS['weights of a generator']}.safetensors"
+    copies = [made.base / f"{WORDS[what]}.h5" for what in ("synthetic file elsewhere", "data set elsewhere")]
     folder.mkdir()
     torch.save(seeded_build("dalaresnet50_small", 2, 7, image_size_px=SIDE).state_dict(), network)
     (folder / "alexnet-owt-7be5be79.pth").write_bytes(b"not what was published")  # a note on it is kept with the scores
-    options = ("--layout", "class/site/patient/other", "--split", tables[0], "--same-patient", tables[1])
-    told = run(
-        "prepare",
-        "--dataset",
-        "folder",
-        "--source",
-        source,
-        "--name",
-        "lab",
-        "--resolution",
-        SIDE,
-        *options,
-        "--skip-bad",
-        *where,
-    )
+    source_options = ("--source", source, "--layout", "class/site/patient/other", "--resolution", SIDE, "--skip-bad")
+    options = (*source_options, "--name", "lab", "--split", tables[0], "--same-patient", tables[1])
+    told = run("prepare", "--dataset", "folder", *options, *where)
     for what in ("patient who shares an image", "near-equal patients", "damaged file", "mask of another size"):
         assert WORDS[what] in told, what  # the terminal does say them
     run("train-gan", *where, "--tensorboard")
@@ -130,20 +120,21 @@ def _travel(made: Journey) -> None:
     run("strips", *where)
     run("evaluate-gan", *where, "--extractor", "classifier", "--weights-dir", folder)
     weights = ("--pretrained", f"dalaresnet50_small={network}", "--pretrained-saw", "dalaresnet50_small=photographs")
-    for ratio in ("1", "0.5"):
-        run("evaluate-augmentation", *where, *weights, "--weights-dir", folder, "--ratio", ratio, "--jobs", 1)
+    study = ("evaluate-augmentation", *where, *weights, "--weights-dir", folder, "--jobs", 1)
+    run(*study)
+    copies[0].write_bytes(max((made.workspace / "synthetic").glob("*.h5")).read_bytes())
+    copies[1].write_bytes((made.workspace / "datasets" / "lab.h5").read_bytes())
+    run(*study, "--ratio", 0.5, "--synthetic", copies[0])
+    for number, copy in enumerate(copies):
+        run("export", copy, "--zip", exported / f"copy-{number}.zip", *where)
     (second,) = set((made.workspace / "gans").iterdir()) - {first}
     run("export-gan", second.name, "--out", exported / "generator.safetensors", *where)
     for synthetic in sorted((made.workspace / "synthetic").glob("*.h5")):
         run("export", synthetic, "--zip", exported / f"again-{synthetic.stem}.zip", *where)
         run("inspect", synthetic, "--sheet", exported / f"sheet-{synthetic.stem}.png", *where)
-    for part, out, more in (
-        ("all", exported, ()),
-        ("test", exported, ("--fold", 0)),
-        ("all", made.with_ids, ("--with-ids",)),
-    ):
-        chosen = (*more, "--part", part) if "--fold" in more else more
-        run("export", "lab", "--zip", out / f"lab-{part}.zip", *chosen, *where)
+    run("export", "lab", "--zip", exported / "lab.zip", *where)
+    run("export", "lab", "--zip", exported / "lab-test.zip", "--fold", 0, "--part", "test", *where)
+    run("export", "lab", "--zip", made.with_ids / "lab.zip", "--with-ids", *where)
 
 
 def plant(base: Path) -> tuple[Path, tuple[Path, Path]]:
@@ -199,33 +190,22 @@ def plant(base: Path) -> tuple[Path, tuple[Path, Path]]:
 
 
 def test_nothing_outside_of_the_data_sets_names_anybody_or_any_place(journey: Journey, search) -> None:
-    words = WORDS | {
-        "absolute path": str(journey.base),
-        "folder of temporary files": "pytest-of-",
-        "home": str(Path.home()),
-    }
-    found = search(words).look(journey.workspace, less=("datasets",)).look(journey.exported)
+    places = {"absolute path": str(journey.base), "temporary folder": "pytest-of-", "installation": sys.prefix}
+    found = search(WORDS | places).look(journey.workspace, less=("datasets",)).look(journey.exported)
     assert found.found == {}
     assert len(found.files) > 60
-    assert {".h5", ".npz", ".npy", ".zip", ".safetensors", ".png", ".svg", ".html", ".json", ".jsonl"} <= set(
-        found.kinds
-    )
-    for name in (
-        "report.html",
-        "design.json",
-        "verdict.json",
-        "results.jsonl",
-        "metrics.jsonl",
-        "trainer.json",
-        "reals.png",
-    ):
-        assert [file for file in found.files if file.endswith(name)], name
-    assert [file for file in found.files if "tfevents" in file]
-    assert len([file for file in found.files if file.startswith("cache/")]) >= 3
+    kinds = {".h5", ".npz", ".npy", ".zip", ".safetensors", ".png", ".svg", ".html", ".json", ".jsonl"}
+    assert kinds <= set(found.kinds)
+    written = {path.rpartition("/")[2] for path in found.files}
+    assert {"report.html", "design.json", "verdict.json", "results.jsonl", "config.json", "env.json"} <= written
+    assert {"metrics.jsonl", "stats.jsonl", "scores.jsonl", "trainer.json", "reals.png", "lab.zip"} <= written
+    assert [name for name in written if "tfevents" in name]
+    assert len([path for path in found.files if path.startswith("cache/")]) >= 3
 
 
 def test_the_data_sets_and_what_is_exported_with_names_do_name_them(journey: Journey, search) -> None:
+    no_data = {what for what in WORDS if what.startswith(("folder", "weights", "host")) or "elsewhere" in what}
     kept = search(WORDS).look(journey.workspace / "datasets").found
-    assert set(WORDS) - set(kept) <= {what for what in WORDS if what.startswith(("folder", "weights", "host"))}
+    assert set(WORDS) - no_data <= set(kept)
     exported = search(WORDS).look(journey.with_ids).found
     assert set(FOUND_IN_EXPORT) <= set(exported)
