@@ -78,7 +78,7 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> Provenance:
     tensors = _portable({**snapshot.generator.state_dict(), **snapshot.companions})
     about = {
         "config": json.dumps(to_dict(snapshot.config)),
-        "class_names": json.dumps(snapshot.class_names, ensure_ascii=False),
+        "class_names": json.dumps(snapshot.class_names),
     }
     content = content_of(tensors, about)
     record = replace(snapshot.provenance, generator=content).sealed(content)

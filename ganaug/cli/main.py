@@ -4,6 +4,7 @@ import errno
 import signal
 import sys
 import traceback
+import warnings
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -46,7 +47,9 @@ class Commands(click.Group):
         kwargs["standalone_mode"] = False
         _stop_as_on_ctrl_c()
         try:
-            sys.exit(super().main(*args, **kwargs) or 0)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                sys.exit(super().main(*args, **kwargs) or 0)
         except click.exceptions.Exit as leave:
             sys.exit(leave.exit_code)
         except click.UsageError as error:
@@ -79,6 +82,13 @@ def _stop_as_on_ctrl_c() -> None:
     with suppress(ValueError, AttributeError):  # outside the main thread, and where there is no SIGUSR1
         signal.signal(signal.SIGTERM, interrupt)
         signal.signal(signal.SIGUSR1, interrupt)
+
+
+def _show_warning(message: Warning | str, *about: Any, **more: Any) -> None:
+    """One line for a warning of ours; where in the code it arose is of no use to who reads it."""
+    text = str(message)
+    ours = text.startswith("ganaug:")
+    click.echo(for_terminal(text) if ours else warnings.formatwarning(message, *about[:3]).rstrip(), err=True)
 
 
 def _leave(status: int, line: str) -> None:

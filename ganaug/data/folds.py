@@ -14,7 +14,7 @@ from ganaug.data.fixed import fixed_list, fixed_roles, require_known
 from ganaug.data.schema import ImageTable
 from ganaug.data.schemes import TEST, VAL, Population, cut, gather, rule_of
 from ganaug.errors import DataError, LeakError, private
-from ganaug.provenance import digest_of
+from ganaug.provenance import digest_of, require_signature, signature_of
 from ganaug.workspace import read_json, write_text
 
 _PARTS = ("train", "val", "test")
@@ -153,7 +153,10 @@ def _roles(
 def write_folds(path: Path, folds: Folds) -> None:
     """Write the folds as JSON that carries its own digest, a part a line."""
     values = folds.to_dict()
-    values |= {"digest": digest_of(values)}
+    digest = digest_of(values)
+    values["digest"] = digest
+    if signature := signature_of(digest):
+        values["signature"] = signature
     splits = values.pop("folds")
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     listed = [
@@ -172,7 +175,7 @@ def read_folds(path: Path, table: ImageTable) -> Folds:
     try:
         folds = _parse(values, table.key)
         written = str(values["digest"])
-        found = digest_of({key: value for key, value in values.items() if key != "digest"})
+        found = digest_of({key: value for key, value in values.items() if key not in ("digest", "signature")})
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DataError(f"the folds {path} are malformed ({error})", todo="prepare the data set anew") from error
     if found != written:
@@ -181,6 +184,7 @@ def read_folds(path: Path, table: ImageTable) -> Folds:
             expected=f"the digest {written[:12]}, not {found[:12]}",
             todo="prepare the data set anew",
         )
+    require_signature(written, values.get("signature"), path)
     if folds.dataset_fingerprint != table.fingerprint:
         raise DataError(
             f"the folds {path} belong to another version of the data set ({folds.dataset_fingerprint[:12]})",

@@ -34,7 +34,7 @@ def find_seen(dataset: DataSet, fold: int, seen: Seen) -> np.ndarray:
     known = np.setdiff1d(known, dataset.table.phash[dataset.train(fold)])
     if len(known):
         hashes = _hashes(dataset.reader, members)  # as they were prepared, and so as `seen` has them
-        near = _fewest_bits(hashes, known) <= MAX_BITS_OF_ONE_PICTURE
+        near = _fewest_to_any(hashes, known) <= MAX_BITS_OF_ONE_PICTURE
         listed |= near & (hashes[:, 0] != 0)
     return members[listed]
 
@@ -59,13 +59,13 @@ def _near_pairs(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(shows), _ROWS):
         rows = shows[start : start + _ROWS]
-        bits = _bits(hashes[rows, 0], own)
+        bits = fewest_bits(hashes[rows, 0], own)
         near = np.argwhere((bits <= MAX_BITS) & (own[:, 0] != 0))
         found.append(np.column_stack([rows[near[:, 0]], near[:, 1]]))
     return np.concatenate(found)
 
 
-def _bits(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
+def fewest_bits(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
     """The fewest differing bits u8 [n,M] of hashes u64 [n] and any orientation of own u64 [M,8]."""
     fewest = np.full((len(hashes), len(own)), 64, np.uint8)
     for symmetry in range(NUM_SYMMETRIES):
@@ -73,11 +73,11 @@ def _bits(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
     return fewest
 
 
-def _fewest_bits(own: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _fewest_to_any(own: np.ndarray, known: np.ndarray) -> np.ndarray:
     """For each of own u64 [M,8] the fewest bits to any of known u64 [n], u8 [M]."""
     fewest = np.full(len(own), 64, np.uint8)
     for start in range(0, len(known), _ROWS):
-        np.minimum(fewest, _bits(known[start : start + _ROWS], own).min(axis=0), out=fewest)
+        np.minimum(fewest, fewest_bits(known[start : start + _ROWS], own).min(axis=0), out=fewest)
     return fewest
 
 

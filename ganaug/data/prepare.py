@@ -16,6 +16,7 @@ from ganaug.config import PrepareConfig
 from ganaug.data.duplicates import find_copies
 from ganaug.data.folds import Folds, check_feasible, make_folds, write_folds
 from ganaug.data.image_writer import ImageWriter, writing_images
+from ganaug.data.known_synthetic import find_synthetic
 from ganaug.data.pixel_notes import pixel_notes
 from ganaug.data.pixels import Facts, read_pixels
 from ganaug.data.schema import ImageTable, created_of
@@ -58,6 +59,7 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
                 expected="images that can be read",
                 todo="correct the reason that is named, and prepare again",
             )
+        facts, hashes = _without_synthetic(workspace, facts, hashes, writer, left_out)
         table, places = _tabulate(scan, config, facts, hashes, writer, left_out)
         folds = _folds(scan, config, table, left_out)
         writer.keep(places)
@@ -164,6 +166,25 @@ def _options(config: PrepareConfig) -> dict[str, Any]:
         "folds": asdict(config.folds),
         **{name: value for name, value in chosen.items() if value is not None},
     }
+
+
+def _without_synthetic(
+    workspace: Workspace, facts: list[Facts], hashes: np.ndarray, writer: ImageWriter, left_out: list[tuple[str, str]]
+) -> tuple[list[Facts], np.ndarray]:
+    """Facts and hashes less the images that generators of this workspace made, which are added to what is left out."""
+
+    def pixels(places: Sequence[int]) -> np.ndarray:
+        return writer.read([facts[place].place for place in places])
+
+    found = find_synthetic(workspace.synthetics(), hashes, pixels)
+    for place, name in found.items():
+        left_out.append((printable(facts[place].item.path), f"a generator made it ({name}): it stands for no patient"))
+    if len(found) == len(facts):
+        raise DataError(
+            f"all {len(facts)} images were made by a generator of this workspace", expected="images of patients"
+        )
+    kept = [place for place in range(len(facts)) if place not in found]
+    return [facts[place] for place in kept], hashes[kept]
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------

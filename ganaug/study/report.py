@@ -14,7 +14,7 @@ from classifiers.scores import AVERAGING, score
 from ganaug.config import to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader, read_table
-from ganaug.errors import for_sharing
+from ganaug.errors import for_sharing, for_terminal
 from ganaug.study.arms import ARMS
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
@@ -52,7 +52,9 @@ def write_report(
     """Render the page of a finished study to `study.report`; it names no patient, no file of theirs and no folder."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     environment.filters |= {"points": points, "percent": percent, "number": _number, "figure": _figure}
     template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
     page = template.render(
@@ -194,6 +196,11 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed as a package"
+
+
+def _shown(value: Any) -> Any:
+    """Text with its invisible characters escaped: names of classes may come from anywhere."""
+    return for_terminal(value) if type(value) is str else value
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,7 +1,7 @@
 """Training by several processes that torchrun started: who one is, what all agree on, and their mean gradients."""
 
 import os
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ganaug.errors import ConfigError, UserError
 
 BUCKET_BYTES = 8 * 2**20  # of gradients that travel together: large enough for the network, small enough to overlap
-SECONDS_BETWEEN_LOOKS = 0.2  # at whether a stop was requested while the processes find each other
+SECONDS_BETWEEN_LOOKS = 0.2  # while the processes find each other
+ONE_TRY = timedelta(seconds=1)  # to reach the store where they meet
 PATIENCE = timedelta(hours=2)  # that the others wait while the first scores a snapshot
 
 
@@ -85,8 +86,8 @@ def joined_team(device: str) -> Iterator[Team]:
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
     try:
-        _find_each_other("nccl" if on_gpu else "gloo", torch.device(device))
-    except (RuntimeError, ValueError) as error:
+        _find_each_other("nccl" if on_gpu else "gloo")
+    except (RuntimeError, ValueError, KeyError) as error:
         raise UserError(
             f"the {size} processes did not find each other ({str(error).splitlines()[0]})",
             todo="start them by torchrun, with a --master-port that is free, or with --standalone",
@@ -97,27 +98,43 @@ def joined_team(device: str) -> Iterator[Team]:
         dist.destroy_process_group()
 
 
-def _find_each_other(backend: str, device: torch.device) -> None:
-    """Form the process group; a request to stop is heeded meanwhile.
+def _find_each_other(backend: str) -> None:
+    """Form the process group once all its processes are there; a request to stop is heeded meanwhile.
 
-    While it waits for the others, torch looks at no signal, so it waits in another thread than that which handles them.
+    torch itself would wait inside C++, where no signal is handled, so the processes first meet at a store that is asked
+    now and then. Raises RuntimeError where somebody is missing after PATIENCE.
     """
-    faults: list[Exception] = []
+    rank, size = int(os.environ["RANK"]), num_processes()
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    store = dist.PrefixStore(
+        f"ganaug/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", _store(rank, size, deadline)
+    )
+    store.set(f"here/{rank}", "1")
+    missing = {f"here/{other}" for other in range(size)}
+    while missing := {key for key in missing if not store.check([key])}:
+        _wait(deadline, f"{len(missing)} of {size} processes are missing")
+    store.set_timeout(PATIENCE)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
 
-    def form() -> None:
-        if device.type == "cuda":
-            torch.cuda.set_device(device)  # a thread's own
+
+def _store(rank: int, size: int, deadline: float) -> dist.TCPStore:
+    """The store where the processes meet: torchrun's own, else one that the first process holds."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    holds = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    while True:
         try:
-            dist.init_process_group(backend, timeout=PATIENCE)
-        except Exception as error:
-            faults.append(error)
+            return dist.TCPStore(host, port, size, holds, timeout=ONE_TRY, wait_for_workers=False, multi_tenant=True)
+        except dist.DistNetworkError:  # nobody holds it yet
+            if holds:
+                raise
+            _wait(deadline, f"nobody answers at {host}:{port}")
 
-    thread = threading.Thread(target=form, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(SECONDS_BETWEEN_LOOKS)
-    if faults:
-        raise faults[0]
+
+def _wait(deadline: float, reason: str) -> None:
+    """A moment in which signals are handled; raises RuntimeError after the deadline."""
+    if time.monotonic() > deadline:
+        raise RuntimeError(reason)
+    time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 class Gradients:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.files import _MACHINE
 from ganaug.workspace import (
+    WORKSPACE_VERSION,
     Workspace,
     append_jsonl,
     atomic_path,
@@ -121,7 +122,7 @@ def test_opening_a_workspace_removes_what_killed_commands_left_of_images(tmp_pat
     left = [
         tmp_path / folder / f".a.{_MACHINE}-abcdefgh.part" for folder in ("datasets", "synthetic", "gans/b/samples")
     ]
-    write_json(tmp_path / "workspace.json", {"version": 1})
+    write_json(tmp_path / "workspace.json", {"version": WORKSPACE_VERSION})
     for path in left:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"pixels")

@@ -31,6 +31,8 @@ COMMANDS = (
     "export",
     "doctor",
 )
+DRAWN = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=6, um_per_px=8.0)
+TINY = PrepareConfig("phantom", resolution_px=16, phantom=DRAWN, folds=FoldsConfig(num_folds=3))
 SHARED_OPTIONS = ("--workspace", "--seed", "--device", "--dry-run", "--json", "--preset")
 
 
@@ -44,9 +46,7 @@ def last_line(result: Result) -> str:
 
 @pytest.fixture
 def phantom(workspace: Workspace) -> Workspace:
-    drawn = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=6, um_per_px=8.0)
-    config = PrepareConfig("phantom", resolution_px=16, phantom=drawn, folds=FoldsConfig(num_folds=3))
-    prepare_dataset(workspace, config)
+    prepare_dataset(workspace, TINY)
     return workspace
 
 
@@ -65,8 +65,15 @@ def test_the_help_loads_nothing_heavy() -> None:
     assert out.strip() == "[]"
 
 
-def test_the_way_of_the_data_with_nothing_said(phantom: Workspace) -> None:
+def test_the_way_of_the_data_with_nothing_said_but_a_key_to_sign_with(
+    phantom: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ganaug.key").write_bytes(b"0123456789abcdef" * 2)
+    monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "ganaug.key"))
     where = ("--workspace", phantom.root, "--device", "cpu")
+    unsigned = run("train-gan", *where, "--preset", "quick", "--kimg", "0.032")
+    assert (unsigned.exit_code, "not signed" in last_line(unsigned)) == (2, True)
+    prepare_dataset(phantom, TINY)
     assert run("train-gan", *where, "--preset", "quick", "--kimg", "0.032").exit_code == 0
     assert run("synthesize", *where, "--per-class", 24).exit_code == 0
     scored = run("evaluate-gan", *where, "--json", "--extractor", "classifier")

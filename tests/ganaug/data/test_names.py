@@ -29,6 +29,7 @@ SPELLINGS = (
 @given(NAME, st.sampled_from(SPELLINGS))
 def test_another_spelling_has_the_same_key(name: str, spell: object) -> None:
     other = spell(name)  # type: ignore[operator]
+    assume(name.casefold() == name.upper().casefold())  # a dotless i has another letter's capital
     assume(unicodedata.normalize("NFKC", name.casefold()) == unicodedata.normalize("NFKC", name.casefold().casefold()))
     assert near_key(near_key(other)) == near_key(near_key(name))
 

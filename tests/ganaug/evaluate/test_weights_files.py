@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganaug.errors import WeightsError
+from ganaug.errors import UserError, WeightsError
 from ganaug.evaluate import weights
 from ganaug.evaluate.weights import WEIGHTS, read_weights, survey, weights_folder
 
@@ -25,7 +25,7 @@ def test_tensors_are_read_by_name(tmp_path: Path) -> None:
 
 
 def test_the_home_of_nobody_is_one_line() -> None:
-    with pytest.raises(WeightsError, match="~nobody-of-this-name"):
+    with pytest.raises(UserError, match="~nobody-of-this-name"):
         weights_folder("~nobody-of-this-name/weights")
 
 
