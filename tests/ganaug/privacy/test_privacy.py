@@ -209,3 +209,13 @@ def test_the_data_sets_and_what_is_exported_with_names_do_name_them(journey: Jou
     assert set(WORDS) - no_data <= set(kept)
     exported = search(WORDS).look(journey.with_ids).found
     assert set(FOUND_IN_EXPORT) <= set(exported)
+
+
+def test_predictions_stand_in_an_order_that_tells_nothing_of_the_names(journey: Journey) -> None:
+    files = sorted(journey.workspace.glob("studies/*/cells/*.npz"))
+    assert len(files) >= 6
+    for path in files:
+        with np.load(path) as stored:
+            image_ids, groups = stored["image_ids"].tolist(), stored["groups"].tolist()
+        assert len(set(image_ids)) > len(set(groups)) > 1
+        assert image_ids == sorted(image_ids)
