@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 _OPEN, _CLOSE = "\u2068", "\u2069"  # Unicode's own marks around text of unknown origin
-_PRIVATE = re.compile(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}")
+_PRIVATE = re.compile(f"{_OPEN}[^{_CLOSE}]*(?:{_CLOSE}|\\Z)")  # to the end where the text was cut within a name
 _MARKS = str.maketrans("", "", _OPEN + _CLOSE)
 WITHHELD = "[withheld]"
 
@@ -38,12 +38,14 @@ class UserError(Exception):
     """A mistake of input or circumstance, told in one line; the command line maps it to exit status 2.
 
     `seen` states the finding, `expected` what should have been there, `todo` the next step; the last two may be empty
-    where they would only repeat the first.
+    where they would only repeat the first. `shared` is the line without the names that are marked private, for files.
     """
 
     def __init__(self, seen: str, *, expected: str = "", todo: str = "") -> None:
         parts = [seen, f"expected {expected}" if expected else "", todo]
-        super().__init__("; ".join(for_terminal(" ".join(part.split())) for part in parts if part))
+        line = "; ".join(" ".join(part.split()) for part in parts if part)
+        self.shared = for_sharing(line)
+        super().__init__(for_terminal(line))
 
 
 def some_of(names: Sequence[str], num: int = 3) -> str:

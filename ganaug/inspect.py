@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganaug.data.inspect import LISTED, as_text, contact_sheet, describe_images, format_images
+from ganaug.data.schema import read_table, resolve_patients
 from ganaug.data.sheet import save_sheet
 from ganaug.data.sources.files import IMAGE_SUFFIXES
 from ganaug.data.sources.zip_files import read_member
 from ganaug.errors import ConfigError, DataError, UserError
-from ganaug.workspace import explained
+from ganaug.workspace import Workspace, explained
 
 MAX_TEXT_BYTES = 256 * 2**20  # of a file or a member that is read whole
 MAX_DEPTH = 50  # of lists and objects within each other
@@ -35,7 +36,26 @@ def describe(path: Path) -> tuple[Description, str]:
     if describer is None:
         raise DataError(f"{path} is no file of this tool", expected=" or ".join(_DESCRIBERS))
     with _faults_as_data_errors(path):
-        return describer(path)
+        description, text = describer(path)
+        known = _known_patients(path, description.get("provenance"))
+        return (description | known, "\n".join([text, *known.values()])) if known else (description, text)
+
+
+def _known_patients(path: Path, record: Any) -> dict[str, str]:
+    """How many of the patients that a record lists by digest are of the data set in the workspace around the file.
+
+    Empty where there is no such data set; `ganaug.data.schema.resolve_patients` gives their names.
+    """
+    root = next((folder for folder in path.resolve().parents if (folder / "workspace.json").is_file()), None)
+    name = record.get("dataset") if isinstance(record, dict) else None
+    groups = record.get("groups_seen") if isinstance(record, dict) else None
+    if root is None or name not in Workspace(root).datasets() or not isinstance(groups, list):
+        return {}
+    try:
+        found = len(resolve_patients(read_table(Workspace(root).dataset(str(name))), map(str, groups)))
+    except UserError:  # a data set that cannot be read is no fault of this file
+        return {}
+    return {"patients_known": f"{found} of the {len(groups)} patients seen are of the data set {name} in {root}"}
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganaug.errors import WeightsError
+from ganaug.errors import WeightsError, private
 from ganaug.provenance import digest_of_file
 from ganaug.workspace import user_path
 
@@ -100,7 +100,7 @@ def require_digest(path: Path, sha256: str) -> None:
     found = digest_of_file(path)
     if not found.startswith(sha256):
         raise WeightsError(
-            f"{path} is not the published file (SHA-256 {found[:12]})",
+            f"{private(path.parent)}/{path.name} is not the published file (SHA-256 {found[:12]})",
             expected=sha256[:12],
             todo="get it anew, or take it out of the weights folder",
         )
@@ -113,7 +113,7 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
     try:
         return read_state_dict(path)
     except (ValueError, FileNotFoundError) as error:
-        raise WeightsError(str(error)) from error
+        raise WeightsError(str(error).replace(str(path.parent), private(path.parent))) from error
 
 
 def survey(weights_dir: Path | None) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
     whom no data set has: neither it nor what is trained on from it passes for a generator of training patients only.
     """
     foreign = load_foreign(path)
-    config = Import(foreign.config, path.name, digest_of_file(path))
+    config = Import(foreign.config, digest_of_file(path))
     record = Provenance(
         dataset="unknown",
         dataset_fingerprint="",

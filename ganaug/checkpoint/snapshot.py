@@ -39,8 +39,7 @@ class Import:
     """In place of a training configuration: where a generator that another tool trained came from."""
 
     network: NetworkConfig
-    file: str
-    sha256: str
+    sha256: str  # of the file; its name is the user's own business
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def load_generator(path: Path | str, device: torch.device | str = "cpu") -> Load
 
 def _config_from_dict(values: dict[str, Any]) -> GanConfig | Import:
     if "sha256" in values:
-        return Import(**{**values, "network": NetworkConfig(**values["network"])})
+        return Import(NetworkConfig(**values["network"]), values["sha256"])
     return gan_config_from_dict(values)
 
 

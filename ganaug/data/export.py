@@ -4,9 +4,9 @@
     dataset.json               "labels" [[name, class], ...] in the order of the names, or null; and our further keys
 
 `ganaug prepare --dataset zip` reads it back with patients, laboratories, scale and class names, which the further keys
-hold. Patients, laboratories and images are named by keyed digests, which keep them apart and say nothing else, unless
-`with_ids` asks for their names. Masks and further tables of a data set are not exported. A zip of synthetic images also
-holds `provenance.json`, by which it is refused as a source of patients.
+hold. Patients, laboratories and images are named by keyed digests, which keep them apart and say nothing else, and the
+images stand in the order of these, unless `with_ids` asks for names. Masks and further tables of a data set are not
+exported. A zip of synthetic images also holds `provenance.json`, by which it is refused as a source of patients.
 """
 
 import json
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ganaug.data.dataset import open_dataset
 from ganaug.data.png import encode_png
-from ganaug.data.schema import ImageReader, ImageTable, read_table, require_content
+from ganaug.data.schema import ImageReader, ImageTable, name_to_share, read_table, require_content
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.synthetic_file import stored_record
 from ganaug.errors import ConfigError, DataError, WorkspaceError
@@ -66,7 +66,7 @@ def select(path: Path, fold: int | None = None, part: str | None = None) -> Sele
         raise ConfigError(f"the part {part} of no fold", expected="a fold", todo="name it with --fold")
     table = read_table(path)
     require_content(path, table)
-    origin = {"name": path.stem, "fingerprint": table.fingerprint}
+    origin = {"name": Path(name_to_share(path, table.fingerprint)).stem, "fingerprint": table.fingerprint}
     whole = Selection(path, table, ImageReader(path), np.arange(len(table)), origin)
     if fold is not None:
         return _part_of(whole, fold, part or PARTS[0])
@@ -107,12 +107,15 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
 def export_zip(selection: Selection, out: Path, *, with_ids: bool = False, progress: bool = False) -> int:
     """Write the images as a `dataset.zip`; returns how many. The same images give the same bytes.
 
-    with_ids: name patients, laboratories and images as the data set does, and not by digests.
+    with_ids: name patients, laboratories and images as the data set does, and not by digests, and leave the images in
+    its order, which is mostly that of the names. Synthetic images stay in order.
 
     Raises LeakError where synthetic images are not what their provenance was sealed with, WorkspaceError where the disk
     is full or something other than a `dataset.zip` stands at `out`.
     """
     _require_replaceable(out)
+    if not (with_ids or selection.synthetic):
+        selection = replace(selection, indices=selection.table.in_shared_order(selection.indices))
     names = [f"{index // 1000:05d}/img{index:08d}.png" for index in range(len(selection.indices))]
     tables = {DATASET_JSON: _description(selection, names, with_ids)}
     if selection.synthetic:

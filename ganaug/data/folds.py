@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Folds:
     splits: tuple[Split, ...]
     num_repeats: int = 1  # how many times the groups are cut anew; each repeat has as many folds
     rule: str = ""  # in words
+    key: bytes = field(default=b"", repr=False)  # of the data set, see `ImageTable.key`
 
     @property
     def num_folds(self) -> int:
@@ -80,7 +81,8 @@ class Folds:
 
     @cached_property
     def digest(self) -> str:
-        return digest_of(self.to_dict())
+        """What stands for the folds outside of the data set; without its key nobody can test who is in them."""
+        return digest_of([self.key.hex(), self.to_dict()])
 
 
 def make_folds(
@@ -107,6 +109,7 @@ def make_folds(
         splits=tuple(Split(tuple(names[row == VAL].tolist()), tuple(names[row == TEST].tolist())) for row in of_groups),
         num_repeats=config.num_repeats if config.scheme == "repeated" else 1,
         rule=rule,
+        key=table.key,
     )
 
 
@@ -149,8 +152,10 @@ def _roles(
 
 def write_folds(path: Path, folds: Folds) -> None:
     """Write the folds as JSON that carries its own digest, a part a line."""
-    values = folds.to_dict() | {"digest": folds.digest}
-    if signature := signature_of(folds.digest):
+    values = folds.to_dict()
+    digest = digest_of(values)
+    values["digest"] = digest
+    if signature := signature_of(digest):
         values["signature"] = signature
     splits = values.pop("folds")
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
@@ -168,7 +173,7 @@ def read_folds(path: Path, table: ImageTable) -> Folds:
     """Read a data set's folds; LeakError where they were edited, DataError where malformed or of other data."""
     values: dict[str, Any] = read_json(path)
     try:
-        folds = _parse(values)
+        folds = _parse(values, table.key)
         written = str(values["digest"])
         found = digest_of({key: value for key, value in values.items() if key not in ("digest", "signature")})
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -192,7 +197,7 @@ def read_folds(path: Path, table: ImageTable) -> Folds:
     return folds
 
 
-def _parse(values: dict[str, Any]) -> Folds:
+def _parse(values: dict[str, Any], key: bytes) -> Folds:
     """The folds that a file's values tell, once these are of the right kind."""
     listed = [{part: _texts(fold[part]) for part in _PARTS} for fold in values["folds"]]
     seed, num_repeats = values["seed"], values["num_repeats"]
@@ -209,6 +214,7 @@ def _parse(values: dict[str, Any]) -> Folds:
         splits=tuple(Split(fold["val"], fold["test"]) for fold in listed),
         num_repeats=num_repeats,
         rule=values["rule"],
+        key=key,
     )
 
 

@@ -92,6 +92,10 @@ class ImageTable:
         """What stands for images outside of the data set, for positions i64 [n]."""
         return [keyed_digest(self.key, "image", sha256) for sha256 in self.sha256[indices].tolist()]
 
+    def in_shared_order(self, indices: np.ndarray) -> np.ndarray:
+        """Positions i64 [n] in the order of their images' digests, which tells nothing of the patients' names."""
+        return indices[np.argsort(np.array(self.image_digests(indices)), kind="stable")]
+
     def seen(self, indices: np.ndarray) -> Seen:
         """What something has seen that was shown the images at `indices` i64 [n]."""
         groups = np.unique(self.group_id[indices]).tolist()
@@ -110,6 +114,12 @@ class ImageTable:
         """Images per class, i64 [K]; those without a label are not counted."""
         label = self.label if indices is None else self.label[indices]
         return np.bincount(label[label >= 0], minlength=self.num_classes)
+
+
+def resolve_patients(table: ImageTable, digests: Iterable[str]) -> dict[str, str]:
+    """The patients that digests out of a shared file stand for, by digest; those of other data sets are left out."""
+    name_of = {table.patient_digest(name): name for name in np.unique(table.group_id).tolist()}
+    return {digest: name_of[digest] for digest in digests if digest in name_of}
 
 
 def stained_name(fold: int) -> str:
@@ -208,6 +218,12 @@ def require_content(path: Path, table: ImageTable, name: str = "images") -> str:
         raise DataError(f"{path} holds no {name}", todo="make it again with ganaug")
     seals.require_unchanged(path, name, expected)
     return expected
+
+
+def name_to_share(path: Path, digest: str) -> str:
+    """How records call a file: by its name in a workspace; elsewhere a user gave the name, so by its digest."""
+    is_ours = path.parent.name in ("datasets", "synthetic") and (path.parent.parent / "workspace.json").exists()
+    return path.name if is_ours else f"file-{digest[:12]}{path.suffix}"
 
 
 class ImageReader:

@@ -99,8 +99,8 @@ def _note_of(path: Path, name: str) -> Path | None:
     root = path.resolve().parent.parent
     if path.parent.name not in ("datasets", "synthetic") or not (root / "workspace.json").exists():
         return None
-    digest = hashlib.sha256(json.dumps([str(path.resolve()), name]).encode()).hexdigest()
-    return Workspace(root).checked(digest)
+    place = path.resolve().relative_to(root).as_posix()  # the note says nothing of where the workspace lies
+    return Workspace(root).checked(hashlib.sha256(json.dumps([place, name]).encode()).hexdigest())
 
 
 def _is_noted(note: Path | None, status: list[int], expected: str) -> bool:

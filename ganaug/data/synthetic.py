@@ -6,7 +6,7 @@ import numpy as np
 
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_seen
-from ganaug.data.schema import ImageTable, content_digest, read_table
+from ganaug.data.schema import ImageTable, content_digest, read_table, resolve_patients
 from ganaug.errors import ConfigError, DataError, LeakError, private, some_of
 from ganaug.provenance import Provenance, Seen, read_provenance, require_content
 
@@ -68,9 +68,8 @@ def require_unseen(
 
 def _require_patients(dataset: DataSet, fold: int, seen: Seen, path: Path | str, unknown_is_refused: bool) -> None:
     """Raise LeakError where a patient outside of the fold's training part was seen, with the names the data set has."""
-    name_of = {dataset.table.patient_digest(group): group for group in dataset.folds.groups}
-    train = set(dataset.folds.train_groups(fold))
-    held_out = sorted(name_of[one] for one in seen.groups if name_of.get(one, "") not in {"", *train})
+    name_of = resolve_patients(dataset.table, seen.groups)
+    held_out = sorted(set(name_of.values()) - set(dataset.folds.train_groups(fold)))
     if held_out:
         raise LeakError(
             f"{path} comes from a training that saw {some_of([private(name) for name in held_out])}, "

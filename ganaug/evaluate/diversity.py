@@ -34,7 +34,7 @@ def diversity_rows(
     try:
         distance = lpips_distance(weights_dir, device)
     except WeightsError as error:
-        return [{"metric": METRIC, "class": "all", "value": None, "real_value": None, "note": str(error)}]
+        return [{"metric": METRIC, "class": "all", "value": None, "real_value": None, "note": error.shared}]
     rng = np.random.default_rng(seed)
     rows = []
     for name, (real, fake) in pools.items():

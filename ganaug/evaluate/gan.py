@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganaug.data.dataset import DataSet
-from ganaug.data.schema import ImageReader
+from ganaug.data.schema import ImageReader, name_to_share
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.evaluate.diversity import diversity_rows
 from ganaug.evaluate.extractors import Extractor
@@ -80,7 +80,7 @@ def evaluate_gan(
         "dataset_fingerprint": record.dataset_fingerprint,
         "folds_digest": record.folds_digest,
         "fold": record.fold,
-        "synthetic": synthetic.name,
+        "synthetic": name_to_share(synthetic, record.content),
         "synthetic_digest": record.content,
         "generator": record.generator,
         "kimg": record.kimg,

@@ -131,7 +131,7 @@ def _served(served: Served) -> dict[str, Any]:
     """What served a fold: the file's name, and its record with the numbers of patients and images in place of lists."""
     values = served.provenance.to_dict()
     counted = {name: len(values[name]) for name in ("groups_seen", "images_seen", "hashes_seen")}
-    return {"file": served.path.name, **values, **counted}
+    return {"file": served.name, **values, **counted}
 
 
 def _row(result: CellResult) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
     from classifiers.scores import score
 
     dataset, seeds = open_dataset(workspace, design.dataset), seeds_of(cell.fold, cell.seed)
-    table, test = dataset.table, dataset.test(cell.fold)
+    table, test = dataset.table, find_tested(dataset, cell.fold)
     mixture = compose(dataset, design, cell)
     validation = _part(dataset, cell.fold, dataset.val(cell.fold))
     weights = dict(design.config.pretrained).get(cell.classifier)
@@ -89,9 +89,17 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
     write_json(study.cell(cell.name), sealed(record))
 
 
+def find_tested(dataset: DataSet, fold: int) -> np.ndarray:
+    """The images under test in a fold, i64 [n], in the order of their digests.
+
+    The order of the data set is mostly that of the patients' names: to whoever knows these it would tell who is who.
+    """
+    return dataset.table.in_shared_order(dataset.test(fold))
+
+
 def tested_images(dataset: DataSet, fold: int) -> dict[str, np.ndarray]:
     """The images under test in a fold: their labels, and their patients and themselves by keyed digests."""
-    table, test = dataset.table, dataset.test(fold)
+    table, test = dataset.table, find_tested(dataset, fold)
     names, position = np.unique(table.group_id[test], return_inverse=True)
     patients = np.array([table.patient_digest(name) for name in names.tolist()])
     return {

@@ -10,13 +10,14 @@ import numpy as np
 from classifiers.config import FitConfig
 from ganaug.config import StudyConfig, to_dict
 from ganaug.data.dataset import DataSet
+from ganaug.data.schema import name_to_share
 from ganaug.errors import ConfigError
 from ganaug.provenance import Provenance, digest_of, digest_of_file
 from ganaug.study.arms import ARMS, BASELINE, CONTROL, TREATMENT
 from ganaug.study.resampling import METRICS
 from ganaug.workspace import Study, Workspace
 
-CELL_VERSION = 2  # raise it when a cell of the same options would come out otherwise
+CELL_VERSION = 3  # raise it when a cell of the same options would come out otherwise
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Served:
 
     path: Path
     provenance: Provenance
+
+    @property
+    def name(self) -> str:
+        """How records call the file."""
+        return name_to_share(self.path, self.provenance.content)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def _origin(dataset: DataSet, folds: Sequence[int], name: str, path: Path, decla
             if sha256.startswith(file.sha256):
                 return f"published: {use}, {file.name}, from {file.origin}"
     if declared:
-        return f"declared, and checked by nothing: {' '.join(declared.split())} ({path.name}, {sha256[:12]})"
+        return f"declared, and checked by nothing: {' '.join(declared.split())} (weights {sha256[:12]})"
     raise LeakError(
         f"{path} carries no record of what it saw and is no published file known here ({sha256[:12]})",
         expected="weights whose origin is known, or declared",

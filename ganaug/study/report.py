@@ -96,15 +96,15 @@ def skipped_rows(dataset: DataSet) -> list[tuple[str, int]]:
 
 
 def command_of(design: Design, num_folds: int) -> str:
-    """The command that makes this study again from the same workspace."""
+    """The command that makes this study again from the same workspace; of files of weights it says the SHA-256."""
     config = design.config
     words = ["ganaug", "evaluate-augmentation", "--dataset", design.dataset]
     if len(design.folds) < num_folds:
         words += ["--fold", str(design.folds[0])] if len(design.folds) == 1 else ["--preset", "quick"]
     for name in config.classifiers:
         words += ["--classifier", name]
-    for name, file in config.pretrained:
-        words += ["--pretrained", f"{name}={Path(file).name}"]
+    for name, digest in design.pretrained.items():
+        words += ["--pretrained", f"{name}=FILE-{digest[:12]}"]
     for name, text in config.pretrained_saw:
         words += ["--pretrained-saw", f"{name}={text}"]
     words += ["--seeds", str(len(config.seeds)), "--steps", str(config.num_steps), "--ratio", f"{config.ratio:g}"]
@@ -120,7 +120,8 @@ def sample_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:
     train, labels, fakes = dataset.train(fold), dataset.table.label, read_table(path).label
     rows = []
     for index, name in enumerate(dataset.table.class_names):
-        real, fake = train[labels[train] == index], np.flatnonzero(fakes == index)
+        real = dataset.table.in_shared_order(train[labels[train] == index])
+        fake = np.flatnonzero(fakes == index)
         pick_real = rng.choice(real, min(SAMPLES_A_CLASS, len(real)), replace=False)
         pick_fake = rng.choice(fake, min(SAMPLES_A_CLASS, len(fake)), replace=False)
         real_strip, fake_strip = strip(dataset.images(fold)[pick_real]), strip(ImageReader(path)[pick_fake])
@@ -174,7 +175,7 @@ def fold_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:
             name: (len(np.unique(dataset.table.group_id[indices])), len(indices)) for name, indices in parts.items()
         }
         served = design.synthetic[fold]
-        rows.append({"fold": fold, **counts, "provenance": served.provenance, "file": served.path.name})
+        rows.append({"fold": fold, **counts, "provenance": served.provenance, "file": served.name})
     return rows
 
 

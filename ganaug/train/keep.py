@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,12 +33,13 @@ def held_alone(run: GanRun, team: Team) -> Iterator[None]:
             file.seek(0)
             raise WorkspaceError(
                 f"another process trains {run.root}: {' '.join(file.read().decode('utf-8', 'replace').split())}",
-                todo="wait for it, or stop it first: this command then resumes from its state",
+                todo="wait for it, or stop it first, here or on the machine that shares the folder: this command then "
+                "resumes from its state",
             )
         if team.leads:
             with explained(run.trainer):
                 file.truncate(0)
-                file.write(json.dumps({"host": platform.node(), "process": os.getpid()}).encode())
+                file.write(json.dumps({"process": os.getpid()}).encode())
         yield
 
 

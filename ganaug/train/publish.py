@@ -24,11 +24,11 @@ def publish(task: Task, state: TrainingState) -> None:
 
 
 def real_row(task: Task, label: int) -> np.ndarray:
-    """Training images of a class, spread over its patients: u8 [n,H,W,3]."""
+    """Training images of a class, spread over its patients, in the order of their digests: u8 [n,H,W,3]."""
     train = task.dataset.train(task.fold)
     members = train[task.dataset.table.label[train] == label]
     spread = np.linspace(0, len(members) - 1, NUM_COLUMNS).astype(int)
-    return task.dataset.images(task.fold)[members[spread]]
+    return task.dataset.images(task.fold)[task.dataset.table.in_shared_order(members[spread])]
 
 
 @torch.no_grad()

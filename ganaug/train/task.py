@@ -10,6 +10,7 @@ from ganaug.checkpoint.initial_weights import Pretrained, load_pretrained
 from ganaug.config import GanConfig, to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_seen
+from ganaug.data.schema import resolve_patients
 from ganaug.errors import ConfigError, DataError
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file, sealed
 from ganaug.train.distributed import num_processes
@@ -52,7 +53,8 @@ class Task:
     @property
     def num_unknown(self) -> int:
         """Patients whom the weights have seen and the data set does not know: the study refuses what saw them."""
-        return len(set(self.seen_before.groups) - _known(self.dataset))
+        seen = set(self.seen_before.groups)
+        return len(seen) - len(resolve_patients(self.dataset.table, seen))
 
     @property
     def num_held_out(self) -> int:
@@ -82,8 +84,8 @@ def plan_training(
     if init_saw is not None:
         if init is None or not init_saw.strip():
             raise ConfigError("--init-saw without --init, or without words", expected="what the weights of --init saw")
-        before = replace(before, groups=tuple(group for group in before.groups if group in _known(dataset)))
-        declared = (*declared, f"{init.name} ({digest_of_file(init)[:12]}): {' '.join(init_saw.split())}")
+        before = replace(before, groups=tuple(resolve_patients(dataset.table, before.groups)))
+        declared = (*declared, f"weights {digest_of_file(init)[:12]}: {' '.join(init_saw.split())}")
     num_images = len(dataset.train(fold))
     if num_images < config.batch:
         raise DataError(
@@ -99,11 +101,6 @@ def plan_training(
     decides = [resumable_config(config), dataset.table.fingerprint, dataset.folds.digest, fold]
     digest = digest_of([*decides, list(declared)] if declared else decides)
     return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest, init, before, declared)
-
-
-def _known(dataset: DataSet) -> set[str]:
-    """What stands for the data set's patients in records."""
-    return set(map(dataset.table.patient_digest, dataset.folds.groups))
 
 
 def beginning_with(config: GanConfig, init: Path) -> tuple[GanConfig, Pretrained]:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ganaug.config import GanConfig, NetworkConfig, SynthesisConfig
-from ganaug.data.dataset import DataSet
+from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import export_zip, select
 from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
@@ -51,6 +51,28 @@ def test_a_generators_provenance_is_shown_and_its_images_on_a_sheet(written: Wor
     assert "provenance.groups_seen: " in text
     write_sheet(snapshot, tmp_path / "sheet.png")
     assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 0
+
+
+def test_it_counts_the_patients_seen_whom_the_workspace_knows(written: Workspace, tmp_path: Path) -> None:
+    files = [*written.root.glob("gans/*/ema/*.safetensors"), *written.synthetics()]
+    assert len(files) == 2
+    num_seen = len(open_dataset(written, "phantom").folds.train_groups(0))
+    for path in files:
+        description, text = describe(path)
+        assert description["patients_known"].startswith(f"{num_seen} of the {num_seen} patients seen")
+        assert description["patients_known"] in text
+        elsewhere = tmp_path / path.name
+        elsewhere.write_bytes(path.read_bytes())
+        assert "patients_known" not in describe(elsewhere)[0]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no HDF5 at all"])
+def test_a_data_set_that_cannot_be_read_keeps_no_other_file_from_being_described(
+    written: Workspace, damage: bytes
+) -> None:
+    written.dataset("phantom").write_bytes(damage)
+    (path,) = written.synthetics()
+    assert "patients_known" not in describe(path)[0]
 
 
 def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ganaug.data.sources.listing import NUM_HEAD, LeftOut, Listing, LoadFiles, archived_name
-from ganaug.errors import DataError
+from ganaug.errors import DataError, private
 
 _PIECE = 2**20
 _SMALL_PIECE = 4096  # of formats that zipfile inflates without a bound on what comes out
@@ -55,7 +55,8 @@ class ZipFiles:
         try:
             return tuple(read_member(self.archive, self.members[name]) for name in names)
         except Exception as error:  # zipfile and its decompressors raise a dozen kinds
-            raise OSError(f"damaged in the archive: {' '.join(str(error).split()) or type(error).__name__}") from error
+            said = private(" ".join(str(error).split()))  # mostly with the name of the member
+            raise OSError(f"damaged in the archive: {said if str(error) else type(error).__name__}") from error
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

@@ -31,7 +31,8 @@ def test_an_import_is_a_snapshot_that_says_where_it_came_from(peer, imported: Pa
     snapshot = load_snapshot(imported)
     assert same(snapshot.generator.state_dict(), peer.ema)
     assert snapshot.config.network == peer.G.config
-    assert (snapshot.config.file, snapshot.config.sha256) == ("network.pkl", digest_of_file(peer.path))
+    assert snapshot.config.sha256 == digest_of_file(peer.path)
+    assert peer.path.name.encode() not in imported.read_bytes()  # its name may be anybody's
     assert snapshot.class_names == ("0", "1", "2")
 
 

@@ -95,9 +95,22 @@ def synthetic(tmp_path: Path, table: ImageTable) -> Path:
 def test_stylegan_reads_the_pixels_and_labels_of_the_data_set(dataset: Path, table: ImageTable, tmp_path: Path) -> None:
     assert export_zip(select(dataset), tmp_path / "out.zip") == NUM
     images, labels = read_as_stylegan(tmp_path / "out.zip")
-    assert np.array_equal(images, PIXELS)
+    order = table.in_shared_order(np.arange(NUM))
+    assert np.array_equal(images, PIXELS[order])
     assert labels is not None
-    assert np.array_equal(labels, table.label)
+    assert np.array_equal(labels, table.label[order])
+
+
+def test_the_order_of_an_export_says_nothing_of_the_order_of_the_names(
+    dataset: Path, table: ImageTable, tmp_path: Path
+) -> None:
+    """Else a list of the patients, sorted as a data set is, would tell which digest is whose."""
+    export_zip(select(dataset), tmp_path / "out.zip")
+    values = listed(tmp_path / "out.zip")
+    assert list(values["image_ids"].values()) == sorted(table.image_digests(np.arange(NUM)))
+    export_zip(select(dataset), tmp_path / "named.zip", with_ids=True)
+    assert list(listed(tmp_path / "named.zip")["image_ids"].values()) == table.image_id.tolist()
+    assert np.array_equal(read_as_stylegan(tmp_path / "named.zip")[0], PIXELS)
 
 
 def test_the_archive_is_laid_out_as_stylegans(dataset: Path, tmp_path: Path) -> None:
@@ -175,9 +188,9 @@ def test_a_fold_of_a_stained_data_set_is_exported_as_the_fold_sees_it(
     path = store(workspace.dataset("lab"), table, stained=255 - PIXELS)
     write_folds(workspace.folds("lab"), make_folds(read_table(path), FoldsConfig(3)))
     part = select(path, 0, "val")
-    export_zip(part, tmp_path / "part.zip")
+    export_zip(part, tmp_path / "part.zip", with_ids=True)
     assert np.array_equal(read_as_stylegan(tmp_path / "part.zip")[0], 255 - PIXELS[part.indices])
-    export_zip(select(path), tmp_path / "all.zip")
+    export_zip(select(path), tmp_path / "all.zip", with_ids=True)
     assert np.array_equal(read_as_stylegan(tmp_path / "all.zip")[0], PIXELS)
 
 
@@ -209,7 +222,8 @@ def test_an_export_keeps_patients_and_sites_apart_and_names_none(
     export_zip(select(dataset), tmp_path / "out.zip")
     found = scan(PrepareConfig("zip", str(tmp_path / "out.zip")))
     for stored, names in ((found.groups, table.group_id), (found.sites, table.site_id)):
-        pairs = set(zip(stored.tolist(), names.tolist(), strict=True))
+        order = table.in_shared_order(np.arange(NUM))
+        pairs = set(zip(stored.tolist(), names[order].tolist(), strict=True))
         assert len(pairs) == len(set(names.tolist())) == len(set(stored.tolist()))
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         text = b"".join(archive.read(name) for name in archive.namelist()).decode("utf-8", "replace")

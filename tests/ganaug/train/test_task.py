@@ -11,6 +11,7 @@ from ganaug.config import GanConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import require_serves
 from ganaug.errors import ConfigError, LeakError
+from ganaug.provenance import digest_of_file
 from ganaug.train.distributed import Team
 from ganaug.train.state import begin_with, new_state
 from ganaug.train.task import Task, plan_training
@@ -49,8 +50,7 @@ def test_a_pickle_is_refused_unless_someone_says_what_it_saw(
     record = told.provenance(0.016)
     assert set(record.groups_seen) == set(map(tiny.table.patient_digest, tiny.folds.train_groups(0)))
     (declared,) = record.declared
-    assert declared.startswith("network.pkl (")
-    assert declared.endswith("): BreCaHAD, 162 images")
+    assert declared == f"weights {digest_of_file(peer.path)[:12]}: BreCaHAD, 162 images"
 
 
 def test_no_word_makes_up_for_a_patient_of_the_data_set(

@@ -1,9 +1,6 @@
 """What a run tells: overfitting shows, scores order generators, TensorBoard gets what stats.jsonl gets."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,10 +8,9 @@ import torch
 
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
-from ganaug.errors import ConfigError, WeightsError
+from ganaug.errors import WeightsError
 from ganaug.evaluate.extractors import Extractor
 from ganaug.model.pixels import from_pixels
-from ganaug.train.board import Board
 from ganaug.train.distributed import Team
 from ganaug.train.loop import train_gan
 from ganaug.train.state import new_state
@@ -93,32 +89,3 @@ def test_a_score_without_its_weights_is_refused_and_not_made_up(task: Task) -> N
 def test_spread_takes_evenly_and_never_more_than_there_are() -> None:
     assert spread(np.arange(10), 3).tolist() == [0, 4, 9]
     assert spread(np.arange(3), 10).tolist() == [0, 1, 2]
-
-
-def test_the_board_gets_every_scalar_at_its_image_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, float, int]] = []
-
-    class SummaryWriter:
-        def __init__(self, folder: str) -> None:
-            assert folder == str(tmp_path)
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            written.append((name, value, step))
-
-        def close(self) -> None:
-            written.append(("closed", 0.0, 0))
-
-    module = ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    with Board(tmp_path) as board:
-        board.add({"kimg": 0.4, "loss_g": 1.5})
-    assert written == [("kimg", 0.4, 400), ("loss_g", 1.5, 400), ("closed", 0.0, 0)]
-
-
-def test_without_tensorboard_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ConfigError, match=r"pip install 'ganaug\[tensorboard\]'"):
-        Board(tmp_path)
-    with Board(None) as board:
-        board.add({"kimg": 1.0})
