@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from ganaug.checkpoint import save_tensors
+from ganaug.checkpoint.snapshot import save_tensors
 
 
 @pytest.mark.parametrize("kind", [".h5", ".npz", ".zip", ".png", ".safetensors", ".html", ".json", "name"])
