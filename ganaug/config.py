@@ -54,7 +54,7 @@ def is_power_of_two(number: int) -> bool:
 
 @dataclass(frozen=True)
 class PhantomConfig:
-    """How many procedural images `ganaug.data.sources.phantom` draws, and how large."""
+    """How many procedural images `ganaug.data.sources.phantom.draw` draws, and how large."""
 
     resolution_px: int = 64  # side of the square images
     num_patients: int = 60  # spread evenly over the classes; a patient has one class

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ganaug.data.inspect import LISTED, as_text, contact_sheet, describe_images, format_images
+from ganaug.data.archives.files import IMAGE_SUFFIXES
+from ganaug.data.archives.zip_files import read_member
+from ganaug.data.describe import LISTED, as_text, contact_sheet, describe_images, format_images
+from ganaug.data.images.sheet import save_sheet
 from ganaug.data.schema import read_table, resolve_patients
-from ganaug.data.sheet import save_sheet
-from ganaug.data.sources.files import IMAGE_SUFFIXES
-from ganaug.data.sources.zip_files import read_member
 from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.workspace import Workspace, explained
 

@@ -110,7 +110,7 @@ def bench_loading(root: Path, num: int) -> dict[str, Any]:
     from torchvision.transforms import PILToTensor
 
     from ganaug.config import PrepareConfig
-    from ganaug.data.prepare import prepare_dataset
+    from ganaug.data.prepare.pipeline import prepare_dataset
     from ganaug.workspace import open_workspace
 
     draw_pngs(root / "png256", num, 256, 256)
@@ -152,7 +152,7 @@ def stack(images: list[np.ndarray]) -> Any:
 def bench_folds(*_: object) -> dict[str, Any]:
     """Five folds of 1,000,000 images in 10,000 groups."""
     from ganaug.config import FoldsConfig
-    from ganaug.data.folds import check_feasible
+    from ganaug.data.folds.folds import check_feasible
 
     rng = np.random.default_rng(0)
     group = rng.integers(0, 10_000, 1_000_000)
@@ -166,7 +166,7 @@ def bench_folds(*_: object) -> dict[str, Any]:
 
 def bench_duplicates(*_: object) -> dict[str, Any]:
     """All pairs of 100,000 perceptual hashes under the eight symmetries."""
-    from ganaug.data.duplicates import near_pairs
+    from ganaug.data.prepare.duplicates import near_pairs
 
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, (100_000, 8), dtype=np.uint64)

@@ -27,7 +27,7 @@ import torch
 from ganaug.augment.dihedral import random_dihedral
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, TrainingImages, open_dataset
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.model.pixels import from_pixels, one_hot
 from ganaug.parallel.processes import run_parallel
 from ganaug.train.distributed import Team

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
-from ganaug.data import schema, seals
+from ganaug.data import schema
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.hdf5 import seals
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.provenance import Provenance
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training

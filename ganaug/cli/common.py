@@ -90,7 +90,7 @@ def _with_options(presets: Sequence[str], default: str, command: Callable[..., N
         **options: Any,
     ) -> None:
         if dry_run:
-            from ganaug.data import seals
+            from ganaug.data.hdf5 import seals
 
             seals.keep_no_notes()
         command(Common(workspace_path, seed, device_name, dry_run, as_json, preset), **options)

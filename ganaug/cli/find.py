@@ -28,7 +28,7 @@ def fold_option(command: Callable[..., None]) -> Callable[..., None]:
 def find_dataset(common: Common, name: str | None) -> "DataSet":
     """The data set of this name, or the one prepared last; a missing phantom is drawn, unless in a dry run."""
     from ganaug.data.dataset import default_dataset, open_dataset
-    from ganaug.data.prepare import prepare_dataset
+    from ganaug.data.prepare.pipeline import prepare_dataset
 
     workspace = common.workspace
     if name == "phantom" and name not in workspace.datasets() and not common.dry_run:
@@ -123,7 +123,7 @@ def synthetic_option(command: Callable[..., None]) -> Callable[..., None]:
 def verify_option(command: Callable[..., None]) -> Callable[..., None]:
     def insist(context: click.Context, option: click.Parameter, value: bool) -> None:
         if value:
-            from ganaug.data import seals
+            from ganaug.data.hdf5 import seals
 
             seals.insist()
 

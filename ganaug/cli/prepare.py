@@ -10,7 +10,7 @@ from ganaug.cli.common import Common, common_options, warn
 from ganaug.config import SCHEMES, SOURCE_NAMES, STAINS, FoldsConfig, PrepareConfig
 
 if TYPE_CHECKING:
-    from ganaug.data.prepare import Prepared
+    from ganaug.data.prepare.pipeline import Prepared
 
 _SITE_FOLDS = "tcga-brca"  # the laboratory can be read off its stain, so its patients are held out together
 
@@ -104,7 +104,7 @@ def prepare(
     Images that cannot be used are listed, one line each, and left out; the others are prepared. The exit status is then
     2, or 0 with --skip-bad. Nothing is downloaded.
     """
-    from ganaug.data.prepare import plan_preparation, prepare_dataset
+    from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 
     phantom, folds = presets.phantom(common.preset)
     resolution_px = options["resolution_px"]
@@ -147,7 +147,7 @@ def prepare(
 
 def _tell(common: Common, prepared: "Prepared") -> None:
     """The data set on stdout; on stderr what was left out, a line each, and what there is to note."""
-    from ganaug.data.folds import balance_table
+    from ganaug.data.folds.folds import balance_table
 
     for notice in prepared.notices:
         warn(f"note: {notice}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ganaug.config import SOURCE_NAMES, require_name
-from ganaug.data.folds import Folds, read_folds
+from ganaug.data.folds.folds import Folds, read_folds
 from ganaug.data.schema import ImageReader, ImageTable, created_of, read_table, require_content, stained_name
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace

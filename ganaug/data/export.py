@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganaug.data.dataset import open_dataset
-from ganaug.data.png import encode_png
+from ganaug.data.images.png import encode_png
 from ganaug.data.schema import ImageReader, ImageTable, name_to_share, read_table, require_content
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.synthetic_file import stored_record

@@ -6,8 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from ganaug.data.dataset import DataSet
-from ganaug.data.near import MAX_BITS
-from ganaug.data.phash import MIN_SIMILARITY, NUM_SYMMETRIES, grey_version, hashes_of, similarity, turned
+from ganaug.data.images.perceptual_hash import (
+    MIN_SIMILARITY,
+    NUM_SYMMETRIES,
+    grey_version,
+    hashes_of,
+    similarity,
+    turned,
+)
+from ganaug.data.prepare.hash_search import MAX_BITS
 from ganaug.data.schema import ImageReader
 from ganaug.provenance import Seen
 

@@ -1,4 +1,4 @@
-"""The one HDF5 layout of real and synthetic images, and its readers; `ganaug.data.image_writer` writes it.
+"""The one HDF5 layout of real and synthetic images, and its readers; `ganaug.data.hdf5.image_writer` writes it.
 
 images u8 [N,H,W,3]   one image a chunk, uncompressed: a random image costs one read
 mask   u8 [N,H,W]     optional, 255 where the class-deciding structures are
@@ -27,8 +27,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ganaug.data import seals
-from ganaug.data.hdf5_safety import require_self_contained
+from ganaug.data.hdf5 import seals
+from ganaug.data.hdf5.safety import require_self_contained
 from ganaug.errors import DataError, LeakError
 from ganaug.provenance import (
     Seen,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.data.image_writer import writing_images
-from ganaug.data.phash import phash
+from ganaug.data.hdf5.image_writer import writing_images
+from ganaug.data.images.perceptual_hash import phash
 from ganaug.data.schema import ImageReader, ImageTable, content_digest, created_of, open_images, read_table
 from ganaug.provenance import Provenance, digest_of_bytes, read_provenance, require_content
 from ganaug.workspace import moment

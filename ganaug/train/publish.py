@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ganaug.checkpoint.snapshot import Snapshot, save_snapshot
-from ganaug.data.sheet import save_sheet
+from ganaug.data.images.sheet import save_sheet
 from ganaug.model.generator import Generator
 from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.train.state import TrainingState

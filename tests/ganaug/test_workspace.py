@@ -169,8 +169,8 @@ def test_importing_a_package_compiles_nothing_and_loads_no_heavy_library(package
 
 @pytest.mark.parametrize("text", ["~nobody-of-this-name/data", "a\0b", "~\0", "", "  ", "a" * 5000])
 def test_a_path_that_is_none_is_one_line_wherever_a_user_gives_one(text: str, tmp_path: Path) -> None:
-    from ganaug.data.fixed import fixed_list
-    from ganaug.data.sources.files import existing
+    from ganaug.data.archives.files import existing
+    from ganaug.data.folds.fixed import fixed_list
     from ganaug.weights import weights_folder
 
     readers = [user_path, lambda text: fixed_list(text, {}), lambda text: existing(text, "--source")]

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ganaug.config import BREAST_CLASSES, PrepareConfig
-from ganaug.data.sources.files import Files, existing, is_image_name, open_files, printable, source_path
+from ganaug.data.archives.files import Files, existing, is_image_name, open_files, printable, source_path
 from ganaug.data.sources.listed import read_listed
 from ganaug.data.sources.scan import UNLABELLED, Item, Scan, no_class, reading
 from ganaug.data.sources.skipped import why_none

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
-from ganaug.data.sources.files import is_image_name, open_files, source_path
+from ganaug.data.archives.files import is_image_name, open_files, source_path
 from ganaug.data.sources.scan import Item, Scan, reading
 from ganaug.data.sources.skipped import why_none
 from ganaug.errors import ConfigError, DataError, private

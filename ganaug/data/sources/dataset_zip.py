@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganaug.config import PrepareConfig
+from ganaug.data.archives.files import Files, LeftOut, is_image_name, open_files, printable, source_path
 from ganaug.data.names import plain
-from ganaug.data.sources.files import Files, LeftOut, is_image_name, open_files, printable, source_path
 from ganaug.data.sources.listed import locate, read_listed
 from ganaug.data.sources.scan import UNLABELLED, Item, Scan, reading
 from ganaug.data.sources.skipped import why_none

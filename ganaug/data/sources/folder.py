@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
+from ganaug.data.archives.files import Files, files_at, is_image_name, open_files, printable, source_path
 from ganaug.data.names import plain
 from ganaug.data.sources.dataset_zip import DATASET_JSON
-from ganaug.data.sources.files import Files, files_at, is_image_name, open_files, printable, source_path
 from ganaug.data.sources.layout import (
     CLASS,
     MAGNIFICATION,

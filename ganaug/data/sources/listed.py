@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ganaug.data.sources.files import Files, printable
+from ganaug.data.archives.files import Files, printable
 from ganaug.errors import DataError, private
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")

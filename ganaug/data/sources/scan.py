@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ganaug.data.sources.files import Files
+from ganaug.data.archives.files import Files
 from ganaug.errors import ConfigError
 
 UNLABELLED = -1

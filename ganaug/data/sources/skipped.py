@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ganaug.data.sources.files import printable
+from ganaug.data.archives.files import printable
 from ganaug.data.sources.scan import UNLABELLED, Scan
 from ganaug.errors import for_sharing, private
 

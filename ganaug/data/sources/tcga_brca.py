@@ -25,8 +25,8 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ganaug.config import PrepareConfig
+from ganaug.data.archives.files import Files, existing, is_image_name, open_files, printable, source_path
 from ganaug.data.sources.expression import PAM50, Barcode, Expression, parse_barcode, read_calls, read_expression
-from ganaug.data.sources.files import Files, existing, is_image_name, open_files, printable, source_path
 from ganaug.data.sources.scan import Item, Scan, reading
 from ganaug.data.sources.skipped import why_none
 from ganaug.errors import ConfigError, DataError, private

@@ -8,7 +8,7 @@ import pytest
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data import dataset as module
 from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace
 

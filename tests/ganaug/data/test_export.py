@@ -15,9 +15,9 @@ from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.export import export_zip, select
-from ganaug.data.folds import make_folds, write_folds
-from ganaug.data.image_writer import writing_images
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.folds.folds import make_folds, write_folds
+from ganaug.data.hdf5.image_writer import writing_images
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import ImageReader, ImageTable, content_digest, read_table
 from ganaug.data.sources.dataset_zip import scan
 from ganaug.errors import ConfigError, DataError, LeakError, WorkspaceError

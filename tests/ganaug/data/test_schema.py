@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganaug.data import seals
-from ganaug.data.guarded_file import writing_hdf5
-from ganaug.data.image_writer import ImageWriter, writing_images
+from ganaug.data.hdf5 import seals
+from ganaug.data.hdf5.guarded_file import writing_hdf5
+from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
 from ganaug.data.schema import (
     ImageReader,
     ImageTable,

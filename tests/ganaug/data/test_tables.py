@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.fixed import fixed_list
+from ganaug.data.folds.fixed import fixed_list
 from ganaug.data.sources import scan_source
 from ganaug.data.sources.expression import read_calls, read_expression
 from ganaug.data.tables import magnification_of, read_bytes, read_rows, read_table

@@ -10,8 +10,8 @@ import torch
 
 from ganaug.config import FoldsConfig
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.data.folds import make_folds, write_folds
-from ganaug.data.image_writer import writing_images
+from ganaug.data.folds.folds import make_folds, write_folds
+from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import ImageTable
 from ganaug.evaluate.extractors import Extractor
 from ganaug.provenance import Provenance

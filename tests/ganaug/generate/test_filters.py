@@ -9,7 +9,7 @@ import pytest
 
 from ganaug.config import SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.data.phash import NUM_SYMMETRIES, turned
+from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
 from ganaug.data.schema import ImageReader, content_digest, read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import ConfigError, LeakError, UserError

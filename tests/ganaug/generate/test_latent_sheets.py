@@ -10,7 +10,7 @@ from PIL import Image
 
 from ganaug.checkpoint.snapshot import Snapshot, save_snapshot
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.data.png import is_marked_synthetic
+from ganaug.data.images.png import is_marked_synthetic
 from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.generate.latent_sheets import NUM_KEYS, NUM_MORPHS, StripPlan, draw_strips, interpolation, morph
 from ganaug.model.generator import Generator

@@ -15,7 +15,7 @@ from ganaug.checkpoint.snapshot import load_snapshot
 from ganaug.config import BREAST_CLASSES, SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import EXPORTS, export_pngs, export_synthetic
-from ganaug.data.png import is_marked_synthetic
+from ganaug.data.images.png import is_marked_synthetic
 from ganaug.data.schema import ImageReader, content_digest, open_images, read_table
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.data.synthetic_file import Rows

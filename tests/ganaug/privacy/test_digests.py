@@ -12,8 +12,8 @@ from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.dataset import open_dataset
-from ganaug.data.folds import make_folds
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.folds.folds import make_folds
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import ImageTable, read_table, resolve_patients
 from ganaug.provenance import digest_of, keyed_digest
 from ganaug.workspace import open_workspace

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.errors import WITHHELD, DataError, for_sharing, for_terminal, private
 from ganaug.workspace import open_workspace
 

@@ -19,7 +19,7 @@ from PIL import Image
 from classifiers.registry import seeded_build
 from ganaug import presets
 from ganaug.cli.main import main
-from ganaug.data import seals
+from ganaug.data.hdf5 import seals
 from ganaug.evaluate import trained
 
 SIDE = 16

@@ -9,8 +9,8 @@ import pytest
 
 from ganaug.config import FoldsConfig, StudyConfig
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.data.folds import make_folds, write_folds
-from ganaug.data.image_writer import writing_images
+from ganaug.data.folds.folds import make_folds, write_folds
+from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import ImageTable
 from ganaug.provenance import Provenance, digest_of
 from ganaug.workspace import Workspace, open_workspace

@@ -17,10 +17,10 @@ from classifiers.registry import seeded_build
 from ganaug.checkpoint.snapshot import content_of, load_snapshot, load_tensors, save_tensors
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.data.folds import make_folds, write_folds
+from ganaug.data.folds.folds import make_folds, write_folds
+from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.held_out import find_seen, find_shown, held_out
-from ganaug.data.image_writer import writing_images
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import LeakError, WorkspaceError
@@ -229,7 +229,7 @@ COLUMNS = ("label", "image_id", "group_id", "site_id", "path", "sha256", "magnif
 
 
 def hashes(images: np.ndarray) -> np.ndarray:
-    from ganaug.data.phash import phash
+    from ganaug.data.images.perceptual_hash import phash
 
     return np.array([phash(image) for image in images], np.uint64)
 

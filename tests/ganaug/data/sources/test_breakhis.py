@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.folds import check_feasible
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.folds.folds import check_feasible
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import content_digest
 from ganaug.data.sources import scan_source as scan
 from ganaug.data.sources.breakhis import SUBTYPES, Name, parse_name

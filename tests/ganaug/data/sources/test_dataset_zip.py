@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import ImageReader
 from ganaug.data.sources.dataset_zip import scan
 from ganaug.data.sources.scan import Scan

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.folder import scan
 from ganaug.errors import ConfigError, DataError, for_terminal
 from ganaug.workspace import Workspace

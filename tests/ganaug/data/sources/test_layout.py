@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganaug.config import LAYOUT_LEVELS, FoldsConfig, PrepareConfig
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources import scan_source
 from ganaug.data.sources.layout import Layout, infer_layout, magnification_in, part_of
 from ganaug.data.sources.scan import Scan

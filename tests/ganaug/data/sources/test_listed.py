@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganaug.config import PrepareConfig
+from ganaug.data.archives.files import printable
 from ganaug.data.sources import scan_source
-from ganaug.data.sources.files import printable
 from ganaug.data.sources.listed import locate
 from ganaug.errors import DataError, for_sharing, for_terminal
 

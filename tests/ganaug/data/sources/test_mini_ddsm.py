@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.decode import decode
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.images.decode import decode
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.mini_ddsm import scan
 from ganaug.errors import DataError, for_terminal
 from ganaug.workspace import Workspace

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.prepare import plan_preparation, prepare_dataset
+from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 from ganaug.data.sources import scan_source
 from ganaug.data.sources.scan import Scan
 from ganaug.data.sources.skipped import class_notes, why_none

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.expression import Barcode, parse_barcode, read_calls, read_expression
 from ganaug.data.sources.tcga_brca import scan
 from ganaug.errors import ConfigError, DataError, for_terminal

@@ -1,0 +1,1 @@
+"""One image in memory: decoding, cutting to squares, perceptual hashes, PNG files and contact sheets."""

@@ -1,0 +1,189 @@
+"""Images that occur twice, and what follows for the classes and the patients that share them.
+
+Exact copies are found by digest; near copies, turned, recompressed or relit, by perceptual hash and then by pixels.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganaug.data.images.perceptual_hash import (
+    MIN_SIMILARITY,
+    NUM_SYMMETRIES,
+    grey_version,
+    phash,
+    phash_symmetries,
+    same_picture,
+    similarity,
+    turned,
+)
+from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks, near_pairs
+from ganaug.errors import private
+
+__all__ = ["Copies", "Copy", "find_copies", "near_pairs", "phash", "phash_symmetries", "same_picture"]
+
+MOST_NAMED = 20  # patients that the notices name
+_IMAGES_READ = 32  # at a time
+_PAIRS_COMPARED = 512  # at a time
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Two images that show the same, and what was done about it."""
+
+    kind: str  # exact or near
+    a: str  # image id
+    b: str
+    done: str  # what was done, and why
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What copies mean for a data set: the images to keep, the groups to count with, what to tell the user."""
+
+    keep: np.ndarray  # bool [N]
+    group: np.ndarray  # text [N], groups that share an image bear one name
+    notices: tuple[str, ...]
+    found: tuple[Copy, ...]  # near copies of one patient and one class, which harm nothing, are not listed
+
+
+def find_copies(
+    sha256: np.ndarray,
+    hashes: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray,
+    image_id: np.ndarray,
+    class_names: Sequence[str],
+    pixels: Callable[[Sequence[int]], np.ndarray],
+    *,
+    progress: bool = False,
+) -> Copies:
+    """Keep one of each set of equal images, join the patients who share a picture, drop copies whose labels disagree.
+
+    `hashes` is u64 [N,8] of `phash_symmetries`, all else has length N; `pixels` gives the images u8 [n,H,W,3] at some
+    indices. Label -1 is none, and disagrees with no other. Images that show next to nothing are evidence of nothing:
+    exact copies of them are copies, but join no patients. The order of the images does not matter.
+    """
+    order = np.lexsort((image_id, label < 0))  # of equal images the first is kept, and one with a label if there is any
+    label, group, names = label[order], group[order], image_id[order].tolist()
+    hashes, shows = hashes[order], hashes[order, 0] != 0
+    first = _first_equal(sha256[order])
+    equal = first != np.arange(len(first))
+    sets = _Sets(first)
+    greys = _Greys(lambda indices: pixels(order[indices].tolist()), len(order))
+    near = _near_copies(np.flatnonzero(shows & ~equal), hashes, greys, sets, progress)
+    pairs = [("exact", int(first[b]), int(b)) for b in np.flatnonzero(equal)] + [("near", a, b) for a, b in near]
+
+    classes = _classes(sets, label, class_names)
+    disagree = np.array([len(classes[root]) > 1 for root in sets.root.tolist()], dtype=bool)
+    patients, patient = np.unique(group, return_inverse=True)
+    joined = _Sets(np.arange(len(patients)))
+    found = []
+    for kind, a, b in pairs:
+        done = []
+        if disagree[a]:
+            done.append(f"left out: classes differ ({', '.join(map(private, classes[int(sets.root[a])]))})")
+        elif kind == "exact":
+            done.append("left out: same image of the same class")
+        if patient[a] != patient[b] and shows[a] and not disagree[a]:
+            joined.join(patient[a], patient[b])
+            done.append("patients joined")
+        if done:
+            found.append(Copy(kind, names[a], names[b], "; ".join(done)))
+
+    renamed = patients[joined.root]
+    notices = _notices(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
+    back = np.argsort(order)
+    return Copies(~(equal | disagree)[back], renamed[patient][back], notices, tuple(found))
+
+
+def _first_equal(sha256: np.ndarray) -> np.ndarray:
+    """Of each image the index of the first that equals it, i64 [N]."""
+    _, first, which = np.unique(sha256, return_index=True, return_inverse=True)
+    return first[which]
+
+
+class _Sets:
+    """Numbers in disjoint sets, each known by its smallest member, `root`."""
+
+    def __init__(self, root: np.ndarray) -> None:
+        self.root = root.copy()
+
+    def join(self, a: int, b: int) -> bool:
+        """Make one set of those of a and b; False if they are one already."""
+        low, high = sorted((self.root[a], self.root[b]))
+        self.root[self.root == high] = low
+        return bool(low != high)
+
+
+class _Greys:
+    """The grey versions of the images that are asked for, each read once: 2 KiB an image stay in memory."""
+
+    def __init__(self, pixels: Callable[[np.ndarray], np.ndarray], num_images: int) -> None:
+        self._pixels = pixels
+        self._greys = np.zeros((num_images, 32, 32), np.float16)  # takes memory only where it is written
+        self._known = np.zeros(num_images, bool)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        unknown = np.unique(indices[~self._known[indices]])
+        for start in range(0, len(unknown), _IMAGES_READ):
+            block = unknown[start : start + _IMAGES_READ]
+            self._greys[block] = [grey_version(image) for image in self._pixels(block)]
+        self._known[unknown] = True
+        return self._greys[indices].astype(np.float32)
+
+
+def _near_copies(
+    distinct: np.ndarray, hashes: np.ndarray, greys: _Greys, sets: _Sets, progress: bool
+) -> Iterator[tuple[int, int]]:
+    """Pairs of the `distinct` images that are copies by their pixels, as many as connect each set; joins the sets.
+
+    What is in one set already is not compared again, so that thousands of copies of one picture cost little.
+    """
+    for block in near_blocks(hashes[distinct], progress=progress):
+        for start in range(0, len(block), _PAIRS_COMPARED):
+            pairs = distinct[block[start : start + _PAIRS_COMPARED]]
+            pairs = pairs[sets.root[pairs[:, 0]] != sets.root[pairs[:, 1]]]
+            for a, b in pairs[_alike(pairs, hashes, greys)].tolist():
+                if sets.join(a, b):
+                    yield a, b
+
+
+def _alike(pairs: np.ndarray, hashes: np.ndarray, greys: _Greys) -> np.ndarray:
+    """Which pairs are copies, bool [p], under a symmetry that their hashes allow."""
+    first, second = pairs.T
+    one, two = greys[first], greys[second]
+    alike = np.zeros(len(pairs), bool)
+    for symmetry in range(NUM_SYMMETRIES):
+        near = np.flatnonzero(np.bitwise_count(hashes[first, symmetry] ^ hashes[second, 0]) <= MAX_BITS)
+        alike[near] |= similarity(turned(one[near], symmetry, axes=(1, 2)), two[near]) >= MIN_SIMILARITY
+    return alike
+
+
+def _classes(sets: _Sets, label: np.ndarray, class_names: Sequence[str]) -> dict[int, list[str]]:
+    """The classes of each set, by its root."""
+    labels: dict[int, set[int]] = {}
+    for root, one in zip(sets.root.tolist(), label.tolist()):
+        labels.setdefault(root, set()).update([one] if one >= 0 else [])
+    return {root: [class_names[one] for one in sorted(members)] for root, members in labels.items()}
+
+
+def _notices(
+    num_extra: int, num_disagreeing: int, num_blank: int, patients: np.ndarray, renamed: np.ndarray
+) -> tuple[str, ...]:
+    notices = []
+    if num_extra:
+        notices.append(f"{num_extra} images are exact copies of others of the same class and were left out")
+    if num_disagreeing:
+        notices.append(f"{num_disagreeing} images are copies of one another under different classes; all were left out")
+    if num_blank:
+        notices.append(f"{num_blank} images show next to nothing and were not searched for near copies")
+    shared = [(old, new) for old, new in zip(patients.tolist(), renamed.tolist()) if old != new]
+    notices += [
+        f"patient {private(old)} shares an image with {private(new)}; both count as {private(new)}"
+        for old, new in shared[:MOST_NAMED]
+    ]
+    if len(shared) > MOST_NAMED:
+        notices.append(f"and {len(shared) - MOST_NAMED} more patients share an image with another")
+    return tuple(notices)
