@@ -23,7 +23,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from classifiers.registry import seeded_build
-from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig, StudyConfig, SynthesisConfig
+from ganaug.config import (
+    FoldsConfig,
+    GanConfig,
+    NetworkConfig,
+    PhantomConfig,
+    PrepareConfig,
+    StudyConfig,
+    SynthesisConfig,
+)
 from ganaug.data import schema, seals
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import export_synthetic
@@ -74,7 +82,9 @@ def write_image(path: Path, seed: int) -> None:
     elif kind == 4:
         image.save(path.with_suffix(".tif"), compression="jpeg")
     elif kind == 5:
-        image.save(path.with_suffix(".tif"), save_all=True, append_images=[image.rotate(90)], compression="tiff_deflate")
+        image.save(
+            path.with_suffix(".tif"), save_all=True, append_images=[image.rotate(90)], compression="tiff_deflate"
+        )
     elif kind == 6:
         grey.save(path.with_suffix(".png"))
     elif kind == 7:
@@ -130,21 +140,25 @@ def _archive(root: Path) -> None:
 
 def _known_trees(root: Path) -> None:
     """BreakHis, BACH, Mini-DDSM and TCGA, each with its tables."""
-    plain = 11  # of `write_image`: an ordinary PNG
+    plain = iter(range(1199, 10_000, 12))  # of `write_image`: ordinary PNGs, all different
     for number in range(4):
         for label, letter in (("benign", "B_A"), ("malignant", "M_DC")):
             name = f"SOB_{letter}-14-{22500 + number}-200-001.png"
-            write_image(root / "breakhis" / label / name, 12 * number + plain)
+            write_image(root / "breakhis" / label / name, next(plain))
         for status in ("Normal", "Benign", "Cancer"):
-            write_image(root / "mini-ddsm" / status / f"{number:04d}" / f"A_{number:04d}_1.LEFT_CC.png", 12 * number + plain)
+            write_image(root / "mini-ddsm" / status / f"{number:04d}" / f"A_{number:04d}_1.LEFT_CC.png", next(plain))
         for prefix, label in (("b", "Benign"), ("is", "InSitu"), ("iv", "Invasive"), ("n", "Normal")):
-            Image.fromarray(_pixels(number)).save(_made(root / "bach" / "Photos" / label / f"{prefix}00{number + 1}.tif"))
+            Image.fromarray(_pixels(next(plain))).save(
+                _made(root / "bach" / "Photos" / label / f"{prefix}00{number + 1}.tif")
+            )
     images = sorted((root / "bach").rglob("*.tif"))
-    _write_csv(root / "bach" / "microscopy_ground_truth.csv", ("file", "label"), [(p.name, p.parent.name) for p in images])
+    _write_csv(
+        root / "bach" / "microscopy_ground_truth.csv", ("file", "label"), [(p.name, p.parent.name) for p in images]
+    )
     _write_csv(root / "bach" / "patients.csv", ("file", "patient"), [(p.name, f"patient {p.stem}") for p in images])
     calls = {f"TCGA-A{number % 2 + 1}-000{number}": ("LumA", "Basal")[number % 2] for number in range(8)}
-    for number, patient in enumerate(calls):
-        write_image(root / "tcga" / "tiles" / patient / "1.png", 12 * number + plain)
+    for patient in calls:
+        write_image(root / "tcga" / "tiles" / patient / "1.png", next(plain))
     rows = "".join(f"{patient}-01\t{call}\tLIVING\n" for patient, call in calls.items())
     (root / "tcga" / "clinical.tsv").write_text(f"sampleID\tPAM50Call_RNAseq\tvital_status\n{rows}")
     table = "\t".join(["sample", *(f"{patient}-01" for patient in calls)]) + "\n"
@@ -195,7 +209,7 @@ def make_weights(root: Path) -> None:
     small = {name: state[name] for name in list(state)[:6]}
     torch.save(state, folder / "model.pth")
     torch.save(small, folder / "squeezenet1_0-imagenet.pth", _use_new_zipfile_serialization=False)
-    save_file({name: value.contiguous() for name, value in small.items()}, folder / "model.safetensors")
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
     built = _made(root / "ops" / "cpu-0123" / "library.so")
     built.write_bytes(b"\x7fELF" + bytes(200))
     record = {"sha256": digest_of_file(built), "built_at": 1.7e9, "took_s": 12.5, "compiler": "g++ 13"}

@@ -1,9 +1,10 @@
-"""READERS: every place where ganaug reads a file that somebody else can have written, and how such a file is mutated."""
+"""READERS: every place where ganaug reads a file that somebody else can have written, and its mutations."""
 
 import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -82,7 +83,10 @@ def _prepare(dataset: str, source: str = "", *, pixels: bool = True, **options: 
 
 def _world(root: Path) -> tuple[Workspace, DataSet, GanRun, Path]:
     workspace = open_workspace(root)
-    return workspace, open_dataset(workspace, "phantom"), next(iter(workspace.gans())), next(iter(workspace.synthetics()))
+    run, synthetic = next(iter(workspace.gans()), None), next(iter(workspace.synthetics()), None)
+    if run is None or synthetic is None:
+        raise UserError("the generator or its images are gone, for whoever looks for them")
+    return workspace, open_dataset(workspace, "phantom"), run, synthetic
 
 
 def _read_dataset(root: Path, path: Path) -> object:
@@ -156,10 +160,8 @@ def _read_study(root: Path, path: Path) -> object:
 def _read_weights(root: Path, path: Path) -> object:
     """Weights that a classifier begins with, checked and loaded as a study does."""
     dataset = open_dataset(Workspace(root.parent.parent / "templates" / "workspace"), "phantom")
-    try:
+    with suppress(WeightsError):
         read_weights(path)
-    except WeightsError:
-        pass
     config = replace(STUDY, pretrained=((CLASSIFIER, str(path)),), pretrained_saw=((CLASSIFIER, "nothing"),))
     origins_of(dataset, [FOLD], config)
     return require_buildable(dataset, config)
@@ -246,7 +248,7 @@ def _edit_array(random: Random, file: h5py.File) -> None:
         file[name][:] = array
     else:
         value = random.choice((0, 1, 7, 127, 255, 2**31, 2**62, -1, -2, np.nan, np.inf))
-        if np.can_cast(np.min_scalar_type(value), array.dtype, "same_kind"):
+        with suppress(ValueError, OverflowError):  # not a value of this type
             array[random.randrange(len(array))] = value
             file[name][:] = array
 
@@ -266,8 +268,8 @@ def edit_snapshot(random: Random, path: Path, other: Path) -> None:
     mutations.edit_header(random, path, other)
     header, rest = mutations.header_of(path)
     try:
-        about = header["__metadata__"]
-        about["provenance"] = json.dumps(reseal_record(json.loads(about["provenance"]), content_of(*load_tensors(path))))
+        about, content = header["__metadata__"], content_of(*load_tensors(path))
+        about["provenance"] = json.dumps(reseal_record(json.loads(about["provenance"]), content))
     except Exception:
         return
     mutations.write_header(path, header, rest)
@@ -300,24 +302,26 @@ def link_in(random: Random, path: Path, other: Path) -> None:
 _TREE = (edit_bytes, edit_bytes, edit_bytes, mutations.rename, link_in)
 _TABLE = (edit_table, edit_table, edit_table, edit_bytes, link_in)
 _BYTES = (edit_bytes, edit_bytes, edit_bytes, link_in)
+_ZIP = (edit_bytes, mutations.edit_member)
 _JSON = (edit_json, edit_json_sealed, edit_json_sealed, link_in)
 _JSONL = (mutations.edit_jsonl, mutations.edit_jsonl_sealed, edit_bytes, link_in)
 
 READERS: dict[str, Reader] = {
     "images in a folder": Reader("tree", "*/*/*.*", _TREE, _prepare("folder")),
-    "zip archive": Reader("packed", "tree.zip", (edit_bytes, mutations.edit_member), _prepare("folder", "tree.zip")),
+    "zip archive": Reader("packed", "tree.zip", _ZIP, _prepare("folder", "tree.zip")),
     "tar archive": Reader("packed", "tree.tar", _BYTES, _prepare("folder", "tree.tar")),
     "tar.gz archive": Reader("packed", "tree.tar.gz", _BYTES, _prepare("folder", "tree.tar.gz")),
     "manifest": Reader("tree", "list.csv", _TABLE, _prepare("folder", "list.csv", pixels=False)),
     "split": Reader("tree", "split.csv", _TABLE, _prepare("folder", pixels=False, split="/split.csv")),
     "same patient": Reader("tree", "same.csv", _TABLE, _prepare("folder", pixels=False, same_patient="/same.csv")),
     "dataset.json": Reader("listed", "dataset.json", (edit_json, link_in), _prepare("zip")),
-    "dataset.zip": Reader("packed", "labelled.zip", (edit_bytes, mutations.edit_member), _prepare("zip", "labelled.zip")),
+    "dataset.zip": Reader("packed", "labelled.zip", _ZIP, _prepare("zip", "labelled.zip")),
     "breakhis": Reader("breakhis", "*/*.png", _TREE, _prepare("breakhis")),
     "mini-ddsm": Reader("mini-ddsm", "*/*/*.png", _TREE, _prepare("mini-ddsm")),
     "bach": Reader("bach", "*/*/*.tif", _TREE, _prepare("bach")),
     "bach ground truth": Reader("bach", "*truth.csv", _TABLE, _prepare("bach", pixels=False)),
-    "bach patients": Reader("bach", "patients.csv", _TABLE, _prepare("bach", pixels=False, patients_csv="/patients.csv")),
+    "bach patients": Reader("bach", "patients.csv", _TABLE, _prepare(
+        "bach", pixels=False, patients_csv="/patients.csv")),
     "tcga clinical": Reader("tcga", "clinical.tsv", _TABLE, _prepare(
         "tcga-brca", "tiles", pixels=False, clinical="/clinical.tsv")),
     "tcga expression": Reader("tcga", "expression.tsv", _TABLE, _prepare(
@@ -337,7 +341,7 @@ READERS: dict[str, Reader] = {
     "stats.jsonl": Reader("workspace", f"{_RUN}/stats.jsonl", _JSONL, _read_run),
     "metrics.jsonl": Reader("workspace", f"{_RUN}/metrics.jsonl", _JSONL, _read_run),
     "trainer.json": Reader("workspace", f"{_RUN}/trainer.json", (edit_json, link_in), _read_run),
-    "extractor": Reader("workspace", f"{_RUN}/extractor.safetensors", (*_BYTES, mutations.edit_header), _read_extractor),
+    "extractor": Reader("workspace", f"{_RUN}/extractor*", (*_BYTES, mutations.edit_header), _read_extractor),
     "workspace.json": Reader("workspace", "workspace.json", _JSON, _open),
     "design.json": Reader("workspace", "studies/*/design.json", _JSON, _read_study),
     "verdict.json": Reader("workspace", "studies/*/verdict.json", _JSON, _read_study),
@@ -348,7 +352,8 @@ READERS: dict[str, Reader] = {
     "pickle": Reader("pickled", "network.pkl", _BYTES, _import),
     "weights": Reader("weights", "model.*", (*_BYTES, mutations.edit_member), _read_weights),
     "published weights": Reader("weights", "squeezenet*", _BYTES, _read_published),
-    "operators' cache": Reader("ops", "*/*", (edit_json, edit_bytes, link_in), _read_operators),
+    "operators' cache": Reader("ops", "*/build.json", (edit_json, edit_json, link_in), _read_operators),
+    "operators' library": Reader("ops", "*/library.so", _BYTES, _read_operators),
     "key": Reader("keys", "*.key", _BYTES, _read_key),
     "inspect": Reader("inspected", "*", (edit_bytes, edit_bytes, link_in), _inspect),
     "inspect .h5, sealed again": Reader("inspected", "*.h5", (edit_images,), _inspect),
@@ -362,8 +367,8 @@ def gather_inspected(root: Path) -> None:
     """One of each kind of file in the folder that `ganaug inspect` is tried on, and the key in one of its own."""
     folder, workspace = root / "inspected", root / "workspace"
     folder.mkdir()
-    for pattern in ("datasets/*", "synthetic/*.h5", "gans/*/*.json*", "gans/*/ema/*", "gans/*/state/*", "workspace.json",
-                    "studies/*/*.json*", "studies/*/cells/*", "cache/features/*"):  # fmt: skip
+    for pattern in ("datasets/*", "synthetic/*.h5", "gans/*/*.json*", "gans/*/ema/*", "gans/*/state/*",
+                    "workspace.json", "studies/*/*.json*", "studies/*/cells/*", "cache/features/*"):  # fmt: skip
         for path in workspace.glob(pattern):
             shutil.copy(path, folder / path.name)
     for path in (*root.glob("*.zip"), root / "packed" / "labelled.zip"):

@@ -15,7 +15,19 @@ from typing import Any
 Mutation = Callable[[Random, Path, Path], None]
 
 DEEP = 100_000  # brackets in a row
-ODD_TEXTS = ("", " ", "\0", "a\nb\x1b[31m", "../../x", "/etc/passwd", "\ud800", "x" * 100_000, "é\u202e\u2068", "CON", "1")
+ODD_TEXTS = (
+    "",
+    " ",
+    "\0",
+    "a\nb\x1b[31m",
+    "../../x",
+    "/etc/passwd",
+    "\ud800",
+    "x" * 100_000,
+    "é\u202e\u2068",
+    "CON",
+    "1",
+)
 ODD_NUMBERS = (-1, 0, 1, 2, 255, 2**31, 2**63, 2**64, 10**30, -(10**30), 10**400, 0.5, -0.0, 1e308, float("nan"))
 ODD_VALUES: tuple[Any, ...] = (None, True, False, [], {}, [[]], {"": None}, float("inf"), [0] * 1000, {"a": [1, "b"]})
 ODD_CELLS = ("", '"', "NaN", "-1", "1e999", "9" * 5000, "train", "\0", "\x07", "é", "\ufeff", "'", "a,b;c\td", "=1+1")
@@ -89,8 +101,9 @@ def edit_bytes(random: Random, path: Path, other: Path) -> None:
 
 def rename(random: Random, path: Path, other: Path) -> None:
     """Another name for the file or for a folder above it, as file systems allow it."""
-    names = [b"\xff\xfe" + path.suffix.encode(), "a\nb\x1b[2J".encode() + path.suffix.encode(), b" ", b"..png", b"-o.png",
-             "é\u202egnp".encode(), path.name.upper().encode(), b"x" * 250, other.name.encode(), b"dataset.json"]  # fmt: skip
+    suffix = path.suffix.encode()
+    names = [b"\xff\xfe" + suffix, b"a\nb\x1b[2J" + suffix, b" ", b"..png", b"-o.png", "é\u202egnp".encode(),
+             path.name.upper().encode(), b"x" * 250, other.name.encode(), b"dataset.json"]  # fmt: skip
     victim = random.choice((path, path, path.parent))
     target = Path(str(victim.parent)) / random.choice(names).decode("utf-8", "surrogateescape")
     if not target.exists():
@@ -102,7 +115,7 @@ def rename(random: Random, path: Path, other: Path) -> None:
 
 def mutated(random: Random, value: Any) -> Any:
     """The JSON value with one to three of its parts replaced, dropped, doubled, nested or exchanged."""
-    holder = [json.loads(json.dumps(value))]
+    holder = [_copy(value)]
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         places = _places(holder)
         container, key = random.choice(places)
@@ -110,17 +123,21 @@ def mutated(random: Random, value: Any) -> Any:
         if action == 0 and container is not holder:
             del container[key]
         elif action == 1:
-            container[key] = [container[key]] * random.choice((1, 2, 1000))
+            container[key] = [_copy(container[key]) for _ in range(random.choice((1, 2, 100)))]
         elif action == 2:
             container[key] = _nested(container[key], random.choice((1, 60, 300)))
         elif action == 3:
             source, at = random.choice(places)
-            container[key] = json.loads(json.dumps(source[at]))
+            container[key] = _copy(source[at])
         elif action == 4 and isinstance(container, dict):
-            container[random.choice(ODD_TEXTS)] = container[key]
+            container[random.choice(ODD_TEXTS)] = _copy(container[key])
         else:
-            container[key] = random.choice((*ODD_TEXTS, *ODD_NUMBERS, *ODD_VALUES))
+            container[key] = _copy(random.choice((*ODD_TEXTS, *ODD_NUMBERS, *ODD_VALUES)))
     return holder[0]
+
+
+def _copy(value: Any) -> Any:
+    return json.loads(json.dumps(value))
 
 
 def _nested(value: Any, depth: int) -> Any:
@@ -236,7 +253,17 @@ def edit_member(random: Random, path: Path, other: Path) -> None:
         members = [(member.filename, archive.read(member)) for member in archive.infolist()]
     at = random.randrange(len(members))
     name, data = members[at]
-    names = ("/etc/passwd.png", "../../up.png", "a\\b\\c.png", "C:\\x.png", "é.png", "a\nb.png", "x" * 60_000, ".png", "d/")
+    names = (
+        "/etc/passwd.png",
+        "../../up.png",
+        "a\\b\\c.png",
+        "C:\\x.png",
+        "é.png",
+        "a\nb.png",
+        "x" * 60_000,
+        ".png",
+        "d/",
+    )
     action = random.randrange(4)
     listed = [number for number, (name, _) in enumerate(members) if name.endswith(".json")]
     if listed and random.random() < 0.6:
@@ -250,7 +277,9 @@ def edit_member(random: Random, path: Path, other: Path) -> None:
         members[at] = (name, random.randbytes(len(data)))
     else:
         members.append((random.choice(names), data))
-    with zipfile.ZipFile(path, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))) as archive:
+    with zipfile.ZipFile(
+        path, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
+    ) as archive:
         for name, data in members:
             member = zipfile.ZipInfo(name)
             member.external_attr = random.choice((0, 0, 0, 0, 0o120777 << 16))
