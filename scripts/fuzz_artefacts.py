@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import pickle
 import random
 import shutil
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import h5py
 import numpy as np
 import torch
 from PIL import Image
@@ -32,7 +32,6 @@ from ganaug.config import (
     StudyConfig,
     SynthesisConfig,
 )
-from ganaug.data import schema, seals
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import export_synthetic
 from ganaug.data.prepare import prepare_dataset
@@ -40,7 +39,7 @@ from ganaug.evaluate import trained
 from ganaug.evaluate.extractors import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.model.generator import Generator
-from ganaug.provenance import Provenance, digest_of_file, sealed
+from ganaug.provenance import digest_of_file, sealed
 from ganaug.study.augmentation import evaluate_augmentation
 from ganaug.synthesize import plan_synthesis, synthesize
 from ganaug.train.loop import train_gan
@@ -192,7 +191,14 @@ def make_workspace(root: Path) -> None:
     features_of(workspace, dataset.images(FOLD), EXTRACTOR)
     _write_extractor(run, dataset)
     evaluate_augmentation(workspace, dataset, {FOLD: synthetic}, STUDY, jobs=1)
-    (root / "ganaug.key").write_bytes(random.Random(0).randbytes(32).hex().encode())
+
+
+def make_key(folder: Path) -> None:
+    """A key file as GANAUG_KEY names it, and a record that is signed with it."""
+    folder.mkdir()
+    (folder / "ganaug.key").write_bytes(random.Random(0).randbytes(32).hex().encode())
+    with mock.patch.dict(os.environ, {"GANAUG_KEY": str(folder / "ganaug.key")}):
+        (folder / "record.json").write_text(json.dumps(sealed({"a": 1, "b": ["c"]})))
 
 
 def _write_extractor(run: GanRun, dataset: DataSet) -> None:
@@ -267,31 +273,16 @@ def make_pickle(path: Path) -> None:
         path.write_bytes(pickle.dumps({"G": None, "D": None, "G_ema": root, "augment_pipe": None}, protocol=3))
 
 
-# ---- sealing again ---------------------------------------------------------------------------------------------------
-
-
-def reseal_images(path: Path) -> None:
-    """Seal a file of images again after it was changed, as somebody could who has this library and no key."""
-    with h5py.File(path, "r+") as file:
-        numbers = {name: file[name][:] for name in schema.NUMBERS}
-        texts = {name: file[name].asstr()[:].astype(str) for name in schema.TEXTS}
-        known = {name: json.loads(text) for name, text in file.attrs.items() if name != "schema_version"}
-        class_names, stored = tuple(known.pop("class_names")), known.pop("provenance", None)
-        if isinstance(known["content"], dict):
-            known["content"] |= seals.digests_of(file, less=(*schema.NUMBERS, *schema.TEXTS))
-        table = schema.ImageTable(class_names=class_names, attrs=known, **numbers, **texts)
-        known["fingerprint"] = schema.fingerprint_of(table)
-        known["seal"] = schema.seal_of(table)
-        if isinstance(stored, dict):
-            known["provenance"] = reseal_record(stored, known["seal"])
-        for name, value in known.items():
-            file.attrs[name] = json.dumps(value)
-
-
-def reseal_record(values: dict[str, Any], content: str) -> dict[str, Any]:
-    """A provenance record bound to a content, whatever its fields are."""
-    record = Provenance(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-    return record.sealed(content).to_dict()
+def gather_inspected(root: Path) -> None:
+    """One of each kind of file in the folder that `ganaug inspect` is tried on."""
+    folder, workspace = root / "inspected", root / "workspace"
+    folder.mkdir()
+    for pattern in ("datasets/*", "synthetic/*.h5", "gans/*/*.json*", "gans/*/ema/*", "gans/*/state/*",
+                    "workspace.json", "studies/*/*.json*", "studies/*/cells/*", "cache/features/*"):  # fmt: skip
+        for path in workspace.glob(pattern):
+            shutil.copy(path, folder / path.name)
+    for path in (*root.glob("*.zip"), root / "packed" / "labelled.zip"):
+        shutil.copy(path, folder / path.name)
 
 
 def make_all(root: Path) -> Workspace:
@@ -299,5 +290,7 @@ def make_all(root: Path) -> Workspace:
     make_sources(root)
     make_weights(root)
     make_pickle(_made(root / "pickled" / "network.pkl"))
+    make_key(root / "keys")
     make_workspace(root)
+    gather_inspected(root)
     return Workspace(root / "workspace")

@@ -1,12 +1,9 @@
-"""Mutations of files: of bytes, of JSON values, of tables, and of what safetensors, HDF5 and zip files hold.
+"""Mutations of files: of bytes, of names, of JSON values and of tables; those of other formats are in `fuzz_formats`.
 
 Each takes a source of chance, the file to change in place, and another valid file of its kind to splice with.
 """
 
-import io
 import json
-import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -174,34 +171,11 @@ def edit_json(random: Random, path: Path, other: Path) -> None:
         path.write_bytes(dumped(random, mutated(random, json.loads(path.read_bytes()))))
 
 
-def edit_json_sealed(random: Random, path: Path, other: Path) -> None:
-    """The object changed and sealed again, as whoever has this library can."""
-    from ganaug.provenance import sealed
-
-    value = mutated(random, json.loads(path.read_bytes()))
-    if isinstance(value, dict):
-        try:
-            value = sealed(value)
-        except RecursionError:
-            value["seal"] = "0" * 64
-    path.write_bytes(json.dumps(value).encode())
-
-
 def edit_jsonl(random: Random, path: Path, other: Path) -> None:
     """One line of a file of records."""
     lines = path.read_bytes().splitlines() or [b"{}"]
     at = random.randrange(len(lines))
     lines[at] = dumped(random, mutated(random, json.loads(lines[at])))
-    path.write_bytes(b"\n".join(lines) + b"\n")
-
-
-def edit_jsonl_sealed(random: Random, path: Path, other: Path) -> None:
-    from ganaug.provenance import sealed
-
-    lines = path.read_bytes().splitlines()
-    at = random.randrange(len(lines))
-    value = mutated(random, json.loads(lines[at]))
-    lines[at] = json.dumps(sealed(value) if isinstance(value, dict) else value).encode()
     path.write_bytes(b"\n".join(lines) + b"\n")
 
 
@@ -241,108 +215,19 @@ def edit_table(random: Random, path: Path, other: Path) -> None:
     path.write_bytes(ends.join(lines).encode(encoding, "replace"))
 
 
-# ---- archives --------------------------------------------------------------------------------------------------------
+# ---- files and folders -----------------------------------------------------------------------------------------------
 
 
-def edit_member(random: Random, path: Path, other: Path) -> None:
-    """A zip whose members are renamed, doubled, changed, or said to be links."""
-    if not zipfile.is_zipfile(path):
-        edit_bytes(random, path, other)
+def link_in(random: Random, path: Path, other: Path) -> None:
+    """In the place of a file nothing, a folder, a link into nowhere or to itself, or a file that may not be read."""
+    action = random.randrange(5)
+    if action == 4:
+        path.chmod(0)
         return
-    with zipfile.ZipFile(path) as archive:
-        members = [(member.filename, archive.read(member)) for member in archive.infolist()]
-    at = random.randrange(len(members))
-    name, data = members[at]
-    names = (
-        "/etc/passwd.png",
-        "../../up.png",
-        "a\\b\\c.png",
-        "C:\\x.png",
-        "é.png",
-        "a\nb.png",
-        "x" * 60_000,
-        ".png",
-        "d/",
-    )
-    action = random.randrange(4)
-    listed = [number for number, (name, _) in enumerate(members) if name.endswith(".json")]
-    if listed and random.random() < 0.6:
-        at = listed[0]
-        members[at] = (members[at][0], dumped(random, mutated(random, json.loads(members[at][1]))))
-    elif action == 0:
-        members[at] = (random.choice(names), data)
-    elif action == 1:
-        members.append((name, bytes(reversed(data))))
+    path.unlink()
+    if action == 1:
+        path.mkdir()
     elif action == 2:
-        members[at] = (name, random.randbytes(len(data)))
-    else:
-        members.append((random.choice(names), data))
-    with zipfile.ZipFile(
-        path, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
-    ) as archive:
-        for name, data in members:
-            member = zipfile.ZipInfo(name)
-            member.external_attr = random.choice((0, 0, 0, 0, 0o120777 << 16))
-            archive.writestr(member, data)
-
-
-def edit_arrays(random: Random, path: Path, other: Path) -> None:
-    """One array of an .npz, or the array of an .npy: another type, shape or value; or the header says so alone."""
-    import numpy as np
-
-    def edited(array: Any) -> bytes:
-        if random.random() < 0.5:
-            with_type = random.choice(("<f4", "<f8", "<i8", "<u1", "<c16", "<U3", "|S2", "<M8[s]", "?"))
-            shape = random.choice(((), (0,), (1,), array.shape[:1], (*array.shape, 1), array.shape[::-1], (2, 2)))
-            array = np.zeros(shape, with_type) if random.random() < 0.7 else np.resize(array, shape)
-        elif array.dtype.kind in "fiu" and array.size:
-            array = array.copy()
-            array.reshape(-1)[random.randrange(array.size)] = random.choice((-1, 0, 7, 2**62))
-            if array.dtype.kind == "f":
-                array.reshape(-1)[random.randrange(array.size)] = random.choice((np.nan, np.inf, -5.0, 1e30))
-        buffer = io.BytesIO()
-        np.save(buffer, array)
-        data = bytearray(buffer.getvalue())
-        if random.random() < 0.3:
-            for old, new in random.sample(((b"(", b"(9"), (b"'<", b"'>"), (b"False", b"True "), (b"f", b"O")), 1):
-                data = data.replace(old, new, 1)
-        return bytes(data)
-
-    if path.suffix == ".npy":
-        path.write_bytes(edited(np.load(path)))
-        return
-    with np.load(path) as stored:
-        arrays = {name: stored[name] for name in stored}
-    victim = random.choice(sorted(arrays))
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.save(buffer, array)
-            if name != victim or random.random() < 0.9:
-                archive.writestr(f"{name}.npy", edited(array) if name == victim else buffer.getvalue())
-
-
-def header_of(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The header of a safetensors file, and the bytes behind it."""
-    data = path.read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    return json.loads(data[8 : 8 + length]), data[8 + length :]
-
-
-def write_header(path: Path, header: Any, rest: bytes) -> None:
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + rest)
-
-
-def edit_header(random: Random, path: Path, other: Path) -> None:
-    """Names, types, shapes and places of tensors, or the metadata, which is JSON in JSON."""
-    header, rest = header_of(path)
-    about = header.get("__metadata__", {})
-    if about and random.random() < 0.7:
-        name = random.choice(sorted(about))
-        value = mutated(random, json.loads(about[name])) if about[name][:1] in "{[" else random.choice(ODD_TEXTS)
-        about[name] = json.dumps(value)
-    else:
-        header = mutated(random, header)
-    write_header(path, header, rest)
+        path.symlink_to(path.with_name("nowhere"))
+    elif action == 3:
+        path.symlink_to(path)

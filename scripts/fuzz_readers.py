@@ -26,7 +26,7 @@ from random import Random
 import click
 import torch
 from fuzz_artefacts import make_all
-from fuzz_cases import READERS, Reader, gather_inspected
+from fuzz_cases import READERS, Reader
 
 from ganaug.errors import UserError
 
@@ -197,7 +197,6 @@ class Worker:
 def make_templates(base: Path) -> None:
     """The valid files that every input is a mutated copy of."""
     make_all(base / "templates")
-    gather_inspected(base / "templates")
 
 
 def run(
