@@ -225,7 +225,7 @@ class ImageReader:
             for row, index in zip(images, indices):
                 row[...] = stored[int(index)]
             return images
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             raise DataError(f"images of {self.path} cannot be read ({error})", todo="make it again") from error
 
     def __len__(self) -> int:

