@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from classifiers.config import Augmentation
 from ganaug.errors import ConfigError
+from ganaug.fields import require_kinds
 
 BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
 SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
@@ -160,6 +161,8 @@ class NetworkConfig:
         fits = is_power_of_two(self.resolution_px) and 8 <= self.resolution_px <= 1024
         _require(fits, f"resolution {self.resolution_px} px", "a power of two from 8 to 1024")
         _require(self.num_classes >= 1, f"{self.num_classes} classes", "at least 1")
+        fewest = min(self.z_dim, self.w_dim, self.mapping_layers, self.channels(self.resolution_px))
+        _require(fewest >= 1, f"layers of {fewest} channels", "widths and numbers of layers of at least 1")
         _require(self.num_half >= 0, f"{self.num_half} resolutions in half precision", "zero or more")
         _require(self.conv_clamp is None or self.conv_clamp > 0, f"a clamp of {self.conv_clamp}", "a positive number")
         _require(self.std_group >= 1, f"groups of {self.std_group} images", "at least 1")
@@ -294,14 +297,21 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
+def network_config_from_dict(values: dict[str, Any]) -> NetworkConfig:
+    """The inverse of `to_dict` for a `NetworkConfig`; raises ConfigError, or TypeError for unknown fields."""
+    require_kinds(NetworkConfig, values)
+    return NetworkConfig(**values)
+
+
 def gan_config_from_dict(values: dict[str, Any]) -> GanConfig:
     """The inverse of `to_dict` for a `GanConfig`; raises ConfigError where a field is unknown or missing."""
     try:
-        given = {**values, "network": NetworkConfig(**values["network"])}
+        given = {**values, "network": network_config_from_dict(values["network"])}
+        require_kinds(GanConfig, given)
         if given.get("transition_kimg") is not None:  # JSON knows no tuples
             given["transition_kimg"] = tuple(given["transition_kimg"])
         return GanConfig(**given)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"a generator's configuration does not fit this version ({error})", todo="train it anew with this version"
         ) from error

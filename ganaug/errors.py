@@ -14,8 +14,12 @@ WITHHELD = "[withheld]"
 
 
 def private(name: object) -> str:
-    """A name out of a user's data, marked as such within a note; see `for_terminal` and `for_sharing`."""
-    return f"{_OPEN}{str(name).translate(_MARKS)}{_CLOSE}"
+    """A name out of a user's data, marked as such within a note; see `for_terminal` and `for_sharing`.
+
+    Bytes that are no text, as file names may hold, are written out, so that a note can always be stored.
+    """
+    text = str(name).encode("utf-8", "backslashreplace").decode()
+    return f"{_OPEN}{text.translate(_MARKS)}{_CLOSE}"
 
 
 def for_terminal(text: str) -> str:

@@ -26,6 +26,7 @@ except ImportError:  # outside of Unix, where nothing tells whose a file is
     fcntl = None  # type: ignore[assignment]
 
 TEXT, NUMBER = (str,), (int, float)  # the kinds of a JSON value; True and False are no numbers
+MAX_DEPTH = 50  # of JSON's lists and objects within each other; ours have six
 SECONDS_TO_BE_UNOWNED = 86_400.0  # of another machine's file: locks may not reach from there to here
 _MACHINE = hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:6]
 _PART = re.compile(r"\..*\.(?P<machine>[0-9a-f]{6})-[a-z0-9_]{8}\.part")
@@ -177,13 +178,41 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of JSON text, in UTF-8; raises ValueError where it is none, or nests deeper than MAX_DEPTH.
+
+    Deeper values could be read and then not be written or compared: Python's recursion ends at different depths there.
+    """
+    try:
+        value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
+    except RecursionError as error:
+        raise ValueError(f"it nests deeper than {MAX_DEPTH} levels") from error
+    if not _is_shallow(value):
+        raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            part
+            for entry in level
+            if isinstance(entry, dict | list)
+            for part in (entry.values() if isinstance(entry, dict) else entry)
+        ]
+        if not level:
+            return True
+    return False
+
+
 def read_json(path: Path) -> Any:
     """The value of a JSON file; raises WorkspaceError where it is missing, CorruptFile where it is no JSON."""
     with explained(path):
         content = path.read_bytes()
     try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return parse_json(content)
+    except ValueError as error:
         raise CorruptFile(f"{path} is not valid JSON ({error})", todo="remove it and run the command again") from error
 
 
@@ -204,8 +233,15 @@ def read_json_object(path: Path, required: Mapping[str, tuple[type, ...]] | None
 
 
 def is_record(value: Any, required: Mapping[str, tuple[type, ...]] | None = None) -> bool:
-    """Whether a JSON value is an object whose `required` fields are there and of their kinds."""
-    return isinstance(value, dict) and all(type(value.get(name)) in kinds for name, kinds in (required or {}).items())
+    """Whether a JSON value is an object whose `required` fields are there and of their kinds.
+
+    A whole number of more than 64 bits is of no kind: it fits into no array and no floating-point number.
+    """
+    if not isinstance(value, dict):
+        return False
+    given = {name: value.get(name) for name in required or {}}
+    are_short = all(abs(number) < 2**63 for number in given.values() if type(number) is int)
+    return are_short and all(type(given[name]) in kinds for name, kinds in (required or {}).items())
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:
@@ -249,8 +285,8 @@ def read_jsonl(path: Path, required: Mapping[str, tuple[type, ...]] | None = Non
     records = []
     for line in lines:
         try:
-            record = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError):
+            record = parse_json(line)
+        except ValueError:
             continue
         if is_record(record, required):
             records.append(record)

@@ -4,7 +4,6 @@ A file may be damaged, or be of another tool with the same suffix. Each reader s
 a file declares are compared with its own before memory is taken.
 """
 
-import json
 import math
 import zipfile
 from collections import Counter
@@ -19,10 +18,10 @@ from ganaug.data.describe import LISTED, as_text, contact_sheet, describe_images
 from ganaug.data.images.sheet import save_sheet
 from ganaug.data.schema import read_table, resolve_patients
 from ganaug.errors import ConfigError, DataError, UserError
+from ganaug.files import MAX_DEPTH, parse_json
 from ganaug.workspace import Workspace, explained
 
 MAX_TEXT_BYTES = 256 * 2**20  # of a file or a member that is read whole
-MAX_DEPTH = 50  # of lists and objects within each other
 _AGAIN = "make it again with the command that wrote it"
 
 Description = dict[str, Any]
@@ -110,23 +109,9 @@ def _weights(path: Path) -> tuple[Description, str]:
 def _value(text: str) -> Any:
     """What JSON text means; other text is itself."""
     try:
-        value = json.loads(text)
-        return value if _is_shallow(value) else text
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return text
-
-
-def _is_shallow(value: Any) -> bool:
-    """Whether lists and objects lie at most MAX_DEPTH deep within each other."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        inner = [
-            entry.values() if isinstance(entry, dict) else entry for entry in level if isinstance(entry, dict | list)
-        ]
-        level = [value for values in inner for value in values]
-        if not level:
-            return True
-    return False
 
 
 def _text_of(path: Path) -> str:
@@ -142,11 +127,11 @@ def _text_of(path: Path) -> str:
 def _parsed(text: str | bytes, where: str) -> dict[str, Any]:
     """A JSON object; raises DataError for anything else."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except ValueError as error:
         raise DataError(f"{where} is not valid JSON ({error})", expected="a JSON object", todo=_AGAIN) from error
-    if not isinstance(value, dict) or not _is_shallow(value):
-        kind = f"lies over {MAX_DEPTH} levels deep" if isinstance(value, dict) else f"is a {type(value).__name__}"
+    if not isinstance(value, dict):
+        kind = f"is a {type(value).__name__}"
         raise DataError(f"the JSON of {where} {kind}", expected='an object such as {"name": "value"}', todo=_AGAIN)
     return value
 

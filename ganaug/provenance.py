@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ganaug.errors import ConfigError, LeakError
+from ganaug.files import parse_json
 
 KEY_VARIABLE = "GANAUG_KEY"
 MIN_KEY_BYTES = 16
@@ -27,7 +29,7 @@ MIN_KEY_BYTES = 16
 def digest_of(value: Any) -> str:
     """SHA-256 of a JSON value in canonical form (sorted keys, no spaces), as 64 hexadecimal digits."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()  # half a letter, of a file name
 
 
 def digest_of_bytes(parts: Iterable[bytes]) -> str:
@@ -88,7 +90,8 @@ def signature_of(seal: str) -> str:
 def require_signature(seal: str, signature: Any, source: Path | str) -> None:
     """Raise LeakError where $GANAUG_KEY is set and the seal is not signed with it."""
     wanted = signature_of(seal)
-    if wanted and not (isinstance(signature, str) and hmac.compare_digest(wanted, signature)):
+    given = signature.encode("utf-8", "surrogatepass") if isinstance(signature, str) else b""
+    if wanted and not hmac.compare_digest(wanted.encode(), given):
         raise LeakError(
             f"{source} is {'signed with another key' if signature else 'not signed'}",
             expected=f"a signature with the key of ${KEY_VARIABLE}",
@@ -189,21 +192,24 @@ def read_provenance(stored: str | dict[str, Any] | None, source: Path | str) -> 
     """
     if not stored:
         raise LeakError(f"{source} carries no provenance", expected="a file written by ganaug", todo="make it again")
+    names = ", ".join(field.name for field in fields(Provenance))
+    seen = f"the provenance of {source} is malformed"
+    malformed = LeakError(seen, expected=f"the fields {names}", todo="make it again")
     record = _parsed(stored)
     if record is None:
-        names = ", ".join(field.name for field in fields(Provenance))
-        seen = f"the provenance of {source} is malformed"
-        raise LeakError(seen, expected=f"the fields {names}", todo="make it again")
+        raise malformed
     require_equal_seal(record._seal_with(record.content), record.seal, f"the provenance of {source}")
     require_signature(record.seal, record.signature, f"the provenance of {source}")
+    if not _is_plausible(record):
+        raise malformed
     return record
 
 
 def _parsed(stored: str | dict[str, Any]) -> Provenance | None:
     """The record, once every field is there and of its kind."""
     try:
-        values = json.loads(stored) if isinstance(stored, str) else stored
-    except (ValueError, RecursionError):
+        values = parse_json(stored) if isinstance(stored, str) else stored
+    except ValueError:
         return None
     if not isinstance(values, dict) or set(values) != {field.name for field in fields(Provenance)}:
         return None
@@ -218,6 +224,15 @@ def _parsed(stored: str | dict[str, Any]) -> Provenance | None:
     return Provenance(**{**values, **{name: tuple(value) for name, value in lists.items()}})
 
 
+def _is_plausible(record: Provenance) -> bool:
+    """Whether the fields can be what they are taken for: a fold (-1 unknown), a folder's name, hashes, and so on."""
+    numbers = -1 <= record.fold < 2**31 and 0 <= record.kimg < 1e9
+    digests = _CONFIG_DIGEST.fullmatch(record.config_digest) and all(map(_HASH.fullmatch, record.hashes_seen))
+    return numbers and bool(digests)
+
+
+_CONFIG_DIGEST = re.compile(r"\w*")  # it becomes part of a folder's name
+_HASH = re.compile(r"[0-9a-f]{16}")
 _LISTS = ("groups_seen", "declared", "images_seen", "hashes_seen")
 
 

@@ -16,6 +16,7 @@ from ganaug.files import atomic_folder as atomic_folder
 from ganaug.files import atomic_path as atomic_path
 from ganaug.files import explained as explained
 from ganaug.files import is_record as is_record
+from ganaug.files import parse_json as parse_json
 from ganaug.files import read_json as read_json
 from ganaug.files import read_json_object as read_json_object
 from ganaug.files import read_jsonl as read_jsonl

@@ -12,12 +12,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ganaug.config import GanConfig, NetworkConfig, gan_config_from_dict, to_dict
-from ganaug.errors import CorruptFile, LeakError, WorkspaceError
+from ganaug.config import GanConfig, NetworkConfig, gan_config_from_dict, network_config_from_dict, to_dict
+from ganaug.errors import ConfigError, CorruptFile, UserError, WorkspaceError
+from ganaug.fields import require_kinds
 from ganaug.model.generator import Generator
 from ganaug.model.synthesis import NoiseMode
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content, require_seal
-from ganaug.workspace import NUMBER, TEXT, GanRun, atomic_path, explained, file_name, read_jsonl
+from ganaug.workspace import NUMBER, TEXT, GanRun, atomic_path, explained, file_name, parse_json, read_jsonl
 
 _TYPE_NAMES = {
     torch.float64: "F64",
@@ -78,7 +79,7 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> Provenance:
     tensors = _portable({**snapshot.generator.state_dict(), **snapshot.companions})
     about = {
         "config": json.dumps(to_dict(snapshot.config)),
-        "class_names": json.dumps(snapshot.class_names),
+        "class_names": json.dumps(snapshot.class_names),  # ASCII: what is read back is what was sealed
     }
     content = content_of(tensors, about)
     record = replace(snapshot.provenance, generator=content).sealed(content)
@@ -93,13 +94,27 @@ def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
     record = snapshot_record(path, tensors, metadata)
     config, class_names = _about(path, metadata)
     companions = {name: tensors.pop(name) for name in list(tensors) if name.startswith(COMPANIONS)}
-    try:
-        generator = frozen_generator(config.network, tensors, device)
-    except RuntimeError as error:
-        raise WorkspaceError(
-            f"the weights of {path} do not fit its configuration ({str(error).splitlines()[0]})", todo="train it again"
-        ) from error
-    return Snapshot(generator, config, class_names, record, companions)
+    _require_shapes(path, config.network, tensors)
+    return Snapshot(frozen_generator(config.network, tensors, device), config, class_names, record, companions)
+
+
+def _require_shapes(path: Path, network: NetworkConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Raise CorruptFile where the weights are not those of such a generator, before one of any size is made."""
+    misfit = f"{network.mapping_layers} mapping layers in {len(tensors)} tensors"
+    if network.mapping_layers <= len(tensors):
+        try:
+            with torch.device("meta"):  # shapes alone
+                own = Generator(network, generator=torch.Generator()).state_dict()
+            names = (name for name in sorted({*own, *tensors}) if _shape(own, name) != _shape(tensors, name))
+            misfit = next((f"{name} is {_shape(tensors, name)}, not {_shape(own, name)}" for name in names), "")
+        except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes that no tensor can have
+            misfit = str(error).splitlines()[0][:200]
+    if misfit:
+        raise CorruptFile(f"the weights of {path} do not fit its configuration ({misfit})", todo="train it again")
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> list[int] | str:
+    return list(tensors[name].shape) if name in tensors else "missing"
 
 
 def snapshot_record(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Provenance:
@@ -116,11 +131,15 @@ def content_of(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> str:
 
 def _about(path: Path, metadata: Mapping[str, str]) -> tuple[GanConfig | Import, tuple[str, ...]]:
     try:
-        config, class_names = json.loads(metadata["config"]), json.loads(metadata["class_names"])
-        if not isinstance(config, dict) or not all(isinstance(name, str) for name in class_names):
+        values, class_names = parse_json(metadata["config"]), parse_json(metadata["class_names"])
+        are_texts = isinstance(class_names, list) and all(isinstance(name, str) for name in class_names)
+        if not isinstance(values, dict) or not are_texts:
             raise ValueError("a configuration or class names of another kind")
-        return _config_from_dict(config), tuple(class_names)
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        config = _config_from_dict(values)
+        if len(class_names) != config.network.num_classes or len(set(class_names)) != len(class_names):
+            raise ValueError(f"{len(class_names)} names for {config.network.num_classes} classes")
+        return config, tuple(class_names)
+    except (KeyError, ValueError, TypeError, ConfigError) as error:
         raise WorkspaceError(
             f"the metadata of {path} are malformed ({error})", todo="train the generator again"
         ) from error
@@ -133,7 +152,7 @@ def best_ema(run: GanRun) -> Path | None:
     """
     scores = {}
     for row in read_jsonl(run.scores, {"snapshot": TEXT, "score": NUMBER}):
-        with suppress(LeakError):
+        with suppress(UserError):  # edited, or of a snapshot that no file can be named after
             honest = require_seal(row, run.scores)
             if math.isfinite(honest["score"]):
                 scores[run.root / "ema" / file_name(honest["snapshot"])] = honest["score"]
@@ -155,7 +174,9 @@ def load_generator(path: Path | str, device: torch.device | str = "cpu") -> Load
 
 def _config_from_dict(values: dict[str, Any]) -> GanConfig | Import:
     if "sha256" in values:
-        return Import(NetworkConfig(**values["network"]), values["sha256"])
+        given = Import(network_config_from_dict(values["network"]), values["sha256"])
+        require_kinds(Import, vars(given))
+        return given
     return gan_config_from_dict(values)
 
 

@@ -1,7 +1,6 @@
 """A description of a data set or a synthetic file, for people and for machines, and a contact sheet of it."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,15 @@ import numpy as np
 
 from ganaug.data.images.sheet import save_sheet
 from ganaug.data.schema import ImageReader, ImageTable, open_images, read_table
-from ganaug.errors import DataError
 
 _SHOWN = ("source", "resolution_px", "pixels", "um_per_px", "licence", "citation", "options", "fingerprint", "psi")
 _COLUMNS = ("images", "stained", "mask", "seed")  # with the columns of the table, all that is no further table
 LISTED = 20  # left-out images and copies shown in full
-_LISTS: dict[str, Callable[[Any], bool]] = {  # attributes that are lists, and what each of their entries is
-    "notices": lambda entry: isinstance(entry, str),
-    "duplicates": lambda entry: isinstance(entry, dict) and {"kind", "a", "b", "done"} <= entry.keys(),
-    "left_out": lambda entry: isinstance(entry, list) and len(entry) == 2,
-}
 
 
 def describe_images(path: Path) -> dict[str, Any]:
     """What a file of the schema holds, as JSON values; raises DataError where it is none."""
     table = read_table(path)
-    _require_lists(table, path)
     with open_images(path) as file:
         seeds = file["seed"][:] if "seed" in file else None
         tables = {name: list(file[name].shape) for name in _further_tables(file)}
@@ -49,15 +41,6 @@ def describe_images(path: Path) -> dict[str, Any]:
         description["seeds"] = [int(seeds.min()), int(seeds.max())]
     description |= {name: table.attrs[name] for name in ("stain", "provenance") if name in table.attrs}
     return description | {name: table.attrs.get(name, []) for name in ("notices", "duplicates", "left_out")}
-
-
-def _require_lists(table: ImageTable, path: Path) -> None:
-    for name, fits in _LISTS.items():
-        entries = table.attrs.get(name, [])
-        if not (isinstance(entries, list) and all(map(fits, entries))):
-            raise DataError(
-                f"the attribute {name} of {path} is no list as ganaug writes it", todo="make the file again"
-            )
 
 
 def _further_tables(file: h5py.File) -> list[str]:
@@ -91,7 +74,8 @@ def format_images(description: dict[str, Any]) -> str:
     for name in (*_SHOWN, "seeds", "masks", "stained_for_folds", "stain", "tables"):
         if description.get(name):
             lines.append(f"{name}: {as_text(description[name])}")
-    for name, value in description.get("provenance", {}).items():
+    record = description.get("provenance")
+    for name, value in record.items() if isinstance(record, dict) else ():
         lines.append(f"provenance.{name}: {as_text(value)}")
     lines += [f"note: {notice}" for notice in description["notices"]]
     copies = [f"{one['kind']} copy: {one['a']} and {one['b']}: {one['done']}" for one in description["duplicates"]]
@@ -117,10 +101,6 @@ def as_text(value: Any) -> str:
 def contact_sheet(path: Path, out_png: Path, per_class: int = 8) -> None:
     """Write a PNG with a row for each class, and one of images without a label: some of each, spread evenly over it."""
     table, reader = read_table(path), ImageReader(path)
-    with open_images(path) as file:
-        shape, dtype = file["images"].shape, file["images"].dtype
-    if dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise DataError(f"the images of {path} are {dtype} {list(shape)}", expected="uint8 [N,H,H,3]")
     rows = []
     for label in (*range(table.num_classes), -1):
         members = np.flatnonzero(table.label == label)

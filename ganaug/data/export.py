@@ -126,7 +126,10 @@ def export_zip(selection: Selection, out: Path, *, with_ids: bool = False, progr
         for name, png in zip(names, pngs):
             archive.writestr(_entry(name), png)
         for name, value in tables.items():
-            archive.writestr(_entry(name), json.dumps(value, ensure_ascii=False, allow_nan=False))
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            archive.writestr(
+                _entry(name), text.encode("utf-8", "backslashreplace")
+            )  # JSON's own escape of half a letter
     return len(names)
 
 

@@ -15,7 +15,6 @@ attrs: schema_version, and as JSON: source, class_names, pixels (how they came a
 Whatever reads the table computes fingerprint and seal again; arrays are checked before they are used, by `seals`.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,9 +26,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ganaug.data.attributes import faults_of_arrays, faults_of_attributes
 from ganaug.data.hdf5 import seals
 from ganaug.data.hdf5.safety import require_self_contained
 from ganaug.errors import DataError, LeakError
+from ganaug.files import parse_json
 from ganaug.provenance import (
     Seen,
     digest_of,
@@ -172,23 +173,22 @@ def read_table(path: Path) -> ImageTable:
             numbers = {name: file[name][:] for name in NUMBERS}
             texts = {name: file[name].asstr()[:].astype(str) for name in TEXTS}
             num_images = len(file["images"])
+            faults = faults_of_attributes(attrs) + faults_of_arrays(file, attrs, num_images)
         except (TypeError, ValueError, AttributeError, OSError, RuntimeError, RecursionError) as error:
             raise DataError(
                 f"{path} has a column or an attribute that cannot be read ({error})", todo="make it again with ganaug"
             ) from error
-    class_names = attrs.pop("class_names", None)
-    faults = [
+    faults += [
         *(name for name, kind in NUMBERS.items() if numbers[name].dtype != kind),
         *(name for name, column in {**numbers, **texts}.items() if column.shape != (num_images,)),
-        *(["class_names"] if not _are_texts(class_names) else []),
-        *(["content"] if not isinstance(attrs.get("content"), dict) else []),
-        *(["resolution_px"] if type(attrs.get("resolution_px")) is not int else []),
         *(["images"] if not num_images else []),
     ]
     if faults:
         raise DataError(f"{path} has {', '.join(faults)} of another kind or length", todo="make it again with ganaug")
-    table = ImageTable(class_names=tuple(class_names), attrs=attrs, **numbers, **texts)
+    table = ImageTable(class_names=tuple(attrs.pop("class_names")), attrs=attrs, **numbers, **texts)
     _require_sealed(table, path)
+    if table.label.min() < -1 or table.label.max() >= table.num_classes or table.magnification.min() < 0:
+        raise DataError(f"{path} has labels outside of its {table.num_classes} classes, or magnifications below 0")
     return table
 
 
@@ -196,11 +196,7 @@ def _attrs_of(file: h5py.File) -> dict[str, Any]:
     """The attributes, small and large, as JSON values."""
     texts = {name: value for name, value in file.attrs.items() if name != "schema_version"}
     texts |= {name: file["attrs"][name].asstr()[0] for name in file.get("attrs", ())}
-    return {name: json.loads(text) for name, text in texts.items()}
-
-
-def _are_texts(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+    return {name: parse_json(text) for name, text in texts.items()}
 
 
 def _require_sealed(table: ImageTable, path: Path) -> None:
@@ -245,7 +241,7 @@ class ImageReader:
             for row, index in zip(images, indices):
                 row[...] = stored[int(index)]
             return images
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             raise DataError(f"images of {self.path} cannot be read ({error})", todo="make it again") from error
 
     def __len__(self) -> int:
@@ -268,7 +264,7 @@ def created_of(path: Path) -> str:
     """When a file was made, as it says itself; empty where it does not, or cannot be read."""
     try:
         with h5py.File(path, "r") as file:
-            created = json.loads(file.attrs["created"])
-    except (OSError, KeyError, ValueError, TypeError):
+            created = parse_json(file.attrs["created"])
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError):
         return ""
     return created if isinstance(created, str) else ""

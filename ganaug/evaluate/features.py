@@ -39,8 +39,8 @@ def _cached(path: Path, num_images: int) -> np.ndarray | None:
     """The features kept at `path`; None where they are not there, damaged or not of so many images."""
     try:
         features = np.load(path, allow_pickle=False)
-        if features.ndim == 2 and len(features) == num_images:
+        if (features.dtype, features.ndim) == (np.float32, 2) and len(features) == num_images:
             return np.asarray(features, np.float64)
-    except (OSError, ValueError, EOFError, MemoryError, AttributeError):
+    except Exception:  # NumPy parses the header as a Python literal, which fails in many ways
         pass
     return None

@@ -108,6 +108,9 @@ def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
     require_content(record, _content(state), path)
     wanted = _record(dataset, fold, record.content)
     if record == wanted:
+        own = {name: value.shape for name, value in _blank(dataset).state_dict().items()}
+        if {name: value.shape for name, value in state.items()} != own:
+            raise CorruptFile(f"{path} holds weights of another network than {CLASSIFIER}", todo="remove it")
         return state
     if replace(record, config_digest=wanted.config_digest).sealed(record.content) == wanted:
         return None

@@ -2,21 +2,25 @@
 
 import shutil
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.mixture import Mixture
 from ganaug.data.schema import ImageReader, read_table
-from ganaug.errors import LeakError, UserError
+from ganaug.errors import CorruptFile, LeakError, UserError
 from ganaug.provenance import digest_of_bytes, digest_of_file, require_seal, sealed
 from ganaug.study.arms import ARMS, Context
 from ganaug.study.design import Cell, Design, recipe_of, seeds_of
-from ganaug.workspace import Study, Workspace, atomic_path, read_json, write_json
+from ganaug.workspace import NUMBER, TEXT, Study, Workspace, atomic_path, is_record, read_json, write_json
+
+_OF_SCORES = {"num_images": (int,), "by_image": (dict,), "by_patient": (dict,)}
+_OF_CELL = {"seconds": NUMBER, "num_steps": (int,), "best_step": (int,), "device": TEXT, "initial_weights": TEXT}
 
 
 @dataclass(frozen=True)
@@ -122,15 +126,50 @@ def load_cell(study: Study, cell: Cell, dataset: DataSet) -> CellResult | None:
         told = {name: record[name] for name in vars(cell)}
         if told != vars(cell) or record["predictions"] != digest_of_file(path):
             raise LeakError(f"{study.cell(cell.name)} is of another cell or other predictions")
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored}
-        expected = tested_images(dataset, cell.fold)
-        if any(not np.array_equal(arrays[name], values) for name, values in expected.items()):
-            raise LeakError(f"{path} is of other test images than fold {cell.fold} has")
-        return CellResult(cell, record, **arrays)
-    except (UserError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        _require_record(record, dataset, study.cell(cell.name))
+        return CellResult(cell, record, **_predictions(path, dataset, cell.fold))
+    except (UserError, OSError, KeyError, TypeError) as error:
         warnings.warn(f"ganaug: {error}; this cell is trained again", stacklevel=2)
         return None
+
+
+def _require_record(record: dict[str, Any], dataset: DataSet, path: Path) -> None:
+    """Raise CorruptFile where a cell's record lacks something that the report shows, or has it of another kind."""
+    scores, images = record.get("scores"), record.get("train_images")
+    sides = [scores[side] for side in ("by_image", "by_patient")] if scores and is_record(scores, _OF_SCORES) else []
+    are_scores = bool(sides) and all(is_record(side, {"overall": (dict, NoneType)}) for side in sides)
+    are_counts = is_record(images, dict.fromkeys(dataset.table.class_names, (int,)))
+    if not (is_record(record, _OF_CELL) and are_scores and are_counts):
+        raise CorruptFile(f"{path} is no record of a cell as ganaug writes it", todo="remove it")
+
+
+def _predictions(path: Path, dataset: DataSet, fold: int) -> dict[str, np.ndarray]:
+    """The arrays of a cell, once they are the probabilities of the images that the fold tests.
+
+    Raises CorruptFile, LeakError where they are of other images.
+    """
+    expected = tested_images(dataset, fold)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+                raise CorruptFile(f"{path} is packed, as no file of predictions is", todo="remove it")
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: np.asarray(stored[name]) for name in ("probs", *expected)}
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # NumPy parses the headers as Python literals, which fails in many ways
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CorruptFile(f"{path} is truncated or corrupt ({reason})", todo="remove it") from error
+    if any(not np.array_equal(arrays[name], values) for name, values in expected.items()):
+        raise LeakError(f"{path} is of other test images than fold {fold} has")
+    probs, shape = arrays["probs"], (len(expected["labels"]), dataset.table.num_classes)
+    if probs.shape != shape or probs.dtype != np.float32 or not _are_probabilities(probs):
+        raise CorruptFile(f"{path} holds {probs.dtype} {list(probs.shape)}", expected=f"probabilities {list(shape)}")
+    return arrays
+
+
+def _are_probabilities(probs: np.ndarray) -> bool:
+    return bool(np.isfinite(probs).all() and (probs >= 0).all() and np.allclose(probs.sum(1), 1, atol=1e-3))
 
 
 def adopt_cell(workspace: Workspace, study: Study, cell: Cell, dataset: DataSet) -> CellResult | None:

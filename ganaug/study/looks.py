@@ -6,7 +6,11 @@ from typing import Any
 
 from ganaug.errors import LeakError, UserError
 from ganaug.provenance import require_seal
-from ganaug.workspace import Study, Workspace, read_json
+from ganaug.workspace import NUMBER, TEXT, Study, Workspace, is_record, read_json
+
+_OF_DESIGN = {"created": TEXT, "tested": (list,), "config": (dict,)}
+_OF_CONFIG = {"classifiers": (list,), "ratio": NUMBER, "num_steps": NUMBER, "seeds": (list,)}
+_OF_WORD = {"verdict": TEXT}
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,12 @@ def _look(other: Study, tested: set[str]) -> Look | None:
     name = other.root.name
     try:
         design = require_seal(read_json(other.design), other.design)
+        verdict = require_seal(read_json(other.verdict), other.verdict)
+        fits = is_record(design, _OF_DESIGN) and is_record(design["config"], _OF_CONFIG)
+        if not (fits and is_record(verdict, _OF_WORD)):
+            raise TypeError("no design or verdict of ours")
         shared = len(tested.intersection(design["tested"]))
-        word = require_seal(read_json(other.verdict), other.verdict)["verdict"]
-        return Look(name, design["created"], word, shared, _options(design["config"])) if shared else None
+        return Look(name, design["created"], verdict["verdict"], shared, _options(design["config"])) if shared else None
     except LeakError:
         return Look(name, "", "edited after it was written", 0, "unknown")
     except (UserError, KeyError, TypeError):

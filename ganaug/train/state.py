@@ -5,6 +5,7 @@ iteration (`TrainingImages`, `random_of`).
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from ganaug.errors import CorruptFile, WorkspaceError, some_of
 from ganaug.train.distributed import Team
 from ganaug.train.phases import Game
 from ganaug.train.players import make_networks, make_optimizers
-from ganaug.workspace import NUMBER, is_record
+from ganaug.workspace import NUMBER, is_record, parse_json
 
 KEPT_FIELDS = ("total_kimg", "state_kimg", "keep_states", "snapshot_kimg", "keep_snapshots", "metric", "micro_batch")
+MAX_IMAGES = 10**10  # shown in one training; the names of states have ten digits
 _OF_ADA = dict.fromkeys(("p", "heuristic", "signs", "count"), NUMBER)
 
 
@@ -99,10 +101,11 @@ class TrainingState:
 def _ada_in(metadata: dict[str, str], num_tensors: int, path: Path) -> dict[str, float]:
     """ADA's part of a state, once all numbers next to the tensors are checked; raises CorruptFile."""
     try:
-        ada = json.loads(metadata["ada"])
-        known = int(metadata["num_images"]) >= 0 and is_record(ada, _OF_ADA)
+        ada = parse_json(metadata["ada"])
+        known = 0 <= int(metadata["num_images"]) < MAX_IMAGES and is_record(ada, _OF_ADA)
+        known = known and 0 <= ada["p"] <= 1 and all(math.isfinite(ada[name]) for name in _OF_ADA)
         known = known and int(metadata.get("num_tensors", num_tensors)) == num_tensors
-    except (KeyError, ValueError, RecursionError):
+    except (KeyError, ValueError):
         known = False
     if not known:
         raise CorruptFile(

@@ -196,3 +196,24 @@ def test_any_text_survives_the_disk(tmp_path_factory: pytest.TempPathFactory, va
     write_jsonl(folder / "b.jsonl", [value])
     assert read_json(folder / "a.json") == value
     assert read_jsonl(folder / "a.jsonl") == read_jsonl(folder / "b.jsonl") == [value]
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+@pytest.mark.parametrize("depth", [files.MAX_DEPTH + 1, 500, 100_000])
+def test_what_nests_too_deep_is_no_json_for_any_reader(opening: str, depth: int, tmp_path: Path) -> None:
+    closing = "".join({"[": "]", "{": "}"}[letter] for letter in reversed(opening) if letter in "[{")
+    path = tmp_path / "deep.json"
+    path.write_text(opening * depth + "1" + closing * depth)
+    with pytest.raises(CorruptFile, match=r"deep\.json"):
+        read_json_object(path)
+    assert read_jsonl(path) == []
+
+
+def test_what_nests_as_deep_as_allowed_is_read() -> None:
+    assert files.parse_json("[" * files.MAX_DEPTH + "]" * files.MAX_DEPTH) is not None
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63), 10**400])
+def test_a_whole_number_that_fits_into_no_float_is_of_no_kind(number: int) -> None:
+    assert not files.is_record({"kimg": number}, {"kimg": files.NUMBER})
+    assert files.is_record({"kimg": 2**63 - 1}, {"kimg": files.NUMBER})

@@ -126,3 +126,32 @@ def test_a_seal_depends_on_the_content() -> None:
 def test_digests_see_the_borders_between_parts_but_not_the_order_of_keys() -> None:
     assert digest_of_bytes([b"ab", b"c"]) != digest_of_bytes([b"a", b"bc"])
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+
+
+@given(st.text(st.characters(codec=None)) | st.sampled_from(["\ud800", "a\udc80b"]))
+def test_any_text_that_json_can_spell_is_sealed_and_comes_back(text: str) -> None:
+    values = {"name": text, text: [text]}
+    assert require_seal(json.loads(json.dumps(sealed(values))), "x.json") == values
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kimg": float("nan")}, {"kimg": float("inf")}, {"kimg": -1.0}, {"kimg": 10**400}, {"fold": -2},
+        {"fold": 2**70}, {"config_digest": "../../x"}, {"hashes_seen": ("xyz",)}, {"hashes_seen": ("0" * 17,)},
+    ],
+)  # fmt: skip
+def test_a_record_that_cannot_be_true_is_malformed_however_it_is_sealed(change: dict[str, object]) -> None:
+    record = replace(RECORD, **change).sealed(RECORD.content)  # type: ignore[arg-type]
+    with pytest.raises(LeakError, match="malformed"):
+        read_provenance(record.to_dict(), "x.h5")
+
+
+@pytest.mark.parametrize("signature", ["ü", "\ud800", 5, None, ["a"]])
+def test_a_signature_of_any_kind_is_compared(
+    signature: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
+    with pytest.raises(LeakError, match="signed"):
+        require_seal(sealed({"a": 1}) | {"signature": signature}, "x.json")

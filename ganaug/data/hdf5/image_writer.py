@@ -106,7 +106,8 @@ class ImageWriter:
     def _write_attrs(self, table: ImageTable) -> None:
         self._file.attrs["schema_version"] = SCHEMA_VERSION
         for name, value in {**table.attrs, "class_names": list(table.class_names)}.items():
-            text = json.dumps(value, ensure_ascii=False)
+            # Half a letter, as undecodable file names hold, is escaped as JSON does.
+            text = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
             if len(text.encode()) > MAX_ATTR_BYTES:
                 self._write_text(f"attrs/{name}", np.array([text], dtype=object))
             else:

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ganaug.errors import LeakError, UserError
+from ganaug.errors import DataError, LeakError, UserError
 from ganaug.provenance import digest_of_bytes
 from ganaug.workspace import Workspace, read_json, write_json
 
@@ -75,8 +75,12 @@ def require_unchanged(path: Path, name: str, expected: str) -> None:
     if not _how["insist"] and _is_noted(note, status, expected):
         _checked[key] = status
         return
-    with h5py.File(path, "r") as file:
-        found = digest_of_array(file[name]) if isinstance(file.get(name), h5py.Dataset) else "nothing"
+    try:
+        with h5py.File(path, "r") as file:
+            found = digest_of_array(file[name]) if isinstance(file.get(name), h5py.Dataset) else "nothing"
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:  # where its index leads out of the file
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} ({name}) cannot be read ({reason})", todo="make the file again with ganaug") from error
     if found != expected:
         raise LeakError(
             f"the content of {path} ({name}) was changed after it was written",

@@ -1,4 +1,7 @@
 import json
+import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from ganaug.checkpoint.snapshot import (
     Snapshot,
+    best_ema,
+    content_of,
     load_generator,
     load_snapshot,
     load_tensors,
@@ -18,7 +23,8 @@ from ganaug.checkpoint.snapshot import (
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.errors import CorruptFile, LeakError, WorkspaceError
 from ganaug.model.generator import Generator
-from ganaug.provenance import Provenance
+from ganaug.provenance import Provenance, sealed
+from ganaug.workspace import GanRun
 
 NETWORK = NetworkConfig(16, 3, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 RECORD = Provenance("bach", "a" * 64, "b" * 64, 0, ("p1", "p2"), "c" * 64, kimg=2.0)
@@ -144,3 +150,50 @@ def test_two_equal_snapshots_are_equal_files(tmp_path: Path) -> None:
         save_snapshot(tmp_path / name, snapshot)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert load_snapshot(tmp_path / "a").class_names == ("a", "b\udc80", "c")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"z_dim": 10**9}, {"w_dim": 2**62}, {"mapping_layers": 10**9}, {"channel_max": 1}, {"channel_base": 2**40},
+        {"resolution_px": 1024}, {"num_classes": 2}, {"num_classes": 10**9}, {"z_dim": "16"}, {"mapping_layers": [1]},
+        {"num_half": None}, {"conv_clamp": "a"}, {"std_group": True},
+    ],
+)  # fmt: skip
+def test_a_network_that_the_weights_are_not_of_is_refused_before_memory_is_taken(
+    saved: Path, change: dict[str, object]
+) -> None:
+    tensors, metadata = load_tensors(saved)
+    config = json.loads(metadata["config"])
+    metadata["config"] = json.dumps({**config, "network": {**config["network"], **change}})
+    content = content_of(tensors, metadata)
+    metadata["provenance"] = replace(RECORD, generator=content).sealed(content).to_json()
+    save_tensors(saved, tensors, metadata)
+    started = time.perf_counter()
+    with pytest.raises(WorkspaceError, match=re.escape(str(saved))):
+        load_snapshot(saved)
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b", "c", "d"], ["a", "a", "b"], "abc", [1, 2, 3], None])
+def test_class_names_that_are_not_one_for_each_class_are_refused(saved: Path, names: object) -> None:
+    tensors, metadata = load_tensors(saved)
+    metadata["class_names"] = json.dumps(names)
+    content = content_of(tensors, metadata)
+    metadata["provenance"] = replace(RECORD, generator=content).sealed(content).to_json()
+    save_tensors(saved, tensors, metadata)
+    with pytest.raises(WorkspaceError, match=re.escape(str(saved))):
+        load_snapshot(saved)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"snapshot": "x" * 300, "score": 0.1}, {"snapshot": "", "score": 0.1}, {"snapshot": "\ud800", "score": 0.1},
+     {"snapshot": "a", "score": 10**400}, {"snapshot": "../../a", "score": 0.1}],
+)  # fmt: skip
+def test_a_sealed_score_that_means_no_snapshot_does_not_count(row: dict[str, object], tmp_path: Path) -> None:
+    run = GanRun(tmp_path, "bach", 0)
+    run.ema(1.0).parent.mkdir()
+    run.ema(1.0).touch()
+    run.scores.write_text(json.dumps(sealed(row)) + "\n")
+    assert best_ema(run) == run.ema(1.0)

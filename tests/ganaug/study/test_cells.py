@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,12 @@ from safetensors.torch import save_file
 
 from classifiers.registry import seeded_build
 from ganaug.errors import ConfigError, DiskFull, UserError
+from ganaug.provenance import digest_of_file, sealed
 from ganaug.study import executors
 from ganaug.study.augmentation import evaluate_augmentation, lay_down
 from ganaug.study.cells import load_cell
 from ganaug.study.design import plan
+from ganaug.study.looks import other_looks, warning_of
 from ganaug.workspace import read_json, read_jsonl
 
 
@@ -191,3 +194,62 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(world, q
 def test_weights_for_a_classifier_that_is_not_studied_are_refused(quick):
     with pytest.raises(ConfigError, match="weights for resnet"):
         replace(quick, pretrained=(("resnet", "x.pth"),))
+
+
+def damaged(array: np.ndarray) -> dict[str, np.ndarray]:
+    """Probabilities that are none, by what is wrong with them."""
+    nan, negative = array.copy(), array.copy()
+    nan[0, 0], negative[0] = np.nan, [-1.0, 2.0]
+    return {"one column": array[:, 0], "a row less": array[1:], "three classes": np.hstack([array, array[:, :1]]),
+            "doubles": array.astype(np.float64), "NaN": nan, "negative": negative, "twice": 2 * array,
+            "text": array.astype(str)}  # fmt: skip
+
+
+def test_cells_that_hold_no_cell_are_not_taken_however_they_are_sealed(world, quick):
+    """Whoever has this library can seal a record again; what the verdict computes with is looked at for itself."""
+    study = run(world, quick).study
+    cell = plan(lay_down(world.workspace, world.dataset, world.synthesize_all(), quick))[0]
+    record, path = read_json(study.cell(cell.name)), study.predictions(cell.name)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+
+    def is_taken(changed_record: dict, changed_arrays: dict | bytes, packed: bool = False) -> bool:
+        if isinstance(changed_arrays, bytes):
+            path.write_bytes(changed_arrays)
+        else:
+            (np.savez_compressed if packed else np.savez)(path, **changed_arrays)
+        given = sealed({**changed_record, "predictions": digest_of_file(path)})
+        study.cell(cell.name).write_text(json.dumps(given))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load_cell(study, cell, world.dataset) is not None
+
+    assert is_taken(record, arrays)
+    for what, probs in damaged(arrays["probs"]).items():
+        assert not is_taken(record, {**arrays, "probs": probs}), what
+    assert not is_taken(record, {name: array for name, array in arrays.items() if name != "probs"})
+    assert not is_taken(record, {**arrays, "image_ids": np.zeros((2000, 2000))}, packed=True)
+    np.savez(path, **arrays)
+    for old, new in ((b"(", b"9"), (b"'<f4'", b"'<f4("), (b"PK", b"pk"), (b"fortran", b"\0\0\0\0\0\0\0")):
+        assert not is_taken(record, path.read_bytes().replace(old, new)), old
+        np.savez(path, **arrays)
+    for name in ("scores", "train_images", "seconds", "device", "best_step", "num_steps", "initial_weights"):
+        for value in (None, "x", [1], {}, 2**70):
+            if not (value == "x" and name in ("device", "initial_weights")):
+                assert not is_taken({**record, name: value}, arrays), (name, value)
+        assert not is_taken({key: value for key, value in record.items() if key != name}, arrays), name
+
+
+def test_earlier_studies_of_any_content_are_counted_as_unreadable(world, quick):
+    study = run(world, quick).study
+    honest = read_json(study.design)
+    (whole,) = other_looks(world.workspace, "another", honest["tested"])
+    assert (whole.study, whole.num_patients) == (study.root.name, len(honest["tested"]))
+    config = {"classifiers": ["a"], "ratio": 1.0, "num_steps": 2, "seeds": [0]}
+    odd_configs = [5, {}, *({**config, **odd} for odd in ({"classifiers": [1]}, {"ratio": "a"}, {"ratio": 10**400}))]
+    changes = [{"created": 5}, {"created": None}, {"tested": [[1]]}, {"tested": "p"}]
+    for change in [*changes, *({"config": odd} for odd in odd_configs)]:
+        study.design.write_text(json.dumps(sealed({**honest, **change})))
+        (look,) = other_looks(world.workspace, "another", honest["tested"])
+        assert (look.study, look.created, look.verdict) == (study.root.name, "", "cannot be read"), change
+        assert warning_of([look], "2026")

@@ -3,10 +3,13 @@
 import errno
 import io
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +20,8 @@ from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
 from ganaug.data.images.decode import Picture
 from ganaug.data.prepare import read_images as module
 from ganaug.data.prepare.pipeline import Prepared, prepare_dataset
-from ganaug.errors import DataError, FoldsError, WorkspaceError
+from ganaug.data.schema import read_table
+from ganaug.errors import DataError, FoldsError, LeakError, WorkspaceError
 from ganaug.workspace import Workspace, open_workspace
 
 
@@ -202,3 +206,43 @@ def test_a_disk_that_fills_while_images_are_written_leaves_nothing(
         fill()
     assert list(disk.iterdir()) == []
     assert capfd.readouterr().err == ""
+
+
+def test_names_that_are_no_text_are_noted_and_stored(root: Path, workspace: Workspace) -> None:
+    """File systems take any bytes for a name; each kind of note on an image's file has one such name here."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    folder = Path(os.fsdecode(os.fsencode(root / "a" / "a0") + b"/\xff\xfe"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("a file system that takes text only")
+    noise = np.random.default_rng(9).integers(0, 256, (4, 20, 20, 3), dtype=np.uint8)
+    pages = [Image.fromarray(pixels) for pixels in noise]
+    pages[0].save(folder / "0.tif", save_all=True, append_images=pages[1:2])
+    pages[2].save(folder / "0.jpg", exif=exif)
+    deep = np.random.default_rng(9).integers(0, 2**16, (20, 20)).astype(np.uint16)
+    Image.fromarray(deep).save(folder / "0.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    prepared = prepare(workspace, root)
+    assert len(prepared.table) == 27
+    named = [note for note in prepared.notices if "\\udcff" in note]
+    assert len(named) >= 2
+    assert read_table(prepared.path).attrs["notices"] == list(prepared.notices)
+    assert [r"\udcff" in path for path, _ in prepared.left_out] == [True]
+
+
+def test_an_index_that_leads_out_of_the_file_is_one_line(root: Path, workspace: Workspace) -> None:
+    """The places of the images stand in the file as numbers, so any of them may be any number."""
+    path = prepare(workspace, root).path
+    with h5py.File(path) as file:
+        place = file["images"].id.get_chunk_info(3).byte_offset
+    data, found = path.read_bytes(), 0
+    address = place.to_bytes(8, "little")
+    for wrong in (2**40, 2**62, len(data) - 1):
+        path.write_bytes(data.replace(address, wrong.to_bytes(8, "little")))
+        found += path.read_bytes() != data
+        shutil.rmtree(workspace.root / "cache", ignore_errors=True)
+        with pytest.raises((DataError, LeakError), match=re.escape(str(path))):
+            _ = open_dataset(workspace, "folder").reader
+    assert found == 3
