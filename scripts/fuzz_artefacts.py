@@ -34,14 +34,14 @@ from ganaug.config import (
 )
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import export_synthetic
-from ganaug.data.prepare import prepare_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate import trained
 from ganaug.evaluate.extractors import Extractor
 from ganaug.evaluate.features import features_of
+from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.model.generator import Generator
 from ganaug.provenance import digest_of_file, sealed
 from ganaug.study.augmentation import evaluate_augmentation
-from ganaug.synthesize import plan_synthesis, synthesize
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, append_jsonl, open_workspace

@@ -25,23 +25,22 @@ from fuzz_formats import (
 )
 from fuzz_mutations import Mutation, edit_bytes, edit_json, edit_jsonl, edit_table, link_in, rename
 
-from custom_ops import cache
-from ganaug.checkpoint import best_ema, load_snapshot
+from custom_ops.native import cache
+from ganaug.checkpoint.initial_weights import import_pickle, load_pretrained
+from ganaug.checkpoint.snapshot import best_ema, load_snapshot
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data import schema
 from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
 from ganaug.data.export import export_zip, select
-from ganaug.data.folds import balance_table
-from ganaug.data.prepare import plan_preparation, prepare_dataset
+from ganaug.data.folds.folds import balance_table
+from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 from ganaug.data.synthetic_file import stored_record, stored_rows
 from ganaug.errors import UserError, WeightsError
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.gan import evaluate_gan
 from ganaug.evaluate.trained import trained_classifier
-from ganaug.evaluate.weights import find_weights, read_weights, survey
+from ganaug.generate.find import Choice, config_of, generator_for, supply_for
 from ganaug.inspect import describe, write_sheet
-from ganaug.lookup import Choice, config_of, generator_for, supply_for
-from ganaug.pretrained import import_pickle, load_pretrained
 from ganaug.provenance import require_seal, sealed
 from ganaug.study.augmentation import evaluate_augmentation, lay_down, require_buildable
 from ganaug.study.cells import load_cell
@@ -55,6 +54,7 @@ from ganaug.train.meter import forget_after
 from ganaug.train.publish import sample_row
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
+from ganaug.weights import find_weights, read_weights, survey
 from ganaug.workspace import GanRun, Workspace, created_of, moment, open_workspace, read_json, read_jsonl
 
 Read = Callable[[Path, Path], object]  # the copy of the template, the mutated file in it

@@ -26,8 +26,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ganaug.data.attributes import faults_of_arrays, faults_of_attributes
 from ganaug.data.hdf5 import seals
+from ganaug.data.hdf5.attributes import faults_of_arrays, faults_of_attributes
 from ganaug.data.hdf5.safety import require_self_contained
 from ganaug.errors import DataError, LeakError
 from ganaug.files import parse_json

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ganaug.data.describe import describe_images, format_images
 from ganaug.data.export import export_zip, select
-from ganaug.data.inspect import describe_images, format_images
 from ganaug.data.schema import created_of, read_table
 from ganaug.data.synthetic_file import rows_of, write_rows
 from ganaug.errors import DataError, UserError
