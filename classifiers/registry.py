@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from classifiers import dalaresnet50, resvit_gannet
-from classifiers.timm_model import TimmClassifier
+from classifiers.models import dalaresnet50, resvit_gannet
+from classifiers.models.timm_model import TimmClassifier
 from classifiers.weights import load_weights
 
 # A builder takes the number of classes and the side in pixels of the images to come. The full models work at 224 px

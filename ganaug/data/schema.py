@@ -264,7 +264,8 @@ def created_of(path: Path) -> str:
     """When a file was made, as it says itself; empty where it does not, or cannot be read."""
     try:
         with h5py.File(path, "r") as file:
+            require_self_contained(file, path)
             created = parse_json(file.attrs["created"])
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError):
+    except (DataError, OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError):
         return ""
     return created if isinstance(created, str) else ""

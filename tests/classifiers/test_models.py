@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classifiers.backbones import IMAGENET_MEAN, RESNET50, Normalise, ResidualNet, resize
 from classifiers.config import FitConfig
-from classifiers.dalaresnet50 import DalaConfig, DalaResNet50, LayerFourGate
-from classifiers.dalaresnet50 import small as dala_small
 from classifiers.fit import fit
+from classifiers.models.backbones import IMAGENET_MEAN, RESNET50, Normalise, ResidualNet, resize
+from classifiers.models.dalaresnet50 import DalaConfig, DalaResNet50, LayerFourGate
+from classifiers.models.dalaresnet50 import small as dala_small
+from classifiers.models.resvit_gannet import ResViTConfig, ResViTGANNet, pool_2x2
+from classifiers.models.resvit_gannet import small as resvit_small
 from classifiers.registry import CLASSIFIERS, build, seeded_build
-from classifiers.resvit_gannet import ResViTConfig, ResViTGANNet, pool_2x2
-from classifiers.resvit_gannet import small as resvit_small
 
 SMALL = [name for name in CLASSIFIERS if name.endswith("_small")]
 

@@ -51,7 +51,7 @@ def _are_counts(value: Any) -> bool:
 
 
 def _are_classes(value: Any) -> bool:
-    return _are(_is_text)(value) and 0 < len(value) <= _CLASSES_AT_MOST and len(set(value)) == len(value)
+    return _are(_is_text)(value) and len(value) <= _CLASSES_AT_MOST and len(set(value)) == len(value)
 
 
 def _are_digests(value: Any) -> bool:

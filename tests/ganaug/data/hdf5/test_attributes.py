@@ -65,7 +65,7 @@ def test_any_value_of_any_attribute_is_described_or_refused_in_one_line(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("class_names", []), ("class_names", ["a", "a"]), ("class_names", "ab"), ("resolution_px", 16.0),
+        ("class_names", ["a", "a"]), ("class_names", "ab"), ("resolution_px", 16.0),
         ("resolution_px", 32), ("notices", [5]), ("left_out", [["x", 5]]), ("left_out", {"x": "y"}),
         ("duplicates", [{"kind": "exact"}]), ("synthesis", {"reject": [["nearest", "a"]]}), ("synthesis", 5),
         ("filters", {"nearest": 5}), ("psi", 2**70), ("psi", float("nan")), ("created", 5), ("licence", ["a"]),

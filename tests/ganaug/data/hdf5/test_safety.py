@@ -1,5 +1,7 @@
 """A file that shows parts of others, or declares what nothing backs, is refused; an honest one passes in no time."""
 
+import io
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganaug.data.hdf5_attributes import declared_lengths
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.hdf5.safety import require_self_contained
-from ganaug.data.schema import ImageTable
+from ganaug.data.schema import ImageTable, created_of
 from ganaug.errors import DataError
 
 
@@ -244,3 +247,55 @@ def test_every_truncated_file_is_refused_by_name(tmp_path_factory: pytest.TempPa
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises((DataError, OSError)):
         check(path)
+
+
+def test_a_text_that_is_as_long_as_its_attribute_says_and_not_as_the_file_is_refused(
+    tmp_path: Path, honest: Path
+) -> None:
+    """HDF5 would fill as many bytes with zeros; the length stands before the place and the number of the text."""
+    data, path = bytearray(honest.read_bytes()), tmp_path / "long.h5"
+    with h5py.File(honest) as file:
+        texts = {name: len(value.encode()) for name, value in file.attrs.items() if isinstance(value, str)}
+    assert len(texts) >= 5
+    for name, length in texts.items():
+        header = data.index(b"\0" * (-len(name) % 8 or 1), data.index(name.encode() + b"\0"))
+        at = data.index(length.to_bytes(4, "little"), header)
+        path.write_bytes(data[:at] + (2**32 - 1).to_bytes(4, "little") + data[at + 4 :])
+        with pytest.raises(DataError, match=r"4,294,967,295 bytes for an attribute"):
+            check(path)
+        assert created_of(path) == ""
+
+
+def test_the_lengths_of_attributes_are_read_as_hdf5_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "many.h5"
+    lengths = [1, 7, 8, 9, 255, 4000, 60_000]
+    with h5py.File(path, "w") as file:
+        for number, length in enumerate(lengths):
+            file.attrs["n" * (number + 1)] = "x" * length
+            file.attrs[f"größe{number}"] = "y" * length
+            file.attrs[f"number{number}"] = number
+    with h5py.File(path) as file, path.open("rb") as raw:
+        address = h5py.h5o.get_info(file.id).addr
+        assert sorted(declared_lengths(raw, address, path.stat().st_size)) == sorted(2 * lengths)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(place=st.integers(0, 4095), value=st.binary(min_size=1, max_size=8))
+def test_any_bytes_in_an_object_header_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, place: int, value: bytes
+) -> None:
+    whole = tmp_path_factory.getbasetemp() / "headers.h5"
+    if not whole.exists():
+        with h5py.File(whole, "w") as file:
+            for number in range(20):
+                file.attrs[f"text{number}"] = "x" * number
+    data = bytearray(whole.read_bytes())
+    with h5py.File(whole) as file:
+        address = h5py.h5o.get_info(file.id).addr
+    start = place % (len(data) - 8)
+    data[start : start + len(value)] = value
+    try:
+        lengths = declared_lengths(io.BytesIO(data), address, len(data))
+    except (ValueError, struct.error, IndexError):
+        return
+    assert len(lengths) < 100

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from classifiers.backbones import Normalise, resize
+from classifiers.models.backbones import Normalise, resize
 
 
 class TimmClassifier(nn.Module):

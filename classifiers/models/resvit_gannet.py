@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from classifiers.backbones import (
+from classifiers.models.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     RESNET50,
