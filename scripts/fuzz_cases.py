@@ -49,9 +49,10 @@ from ganaug.study.guard import admit
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.origins import origins_of
 from ganaug.train.distributed import Team
-from ganaug.train.keep import held_alone, take_up
+from ganaug.train.lock import run_lock
 from ganaug.train.meter import forget_after
 from ganaug.train.publish import sample_row
+from ganaug.train.resume import resume_latest
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
 from ganaug.weights import find_weights, read_weights, survey
@@ -136,9 +137,9 @@ def _read_snapshot(root: Path, path: Path) -> object:
 def _read_state(root: Path, path: Path) -> object:
     workspace, dataset, run, _ = _world(root)
     task = plan_training(workspace, dataset, FOLD, GAN)
-    with held_alone(run, Team()):
+    with run_lock(run, Team()):
         state = new_state(GAN, Team())
-        take_up(task, state)
+        resume_latest(task, state)
     forget_after(run, state.num_images)
     return state.p
 
@@ -148,7 +149,7 @@ def _read_run(root: Path, path: Path) -> object:
     config_of(run), created_of(run.config), best_ema(run), read_jsonl(run.metrics), workspace.gans()
     generator_for(workspace, dataset, FOLD), supply_for(workspace, dataset, FOLD)
     forget_after(run, 16)
-    with held_alone(run, Team()):
+    with run_lock(run, Team()):
         return best_ema(run)
 
 

@@ -16,10 +16,12 @@ from ganaug.parallel.processes import num_cores, run_parallel
 from ganaug.train.board import Board
 from ganaug.train.distributed import Team, joined_team, num_processes
 from ganaug.train.interrupt import StopRequest, stop_requested
-from ganaug.train.keep import held_alone, save_state, take_up
+from ganaug.train.lock import run_lock
 from ganaug.train.memory import fitting
 from ganaug.train.meter import Meter, forget_after, require_finite
 from ganaug.train.phases import Stats, train_iteration
+from ganaug.train.resume import resume_latest
+from ganaug.train.retention import save_state
 from ganaug.train.schedule import conditioning, softened
 from ganaug.train.state import TrainingState, begin_with, new_state, random_of
 from ganaug.train.task import Task, describe
@@ -73,10 +75,10 @@ def train_gan(
     """
     team = team or Team(device=torch.device(device))
     # Stops are noted from here on: a request while all is set up waits for the first iteration.
-    with stop_requested() as stop, held_alone(task.run, team):
+    with stop_requested() as stop, run_lock(task.run, team):
         task = fitting(task, team)
         state = new_state(task.config, team)
-        if take_up(task, state):
+        if resume_latest(task, state):
             if team.leads:
                 forget_after(task.run, state.num_images)
         else:

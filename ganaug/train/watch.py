@@ -12,8 +12,8 @@ from ganaug.evaluate.extractors import Extractor, Setting, open_extractor
 from ganaug.evaluate.frechet import frechet_distance
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
 from ganaug.provenance import sealed
-from ganaug.train.keep import drop_snapshots
 from ganaug.train.publish import publish
+from ganaug.train.retention import drop_snapshots
 from ganaug.train.schedule import conditioning, softened
 from ganaug.train.state import TrainingState
 from ganaug.train.task import Task

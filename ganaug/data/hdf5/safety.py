@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ganaug.data.hdf5_attributes import declared_lengths
+from ganaug.data.hdf5.declared_lengths import declared_lengths
 from ganaug.errors import DataError, UserError
 
 MAX_MEMBERS = 10_000  # of all groups together

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganaug.data.hdf5_attributes import declared_lengths
+from ganaug.data.hdf5.declared_lengths import declared_lengths
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.hdf5.safety import require_self_contained
 from ganaug.data.schema import ImageTable, created_of

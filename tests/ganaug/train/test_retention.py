@@ -15,8 +15,9 @@ from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.provenance import sealed
 from ganaug.train import state as state_module
 from ganaug.train.distributed import Team
-from ganaug.train.keep import drop_snapshots, take_up
 from ganaug.train.loop import train_gan
+from ganaug.train.resume import resume_latest
+from ganaug.train.retention import drop_snapshots
 from ganaug.train.state import new_state
 from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace, append_jsonl, read_jsonl
@@ -45,7 +46,7 @@ def test_a_torn_state_is_passed_over_for_the_one_before(task: Task) -> None:
     newest.write_bytes(newest.read_bytes()[:-100])
     state = new_state(CONFIG, Team())
     with pytest.warns(UserWarning, match="truncated.*an older state is used"):
-        assert take_up(task, state)
+        assert resume_latest(task, state)
     assert state.num_images == 56
 
 
@@ -84,10 +85,10 @@ def test_whatever_a_state_lacks_the_one_before_serves(task: Task) -> None:
         newest.write_bytes(content)
         rewrite(newest, change)
         with pytest.warns(UserWarning, match="an older state is used"):
-            assert take_up(task, state), fault
+            assert resume_latest(task, state), fault
         assert state.num_images == 56, fault
     newest.write_bytes(content)
-    assert take_up(task, state)
+    assert resume_latest(task, state)
     assert state.num_images == 64
 
 

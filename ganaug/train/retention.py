@@ -1,0 +1,28 @@
+"""Which states and snapshots of a run stay on the disk."""
+
+from ganaug.checkpoint.snapshot import best_ema
+from ganaug.train.state import TrainingState
+from ganaug.train.task import Task
+from ganaug.workspace import explained
+
+
+def save_state(task: Task, state: TrainingState) -> None:
+    """Write the state, then remove all but the newest `keep_states`; a state that fails to be written costs none.
+
+    All processes call this together, and the first one writes.
+    """
+    state.save(task.run.state(state.num_images), task.digest)
+    if not state.game.team.leads:
+        return
+    for path in task.run.states()[: -task.config.keep_states]:
+        with explained(path):
+            path.unlink(missing_ok=True)
+
+
+def drop_snapshots(task: Task) -> None:
+    """Remove all snapshots but the newest `keep_snapshots` and the best."""
+    best = best_ema(task.run)
+    for path in task.run.snapshots()[: -task.config.keep_snapshots]:
+        if path != best:
+            with explained(path):
+                path.unlink(missing_ok=True)
