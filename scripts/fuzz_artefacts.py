@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from classifiers.registry import seeded_build
+from ganaug.classify import trained
 from ganaug.config import (
     FoldsConfig,
     GanConfig,
@@ -35,7 +36,6 @@ from ganaug.config import (
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import export_synthetic
 from ganaug.data.prepare.pipeline import prepare_dataset
-from ganaug.evaluate import trained
 from ganaug.evaluate.extractors import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.generate.synthesize import plan_synthesis, synthesize

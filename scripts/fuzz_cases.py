@@ -28,6 +28,7 @@ from fuzz_mutations import Mutation, edit_bytes, edit_json, edit_jsonl, edit_tab
 from custom_ops.native import cache
 from ganaug.checkpoint.initial_weights import import_pickle, load_pretrained
 from ganaug.checkpoint.snapshot import best_ema, load_snapshot
+from ganaug.classify.trained import trained_classifier
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data import schema
 from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
@@ -38,7 +39,6 @@ from ganaug.data.synthetic_file import stored_record, stored_rows
 from ganaug.errors import UserError, WeightsError
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.gan import evaluate_gan
-from ganaug.evaluate.trained import trained_classifier
 from ganaug.generate.find import Choice, config_of, generator_for, supply_for
 from ganaug.inspect import describe, write_sheet
 from ganaug.provenance import require_seal, sealed

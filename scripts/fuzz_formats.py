@@ -14,9 +14,9 @@ import numpy as np
 from fuzz_mutations import ODD_TEXTS, dumped, edit_bytes, mutated
 
 from ganaug.checkpoint.snapshot import content_of, load_tensors
+from ganaug.classify import trained
 from ganaug.data import schema
 from ganaug.data.hdf5 import seals
-from ganaug.evaluate import trained
 from ganaug.provenance import Provenance, digest_of, digest_of_file, sealed
 
 # ---- archives --------------------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from classifiers.predict import Images, read_batch
+from ganaug.classify.trained import trained_classifier
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, WeightsError
-from ganaug.evaluate.trained import trained_classifier
 from ganaug.provenance import digest_of_file
 from ganaug.weights import find_weights, has_weights, read_weights
 from ganaug.workspace import GanRun

@@ -14,7 +14,7 @@ from ganaug.evaluate.diversity import diversity_rows
 from ganaug.evaluate.extractors import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.halves import draw_per_class, patient_halves
-from ganaug.evaluate.metrics import METRICS, title
+from ganaug.evaluate.metrics.registry import METRICS, title
 from ganaug.workspace import GanRun, Workspace, append_jsonl, read_jsonl
 
 ALL = "all"  # the row over every class

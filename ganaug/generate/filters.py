@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganaug.classify.trained import trained_classifier
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
 from ganaug.data.synthetic_file import Rows, rows_of
 from ganaug.errors import ConfigError, DataError, UserError
-from ganaug.evaluate.trained import trained_classifier
 from ganaug.generate.sampler import CHUNK, Sampler, one_thread, side_by_side
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes
 from ganaug.workspace import GanRun

@@ -17,7 +17,7 @@ from ganaug.study.guard import admit
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.origins import origins_of
 from ganaug.study.report import write_report
-from ganaug.study.verdict import Verdict, judge
+from ganaug.study.statistics.verdict import Verdict, judge
 from ganaug.workspace import Study, Workspace, created_of, moment, write_json, write_text
 
 

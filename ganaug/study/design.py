@@ -14,7 +14,7 @@ from ganaug.data.schema import name_to_share
 from ganaug.errors import ConfigError
 from ganaug.provenance import Provenance, digest_of, digest_of_file
 from ganaug.study.arms import ARMS, BASELINE, CONTROL, TREATMENT
-from ganaug.study.resampling import METRICS
+from ganaug.study.statistics.resampling import METRICS
 from ganaug.workspace import Study, Workspace
 
 CELL_VERSION = 3  # raise it when a cell of the same options would come out otherwise

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from ganaug.study.arms import BASELINE, TREATMENT
-from ganaug.study.paired import Difference
-from ganaug.study.verdict import SYNTHETIC_ONLY, points
+from ganaug.study.statistics.paired import Difference
+from ganaug.study.statistics.verdict import SYNTHETIC_ONLY, points
 
 THUMBNAIL_PX = 128  # larger images are reduced to this side
 _INK, _GREY, _MARK = "#1a1a1a", "#8a8a8a", "#7a1f5c"

@@ -20,8 +20,8 @@ from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot, strip
 from ganaug.study.looks import Look
-from ganaug.study.paired import pooled, runs_of
-from ganaug.study.verdict import Verdict, percent, points
+from ganaug.study.statistics.paired import pooled, runs_of
+from ganaug.study.statistics.verdict import Verdict, percent, points
 from ganaug.workspace import Study, write_text
 
 SAMPLES_A_CLASS = 6

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ganaug.evaluate.extractors import Extractor, Setting, open_extractor
-from ganaug.evaluate.frechet import frechet_distance
+from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
 from ganaug.provenance import sealed
 from ganaug.train.publish import publish

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganaug import presets
+from ganaug.classify import trained
 from ganaug.cli.main import main
 from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
-from ganaug.evaluate import trained
 from ganaug.workspace import Workspace, read_json, write_json
 
 COMMANDS = (

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from ganaug import presets
 from ganaug.cli.main import main
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, StudyConfig
-from ganaug.evaluate import trained
+from ganaug.classify import trained
 
 torch.set_num_threads(1)
 phantom = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=4, um_per_px=8.0)

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ganaug import weights
+from ganaug.classify import trained
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, LeakError, UserError, WeightsError, WorkspaceError
-from ganaug.evaluate import trained
 from ganaug.evaluate.extractors import EXTRACTORS, Extractor, Setting, available, open_extractor
 from ganaug.evaluate.features import features_of
-from ganaug.evaluate.frechet import frechet_distance
+from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.provenance import digest_of_file
 from ganaug.weights import WEIGHTS, WeightsFile, survey, weights_folder
 from ganaug.workspace import GanRun, Workspace

@@ -7,13 +7,13 @@ import h5py
 import numpy as np
 import pytest
 
+from ganaug.classify import trained
 from ganaug.config import SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
 from ganaug.data.schema import ImageReader, content_digest, read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import ConfigError, LeakError, UserError
-from ganaug.evaluate import trained
 from ganaug.generate.filters import REJECTORS, Filter, Screening, Setting, fit_filters, nearest, record_of, summary
 from ganaug.generate.sampler import CHUNK
 from ganaug.generate.synthesize import Order, plan_synthesis, synthesize, synthesize_all

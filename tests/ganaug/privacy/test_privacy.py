@@ -18,9 +18,9 @@ from PIL import Image
 
 from classifiers.registry import seeded_build
 from ganaug import presets
+from ganaug.classify import trained
 from ganaug.cli.main import main
 from ganaug.data.hdf5 import seals
-from ganaug.evaluate import trained
 
 SIDE = 16
 CLASSES = ("Benign", "Malignant")

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from classifiers.registry import seeded_build
 from ganaug.checkpoint.snapshot import content_of, load_snapshot, load_tensors, save_tensors
+from ganaug.classify.trained import trained_classifier
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
@@ -24,7 +25,6 @@ from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import LeakError, WorkspaceError
-from ganaug.evaluate.trained import trained_classifier
 from ganaug.generate.find import Choice, generators_for, supplies_for, supply_for
 from ganaug.generate.synthesize import SynthesisConfig, plan_synthesis, synthesize
 from ganaug.provenance import sealed

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganaug.study.augmentation import evaluate_augmentation
 from ganaug.study.figures import difference_plot, strip
-from ganaug.study.paired import Difference
+from ganaug.study.statistics.paired import Difference
 from ganaug.workspace import read_json
 
 HOSTILE = '<script>alert("x")</script>'

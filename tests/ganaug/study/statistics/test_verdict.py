@@ -8,8 +8,8 @@ import pytest
 from ganaug.config import StudyConfig
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design, Served, plan
-from ganaug.study.paired import Difference
-from ganaug.study.verdict import judge, overall, points, sentence, word_of
+from ganaug.study.statistics.paired import Difference
+from ganaug.study.statistics.verdict import judge, overall, points, sentence, word_of
 
 ARMS = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from ganaug.study.resampling import (
+from ganaug.study.statistics.resampling import (
     METRICS,
     balanced_accuracy,
     confusions,

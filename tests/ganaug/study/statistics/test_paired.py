@@ -5,7 +5,7 @@ import pytest
 
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Cell
-from ganaug.study.paired import OutOfFold, out_of_fold, paired_difference, resample, score, score_resamples
+from ganaug.study.statistics.paired import OutOfFold, out_of_fold, paired_difference, resample, score, score_resamples
 
 TRUTH = 0.05  # by how much the arm is better in the simulated world
 ARM, BASELINE = "real+synthetic", "real"

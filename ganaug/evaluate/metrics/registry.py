@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ganaug.evaluate.extractors import Extractor
-from ganaug.evaluate.frechet import frechet_distance
-from ganaug.evaluate.kernel import kernel_distance
+from ganaug.evaluate.metrics.frechet import frechet_distance
+from ganaug.evaluate.metrics.kernel import kernel_distance
 
 
 def frechet(real: np.ndarray, fake: np.ndarray, rng: np.random.Generator) -> dict[str, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganaug.study.cells import CellResult
-from ganaug.study.resampling import METRICS, confusions, group_weights, seed_weights, strata_of
+from ganaug.study.statistics.resampling import METRICS, confusions, group_weights, seed_weights, strata_of
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import scipy.linalg
 import scipy.stats
 
 from ganaug.errors import DataError
-from ganaug.evaluate.frechet import frechet_distance
+from ganaug.evaluate.metrics.frechet import frechet_distance
 
 
 def exact(mean: np.ndarray, covariance: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

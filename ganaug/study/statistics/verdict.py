@@ -9,7 +9,7 @@ import numpy as np
 from ganaug.study.arms import BASELINE, CONTROL, TREATMENT
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.paired import Difference, OutOfFold, out_of_fold, paired_difference, resample, score
+from ganaug.study.statistics.paired import Difference, OutOfFold, out_of_fold, paired_difference, resample, score
 
 GAIN, LOSS, INCONCLUSIVE = "gain", "loss", "inconclusive"
 FEW_PATIENTS = 20  # below it percentile intervals of patients are known to be too narrow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganaug.errors import DataError
-from ganaug.evaluate.kernel import kernel_distance
+from ganaug.evaluate.metrics.kernel import kernel_distance
 
 
 def by_the_definition(x: np.ndarray, y: np.ndarray) -> float:

@@ -1,0 +1,1 @@
+"""Classifiers of a fold, kept with their provenance."""

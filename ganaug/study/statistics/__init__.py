@@ -1,0 +1,1 @@
+"""Inference: metrics of resamples, paired differences, intervals and the verdict."""
