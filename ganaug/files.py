@@ -166,9 +166,8 @@ def _prefix(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     with atomic_path(path) as part:
-        part.write_text(
-            text, encoding="utf-8", errors="backslashreplace"
-        )  # within JSON, its own escape of half a letter
+        # within JSON, its own escape of half a letter
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 # ---- JSON ------------------------------------------------------------------------------------------------------------
@@ -195,12 +194,8 @@ def parse_json(text: str | bytes) -> Any:
 def _is_shallow(value: Any) -> bool:
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        level = [
-            part
-            for entry in level
-            if isinstance(entry, dict | list)
-            for part in (entry.values() if isinstance(entry, dict) else entry)
-        ]
+        inner = [entry.values() if isinstance(entry, dict) else entry for entry in level if type(entry) in (dict, list)]
+        level = [part for parts in inner for part in parts]
         if not level:
             return True
     return False

@@ -116,10 +116,12 @@ def _read_key(name: str) -> bytes:
         key = Path(name).read_bytes().strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"the key file of {KEY_VARIABLE} cannot be read ({reason})", expected="a file") from error
+        raise ConfigError(
+            f"the key file {name} of {KEY_VARIABLE} cannot be read ({reason})", expected="a file"
+        ) from error
     if len(key) < MIN_KEY_BYTES:
         raise ConfigError(
-            f"the key file of {KEY_VARIABLE} holds {len(key)} bytes",
+            f"the key file {name} of {KEY_VARIABLE} holds {len(key)} bytes",
             expected=f"at least {MIN_KEY_BYTES} random ones",
             todo="make one with `head -c 32 /dev/urandom > ganaug.key` and keep it to yourself",
         )

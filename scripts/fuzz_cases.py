@@ -163,7 +163,6 @@ def _read_study(root: Path, path: Path) -> object:
 
 
 def _read_looks(root: Path, path: Path) -> object:
-    """What a study says of earlier ones of the same patients."""
     workspace, dataset, _, _ = _world(root)
     tested = [dataset.table.patient_digest(group) for group in dataset.folds.groups]
     looks = other_looks(workspace, "another", tested)
@@ -171,7 +170,6 @@ def _read_looks(root: Path, path: Path) -> object:
 
 
 def _read_weights(root: Path, path: Path) -> object:
-    """Weights that a classifier begins with, checked and loaded as a study does."""
     dataset = open_dataset(Workspace(root.parent.parent / "templates" / "workspace"), "phantom")
     with suppress(WeightsError):
         read_weights(path)
@@ -181,7 +179,6 @@ def _read_weights(root: Path, path: Path) -> object:
 
 
 def _read_recorded(root: Path, path: Path) -> object:
-    """The extractor's weights, which carry a record, as those that a classifier begins with."""
     _, dataset, _, _ = _world(root)
     config = replace(STUDY, pretrained=((CLASSIFIER, str(path)),))
     origins_of(dataset, [FOLD], config)
@@ -215,7 +212,6 @@ def _read_operators(root: Path, path: Path) -> object:
 
 
 def _read_signed(root: Path, path: Path) -> object:
-    """A sealed record where signatures are asked for."""
     os.environ["GANAUG_KEY"] = str(root.parent.parent / "templates" / "keys" / "ganaug.key")
     try:
         return require_seal(read_json(path), path)

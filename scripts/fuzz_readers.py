@@ -251,8 +251,8 @@ def format_table(rows: Sequence[Row]) -> str:
 @click.option("--inputs", "num_inputs", default=2400, show_default=True, help="Inputs over all readers")
 @click.option("--seconds", default=1800.0, show_default=True, help="Time after which no further input is tried")
 @click.option("--only", multiple=True, type=click.Choice(list(READERS)), help="Readers to try; repeatable")
-@click.option("--keep", type=click.Path(path_type=Path), default=Path("fuzz-findings"), show_default=True,
-              help="Folder for the inputs of findings")  # fmt: skip
+@click.option("--keep", type=click.Path(path_type=Path), default=Path(tempfile.gettempdir()) / "ganaug-fuzz",
+              show_default=True, help="Folder for the inputs of findings")  # fmt: skip
 def main(seed: int, num_inputs: int, seconds: float, only: tuple[str, ...], keep: Path) -> None:
     """Try mutated inputs on every reader, and print what became of them."""
     torch.set_num_threads(1)

@@ -289,13 +289,11 @@ def test_any_bytes_in_an_object_header_are_read_or_refused(
         with h5py.File(whole, "w") as file:
             for number in range(20):
                 file.attrs[f"text{number}"] = "x" * number
-    data = bytearray(whole.read_bytes())
-    with h5py.File(whole) as file:
-        address = h5py.h5o.get_info(file.id).addr
+    data, address = bytearray(whole.read_bytes()), 96  # of the root, in the layout that h5py writes
     start = place % (len(data) - 8)
     data[start : start + len(value)] = value
     try:
         lengths = declared_lengths(io.BytesIO(data), address, len(data))
     except (ValueError, struct.error, IndexError):
-        return
+        lengths = []
     assert len(lengths) < 100
