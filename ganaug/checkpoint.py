@@ -206,8 +206,13 @@ def digest_of_tensors(tensors: dict[str, torch.Tensor]) -> str:
     parts: list[bytes] = []
     for name in sorted(tensors):
         tensor = tensors[name]
-        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), tensor.contiguous().numpy().tobytes()]
+        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), bytes_of(tensor)]
     return digest_of_bytes(parts)
+
+
+def bytes_of(tensor: Tensor) -> bytes:
+    """The bytes of a tensor of any type and on any device, also of those that NumPy does not know."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
