@@ -11,7 +11,9 @@ from ganaug.errors import ConfigError
 BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
 SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
 MOST_FOLDS = 500  # of all repeats together, as every fold has a generator of its own
-SNAPSHOT_METRICS = ("auto", "none", "inception", "squeezenet", "classifier")  # extractors that may score snapshots
+EXTRACTOR_NAMES = ("inception", "squeezenet", "classifier")  # of features, the best known first
+SNAPSHOT_METRICS = ("auto", "none", *EXTRACTOR_NAMES)  # what may score snapshots
+MOST_IMAGES = 10_000_000  # of a class, that a generator is asked for
 SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")
 TRUNCATIONS = ("global", "class")  # whose mean w truncation draws towards
@@ -245,9 +247,9 @@ class SynthesisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.per_class >= 1, f"{self.per_class} images a class", "at least 1")
+        _require(1 <= self.per_class <= MOST_IMAGES, f"{self.per_class} images a class", f"1 to {MOST_IMAGES}")
         for name, count in self.counts:
-            _require(count >= 0, f"{count} images of {name}", "zero or more")
+            _require(0 <= count <= MOST_IMAGES, f"{count} images of {name}", f"0 to {MOST_IMAGES}")
         for where, psi in (("", self.psi), *((f" of {name}", psi) for name, psi in self.psi_of)):
             _require(0 <= psi <= 1, f"psi {psi}{where}", "a number from 0 to 1")
         for name, value in self.reject:

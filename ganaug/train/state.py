@@ -123,7 +123,7 @@ def _require_sealed(tensors: dict[str, torch.Tensor], metadata: dict[str, str], 
     try:
         require_seal({**metadata, "tensors": digest_of_tensors(tensors)}, path)
     except LeakError as error:
-        raise CorruptFile(str(error), todo="remove it") from error
+        raise CorruptFile(str(error), todo="to do so, remove it and run the same command again") from error
 
 
 def _moment_shapes(

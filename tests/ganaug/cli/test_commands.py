@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from ganaug import presets
 from ganaug.cli.main import main
-from ganaug.config import SNAPSHOT_METRICS, FoldsConfig, PhantomConfig, PrepareConfig
+from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_METRICS, FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare import prepare_dataset
 from ganaug.evaluate import trained
 from ganaug.evaluate.extractors import EXTRACTORS
@@ -246,7 +246,18 @@ def test_options_of_a_training_that_cannot_be_meant_are_refused_before_it(
 
 
 def test_the_metrics_that_an_option_may_name_are_the_extractors() -> None:
-    assert set(SNAPSHOT_METRICS) == {"auto", "none", *EXTRACTORS}
+    assert tuple(EXTRACTORS) == EXTRACTOR_NAMES
+    assert ("auto", "none", *EXTRACTOR_NAMES) == SNAPSHOT_METRICS
+
+
+@pytest.mark.parametrize("command", ["evaluate-gan", "evaluate-augmentation"])
+def test_an_extractor_that_does_not_exist_is_refused_before_anything_is_trained(
+    phantom: Workspace, command: str
+) -> None:
+    result = run(command, "--workspace", phantom.root, "--preset", "quick", "--extractor", "foo", "--dry-run")
+    assert result.exit_code == 2
+    assert "'--extractor': 'foo'" in last_line(result)
+    assert all(name in last_line(result) for name in EXTRACTOR_NAMES)
 
 
 @pytest.mark.parametrize("options", [("--ratio", "inf"), ("--ratio", "1e12"), ("--kimg", "0"), ("--kimg", "inf")])
