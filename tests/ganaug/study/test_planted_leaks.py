@@ -23,7 +23,7 @@ from ganaug.data.image_writer import writing_images
 from ganaug.data.prepare import prepare_dataset
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
-from ganaug.errors import CorruptFile, LeakError, WorkspaceError
+from ganaug.errors import ConfigError, CorruptFile, LeakError, WorkspaceError
 from ganaug.evaluate.trained import content_of_weights, trained_classifier
 from ganaug.lookup import Choice, generators_for, supplies_for, supply_for
 from ganaug.provenance import Provenance, sealed
@@ -434,6 +434,18 @@ def test_what_serves_does_not_depend_on_the_times_of_files(trained: GanRun) -> N
     assert chosen is not None
     assert chosen.synthetic == first
     assert supplies_for(workspace, dataset, [0, 1, 2])[0].fold == 2
+
+
+def test_what_was_chosen_serves_or_is_refused_and_nothing_takes_its_place(trained: GanRun) -> None:
+    workspace = Workspace(trained.root.parent.parent)
+    dataset = open_dataset(workspace, "phantom")
+    paths = [synthesize(plan_synthesis(workspace, trained, SynthesisConfig(2, seed=seed))) for seed in range(2)]
+    assert supplies_for(workspace, dataset, [1, 2], choice=Choice(files=(paths[0],)))[0].synthetic == paths[0]
+    for choice in (Choice(files=(paths[0],)), Choice(gans=(trained.root.name,))):
+        with pytest.raises(ConfigError, match="is of fold 2 of phantom; expected of fold 0, 1 of phantom"):
+            supplies_for(workspace, dataset, [0, 1], choice=choice)
+    with pytest.raises(ConfigError, match="are both of fold 2"):
+        supplies_for(workspace, dataset, [2], choice=Choice(files=tuple(paths)))
 
 
 def test_a_generator_of_other_folds_serves_none_of_these(trained: GanRun) -> None:
