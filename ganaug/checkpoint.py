@@ -17,7 +17,7 @@ from ganaug.errors import CorruptFile, LeakError, WorkspaceError
 from ganaug.model.generator import Generator
 from ganaug.model.synthesis import NoiseMode
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content, require_seal
-from ganaug.workspace import NUMBER, TEXT, GanRun, atomic_path, explained, file_name, read_jsonl
+from ganaug.workspace import NUMBER, TEXT, GanRun, Workspace, atomic_path, explained, file_name, read_jsonl
 
 _TYPE_NAMES = {
     torch.float64: "F64",
@@ -100,6 +100,20 @@ def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
             f"the weights of {path} do not fit its configuration ({str(error).splitlines()[0]})", todo="train it again"
         ) from error
     return Snapshot(generator, config, class_names, record, companions)
+
+
+def load_snapshot_of(run: GanRun, path: Path, device: torch.device | str = "cpu") -> Snapshot:
+    """A snapshot of a run; raises as `load_snapshot` does, and LeakError where it was put there from another run."""
+    snapshot = load_snapshot(path, device)
+    record = snapshot.provenance
+    own = Workspace(run.root.parent.parent).gan(record.dataset, record.fold, record.config_digest).root.name
+    if own != run.root.name:
+        raise LeakError(
+            f"{path} is a snapshot of {own}",
+            expected=f"one of {run.root.name}, in whose folder it lies",
+            todo="remove it, and train again with the same command",
+        )
+    return snapshot
 
 
 def snapshot_record(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Provenance:

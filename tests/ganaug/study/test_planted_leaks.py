@@ -470,6 +470,17 @@ def test_images_that_hide_whom_their_generator_saw_disagree_with_its_snapshot(tr
         admit(workspace, dataset, 2, path)
 
 
+def test_a_snapshot_of_another_fold_put_into_this_ones_folder_makes_no_images(trained: GanRun) -> None:
+    workspace = Workspace(trained.root.parent.parent)
+    dataset = open_dataset(workspace, "phantom")
+    other = train_gan(plan_training(workspace, dataset, 1, gan_config()))
+    (own,), (theirs,) = trained.snapshots(), other.snapshots()
+    own.write_bytes(theirs.read_bytes())
+    with pytest.raises(LeakError, match=f"is a snapshot of {other.root.name}; expected one of {trained.root.name}"):
+        synthesize(plan_synthesis(workspace, trained, SynthesisConfig(per_class=2)))
+    assert workspace.synthetics() == []
+
+
 def test_a_snapshot_sealed_again_with_other_weights_is_another_generator(trained: GanRun) -> None:
     workspace = Workspace(trained.root.parent.parent)
     dataset = open_dataset(workspace, "phantom")
