@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.checkpoint import Snapshot, load_snapshot
+from ganaug.checkpoint import Snapshot, load_snapshot_of
 from ganaug.data.png import encode_png
 from ganaug.data.sheet import sheet
 from ganaug.errors import ConfigError
@@ -47,7 +47,7 @@ def draw_strips(plan: StripPlan, *, device: str = "cpu") -> list[Path]:
     Interpolation: a row a class, in w, through NUM_KEYS latents. Morph: a row a latent, through the classes in order,
     as the embedding of one class moves to that of the next. The noise is constant.
     """
-    snapshot = load_snapshot(best_snapshot(plan.run)[0], device)
+    snapshot = load_snapshot_of(plan.run, best_snapshot(plan.run)[0], device)
     for path, draw in zip(plan.paths(), (interpolation, morph)):
         with one_thread():
             rows = [_images(snapshot, w, plan.psi) for w in draw(snapshot, plan, device)]
