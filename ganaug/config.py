@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import Any, get_args
 
 from classifiers.config import Augmentation
@@ -10,6 +11,10 @@ from ganaug.fields import require_kinds
 
 BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
 SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
+MOST_FOLDS = 500  # of all repeats together, as every fold has a generator of its own
+EXTRACTOR_NAMES = ("inception", "squeezenet", "classifier")  # of features, the best known first
+SNAPSHOT_METRICS = ("auto", "none", *EXTRACTOR_NAMES)  # what may score snapshots
+MOST_IMAGES = 10_000_000  # of a class, that a generator is asked for
 SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")
 TRUNCATIONS = ("global", "class")  # whose mean w truncation draws towards
@@ -81,11 +86,14 @@ class FoldsConfig:
     fixed: str = ""  # fixed: a CSV of group and part, or the name of a split that the source offers
 
     def __post_init__(self) -> None:
-        _require(
-            self.num_folds >= 3, f"{self.num_folds} folds", "at least 3, as train, validation and test are disjoint"
-        )
+        enough = "at least 3, as train, validation and test are disjoint"
+        _require(self.num_folds >= 3, f"{self.num_folds} folds", enough)
+        most = f"at most {MOST_FOLDS} in all, as every fold has a generator of its own"
+        _require(self.num_folds <= MOST_FOLDS, f"{self.num_folds} folds", most)
         _require(self.scheme in SCHEMES, f"scheme {self.scheme}", " or ".join(SCHEMES))
         _require(self.num_repeats >= 2, f"{self.num_repeats} repeats", "at least 2")
+        number = self.num_folds * self.num_repeats
+        _require(self.scheme != "repeated" or number <= MOST_FOLDS, f"{self.num_repeats} repeats of them", most)
         _require(self.by in ("group", "site"), f"folds by {self.by}", "group or site")
         fits = bool(self.fixed) == (self.scheme == "fixed")
         _require(fits, f"scheme {self.scheme} with the split {self.fixed or '(none)'}", "a --split for fixed, only")
@@ -131,7 +139,7 @@ class PrepareConfig:
             _require(value is None or value in values, f"{name} {value}", " or ".join(values))
         for name in ("field_px", "field_um", "um_per_px"):
             value = getattr(self, name)
-            _require(value is None or 0 < value < 1e6, f"{name} {value}", "a positive number")
+            _require(value is None or 0 < value < 1e6, f"{name} {value}", "a positive number below a million")
         _require(self.field_px is None or self.field_um is None, "a field in pixels and in micrometres", "one of them")
         _require_layout(self.layout)
         takes_field = self.fit != "resize" or (self.field_px or self.field_um) is None
@@ -207,20 +215,21 @@ class GanConfig:
     metric: str = "none"  # extractor whose Fréchet distance scores a snapshot; auto is the best at hand
 
     def __post_init__(self) -> None:
-        _require(self.total_kimg > 0, f"{self.total_kimg} kimg", "a positive number")
+        _require(0 < self.total_kimg <= 1e6, f"{self.total_kimg} kimg", "a positive number up to a million")
         _require(self.batch >= 2, f"batch {self.batch}", "at least 2, as the minibatch deviation compares images")
         micro = self.micro_batch
         _require(micro is None or micro >= 1, f"{micro} images at a time", "at least 1")
         for name in ("r1_interval", "pl_interval", "ada_interval", "keep_states", "keep_snapshots"):
             _require(getattr(self, name) >= 1, f"{name} {getattr(self, name)}", "at least 1")
         for name in ("learning_rate", "ada_kimg", "state_kimg"):
-            _require(getattr(self, name) > 0, f"{name} {getattr(self, name)}", "a positive number")
+            _require(0 < getattr(self, name) < inf, f"{name} {getattr(self, name)}", "a positive number")
         for name in ("r1_gamma", "pl_weight", "ema_kimg"):
-            _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)}", "zero or more")
+            _require(0 <= getattr(self, name) < inf, f"{name} {getattr(self, name)}", "zero or more")
         for name in ("style_mixing", "ada_target", "augment_p"):
             value = getattr(self, name)
             _require(value is None or 0 <= value <= 1, f"{name} {value}", "a number from 0 to 1")
         _require(self.augment in AUGMENTATIONS, f"augmentation {self.augment}", " or ".join(AUGMENTATIONS))
+        _require(self.metric in SNAPSHOT_METRICS, f"the metric {self.metric}", " or ".join(SNAPSHOT_METRICS))
         every = self.snapshot_kimg
         _require(every is None or every > 0, f"a snapshot every {every} kimg", "a positive number")
         start, end = self.transition_kimg or (0.0, 0.0)
@@ -241,9 +250,9 @@ class SynthesisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.per_class >= 1, f"{self.per_class} images a class", "at least 1")
+        _require(1 <= self.per_class <= MOST_IMAGES, f"{self.per_class} images a class", f"1 to {MOST_IMAGES}")
         for name, count in self.counts:
-            _require(count >= 0, f"{count} images of {name}", "zero or more")
+            _require(0 <= count <= MOST_IMAGES, f"{count} images of {name}", f"0 to {MOST_IMAGES}")
         for where, psi in (("", self.psi), *((f" of {name}", psi) for name, psi in self.psi_of)):
             _require(0 <= psi <= 1, f"psi {psi}{where}", "a number from 0 to 1")
         for name, value in self.reject:
@@ -284,7 +293,7 @@ class StudyConfig:
             _require(len(values) > 0, f"no {name}", f"at least one of the {name}")
             _require(len(set(values)) == len(values), f"{name} {', '.join(map(str, values))}", "each one once")
         _require(0.5 < self.confidence < 1, f"confidence {self.confidence}", "a number between 0.5 and 1")
-        _require(self.ratio > 0, f"ratio {self.ratio}", "a positive number")
+        _require(0 < self.ratio <= 1000, f"ratio {self.ratio}", "a positive number up to 1000")
         _require(self.num_steps >= 1, f"{self.num_steps} steps", "at least 1")
         _require(self.batch >= 2, f"batch {self.batch}", "at least 2, as batch normalisation compares images")
         _require(self.num_resamples >= 100, f"{self.num_resamples} resamples", "at least 100")

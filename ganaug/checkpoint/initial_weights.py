@@ -8,6 +8,8 @@ from torch import Tensor
 from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, frozen_generator, load_snapshot
 from ganaug.checkpoint.stylegan_pickles import load_foreign
 from ganaug.config import NetworkConfig, to_dict
+from ganaug.errors import CorruptFile
+from ganaug.model.foreign import load_foreign
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file
 
 State = dict[str, Tensor]
@@ -34,11 +36,22 @@ def load_pretrained(path: Path) -> Pretrained:
     Who trains on from these weights adds `seen` and `declared` to what the new generator saw. Raises UserError where
     the file cannot be read.
     """
-    snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else load_snapshot(path)
+    snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else _own_snapshot(path)
     ema = snapshot.generator.state_dict()
     G, D = (_unprefixed(snapshot.companions, prefix) for prefix in COMPANIONS)
     record = snapshot.provenance
     return Pretrained(snapshot.config.network, G or ema, D, ema, record.seen, record.declared)
+
+
+def _own_snapshot(path: Path) -> Snapshot:
+    try:
+        return load_snapshot(path)
+    except CorruptFile as error:  # it may well be whole, and something else
+        raise CorruptFile(
+            f"{path} is no snapshot ({error.__cause__})",
+            expected="a snapshot of ganaug (.safetensors) or an official pickle (.pkl)",
+            todo="name another file with --init",
+        ) from error
 
 
 def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:

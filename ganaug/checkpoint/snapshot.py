@@ -18,7 +18,7 @@ from ganaug.fields import require_kinds
 from ganaug.model.generator import Generator
 from ganaug.model.synthesis import NoiseMode
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content, require_seal
-from ganaug.workspace import NUMBER, TEXT, GanRun, atomic_path, explained, file_name, parse_json, read_jsonl
+from ganaug.workspace import NUMBER, TEXT, GanRun, Workspace, atomic_path, explained, file_name, parse_json, read_jsonl
 
 _TYPE_NAMES = {
     torch.float64: "F64",
@@ -115,6 +115,20 @@ def _require_shapes(path: Path, network: NetworkConfig, tensors: Mapping[str, Te
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> list[int] | str:
     return list(tensors[name].shape) if name in tensors else "missing"
+
+
+def load_snapshot_of(run: GanRun, path: Path, device: torch.device | str = "cpu") -> Snapshot:
+    """A snapshot of a run; raises as `load_snapshot` does, and LeakError where it was put there from another run."""
+    snapshot = load_snapshot(path, device)
+    record = snapshot.provenance
+    own = Workspace(run.root.parent.parent).gan(record.dataset, record.fold, record.config_digest).root.name
+    if own != run.root.name:
+        raise LeakError(
+            f"{path} is a snapshot of {own}",
+            expected=f"one of {run.root.name}, in whose folder it lies",
+            todo="remove it, and train again with the same command",
+        )
+    return snapshot
 
 
 def snapshot_record(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Provenance:
@@ -227,8 +241,13 @@ def digest_of_tensors(tensors: dict[str, torch.Tensor]) -> str:
     parts: list[bytes] = []
     for name in sorted(tensors):
         tensor = tensors[name]
-        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), tensor.contiguous().numpy().tobytes()]
+        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), bytes_of(tensor)]
     return digest_of_bytes(parts)
+
+
+def bytes_of(tensor: Tensor) -> bytes:
+    """The bytes of a tensor of any type and on any device, also of those that NumPy does not know."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:

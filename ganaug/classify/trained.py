@@ -12,6 +12,7 @@ from classifiers.fit import fit
 from classifiers.registry import seeded_build
 from classifiers.transforms import to_float
 from ganaug.checkpoint.snapshot import load_tensors, save_tensors
+from ganaug.checkpoint import bytes_of, load_tensors, save_tensors
 from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, LeakError
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content
@@ -54,7 +55,7 @@ def trained_classifier(
         logits: Tensor = model(to_float(img))
         return logits.softmax(1)
 
-    return TrainedClassifier(f"{CLASSIFIER}-{dataset.name}-fold{fold}", _content(state), embed, probabilities)
+    return TrainedClassifier(f"{CLASSIFIER}-{dataset.name}-fold{fold}", content_of_weights(state), embed, probabilities)
 
 
 def _blank(dataset: DataSet) -> nn.Module:
@@ -69,10 +70,9 @@ def _train(model: nn.Module, dataset: DataSet, fold: int, *, device: str, progre
     fit(model, dataset.images(fold)[train], dataset.table.label[train], config=config, progress=progress)
 
 
-def _content(state: dict[str, Tensor]) -> str:
-    return digest_of_bytes(
-        part for name, value in sorted(state.items()) for part in (name.encode(), value.numpy().tobytes())
-    )
+def content_of_weights(state: dict[str, Tensor]) -> str:
+    """What a stored classifier's provenance is sealed to: the digest of its weights."""
+    return digest_of_bytes(part for name, value in sorted(state.items()) for part in (name.encode(), bytes_of(value)))
 
 
 def _record(dataset: DataSet, fold: int, content: str) -> Provenance:
@@ -92,7 +92,7 @@ def _record(dataset: DataSet, fold: int, content: str) -> Provenance:
 
 def _save(path: Path, state: dict[str, Tensor], dataset: DataSet, fold: int) -> None:
     metadata = {
-        "provenance": _record(dataset, fold, _content(state)).to_json(),
+        "provenance": _record(dataset, fold, content_of_weights(state)).to_json(),
         "config": json.dumps({"classifier": CLASSIFIER, "fit": asdict(FIT)}),
     }
     save_tensors(path, state, metadata)
@@ -105,7 +105,7 @@ def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
     except CorruptFile as error:
         raise CorruptFile(f"{path} is not a readable extractor ({error.__cause__})", todo="remove it") from error
     record = read_provenance(metadata.get("provenance"), path)
-    require_content(record, _content(state), path)
+    require_content(record, content_of_weights(state), path)
     wanted = _record(dataset, fold, record.content)
     if record == wanted:
         own = {name: value.shape for name, value in _blank(dataset).state_dict().items()}

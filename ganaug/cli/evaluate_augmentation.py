@@ -91,7 +91,10 @@ def evaluate_augmentation(
         ratio=study.ratio if ratio is None else ratio,
     )
     gan = presets.gan(common.preset, data.table.resolution_px, data.table.num_classes, common.device)
-    recipe = (replace(gan, total_kimg=total_kimg or gan.total_kimg), presets.synthesis(common.preset))
+    recipe = (
+        replace(gan, total_kimg=gan.total_kimg if total_kimg is None else total_kimg),
+        presets.synthesis(common.preset),
+    )
     job = Job(
         dataset=data,
         folds=chosen_folds(common, data, fold),

@@ -9,7 +9,7 @@ import click
 
 from ganaug import presets
 from ganaug.cli.common import Common
-from ganaug.config import PrepareConfig
+from ganaug.config import EXTRACTOR_NAMES, PrepareConfig
 from ganaug.errors import ConfigError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -148,6 +148,6 @@ def weights_option(command: Callable[..., None]) -> Callable[..., None]:
 def extractor_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--extractor",
-        metavar="NAME",
-        help="What turns images into features: inception, squeezenet or classifier  [default: the best at hand]",
+        type=click.Choice(EXTRACTOR_NAMES),
+        help="What turns images into features  [default: the best at hand]",
     )(command)

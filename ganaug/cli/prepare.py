@@ -7,7 +7,8 @@ import click
 
 from ganaug import presets
 from ganaug.cli.common import Common, common_options, warn
-from ganaug.config import SCHEMES, SOURCE_NAMES, STAINS, FoldsConfig, PrepareConfig
+from ganaug.config import MOST_FOLDS, SCHEMES, SOURCE_NAMES, STAINS, FoldsConfig, PrepareConfig
+from ganaug.errors import ConfigError
 
 if TYPE_CHECKING:
     from ganaug.data.prepare.pipeline import Prepared
@@ -27,7 +28,7 @@ def _options(*options: Any) -> Any:
 
 
 _IMAGES = _options(
-    click.option("--resolution", "resolution_px", type=int, default=64, show_default=True,
+    click.option("--resolution", "resolution_px", type=click.IntRange(16, 1024), default=64, show_default=True,
                  help="Side of the images, in pixels"),
     click.option("--fit", default="crop", show_default=True, metavar="NAME",
                  help="crop: the central square; tile: a grid of squares; resize: all of it, whatever the aspect"),
@@ -39,10 +40,11 @@ _IMAGES = _options(
                  help=f"Stain normalisation, fitted on each fold's training patients: {', '.join(STAINS)}"),
 )  # fmt: skip
 _FOLDS = _options(
-    click.option("--folds", "num_folds", type=int,
+    click.option("--folds", "num_folds", type=click.IntRange(3, MOST_FOLDS),
                  help="Parts into which the patients are cut  [default: 5; quick phantom: 4]"),
     click.option("--scheme", metavar="NAME", help=f"{', '.join(SCHEMES)}  [default: k-fold]"),
-    click.option("--repeats", "num_repeats", type=int, help="repeated: how often the patients are cut anew"),
+    click.option("--repeats", "num_repeats", type=click.IntRange(2, MOST_FOLDS),
+                 help="repeated: how often the patients are cut anew"),
     click.option("--fold-by", "by", metavar="NAME",
                  help="What is kept together: group (a patient) or site (a laboratory)  [default: group; tcga-brca: "
                       "site]"),
@@ -68,8 +70,8 @@ _SOURCES = _options(
     click.option("--clinical", metavar="TABLE", help="tcga-brca: PAM50 calls, of UCSC Xena or cBioPortal"),
     click.option("--um-per-px", type=float, help="bach, breakhis, folder, tcga-brca, zip: micrometres per pixel "
                  "of the files, whatever the source says"),
-    click.option("--patients", "num_patients", type=int, help="phantom: how many patients are drawn"),
-    click.option("--images-per-patient", type=int, help="phantom: how many images of each"),
+    click.option("--patients", "num_patients", type=click.IntRange(4), help="phantom: how many patients are drawn"),
+    click.option("--images-per-patient", type=click.IntRange(1), help="phantom: how many images of each"),
 )  # fmt: skip
 
 
@@ -106,6 +108,12 @@ def prepare(
     """
     from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 
+    if num_repeats and scheme != "repeated":
+        raise ConfigError(f"--repeats for the scheme {scheme or 'k-fold'}", expected="it only with --scheme repeated")
+    if dataset != "phantom" and (num_patients or images_per_patient):
+        raise ConfigError(
+            f"--patients or --images-per-patient for {dataset}", expected="them only for phantom, which is drawn"
+        )
     phantom, folds = presets.phantom(common.preset)
     resolution_px = options["resolution_px"]
     chosen: dict[str, Any] = {

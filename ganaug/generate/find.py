@@ -92,9 +92,33 @@ def supply_for(
 def supplies_for(
     workspace: Workspace, dataset: DataSet, folds: Sequence[int], *, at_least: int = 1, choice: Choice = NO_CHOICE
 ) -> list[Supply]:
-    """What serves each fold; folds that nothing serves are left out."""
+    """What serves each fold; folds that nothing serves are left out.
+
+    Raises UserError where what was chosen serves none of the folds, or not alone.
+    """
+    require_all_used(workspace, dataset, folds, choice)
     found = [supply_for(workspace, dataset, fold, at_least=at_least, choice=choice) for fold in folds]
     return [supply for supply in found if supply is not None]
+
+
+def require_all_used(workspace: Workspace, dataset: DataSet, folds: Sequence[int], choice: Choice) -> None:
+    """Raise ConfigError where something was chosen that serves none of the folds, or two for one of them.
+
+    The rule would else serve the fold in place of what was chosen.
+    """
+    chosen = [("--synthetic", str(file), _generator_of(workspace, dataset, file)) for file in choice.files]
+    chosen += [("--gan", run.root.name, run) for run in workspace.gans() if run.root.name in choice.gans]
+    used: dict[tuple[str, int], str] = {}
+    for option, name, run in chosen:
+        if run.dataset != dataset.name or run.fold not in folds:
+            raise ConfigError(
+                f"{option} {name} is of fold {run.fold} of {run.dataset}",
+                expected=f"of fold {', '.join(map(str, folds))} of {dataset.name}",
+                todo="choose another, or study that fold with --fold",
+            )
+        other = used.setdefault((option, run.fold), name)
+        if other != name:
+            raise ConfigError(f"{option} {other} and {name} are both of fold {run.fold}", expected="one for each fold")
 
 
 def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:

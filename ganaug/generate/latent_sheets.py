@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from ganaug.checkpoint.snapshot import Snapshot, load_snapshot
 from ganaug.data.images.png import encode_png
 from ganaug.data.images.sheet import sheet
+from ganaug.checkpoint import Snapshot, load_snapshot_of
+from ganaug.data.png import encode_png
+from ganaug.data.sheet import sheet
 from ganaug.errors import ConfigError
 from ganaug.generate.sampler import CHUNK, best_snapshot, one_thread
 from ganaug.model.pixels import to_pixels
@@ -47,7 +50,7 @@ def draw_strips(plan: StripPlan, *, device: str = "cpu") -> list[Path]:
     Interpolation: a row a class, in w, through NUM_KEYS latents. Morph: a row a latent, through the classes in order,
     as the embedding of one class moves to that of the next. The noise is constant.
     """
-    snapshot = load_snapshot(best_snapshot(plan.run)[0], device)
+    snapshot = load_snapshot_of(plan.run, best_snapshot(plan.run)[0], device)
     for path, draw in zip(plan.paths(), (interpolation, morph)):
         with one_thread():
             rows = [_images(snapshot, w, plan.psi) for w in draw(snapshot, plan, device)]

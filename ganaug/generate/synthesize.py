@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganaug.checkpoint.snapshot import Snapshot, load_snapshot
+from ganaug.checkpoint import Snapshot, load_snapshot_of
 from ganaug.config import SynthesisConfig, to_dict
 from ganaug.data.dataset import open_dataset
 from ganaug.data.schema import read_table
@@ -113,7 +114,7 @@ def synthesize(
     """
     if shard.count > 1 and order.config.reject:
         raise ConfigError("a shard of filtered images", expected="no --shard: how far to go is known in order only")
-    snapshot = load_snapshot(order.snapshot_path, device)
+    snapshot = load_snapshot_of(order.run, order.snapshot_path, device)
     chunks = shard.of(planned_chunks(order.config, snapshot.class_names))
     if not chunks:
         return order.path(shard)
@@ -225,7 +226,7 @@ def merge(order: Order, count: int) -> Path | None:
     """
     if count == 1:
         return order.target
-    snapshot = load_snapshot(order.snapshot_path)
+    snapshot = load_snapshot_of(order.run, order.snapshot_path)
     chunks = planned_chunks(order.config, snapshot.class_names)
     if not already_made(order.target, order.config, snapshot):
         if missing_shards(order, snapshot, count) and not already_made(order.target, order.config, snapshot):
@@ -250,7 +251,7 @@ def merge_parts(order: Order) -> Path:
     for count in counts:
         if merged := merge(order, count):
             return merged
-    snapshot = load_snapshot(order.snapshot_path)
+    snapshot = load_snapshot_of(order.run, order.snapshot_path)
     if already_made(order.target, order.config, snapshot):  # another process has put them together
         return order.target
     if not counts:
@@ -278,7 +279,7 @@ def missing_shards(order: Order, snapshot: Snapshot, count: int) -> list[Shard]:
 
 def estimate(order: Order, *, device: str = "cpu", batch: int | None = None) -> dict[str, Any]:
     """What an order makes and costs, from timing one chunk; of filters neither time nor dropped images are known."""
-    snapshot = load_snapshot(order.snapshot_path, device)
+    snapshot = load_snapshot_of(order.run, order.snapshot_path, device)
     chunks = planned_chunks(order.config, snapshot.class_names)
     sampler = Sampler(snapshot, order.config, device)
     with one_thread():

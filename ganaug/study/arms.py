@@ -8,6 +8,7 @@ import numpy as np
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture, draw, repeat_to
 from ganaug.data.schema import ImageReader
+from ganaug.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ def _real(context: Context, indices: np.ndarray) -> tuple[ImageReader, np.ndarra
 
 def _drawn(context: Context) -> tuple[ImageReader, np.ndarray, np.ndarray]:
     names = context.dataset.table.class_names
+    without = [name for name, added in zip(names, context.added_counts.tolist()) if not added]
+    if without:
+        raise ConfigError(
+            f"--ratio {context.ratio:g} adds no image of {', '.join(without)} in fold {context.fold}",
+            expected="at least one of every class",
+            todo="use a larger --ratio",
+        )
     chosen = draw(context.synthetic_labels, context.added_counts, context.rng, names)
     return context.synthetic, chosen, context.synthetic_labels[chosen]
 

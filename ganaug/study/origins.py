@@ -7,12 +7,17 @@ published file, known by its digest; or what the user declares, which nothing ca
 from collections.abc import Sequence
 from pathlib import Path
 
+from ganaug.checkpoint import content_of, load_tensors
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
+from ganaug.data.schema import resolve_patients
 from ganaug.data.synthetic import require_unseen
 from ganaug.errors import DataError, LeakError
 from ganaug.provenance import digest_of_file, read_provenance
 from ganaug.weights import WEIGHTS
+from ganaug.evaluate.trained import content_of_weights
+from ganaug.evaluate.weights import WEIGHTS
+from ganaug.provenance import digest_of_file, read_provenance, require_content
 
 # Weights of torchvision, trained on ImageNet's photographs; the digits are the first eight of a file's SHA-256.
 TORCHVISION = {
@@ -34,15 +39,8 @@ def origins_of(dataset: DataSet, folds: Sequence[int], config: StudyConfig) -> d
 def _origin(dataset: DataSet, folds: Sequence[int], name: str, path: Path, declared: str | None) -> str:
     if not path.is_file():
         raise DataError(f"there is no file of weights {path}", todo=f"name one with --pretrained {name}=FILE")
-    record = _record_of(path)
-    if record:
-        provenance = read_provenance(record, path)
-        for fold in folds:
-            require_unseen(dataset, fold, provenance.seen, path, unknown_is_refused=False)
-        return (
-            f"trained by ganaug on fold {provenance.fold} of {provenance.dataset} "
-            f"({len(provenance.groups_seen)} patients, none of whom is held back here)"
-        )
+    if _has_record(path):
+        return _origin_of_ours(dataset, folds, name, path, declared)
     sha256 = digest_of_file(path)
     if sha256[:8] in TORCHVISION:
         return f"published by torchvision: {TORCHVISION[sha256[:8]]}, ImageNet"
@@ -59,12 +57,38 @@ def _origin(dataset: DataSet, folds: Sequence[int], name: str, path: Path, decla
     )
 
 
-def _record_of(path: Path) -> str | None:
-    """The provenance in the metadata of a safetensors file, None where it has none or is no such file."""
+def _origin_of_ours(dataset: DataSet, folds: Sequence[int], name: str, path: Path, declared: str | None) -> str:
+    """The same for a file with a record of ours, which must be of these very weights.
+
+    Patients whom the data set does not know may be its own under other names, so they need the user's word.
+    """
+    tensors, metadata = load_tensors(path)
+    record = read_provenance(metadata.get("provenance"), path)
+    contents = (content_of(tensors, metadata), content_of_weights(tensors))  # of a generator, of a classifier
+    require_content(record, record.content if record.content in contents else contents[1], path)
+    for fold in folds:
+        require_unseen(dataset, fold, record.seen, path, unknown_is_refused=False)
+    num_patients = len(record.groups_seen)
+    num_unknown = num_patients - len(resolve_patients(dataset.table, record.groups_seen))
+    if (num_unknown or not num_patients) and not declared:
+        raise LeakError(
+            f"{path} comes from a training that saw {num_unknown} patients whom {dataset.name} does not know",
+            expected="training patients of this data set, or your word for who else was seen",
+            todo=f"say whom it saw with --pretrained-saw {name}=TEXT, which the report repeats",
+        )
+    told = f"trained by ganaug on fold {record.fold} of {record.dataset} ({num_patients} patients, "
+    words = [*record.declared, *([" ".join(declared.split())] if declared else [])]
+    if words:
+        return f"declared, and checked by nothing: {'; '.join(words)}; {told}{num_unknown} of them unknown here)"
+    return f"{told}none of whom is held back here)"
+
+
+def _has_record(path: Path) -> bool:
+    """Whether a file is safetensors with a provenance in its metadata."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return (file.metadata() or {}).get("provenance")
+            return "provenance" in (file.metadata() or {})
     except (SafetensorError, OSError):
-        return None
+        return False

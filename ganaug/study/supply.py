@@ -7,6 +7,8 @@ from ganaug.config import GanConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.generate.find import NO_CHOICE, Choice, Supply, supplies_for, supply_for
 from ganaug.generate.synthesize import plan_synthesis, synthesize
+from ganaug.lookup import NO_CHOICE, Choice, Supply, require_all_used, supplies_for, supply_for
+from ganaug.synthesize import plan_synthesis, synthesize
 from ganaug.train.loop import train_gans
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace
@@ -26,6 +28,7 @@ def train_missing(
     choice: Choice = NO_CHOICE,
 ) -> list[Supply]:
     """Train and synthesize for every fold that has no synthetic images yet, and return what then serves all of them."""
+    require_all_used(workspace, dataset, folds, choice)
     missing = [fold for fold in folds if supply_for(workspace, dataset, fold, choice=choice) is None]
     tasks = [plan_training(workspace, dataset, fold, gan) for fold in missing]
     for run in train_gans(tasks, jobs=jobs, device=device, progress=progress, weights_dir=weights_dir):

@@ -20,6 +20,12 @@ from ganaug.checkpoint.snapshot import load_tensors, pack_optimizer, save_tensor
 from ganaug.checkpoint.stylegan_pickles import adopt
 from ganaug.config import GanConfig, to_dict
 from ganaug.errors import CorruptFile, WorkspaceError, some_of
+from ganaug.checkpoint import digest_of_tensors, load_tensors, pack_optimizer, save_tensors, unpack_optimizer
+from ganaug.config import GanConfig, to_dict
+from ganaug.errors import CorruptFile, LeakError, WorkspaceError, some_of
+from ganaug.model.foreign import adopt
+from ganaug.pretrained import load_pretrained
+from ganaug.provenance import require_seal, sealed
 from ganaug.train.distributed import Team
 from ganaug.train.phases import Game
 from ganaug.train.players import make_networks, make_optimizers
@@ -27,6 +33,7 @@ from ganaug.workspace import NUMBER, is_record, parse_json
 
 KEPT_FIELDS = ("total_kimg", "state_kimg", "keep_states", "snapshot_kimg", "keep_snapshots", "metric", "micro_batch")
 MAX_IMAGES = 10**10  # shown in one training; the names of states have ten digits
+_SEALS = ("seal", "signature")
 _OF_ADA = dict.fromkeys(("p", "heuristic", "signs", "count"), NUMBER)
 
 
@@ -57,13 +64,15 @@ class TrainingState:
         for name, optimizer in vars(game.optimizers).items():
             tensors |= pack_optimizer(optimizer, f"optimizer.{name}")
         numbers = {"num_images": str(self.num_images), "num_tensors": str(len(tensors))}
-        save_tensors(path, tensors, {"run": run_digest, "ada": ada, **numbers})
+        metadata = {"run": run_digest, "ada": ada, **numbers}
+        record = sealed({**metadata, "tensors": digest_of_tensors(tensors)})
+        save_tensors(path, tensors, metadata | {name: record[name] for name in _SEALS if name in record})
 
     def load(self, path: Path, run_digest: str) -> None:
         """Resume from a saved state; nothing is changed where it raises.
 
-        Raises CorruptFile where the file is truncated, lacks something or holds tensors of other shapes, WorkspaceError
-        where it is of another run.
+        Raises CorruptFile where the file is truncated, lacks something, holds tensors of other shapes or was edited, as
+        weights put in from elsewhere may have seen anybody; WorkspaceError where it is of another run.
         """
         tensors, metadata = load_tensors(path)
         if metadata.get("run") != run_digest:
@@ -72,6 +81,7 @@ class TrainingState:
             )
         game, ada = self.game, _ada_in(metadata, len(tensors), path)
         self._require_shapes(tensors, path)
+        _require_sealed(tensors, metadata, path)
         for name, network in vars(game.networks).items():
             start = f"{name}."
             network.load_state_dict({k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)})
@@ -114,6 +124,14 @@ def _ada_in(metadata: dict[str, str], num_tensors: int, path: Path) -> dict[str,
             todo="remove it",
         )
     return dict(ada)
+
+
+def _require_sealed(tensors: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:
+    """Raise CorruptFile where tensors or metadata are not those that the state was sealed with, or are not signed."""
+    try:
+        require_seal({**metadata, "tensors": digest_of_tensors(tensors)}, path)
+    except LeakError as error:
+        raise CorruptFile(str(error), todo="to do so, remove it and run the same command again") from error
 
 
 def _moment_shapes(

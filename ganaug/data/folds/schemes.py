@@ -10,11 +10,12 @@ import numpy as np
 
 from ganaug.config import FoldsConfig
 from ganaug.data.folds.partition import partition
+from ganaug.config import MOST_FOLDS, FoldsConfig
+from ganaug.data.partition import partition
 from ganaug.errors import FoldsError
 
 TRAIN, VAL, TEST = 0, 1, 2
 FEWEST = 3  # units of every class: one each to train, to validate and to test
-MOST_FOLDS = 500  # of leave-one-out, as every fold has a generator of its own
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from ganaug.errors import DataError, LeakError, UserError
-from ganaug.provenance import digest_of_bytes
+from ganaug.provenance import digest_of_bytes, require_seal, sealed
 from ganaug.workspace import Workspace, read_json, write_json
 
 BLOCK = 256  # rows read at a time
@@ -90,7 +90,7 @@ def require_unchanged(path: Path, name: str, expected: str) -> None:
     _checked[key] = status
     if note is not None and _how["note"]:
         with suppress(UserError):  # a cache is never worth an error
-            write_json(note, {"status": status, "digest": expected})
+            write_json(note, sealed({"status": status, "digest": expected}))
 
 
 def _status(path: Path) -> list[int]:
@@ -108,7 +108,10 @@ def _note_of(path: Path, name: str) -> Path | None:
 
 
 def _is_noted(note: Path | None, status: list[int], expected: str) -> bool:
+    """Whether a note says that the file was checked as it is; one that was edited or is not signed says nothing."""
     try:
-        return note is not None and note.exists() and read_json(note) == {"status": status, "digest": expected}
+        if note is None or not note.exists():
+            return False
+        return require_seal(read_json(note), note) == {"status": status, "digest": expected}
     except (UserError, OSError):
         return False

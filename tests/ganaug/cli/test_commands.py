@@ -16,6 +16,10 @@ from ganaug.classify import trained
 from ganaug.cli.main import main
 from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
+from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_METRICS, FoldsConfig, PhantomConfig, PrepareConfig
+from ganaug.data.prepare import prepare_dataset
+from ganaug.evaluate import trained
+from ganaug.evaluate.extractors import EXTRACTORS
 from ganaug.workspace import Workspace, read_json, write_json
 
 COMMANDS = (
@@ -228,6 +232,55 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     assert {row["op"] for row in found["operators"]} >= {"bias_act", "upfirdn2d"}
     assert len(found["weights"]) == 3
     assert all(row["use"] for row in found["weights"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--kimg", "inf"), ("--kimg", "1e300"), ("--gamma", "inf"), ("--learning-rate", "inf"), ("--metric", "foo")],
+)
+def test_options_of_a_training_that_cannot_be_meant_are_refused_before_it(
+    phantom: Workspace, options: tuple[str, str]
+) -> None:
+    result = run("train-gan", "--workspace", phantom.root, "--preset", "quick", *options)
+    assert result.exit_code == 2
+    assert options[1].split("e3")[0] in last_line(result)
+    assert "expected" in last_line(result)
+    assert not list(phantom.root.glob("gans/*"))
+
+
+def test_the_metrics_that_an_option_may_name_are_the_extractors() -> None:
+    assert tuple(EXTRACTORS) == EXTRACTOR_NAMES
+    assert ("auto", "none", *EXTRACTOR_NAMES) == SNAPSHOT_METRICS
+
+
+@pytest.mark.parametrize("command", ["evaluate-gan", "evaluate-augmentation"])
+def test_an_extractor_that_does_not_exist_is_refused_before_anything_is_trained(
+    phantom: Workspace, command: str
+) -> None:
+    result = run(command, "--workspace", phantom.root, "--preset", "quick", "--extractor", "foo", "--dry-run")
+    assert result.exit_code == 2
+    assert "'--extractor': 'foo'" in last_line(result)
+    assert all(name in last_line(result) for name in EXTRACTOR_NAMES)
+
+
+@pytest.mark.parametrize("options", [("--ratio", "inf"), ("--ratio", "1e12"), ("--kimg", "0"), ("--kimg", "inf")])
+def test_options_of_a_study_that_cannot_be_meant_are_refused(phantom: Workspace, options: tuple[str, str]) -> None:
+    result = run("evaluate-augmentation", "--workspace", phantom.root, "--preset", "quick", *options)
+    assert result.exit_code == 2
+    assert f"{options[0].strip('-')}" in last_line(result)
+    assert "expected a positive number" in last_line(result)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\3\4" + b"\0" * 99])
+def test_a_file_to_begin_with_that_is_something_else_is_not_called_corrupt(
+    phantom: Workspace, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "resnet50.pth"
+    path.write_bytes(content)
+    line = last_line(run("train-gan", "--workspace", phantom.root, "--preset", "quick", "--init", path))
+    assert f"{path} is no snapshot" in line
+    assert "name another file with --init" in line
+    assert "remove" not in line
 
 
 @pytest.mark.parametrize(

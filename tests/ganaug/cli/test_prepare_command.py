@@ -69,3 +69,24 @@ def test_a_mistake_is_one_line_and_status_2(root: Path, options: tuple[str, ...]
     assert result.exit_code == 2
     assert says in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--resolution", "0"), ("--resolution", "15"), ("--resolution", "1025"),
+        ("--folds", "0"), ("--folds", "2"), ("--folds", "1000000"),
+        ("--scheme", "repeated", "--repeats", "0"), ("--scheme", "repeated", "--repeats", "1000000000"),
+        ("--scheme", "repeated", "--folds", "400", "--repeats", "400"), ("--repeats", "3"),
+        ("--patients", "0"), ("--patients", "40"), ("--images-per-patient", "0"), ("--images-per-patient", "4"),
+        ("--um-per-px", "1e308"), ("--field-px", "0"), ("--field-um", "nan"),
+    ],
+)  # fmt: skip
+def test_a_number_that_cannot_be_meant_is_named_with_its_option(root: Path, options: tuple[str, ...]) -> None:
+    result = prepare(root, *options)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "not foreseen" not in line
+    assert options[-2].strip("-").split("-")[0] in line
+    assert "expected" in line or "range" in line
+    assert not list(root.parent.glob("workspace/datasets/*.h5"))

@@ -115,6 +115,7 @@ def test_strips_are_written_into_the_samples_of_the_run(run: GanRun) -> None:
         (("synthesize", "--count", "Benign=-1"), "-1 images of Benign"),
         (("synthesize", "--count", "Benign=1", "--count", "Benign=2"), "each name once"),
         (("synthesize", "--per-class", "0"), "0 images a class"),
+        (("synthesize", "--per-class", "99999999999999"), "99999999999999 images a class"),
         (("synthesize", "--psi", "1.5"), "psi 1.5"),
         (("synthesize", "--psi", "nan"), "psi nan"),
         (("synthesize", "--psi-of", "Benign=2"), "psi 2.0 of Benign"),

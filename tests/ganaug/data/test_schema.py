@@ -29,6 +29,7 @@ from ganaug.data.schema import (
     require_content,
 )
 from ganaug.errors import DataError, LeakError, WorkspaceError
+from ganaug.provenance import sealed
 from ganaug.workspace import open_workspace
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
@@ -196,6 +197,30 @@ def test_whoever_seals_again_must_also_have_the_key(
 def write_seal(path: Path) -> str:
     with h5py.File(path) as file:
         return json.loads(file.attrs["seal"])
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_forged_note_of_a_check_hides_no_change_of_pixels(
+    tmp_path: Path, table: ImageTable, monkeypatch: pytest.MonkeyPatch, signed: bool
+) -> None:
+    if signed:
+        (tmp_path / "key").write_bytes(b"k" * 32)
+        monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
+    workspace = open_workspace(tmp_path / "ws")
+    path = write(workspace.dataset("a"), table)
+    expected = require_content(path, read_table(path))
+    (note,) = workspace.root.glob("cache/checked/*")
+    with h5py.File(path, "r+") as file:
+        file["images"][0, 0, 0, 0] ^= 1
+    forged = {"status": seals._status(path), "digest": expected}
+    if signed:  # whoever lacks the key can seal, and not sign
+        monkeypatch.delenv("GANAUG_KEY")
+        forged = sealed(forged)
+        monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
+    note.write_text(json.dumps(forged))
+    seals._checked.clear()
+    with pytest.raises(LeakError, match="content"):
+        require_content(path, read_table(path))
 
 
 def test_a_check_of_pixels_is_remembered_until_the_file_changes(

@@ -28,10 +28,16 @@ from ganaug.errors import LeakError, WorkspaceError
 from ganaug.generate.find import Choice, generators_for, supplies_for, supply_for
 from ganaug.generate.synthesize import SynthesisConfig, plan_synthesis, synthesize
 from ganaug.provenance import sealed
+from ganaug.errors import ConfigError, CorruptFile, LeakError, WorkspaceError
+from ganaug.evaluate.trained import content_of_weights, trained_classifier
+from ganaug.lookup import Choice, generators_for, supplies_for, supply_for
+from ganaug.provenance import Provenance, sealed
 from ganaug.study.augmentation import evaluate_augmentation, lay_down
 from ganaug.study.cells import load_cell
 from ganaug.study.design import plan
 from ganaug.study.guard import admit
+from ganaug.synthesize import SynthesisConfig, plan_synthesis, synthesize
+from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, read_json, read_jsonl, write_json
 
@@ -76,6 +82,18 @@ def test_another_folds_stain_is_refused(tmp_path: Path, workspace: Workspace, ti
     assert dataset.images(1)[np.array([0])].max() == 1
     with pytest.raises(LeakError, match=r"stained/fold0"):
         dataset.images(0)
+
+
+def test_a_state_of_another_fold_is_not_trained_on_in_this_one(trained: GanRun) -> None:
+    workspace = Workspace(trained.root.parent.parent)
+    dataset = open_dataset(workspace, "phantom")
+    here = plan_training(workspace, dataset, 0, gan_config())
+    (theirs,) = trained.states()
+    tensors, metadata = load_tensors(theirs)
+    save_tensors(here.run.state(16), tensors, {**metadata, "run": here.digest})
+    with pytest.raises(CorruptFile, match="edited after it was written"):
+        train_gan(here)
+    assert here.run.snapshots() == []
 
 
 @pytest.mark.parametrize("name", ["config", "class_names"])
@@ -242,21 +260,60 @@ def gan_config() -> GanConfig:
 # ---- weights that a classifier starts from ---------------------------------------------------------------------------
 
 
-def weights(tmp_path: Path, metadata: dict[str, str] | None = None) -> Path:
-    start = seeded_build("dalaresnet50_small", 2, 5, image_size_px=16)
+def weights(tmp_path: Path, record: Provenance | None = None, seed: int = 5) -> Path:
+    """Weights of a classifier, sealed with a record as the extractor of a generator is, or without any."""
+    start = seeded_build("dalaresnet50_small", 2, seed, image_size_px=16)
+    state = {name: value.contiguous() for name, value in start.state_dict().items()}
     path = tmp_path / "start.safetensors"
-    save_file({name: value.contiguous() for name, value in start.state_dict().items()}, path, metadata=metadata)
+    metadata = {"provenance": record.sealed(content_of_weights(state)).to_json()} if record else None
+    save_file(state, path, metadata=metadata)
     return path
 
 
 def test_weights_that_name_test_patients_of_a_fold_are_refused(world, quick, tmp_path: Path) -> None:
-    path = weights(tmp_path, {"provenance": world.provenance(1).sealed("d" * 64).to_json()})
+    path = weights(tmp_path, world.provenance(1))
     config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
     with pytest.raises(LeakError, match="of the validation or test part of fold 0"):
         lay_down(world.workspace, world.dataset, world.synthesize_all(), config)
-    path = weights(tmp_path, {"provenance": world.provenance(0).sealed("d" * 64).to_json()})
+    path = weights(tmp_path, world.provenance(0))
     design = lay_down(world.workspace, world.dataset, world.synthesize_all(), config)
     assert design.origins["dalaresnet50_small"].startswith("trained by ganaug on fold 0 of tiny")
+
+
+def test_weights_under_the_record_of_others_are_refused(world, quick, tmp_path: Path) -> None:
+    _, honest = load_tensors(weights(tmp_path, world.provenance(0)))
+    path = weights(tmp_path, seed=6)  # which may have seen anybody
+    save_file(load_tensors(path)[0], path, metadata=honest)
+    config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
+    with pytest.raises(LeakError, match="was changed after its provenance was sealed"):
+        lay_down(world.workspace, world.dataset, world.synthesize_all(), config)
+
+
+UNKNOWN: dict[str, dict[str, tuple[str, ...]]] = {
+    "patients of another data set": {"groups_seen": ("a" * 24, "b" * 24), "images_seen": (), "hashes_seen": ()},
+    "an import": {"groups_seen": ("unknown:0123",), "images_seen": (), "hashes_seen": ()},
+    "nobody": {"groups_seen": (), "images_seen": (), "hashes_seen": ()},
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_weights_whose_patients_are_unknown_need_a_word_which_the_report_repeats(
+    world, quick, tmp_path: Path, kind: str
+) -> None:
+    path = weights(tmp_path, replace(world.provenance(0), **UNKNOWN[kind]))
+    config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
+    with pytest.raises(LeakError, match="--pretrained-saw"):
+        lay_down(world.workspace, world.dataset, world.synthesize_all(), config)
+    config = replace(config, pretrained_saw=(("dalaresnet50_small", "patients of Graz"),))
+    origin = lay_down(world.workspace, world.dataset, world.synthesize_all(), config).origins["dalaresnet50_small"]
+    assert origin.startswith("declared, and checked by nothing: patients of Graz")  # by which the verdict warns
+
+
+def test_weights_that_began_with_declared_ones_say_so(world, quick, tmp_path: Path) -> None:
+    path = weights(tmp_path, replace(world.provenance(0), declared=("weights 0123: birds",)))
+    config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
+    origin = lay_down(world.workspace, world.dataset, world.synthesize_all(), config).origins["dalaresnet50_small"]
+    assert origin.startswith("declared, and checked by nothing: weights 0123: birds")
 
 
 def test_weights_of_unknown_origin_are_refused_until_it_is_declared_and_then_reported(
@@ -384,6 +441,18 @@ def test_what_serves_does_not_depend_on_the_times_of_files(trained: GanRun) -> N
     assert supplies_for(workspace, dataset, [0, 1, 2])[0].fold == 2
 
 
+def test_what_was_chosen_serves_or_is_refused_and_nothing_takes_its_place(trained: GanRun) -> None:
+    workspace = Workspace(trained.root.parent.parent)
+    dataset = open_dataset(workspace, "phantom")
+    paths = [synthesize(plan_synthesis(workspace, trained, SynthesisConfig(2, seed=seed))) for seed in range(2)]
+    assert supplies_for(workspace, dataset, [1, 2], choice=Choice(files=(paths[0],)))[0].synthetic == paths[0]
+    for choice in (Choice(files=(paths[0],)), Choice(gans=(trained.root.name,))):
+        with pytest.raises(ConfigError, match="is of fold 2 of phantom; expected of fold 0, 1 of phantom"):
+            supplies_for(workspace, dataset, [0, 1], choice=choice)
+    with pytest.raises(ConfigError, match="are both of fold 2"):
+        supplies_for(workspace, dataset, [2], choice=Choice(files=tuple(paths)))
+
+
 def test_a_generator_of_other_folds_serves_none_of_these(trained: GanRun) -> None:
     workspace = Workspace(trained.root.parent.parent)
     dataset = open_dataset(workspace, "phantom")
@@ -404,6 +473,17 @@ def test_images_that_hide_whom_their_generator_saw_disagree_with_its_snapshot(tr
     reseal(path, replace(record, images_seen=record.images_seen[1:]))
     with pytest.raises(LeakError, match="synthesize again"):
         admit(workspace, dataset, 2, path)
+
+
+def test_a_snapshot_of_another_fold_put_into_this_ones_folder_makes_no_images(trained: GanRun) -> None:
+    workspace = Workspace(trained.root.parent.parent)
+    dataset = open_dataset(workspace, "phantom")
+    other = train_gan(plan_training(workspace, dataset, 1, gan_config()))
+    (own,), (theirs,) = trained.snapshots(), other.snapshots()
+    own.write_bytes(theirs.read_bytes())
+    with pytest.raises(LeakError, match=f"is a snapshot of {other.root.name}; expected one of {trained.root.name}"):
+        synthesize(plan_synthesis(workspace, trained, SynthesisConfig(per_class=2)))
+    assert workspace.synthetics() == []
 
 
 def test_a_snapshot_sealed_again_with_other_weights_is_another_generator(trained: GanRun) -> None:

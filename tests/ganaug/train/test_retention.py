@@ -71,6 +71,9 @@ FAULTS: dict[str, Callable[[dict[str, torch.Tensor], dict[str, str]], object]] =
     "another shape": lambda tensors, metadata: tensors.update({"G.mapping.w_avg": torch.zeros(3)}),
     "a moment of another shape": lambda tensors, metadata: tensors.update({"optimizer.G.1.exp_avg_sq": torch.zeros(3)}),
     "a moment of nothing": lambda tensors, metadata: tensors.update({"optimizer.G.999.exp_avg": torch.zeros(3)}),
+    "weights from elsewhere": lambda tensors, metadata: tensors["ema.mapping.w_avg"].add_(1),
+    "another place in the data": lambda tensors, metadata: metadata.update(num_images="8"),
+    "no seal": lambda tensors, metadata: metadata.pop("seal"),
     "a further tensor": lambda tensors, metadata: tensors.update(more=torch.zeros(3)),
 }
 
@@ -90,6 +93,17 @@ def test_whatever_a_state_lacks_the_one_before_serves(task: Task) -> None:
     newest.write_bytes(content)
     assert resume_latest(task, state)
     assert state.num_images == 64
+
+
+def test_a_state_that_is_not_signed_is_not_resumed(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_gan(task)
+    newest, state = task.run.states()[-1], new_state(CONFIG, Team())
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
+    with pytest.raises(CorruptFile, match="not signed"):
+        state.load(newest, task.digest)
+    state.save(newest, task.digest)
+    state.load(newest, task.digest)
 
 
 def test_a_state_that_is_refused_changes_nothing(task: Task) -> None:
