@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ganaug.config import GanConfig, NetworkConfig, gan_config_from_dict, network_config_from_dict, to_dict
-from ganaug.errors import ConfigError, CorruptFile, UserError, WorkspaceError
+from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError
 from ganaug.fields import require_kinds
 from ganaug.model.generator import Generator
 from ganaug.model.synthesis import NoiseMode
