@@ -9,7 +9,6 @@ from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, frozen_gene
 from ganaug.checkpoint.stylegan_pickles import load_foreign
 from ganaug.config import NetworkConfig, to_dict
 from ganaug.errors import CorruptFile
-from ganaug.model.foreign import load_foreign
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file
 
 State = dict[str, Tensor]

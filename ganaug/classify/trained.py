@@ -11,8 +11,7 @@ from classifiers.config import FitConfig
 from classifiers.fit import fit
 from classifiers.registry import seeded_build
 from classifiers.transforms import to_float
-from ganaug.checkpoint.snapshot import load_tensors, save_tensors
-from ganaug.checkpoint import bytes_of, load_tensors, save_tensors
+from ganaug.checkpoint.snapshot import bytes_of, load_tensors, save_tensors
 from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, LeakError
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content

@@ -8,12 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.checkpoint.snapshot import Snapshot, load_snapshot
+from ganaug.checkpoint.snapshot import Snapshot, load_snapshot_of
 from ganaug.data.images.png import encode_png
 from ganaug.data.images.sheet import sheet
-from ganaug.checkpoint import Snapshot, load_snapshot_of
-from ganaug.data.png import encode_png
-from ganaug.data.sheet import sheet
 from ganaug.errors import ConfigError
 from ganaug.generate.sampler import CHUNK, best_snapshot, one_thread
 from ganaug.model.pixels import to_pixels

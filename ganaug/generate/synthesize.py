@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganaug.checkpoint.snapshot import Snapshot, load_snapshot
-from ganaug.checkpoint import Snapshot, load_snapshot_of
+from ganaug.checkpoint.snapshot import Snapshot, load_snapshot_of
 from ganaug.config import SynthesisConfig, to_dict
 from ganaug.data.dataset import open_dataset
 from ganaug.data.schema import read_table

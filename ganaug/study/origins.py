@@ -7,17 +7,15 @@ published file, known by its digest; or what the user declares, which nothing ca
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganaug.checkpoint import content_of, load_tensors
+from ganaug.checkpoint.snapshot import content_of, load_tensors
+from ganaug.classify.trained import content_of_weights
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import resolve_patients
 from ganaug.data.synthetic import require_unseen
 from ganaug.errors import DataError, LeakError
-from ganaug.provenance import digest_of_file, read_provenance
-from ganaug.weights import WEIGHTS
-from ganaug.evaluate.trained import content_of_weights
-from ganaug.evaluate.weights import WEIGHTS
 from ganaug.provenance import digest_of_file, read_provenance, require_content
+from ganaug.weights import WEIGHTS
 
 # Weights of torchvision, trained on ImageNet's photographs; the digits are the first eight of a file's SHA-256.
 TORCHVISION = {

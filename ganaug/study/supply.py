@@ -5,10 +5,8 @@ from pathlib import Path
 
 from ganaug.config import GanConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
-from ganaug.generate.find import NO_CHOICE, Choice, Supply, supplies_for, supply_for
+from ganaug.generate.find import NO_CHOICE, Choice, Supply, require_all_used, supplies_for, supply_for
 from ganaug.generate.synthesize import plan_synthesis, synthesize
-from ganaug.lookup import NO_CHOICE, Choice, Supply, require_all_used, supplies_for, supply_for
-from ganaug.synthesize import plan_synthesis, synthesize
 from ganaug.train.loop import train_gans
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace

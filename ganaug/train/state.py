@@ -16,15 +16,10 @@ from ganaug.augment.controller import AdaController
 from ganaug.augment.pipeline import AugmentPipe
 from ganaug.augment.spec import SPECS
 from ganaug.checkpoint.initial_weights import load_pretrained
-from ganaug.checkpoint.snapshot import load_tensors, pack_optimizer, save_tensors, unpack_optimizer
+from ganaug.checkpoint.snapshot import digest_of_tensors, load_tensors, pack_optimizer, save_tensors, unpack_optimizer
 from ganaug.checkpoint.stylegan_pickles import adopt
 from ganaug.config import GanConfig, to_dict
-from ganaug.errors import CorruptFile, WorkspaceError, some_of
-from ganaug.checkpoint import digest_of_tensors, load_tensors, pack_optimizer, save_tensors, unpack_optimizer
-from ganaug.config import GanConfig, to_dict
 from ganaug.errors import CorruptFile, LeakError, WorkspaceError, some_of
-from ganaug.model.foreign import adopt
-from ganaug.pretrained import load_pretrained
 from ganaug.provenance import require_seal, sealed
 from ganaug.train.distributed import Team
 from ganaug.train.phases import Game

@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ganaug.config import FoldsConfig
-from ganaug.data.folds.partition import partition
 from ganaug.config import MOST_FOLDS, FoldsConfig
-from ganaug.data.partition import partition
+from ganaug.data.folds.partition import partition
 from ganaug.errors import FoldsError
 
 TRAIN, VAL, TEST = 0, 1, 2

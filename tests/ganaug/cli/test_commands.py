@@ -14,11 +14,8 @@ from click.testing import CliRunner, Result
 from ganaug import presets
 from ganaug.classify import trained
 from ganaug.cli.main import main
-from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
-from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_METRICS, FoldsConfig, PhantomConfig, PrepareConfig
-from ganaug.data.prepare import prepare_dataset
-from ganaug.evaluate import trained
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate.extractors import EXTRACTORS
 from ganaug.workspace import Workspace, read_json, write_json
 

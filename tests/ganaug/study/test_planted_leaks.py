@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from classifiers.registry import seeded_build
 from ganaug.checkpoint.snapshot import content_of, load_snapshot, load_tensors, save_tensors
-from ganaug.classify.trained import trained_classifier
+from ganaug.classify.trained import content_of_weights, trained_classifier
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
@@ -24,19 +24,14 @@ from ganaug.data.held_out import find_seen, find_shown, held_out
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
-from ganaug.errors import LeakError, WorkspaceError
+from ganaug.errors import ConfigError, CorruptFile, LeakError, WorkspaceError
 from ganaug.generate.find import Choice, generators_for, supplies_for, supply_for
 from ganaug.generate.synthesize import SynthesisConfig, plan_synthesis, synthesize
-from ganaug.provenance import sealed
-from ganaug.errors import ConfigError, CorruptFile, LeakError, WorkspaceError
-from ganaug.evaluate.trained import content_of_weights, trained_classifier
-from ganaug.lookup import Choice, generators_for, supplies_for, supply_for
 from ganaug.provenance import Provenance, sealed
 from ganaug.study.augmentation import evaluate_augmentation, lay_down
 from ganaug.study.cells import load_cell
 from ganaug.study.design import plan
 from ganaug.study.guard import admit
-from ganaug.synthesize import SynthesisConfig, plan_synthesis, synthesize
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, read_json, read_jsonl, write_json
