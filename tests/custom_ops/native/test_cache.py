@@ -19,7 +19,7 @@ from custom_ops import dispatch
 from custom_ops.native import cache
 from custom_ops.native.toolchain import NativeUnavailable, Recipe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHILD = """
 import sys
 from pathlib import Path
