@@ -1,0 +1,48 @@
+"""The options of the trunk as frozen dataclasses, free of torch: every field with its unit, checked where made."""
+
+from ganaug.config.checks import is_power_of_two, require_name, to_dict
+from ganaug.config.choices import (
+    AUGMENTATIONS,
+    BREAST_CLASSES,
+    EXTRACTOR_NAMES,
+    LAYOUT_LEVELS,
+    MOST_FOLDS,
+    MOST_IMAGES,
+    SCHEMES,
+    SNAPSHOT_METRICS,
+    SOURCE_NAMES,
+    STAINS,
+    TRUNCATIONS,
+)
+from ganaug.config.folds import FoldsConfig
+from ganaug.config.gan import GanConfig, NetworkConfig, gan_config_from_dict, network_config_from_dict
+from ganaug.config.phantom import PhantomConfig
+from ganaug.config.prepare import PrepareConfig
+from ganaug.config.study import StudyConfig
+from ganaug.config.synthesis import SynthesisConfig
+
+__all__ = [
+    "AUGMENTATIONS",
+    "BREAST_CLASSES",
+    "EXTRACTOR_NAMES",
+    "LAYOUT_LEVELS",
+    "MOST_FOLDS",
+    "MOST_IMAGES",
+    "SCHEMES",
+    "SNAPSHOT_METRICS",
+    "SOURCE_NAMES",
+    "STAINS",
+    "TRUNCATIONS",
+    "FoldsConfig",
+    "GanConfig",
+    "NetworkConfig",
+    "PhantomConfig",
+    "PrepareConfig",
+    "StudyConfig",
+    "SynthesisConfig",
+    "gan_config_from_dict",
+    "is_power_of_two",
+    "network_config_from_dict",
+    "require_name",
+    "to_dict",
+]

@@ -1,0 +1,45 @@
+"""What a study trains, and how it judges."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from classifiers.config import Augmentation
+from ganaug.config.checks import require
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """The experiment: which classifiers are trained on which arms, how often, how long, and how the gain is judged."""
+
+    classifiers: tuple[str, ...] = ("resvit_gannet_small", "dalaresnet50_small")
+    pretrained: tuple[tuple[str, str], ...] = ()  # pairs (classifier, local file of the weights that it starts from)
+    pretrained_saw: tuple[tuple[str, str], ...] = ()  # pairs (classifier, the user's word for what these weights saw)
+    arms: tuple[str, ...] = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
+    folds: tuple[int, ...] | None = None  # None: every fold of the data set
+    seeds: tuple[int, ...] = (0, 1)
+    ratio: float = 1.0  # synthetic images added, per real training image of the same class
+    num_steps: int = 300  # optimiser steps, the same for every cell
+    batch: int = 32
+    learning_rate: float = 3e-3
+    augmentation: Augmentation = "standard"  # classical, of every arm alike; strong also varies the stain
+    metric: str = "balanced_accuracy"  # what the verdict is about
+    confidence: float = 0.95  # of the verdict's intervals, shared among the classifiers
+    num_resamples: int = 5000  # bootstrap resamples of patients
+
+    def __post_init__(self) -> None:
+        strays = [name for name, _ in self.pretrained if name not in self.classifiers]
+        require(not strays, f"weights for {', '.join(strays)}", f"for one of {', '.join(self.classifiers)}")
+        given = [name for name, _ in self.pretrained]
+        strays = [name for name, _ in self.pretrained_saw if name not in given]
+        require(not strays, f"what the weights of {', '.join(strays)} saw", "weights for it, with --pretrained")
+        for name in ("classifiers", "arms", "seeds"):
+            values = getattr(self, name)
+            require(len(values) > 0, f"no {name}", f"at least one of the {name}")
+            require(len(set(values)) == len(values), f"{name} {', '.join(map(str, values))}", "each one once")
+        require(0.5 < self.confidence < 1, f"confidence {self.confidence}", "a number between 0.5 and 1")
+        require(0 < self.ratio <= 1000, f"ratio {self.ratio}", "a positive number up to 1000")
+        require(self.num_steps >= 1, f"{self.num_steps} steps", "at least 1")
+        require(self.batch >= 2, f"batch {self.batch}", "at least 2, as batch normalisation compares images")
+        require(self.num_resamples >= 100, f"{self.num_resamples} resamples", "at least 100")
+        levels = get_args(Augmentation)
+        require(self.augmentation in levels, f"augmentation {self.augmentation}", " or ".join(levels))
