@@ -36,7 +36,7 @@ from ganaug.config import (
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import export_synthetic
 from ganaug.data.prepare.pipeline import prepare_dataset
-from ganaug.evaluate.extractors import Extractor
+from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.model.generator import Generator

@@ -7,7 +7,7 @@ import numpy as np
 
 from ganaug.data.schema import ImageReader, read_table, require_content
 from ganaug.errors import WorkspaceError
-from ganaug.evaluate.extractors import Extractor
+from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.provenance import digest_of
 from ganaug.workspace import Workspace, atomic_path
 
@@ -17,11 +17,11 @@ def features_of(
 ) -> np.ndarray:
     """Features f64 [N,D] of every image of a file, in file order.
 
-    They are looked up by the digests of the images and of the extractor's weights and recipe, so no change of either
+    They are looked up by the digests of the images and of the extractor's weights and preprocessing: no change of them
     can be answered with old features. Where they cannot be kept, a warning says so.
     """
     content = require_content(images.path, read_table(images.path), images.dataset)
-    key = digest_of([content, extractor.name, extractor.digest, extractor.recipe])
+    key = digest_of([content, extractor.name, extractor.digest, extractor.preprocessing])
     cached = workspace.features(key)
     known = _cached(cached, len(images))
     if known is not None:

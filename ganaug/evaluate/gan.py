@@ -11,7 +11,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader, name_to_share
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.evaluate.diversity import diversity_rows
-from ganaug.evaluate.extractors import Extractor
+from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.halves import draw_per_class, patient_halves
 from ganaug.evaluate.metrics.registry import METRICS, title
@@ -112,9 +112,8 @@ def distance_rows(sides: Sides, extractor: Extractor, *, seed: int, progress: bo
     Inception's features are taken as they are, which is what FID and KID mean. Others are divided by the root mean
     square of the real ones: a network's scale is arbitrary, and the constant in the kernel would be lost beside it.
     """
-    if not extractor.is_inception:
-        unit = np.sqrt((sides.real**2).mean())
-        sides = replace(sides, real=sides.real / unit, fake=sides.fake / unit)
+    scale = extractor.feature_scale(sides.real)
+    sides = replace(sides, real=sides.real / scale, fake=sides.fake / scale)
     rng = np.random.default_rng(seed)
     scopes = [(ALL, None), *((name, label) for label, name in enumerate(sides.class_names))]
     rows = {(metric, name): _whole(sides, metric, label, rng) for metric in METRICS for name, label in scopes}

@@ -9,7 +9,8 @@ from typing import Any
 from ganaug.config import GanConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import WorkspaceError
-from ganaug.evaluate.extractors import Setting, open_extractor
+from ganaug.evaluate.extractors.extractor import Setting
+from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.evaluate.gan import evaluate_gan
 from ganaug.generate.find import NO_CHOICE, Choice, Supply, supplies_for
 from ganaug.study.augmentation import Outcome, evaluate_augmentation

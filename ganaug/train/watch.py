@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ganaug.evaluate.extractors import Extractor, Setting, open_extractor
+from ganaug.evaluate.extractors.extractor import Extractor, Setting
+from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
 from ganaug.provenance import sealed
@@ -68,9 +69,8 @@ class Watch:
         """The same of any generator that is called as ours."""
         assert self.extractor is not None
         fake = self.extractor.features(self._generated(generator, state))
-        # As in evaluate-gan: Inception's features as they are, which is what FID means; others have an arbitrary scale.
-        unit = 1.0 if self.extractor.is_inception else np.sqrt((self._real_features**2).mean())
-        return frechet_distance(self._real_features / unit, fake / unit)
+        scale = self.extractor.feature_scale(self._real_features)  # as in evaluate-gan
+        return frechet_distance(self._real_features / scale, fake / scale)
 
     @cached_property
     def extractor(self) -> Extractor | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ganaug.evaluate.extractors import Extractor
+from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.evaluate.metrics.kernel import kernel_distance
 
@@ -26,10 +26,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.random.Generator], dict[
     "kernel": kernel,
 }
 
-# The names that papers know are kept for the network that papers mean.
-_ON_INCEPTION = {"frechet": "FID", "kernel": "KID"}
-
 
 def title(metric: str, extractor: Extractor) -> str:
-    """What a figure is called: FID or KID on the standard Inception features, else `metric[extractor]`."""
-    return _ON_INCEPTION[metric] if extractor.is_inception else f"{metric}[{extractor.name}]"
+    """What a figure is called: as papers do on this network, such as FID on Inception, else `metric[extractor]`."""
+    return extractor.figure_names.get(metric, f"{metric}[{extractor.name}]")

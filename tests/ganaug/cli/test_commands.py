@@ -16,7 +16,7 @@ from ganaug.classify import trained
 from ganaug.cli.main import main
 from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_METRICS, FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
-from ganaug.evaluate.extractors import EXTRACTORS
+from ganaug.evaluate.extractors.registry import EXTRACTORS
 from ganaug.workspace import Workspace, read_json, write_json
 
 COMMANDS = (

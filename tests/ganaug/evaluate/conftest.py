@@ -13,7 +13,7 @@ from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import ImageTable
-from ganaug.evaluate.extractors import Extractor
+from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.provenance import Provenance
 from ganaug.workspace import GanRun, Workspace, open_workspace
 

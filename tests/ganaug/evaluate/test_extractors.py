@@ -9,7 +9,8 @@ from ganaug import weights
 from ganaug.classify import trained
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, LeakError, UserError, WeightsError, WorkspaceError
-from ganaug.evaluate.extractors import EXTRACTORS, Extractor, Setting, available, open_extractor
+from ganaug.evaluate.extractors.extractor import Extractor, Setting
+from ganaug.evaluate.extractors.registry import EXTRACTORS, available, open_extractor
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.provenance import digest_of_file
@@ -45,7 +46,7 @@ def test_cached_features_are_not_recomputed_unless_images_or_extractor_change(
     done = len(calls)
     np.testing.assert_array_equal(features_of(workspace, dataset.reader, extractor), first)
     assert len(calls) == done, "a second look must come from the cache"
-    for changed in (replace(extractor, digest="e" * 64), replace(extractor, recipe="another")):
+    for changed in (replace(extractor, digest="e" * 64), replace(extractor, preprocessing="another")):
         done = len(calls)
         features_of(workspace, dataset.reader, changed)
         assert len(calls) > done, "other weights or another recipe must not get old features"
@@ -190,7 +191,8 @@ def test_inception_features_are_those_of_torch_fidelity(
     file = WeightsFile(path.name, digest_of_file(path), "this test")
     monkeypatch.setitem(WEIGHTS, "inception", replace(WEIGHTS["inception"], files=(file,)))
     extractor = open_extractor(None, Setting(dataset, 0, weights_dir=tmp_path))
-    assert extractor.is_inception
+    assert extractor.figure_names == {"frechet": "FID", "kernel": "KID"}
+    assert extractor.feature_scale(np.full((2, 3), 7.0)) == 1, "features as they are"
     images = dataset.reader[np.arange(2)]
     expected = oracle(torch.from_numpy(images).permute(0, 3, 1, 2))[0].double().numpy()
     assert expected.shape == (2, 2048)

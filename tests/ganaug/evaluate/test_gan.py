@@ -9,7 +9,7 @@ import pytest
 
 from ganaug.data.dataset import DataSet
 from ganaug.errors import LeakError
-from ganaug.evaluate.extractors import Extractor
+from ganaug.evaluate.extractors.extractor import Extractor, as_they_are
 from ganaug.evaluate.gan import ALL, Sides, distance_rows, evaluate_gan
 from ganaug.evaluate.table import format_rows
 from ganaug.workspace import GanRun, Workspace, read_jsonl
@@ -126,7 +126,7 @@ def test_a_figure_is_called_fid_only_on_inception(
     rows = evaluate_gan(workspace, dataset, path, None, extractor=pixels)
     assert {row["metric"] for row in rows[:6]} == {"frechet[pixels]", "kernel[pixels]"}
     assert "FID" not in format_rows(rows)
-    by_the_book = replace(pixels, is_inception=True)
+    by_the_book = replace(pixels, figure_names={"frechet": "FID", "kernel": "KID"})
     rows = evaluate_gan(workspace, dataset, path, None, extractor=by_the_book)
     assert {row["metric"] for row in rows[:6]} == {"FID", "KID"}
 
@@ -145,7 +145,7 @@ def test_the_scale_of_features_matters_to_fid_alone(pixels: Extractor) -> None:
     group = np.array([f"p{i // 5}" for i in range(60)])
     sides = Sides(rng.normal(size=(60, 3)), label, group, rng.normal(1, 1, size=(60, 3)), label, ("a", "b"))
     louder = replace(sides, real=10 * sides.real, fake=10 * sides.fake)
-    for extractor, factor in ((pixels, 1), (replace(pixels, is_inception=True), 100)):
+    for extractor, factor in ((pixels, 1), (replace(pixels, feature_scale=as_they_are), 100)):
         quiet, loud = (distance_rows(each, extractor, seed=0)[0] for each in (sides, louder))
         for figure in ("value", "value_at_half", "real_floor"):
             assert loud[figure] == pytest.approx(factor * quiet[figure], rel=1e-9)

@@ -9,7 +9,7 @@ import torch
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import WeightsError
-from ganaug.evaluate.extractors import Extractor
+from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.model.pixels import from_pixels
 from ganaug.train.distributed import Team
 from ganaug.train.loop import train_gan
