@@ -10,4 +10,6 @@ SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")
 TRUNCATIONS = ("global", "class")  # whose mean w truncation draws towards
 AUGMENTATIONS = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images
+BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
+ARM_NAMES = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier may be trained on
 LAYOUT_LEVELS = ("class", "part", "magnification", "site", "patient", "other")  # what a folder level can be

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ganaug.config.choices import BASELINE, CONTROL, SYNTHETIC_ONLY, TREATMENT
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture, draw, repeat_to
 from ganaug.data.schema import ImageReader
@@ -82,16 +83,15 @@ class Arm:
 
 
 ARMS: dict[str, Arm] = {
-    "real": Arm(real, False, "the real training images of the fold; the baseline"),
-    "real-oversampled": Arm(
+    BASELINE: Arm(real, False, "the real training images of the fold; the baseline"),
+    CONTROL: Arm(
         real_oversampled,
         False,
         "as many images of each class as in real+synthetic, the added ones being repeats of real ones; "
         "the control: it holds nothing new, so whatever it gains does not come from the generator",
     ),
-    "real+synthetic": Arm(real_and_synthetic, True, "the real training images and images drawn from the generator"),
-    "synthetic-only": Arm(
+    TREATMENT: Arm(real_and_synthetic, True, "the real training images and images drawn from the generator"),
+    SYNTHETIC_ONLY: Arm(
         synthetic_only, True, "the drawn images alone; how much of the task the generator has taken over"
     ),
 }
-BASELINE, CONTROL, TREATMENT = "real", "real-oversampled", "real+synthetic"

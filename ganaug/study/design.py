@@ -9,11 +9,12 @@ import numpy as np
 
 from classifiers.config import FitConfig
 from ganaug.config import StudyConfig, to_dict
+from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import name_to_share
 from ganaug.errors import ConfigError
 from ganaug.provenance import Provenance, digest_of, digest_of_file
-from ganaug.study.arms import ARMS, BASELINE, CONTROL, TREATMENT
+from ganaug.study.arms import ARMS
 from ganaug.study.statistics.resampling import METRICS
 from ganaug.workspace import Study, Workspace
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ganaug.study.arms import BASELINE, TREATMENT
+from ganaug.config.choices import BASELINE, SYNTHETIC_ONLY, TREATMENT
 from ganaug.study.statistics.paired import Difference
-from ganaug.study.statistics.verdict import SYNTHETIC_ONLY, points
+from ganaug.study.statistics.verdict import points
 
 THUMBNAIL_PX = 128  # larger images are reduced to this side
 _INK, _GREY, _MARK = "#1a1a1a", "#8a8a8a", "#7a1f5c"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.study.arms import BASELINE, CONTROL, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, SYNTHETIC_ONLY, TREATMENT
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.statistics.paired import Difference, OutOfFold, out_of_fold, paired_difference, resample, score
@@ -16,7 +16,6 @@ FEW_PATIENTS = 20  # below it percentile intervals of patients are known to be t
 FEW_PATIENTS_A_CLASS = 5
 MUCH = 0.10  # ten points of the metric: what counts as much worse
 BOOTSTRAP_SEED = 0  # the resamples are part of the method, not a choice to be made after seeing the result
-SYNTHETIC_ONLY = "synthetic-only"
 
 
 @dataclass(frozen=True)
