@@ -2,6 +2,7 @@
 
 from ganaug.config.checks import is_power_of_two, require_name, to_dict
 from ganaug.config.choices import (
+    ARM_NAMES,
     AUGMENTATIONS,
     BREAST_CLASSES,
     EXTRACTOR_NAMES,
@@ -22,6 +23,7 @@ from ganaug.config.study import StudyConfig
 from ganaug.config.synthesis import SynthesisConfig
 
 __all__ = [
+    "ARM_NAMES",
     "AUGMENTATIONS",
     "BREAST_CLASSES",
     "EXTRACTOR_NAMES",
