@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
+from hypothesis import settings
 
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
 from ganaug.data import schema
@@ -27,6 +28,9 @@ def pytest_configure() -> None:
     # A shell's background job ignores SIGINT, and would hand that on to the processes that tests interrupt.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The same examples every time, however slow the machine: a suite that fails by chance tells nobody what they broke.
+    settings.register_profile("reproducible", derandomize=True, deadline=None)
+    settings.load_profile("reproducible")
 
 
 @pytest.fixture(autouse=True)
