@@ -86,7 +86,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         sweep_parts(path.parent)
         part = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".part", dir=path.parent))
         held = os.open(part, os.O_RDONLY) if fcntl else -1
-        _lock_shared(held)
+        try_lock(held, shared=True)
     try:
         with explained(path):
             yield part
@@ -141,18 +141,18 @@ def _new_part(path: Path) -> tuple[Path, int]:
                 raise
             continue
         # Shared, so that HDF5, which locks what it reads, may read the file as soon as it has its final name.
-        if _lock_shared(held) and os.fstat(held).st_nlink > 0:
+        if try_lock(held, shared=True) and os.fstat(held).st_nlink > 0:
             return Path(name), held
         os.close(held)  # another process swept it away before it was locked
     raise OSError(errno.EAGAIN, "temporary files vanish as soon as they are made")
 
 
-def _lock_shared(descriptor: int) -> bool:
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Lock an open file or folder until it is closed; False where another process has. No locks at all will do."""
     if fcntl is None or descriptor < 0:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

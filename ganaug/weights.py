@@ -102,7 +102,7 @@ def require_digest(path: Path, sha256: str) -> None:
         raise WeightsError(
             f"{private(path.parent)}/{path.name} is not the published file (SHA-256 {found[:12]})",
             expected=sha256[:12],
-            todo="get it anew, or take it out of the weights folder",
+            todo="get it again, or take it out of the weights folder",
         )
 
 

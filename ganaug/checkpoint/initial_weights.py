@@ -30,7 +30,7 @@ class Pretrained:
 
 
 def load_pretrained(path: Path) -> Pretrained:
-    """Read a foreign pickle (.pkl) or one of our snapshots; without a G of its own training goes on from the average.
+    """Read an external pickle (.pkl) or one of our snapshots; without a G of its own training goes on from the average.
 
     Who trains on from these weights adds `seen` and `declared` to what the new generator saw. Raises UserError where
     the file cannot be read.
@@ -54,13 +54,13 @@ def _own_snapshot(path: Path) -> Snapshot:
 
 
 def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
-    """A foreign pickle as a snapshot, and a line for each of its networks that was left out; see `load_foreign`.
+    """An external pickle as a snapshot, and a line for each of its networks that was left out; see `load_foreign`.
 
     Its classes have no names but their numbers. Nobody knows whom it saw, and its provenance says so with a patient
     whom no data set has: neither it nor what is trained on from it passes for a generator of training patients only.
     """
-    foreign = load_foreign(path)
-    config = Import(foreign.config, digest_of_file(path))
+    external = load_foreign(path)
+    config = Import(external.config, digest_of_file(path))
     record = Provenance(
         dataset="unknown",
         dataset_fingerprint="",
@@ -69,10 +69,12 @@ def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
         groups_seen=(f"unknown:{config.sha256[:16]}",),
         config_digest=digest_of(to_dict(config)),
     )
-    generator = frozen_generator(foreign.config, foreign.ema)
-    names = tuple(str(label) for label in range(foreign.config.num_classes))
-    companions = {f"{key}.{name}": value for key in ("G", "D") for name, value in (getattr(foreign, key) or {}).items()}
-    return Snapshot(generator, config, names, record, companions), foreign.left_out
+    generator = frozen_generator(external.config, external.ema)
+    names = tuple(str(label) for label in range(external.config.num_classes))
+    companions = {
+        f"{key}.{name}": value for key in ("G", "D") for name, value in (getattr(external, key) or {}).items()
+    }
+    return Snapshot(generator, config, names, record, companions), external.left_out
 
 
 def _unprefixed(tensors: State, prefix: str) -> State | None:

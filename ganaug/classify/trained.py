@@ -116,5 +116,5 @@ def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
     raise LeakError(
         f"{path} was trained on fold {record.fold} of {record.dataset} ({record.dataset_fingerprint[:12]})",
         expected=f"fold {fold} of {dataset.name} ({wanted.dataset_fingerprint[:12]}) and its training patients",
-        todo="remove it; it is trained anew",
+        todo="remove it; it is trained again",
     )

@@ -28,7 +28,7 @@ def doctor(common: Common, weights_dir: Path | None) -> None:
     def examine(part: str, look: Callable[[], Any], otherwise: Any) -> Any:
         try:
             return look()
-        except Exception as error:  # whatever is wrong with one part, the others are still told
+        except Exception as error:  # a fault of one part must not hide the other parts
             reason = " ".join(str(error).split())[:500] or "no reason given"
             problems[part] = for_terminal(f"cannot be examined: {reason} ({type(error).__name__})")
             return otherwise

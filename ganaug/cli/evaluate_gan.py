@@ -42,7 +42,7 @@ def evaluate_gan(
     """
     from ganaug.evaluate.table import format_rows
     from ganaug.generate.find import Choice
-    from ganaug.study.job import Job, score_images, supply
+    from ganaug.study.job import Job, require_scorable, score_images, supply
     from ganaug.weights import weights_folder
 
     data = find_dataset(common, dataset)
@@ -56,6 +56,7 @@ def evaluate_gan(
         choice=Choice(gans, files),
     )
     supplies = supply(common.workspace, job)
+    require_scorable(job, supplies)
     if common.dry_run:
         scored = [str(supplied.synthetic) for supplied in supplies]
         common.tell({"files": scored}, "\n".join(f"would score {file}" for file in scored))

@@ -44,7 +44,7 @@ _FOLDS = _options(
                  help="Parts into which the patients are cut  [default: 5; quick phantom: 4]"),
     click.option("--scheme", metavar="NAME", help=f"{', '.join(SCHEMES)}  [default: k-fold]"),
     click.option("--repeats", "num_repeats", type=click.IntRange(2, MOST_FOLDS),
-                 help="repeated: how often the patients are cut anew"),
+                 help="repeated: how many times the patients are divided into folds"),
     click.option("--fold-by", "by", metavar="NAME",
                  help="What is kept together: group (a patient) or site (a laboratory)  [default: group; tcga-brca: "
                       "site]"),

@@ -13,7 +13,7 @@ class FoldsConfig:
     num_folds: int = 5  # parts; each fold tests one, validates on another and trains on the rest
     seed: int = 0
     scheme: str = "k-fold"  # one of SCHEMES
-    num_repeats: int = 3  # repeated: how many times the groups are cut anew
+    num_repeats: int = 3  # repeated: how many times the groups are divided into folds
     by: str = "group"  # what is kept together: group (a patient), or site (all patients of a laboratory)
     fixed: str = ""  # fixed: a CSV of group and part, or the name of a split that the source offers
 

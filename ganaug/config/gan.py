@@ -113,5 +113,5 @@ def gan_config_from_dict(values: dict[str, Any]) -> GanConfig:
         return GanConfig(**given)
     except (TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
-            f"a generator's configuration does not fit this version ({error})", todo="train it anew with this version"
+            f"a generator's configuration does not fit this version ({error})", todo="train it again with this version"
         ) from error

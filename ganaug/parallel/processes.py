@@ -167,7 +167,7 @@ def deferred_stops() -> Iterator[None]:
 def tune_allocator() -> bool:
     """Keep freed memory in the process instead of handing it back to the system; True where that worked.
 
-    Activations are some megabytes each; by default the C library maps and zeroes their pages anew at every use, which
+    Activations are some megabytes each; by default the C library maps and zeroes their pages again at every use, which
     takes longer than most operators on them. Works on Linux with glibc, and for the whole process.
     """
     if not sys.platform.startswith("linux"):

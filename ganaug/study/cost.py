@@ -1,16 +1,16 @@
 """What a job would do and how long that takes here, found by timing a few steps of each kind."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
-from ganaug.generate.find import supplies_for
-from ganaug.study.augmentation import require_buildable
+from ganaug.study.augmentation import lay_down, require_buildable
 from ganaug.study.executors import default_jobs
-from ganaug.study.job import Job
+from ganaug.study.job import Job, existing_supplies, require_scorable
 from ganaug.study.origins import origins_of
 from ganaug.train.cost import estimate
 from ganaug.train.task import plan_training
@@ -22,12 +22,16 @@ NUM_TIMED = 3
 def plan_job(workspace: Workspace, job: Job, *, device: str = "cpu", jobs: int | None = None) -> dict[str, Any]:
     """What `run_job` would do, with `seconds`, a rough estimate; nothing is written.
 
-    Files of pretrained weights are opened as the run would, and refused for the same reasons.
+    Whatever the run would open is opened, and refused for the same reasons: synthetic files, generators, weights.
     """
     require_buildable(job.dataset, job.config)
-    served = {supply.fold for supply in supplies_for(workspace, job.dataset, job.folds, choice=job.choice)}
-    missing = [fold for fold in job.folds if fold not in served]
     origins_of(job.dataset, job.folds, job.config)
+    supplies = existing_supplies(workspace, job)
+    require_scorable(job, supplies)
+    served = {supply.fold: supply.synthetic for supply in supplies}
+    if served:
+        lay_down(workspace, job.dataset, served, replace(job.config, folds=tuple(served)))
+    missing = [fold for fold in job.folds if fold not in served]
     folds = list(job.folds) if job.recipe else sorted(served)
     config, parallel = job.config, jobs or default_jobs(device)
     runs_per_classifier = len(config.arms) * len(config.seeds) * len(folds)

@@ -8,13 +8,15 @@ from typing import Any
 
 from ganaug.config import GanConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
+from ganaug.data.synthetic import admit_synthetic
 from ganaug.errors import WorkspaceError
 from ganaug.evaluate.extractors.extractor import Setting
-from ganaug.evaluate.extractors.registry import open_extractor
+from ganaug.evaluate.extractors.registry import available, open_extractor
 from ganaug.evaluate.gan import evaluate_gan
 from ganaug.generate.find import NO_CHOICE, Choice, Supply, supplies_for
 from ganaug.study.augmentation import Outcome, evaluate_augmentation
 from ganaug.study.supply import train_missing
+from ganaug.weights import find_weights
 from ganaug.workspace import Workspace
 
 
@@ -45,6 +47,7 @@ def run_job(
     Without a recipe the study is of the folds that have synthetic images. `say` is told which files serve. Raises
     WorkspaceError where no fold has any.
     """
+    require_scorable(job, existing_supplies(workspace, job))
     supplies = supply(workspace, job, jobs=jobs, device=device, progress=progress)
     for served in supplies:
         say(f"note: {served.sentence}")
@@ -60,23 +63,27 @@ def supply(
     workspace: Workspace, job: Job, *, jobs: int | None = None, device: str = "cpu", progress: bool = False
 ) -> list[Supply]:
     """What serves each fold; trained and synthesized now where the job has a recipe and it is missing."""
-    if job.recipe is not None:
-        gan, synthesis = job.recipe
-        synthesis = replace(synthesis, per_class=max(synthesis.per_class, num_needed(job)))
-        return train_missing(
-            workspace,
-            job.dataset,
-            job.folds,
-            gan,
-            synthesis,
-            jobs=jobs,
-            device=device,
-            weights_dir=job.weights_dir,
-            progress=progress,
-            choice=job.choice,
-        )
-    supplies = supplies_for(workspace, job.dataset, job.folds, at_least=num_needed(job), choice=job.choice)
-    if not supplies:
+    if job.recipe is None:
+        return existing_supplies(workspace, job)
+    gan, synthesis = job.recipe
+    return train_missing(
+        workspace,
+        job.dataset,
+        job.folds,
+        gan,
+        replace(synthesis, per_class=num_wanted(job)),
+        jobs=jobs,
+        device=device,
+        weights_dir=job.weights_dir,
+        progress=progress,
+        choice=job.choice,
+    )
+
+
+def existing_supplies(workspace: Workspace, job: Job) -> list[Supply]:
+    """What serves the folds already; raises WorkspaceError where that is nothing and the job trains nothing either."""
+    supplies = supplies_for(workspace, job.dataset, job.folds, at_least=num_wanted(job), choice=job.choice)
+    if not supplies and job.recipe is None:
         others = len(workspace.gans(job.dataset.name))
         of_others = f"; {others} generators there are of other data, other folds or have made none" if others else ""
         raise WorkspaceError(
@@ -87,9 +94,19 @@ def supply(
     return supplies
 
 
-def num_needed(job: Job) -> int:
-    """The synthetic images a class that the arms draw at most."""
-    return ceil(job.config.ratio * max(map(job.dataset.largest_class, job.folds)))
+def num_wanted(job: Job) -> int:
+    """The synthetic images per class that the arms draw at most, or as many as the recipe makes where that is more."""
+    drawn = ceil(job.config.ratio * max(map(job.dataset.largest_class, job.folds)))
+    return max(drawn, job.recipe[1].per_class) if job.recipe else drawn
+
+
+def require_scorable(job: Job, supplies: Sequence[Supply]) -> None:
+    """Raise what `score_images` would raise of a synthetic file or of missing weights, before hours of training."""
+    extractor = job.extractor or available(job.weights_dir)[0]
+    if extractor != "classifier":  # which is trained when it is needed
+        find_weights(job.weights_dir, extractor)
+    for supply in supplies:
+        admit_synthetic(job.dataset, supply.synthetic, supply.fold)
 
 
 def score_images(

@@ -6,13 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ganaug.errors import WorkspaceError
+from ganaug.files import try_lock
 from ganaug.train.distributed import Team
 from ganaug.workspace import GanRun, explained
-
-try:
-    import fcntl
-except ImportError:  # outside of Unix, where nothing keeps two trainings apart
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -25,7 +21,7 @@ def run_lock(run: GanRun, team: Team) -> Iterator[None]:
         run.root.mkdir(parents=True, exist_ok=True)
         file = run.trainer.open("ab+", buffering=0)  # a buffer that a full disk does not take would fail at the end
     with file:
-        if team.any(team.leads and not _locked(file.fileno())):
+        if team.any(team.leads and not try_lock(file.fileno())):
             file.seek(0)
             raise WorkspaceError(
                 f"another process trains {run.root}: {' '.join(file.read().decode('utf-8', 'replace').split())}",
@@ -37,16 +33,3 @@ def run_lock(run: GanRun, team: Team) -> Iterator[None]:
                 file.truncate(0)
                 file.write(json.dumps({"process": os.getpid()}).encode())
         yield
-
-
-def _locked(descriptor: int) -> bool:
-    """Lock an open file until it is closed; False where another process has. A file system without locks is trusted."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True

@@ -96,15 +96,16 @@ def test_a_folder_is_looked_through_once_a_process(tmp_path: Path, monkeypatch: 
 
 
 def test_a_file_swept_away_before_it_was_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock, times = files._lock_shared, []
+    lock, times = files.try_lock, []
 
-    def swept_first(descriptor: int) -> bool:
+    def swept_first(descriptor: int, *, shared: bool) -> bool:
+        assert shared, "HDF5 must be able to read what is written"
         times.append(descriptor)
         if len(times) == 1:
             (tmp_path / parts(tmp_path)[0]).unlink()
-        return lock(descriptor)
+        return lock(descriptor, shared=shared)
 
-    monkeypatch.setattr(files, "_lock_shared", swept_first)
+    monkeypatch.setattr(files, "try_lock", swept_first)
     write_text(tmp_path / "a.txt", "x")
     assert len(times) == 2
     assert (tmp_path / "a.txt").read_text() == "x"

@@ -162,7 +162,7 @@ def printable(name: str) -> str:
 
 @contextmanager
 def archive_faults_as_data_errors(archive: Path) -> Iterator[None]:
-    """Whatever the readers of archives raise on a truncated, corrupt or foreign file becomes a DataError."""
+    """Errors of the archive readers on a truncated or corrupt file, or one of another kind, as a DataError."""
     try:
         yield
     except UserError:

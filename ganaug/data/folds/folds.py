@@ -13,8 +13,8 @@ from ganaug.config import SCHEMES, FoldsConfig
 from ganaug.data.folds.fixed import fixed_list, fixed_roles, require_known
 from ganaug.data.folds.schemes import TEST, VAL, Population, cut, gather, rule_of
 from ganaug.data.schema import ImageTable
-from ganaug.errors import DataError, LeakError, private
-from ganaug.provenance import digest_of, require_signature, signature_of
+from ganaug.errors import DataError, private
+from ganaug.provenance import digest_of, require_equal_seal, require_signature, signature_of
 from ganaug.workspace import read_json, write_text
 
 _PARTS = ("train", "val", "test")
@@ -39,7 +39,7 @@ class Folds:
     scheme: str
     groups: tuple[str, ...]  # all group ids, sorted
     splits: tuple[Split, ...]
-    num_repeats: int = 1  # how many times the groups are cut anew; each repeat has as many folds
+    num_repeats: int = 1  # how many times the groups are divided; each repeat has as many folds
     rule: str = ""  # in words
     key: bytes = field(default=b"", repr=False)  # of the data set, see `ImageTable.key`
 
@@ -89,17 +89,17 @@ def make_folds(
     table: ImageTable,
     config: FoldsConfig,
     *,
-    way_out: str = "",
+    suggestion: str = "",
     splits: Mapping[str, Mapping[str, str]] = NO_SPLITS,
 ) -> Folds:
     """Split the groups as `config` asks, evenly; raises FoldsError where they do not allow it.
 
     In k-fold, repeated and hold-out every part holds every class; in leave-one-out and fixed the training and
     validation parts do. `splits` are those the source offers by name; a fixed list may name groups that the table
-    lacks, as their images may have been left out. `way_out` is a further offer for the message of the error.
+    lacks, as their images may have been left out. `suggestion` is a further offer for the message of the error.
     """
     population = gather(table.label, table.group_id, table.site_id, table.num_classes, config.by)
-    roles, rule = _roles(population, table.class_names, config, way_out, splits)
+    roles, rule = _roles(population, table.class_names, config, suggestion, splits)
     names, of_groups = population.groups, roles[:, population.unit]
     return Folds(
         dataset_fingerprint=table.attrs.get("fingerprint", ""),  # empty before the file is sealed
@@ -120,7 +120,7 @@ def check_feasible(
     class_names: Sequence[str],
     config: FoldsConfig,
     *,
-    way_out: str = "",
+    suggestion: str = "",
     splits: Mapping[str, Mapping[str, str]] = NO_SPLITS,
 ) -> int:
     """How many folds `make_folds` will make; raises FoldsError, with the arithmetic and what is possible instead.
@@ -131,20 +131,20 @@ def check_feasible(
     population = gather(labels, groups, sites, len(class_names), config.by)
     if config.scheme == "fixed":
         require_known(fixed_list(config.fixed, splits), population.groups.tolist())
-    return len(_roles(population, class_names, config, way_out, splits)[0])
+    return len(_roles(population, class_names, config, suggestion, splits)[0])
 
 
 def _roles(
     population: Population,
     class_names: Sequence[str],
     config: FoldsConfig,
-    way_out: str,
+    suggestion: str,
     splits: Mapping[str, Mapping[str, str]],
 ) -> tuple[np.ndarray, str]:
     """The role of every unit in every fold, i64 [F,U], and the rule in words."""
     if config.scheme == "fixed":
         return fixed_roles(population, class_names, config, fixed_list(config.fixed, splits))
-    return cut(population, class_names, config, way_out), rule_of(config)
+    return cut(population, class_names, config, suggestion), rule_of(config)
 
 
 # ---- the file --------------------------------------------------------------------------------------------------------
@@ -177,23 +177,18 @@ def read_folds(path: Path, table: ImageTable) -> Folds:
         written = str(values["digest"])
         found = digest_of({key: value for key, value in values.items() if key not in ("digest", "signature")})
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"the folds {path} are malformed ({error})", todo="prepare the data set anew") from error
-    if found != written:
-        raise LeakError(
-            f"the folds {path} were edited after they were written",
-            expected=f"the digest {written[:12]}, not {found[:12]}",
-            todo="prepare the data set anew",
-        )
+        raise DataError(f"the folds {path} are malformed ({error})", todo="prepare the data set again") from error
+    require_equal_seal(found, written, path)
     require_signature(written, values.get("signature"), path)
     if folds.dataset_fingerprint != table.fingerprint:
         raise DataError(
             f"the folds {path} belong to another version of the data set ({folds.dataset_fingerprint[:12]})",
             expected=f"the data set {table.fingerprint[:12]}",
-            todo="prepare the data set anew",
+            todo="prepare the data set again",
         )
     fault = _fault(values["folds"], folds, np.unique(table.group_id).tolist())
     if fault:
-        raise DataError(f"the folds {path} do not hold every patient once: {fault}", todo="prepare the data set anew")
+        raise DataError(f"the folds {path} do not hold every patient once: {fault}", todo="prepare the data set again")
     return folds
 
 

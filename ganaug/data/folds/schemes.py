@@ -148,17 +148,17 @@ def _noun(config: FoldsConfig) -> str:
 # ---- where a scheme fails --------------------------------------------------------------------------------------------
 
 
-def cut(population: Population, class_names: Sequence[str], config: FoldsConfig, way_out: str = "") -> np.ndarray:
+def cut(population: Population, class_names: Sequence[str], config: FoldsConfig, suggestion: str = "") -> np.ndarray:
     """The role of every unit in every fold, i64 [F,U].
 
-    Raises FoldsError with the arithmetic and with options that do work; `way_out` is one more to offer.
+    Raises FoldsError with the arithmetic and with options that do work; `suggestion` is one more to offer.
     """
     roles = SCHEMES[config.scheme](population.counts, config)
     if roles is not None:
         return roles
     seen, expected = _arithmetic(population, class_names, config)
     own, others = _offers(population, class_names, config)
-    offers = [*own, *([way_out] if way_out else []), *others]
+    offers = [*own, *([suggestion] if suggestion else []), *others]
     raise FoldsError(
         seen, expected=expected, todo="use " + ", or ".join(offers) if offers else "bring images of more patients"
     )

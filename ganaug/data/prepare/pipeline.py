@@ -124,7 +124,7 @@ def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
             scan.sites,
             scan.class_names,
             config.folds,
-            way_out=scan.way_out,
+            suggestion=scan.suggestion,
             splits=scan.splits,
         )
     elif config.stain != "none":
@@ -140,7 +140,7 @@ def _folds(scan: Scan, config: PrepareConfig, table: ImageTable, left_out: list[
     if not scan.labelled:
         return None
     suggestion = f"the skipped images once they are corrected{why_none(left_out)}" if left_out else ""
-    return make_folds(table, config.folds, way_out=suggestion or scan.way_out, splits=scan.splits)
+    return make_folds(table, config.folds, suggestion=suggestion or scan.suggestion, splits=scan.splits)
 
 
 def _stain(writer: ImageWriter, table: ImageTable, folds: Folds, method: str, progress: bool) -> ImageTable:

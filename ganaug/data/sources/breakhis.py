@@ -113,7 +113,7 @@ def scan(config: PrepareConfig) -> Scan:
         native_width_px=None if config.um_per_px else 700,
         left_out=tuple(left_out),
         notices=tuple(notices),
-        way_out=_way_out(items, config),
+        suggestion=_suggestion(items, config),
         class_of=lambda path: _class_of(path, config),
     )
 
@@ -169,7 +169,7 @@ def _notes_on_scale(magnifications: set[int], config: PrepareConfig) -> list[str
     return []
 
 
-def _way_out(items: Sequence[Item], config: PrepareConfig) -> str:
+def _suggestion(items: Sequence[Item], config: PrepareConfig) -> str:
     """--task binary, where its patients suffice for the folds that were asked for."""
     if config.task == "binary":
         return ""

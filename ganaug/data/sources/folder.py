@@ -103,7 +103,7 @@ def scan(config: PrepareConfig) -> Scan:
         left_out=tuple(listing.left_out),
         notices=tuple(listing.notes),
         splits=listing.splits,
-        way_out=listing.suggestion,
+        suggestion=listing.suggestion,
         class_of=listing.class_of,
     )
 

@@ -59,7 +59,7 @@ class Scan:
     drawn: bool = False  # the images are drawn at their final size
     left_out: tuple[tuple[str, str], ...] = ()  # path and reason
     notices: tuple[str, ...] = ()
-    way_out: str = ""  # options to offer where the folds are not feasible
+    suggestion: str = ""  # options to offer where the folds are not feasible
     splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by name: group to train, val or test
     tables: Mapping[str, np.ndarray] = field(default_factory=dict)  # further arrays, stored under these names
     class_of: Callable[[str], str] = (

@@ -86,7 +86,7 @@ def test_changed_networks_to_train_on_from_are_refused(imported: Path) -> None:
     snapshot = load_snapshot(imported)
     snapshot.companions["D.b4.out.bias"] += 1
     own = imported.with_name("own.safetensors")
-    save_snapshot(own, snapshot)  # sealed anew, hence another generator
+    save_snapshot(own, snapshot)  # sealed again, hence another generator
     assert load_snapshot(own).provenance.generator != load_snapshot(imported).provenance.generator
     data = bytearray(imported.read_bytes())
     data[-3] ^= 1

@@ -13,19 +13,19 @@ FIVE = FoldsConfig(5)
 SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out")
 
 
-def check(patients: dict[str, int], config: FoldsConfig = FIVE, way_out: str = "", per_site: int = 1) -> str:
+def check(patients: dict[str, int], config: FoldsConfig = FIVE, suggestion: str = "", per_site: int = 1) -> str:
     """The message about classes that have so many patients of one image each, some of them in one laboratory."""
     labels = np.repeat(np.arange(len(patients)), list(patients.values()))
     groups = np.array([f"p{index}" for index in range(len(labels))])
     sites = np.array([f"s{label}-{index // per_site}" for index, label in enumerate(labels)])
     with pytest.raises(FoldsError) as error:
-        check_feasible(labels, groups, sites, list(patients), config, way_out=way_out)
+        check_feasible(labels, groups, sites, list(patients), config, suggestion=suggestion)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 def test_the_error_shows_the_arithmetic_and_offers_only_what_works() -> None:
-    message = check({"adenosis": 2, "fibroma": 7, "phyllodes": 3, "ductal": 38}, way_out="--task binary")
+    message = check({"adenosis": 2, "fibroma": 7, "phyllodes": 3, "ductal": 38}, suggestion="--task binary")
     assert message == (
         "adenosis has 2 patients, phyllodes has 3 patients; expected at least 5 patients of every class for 5 folds "
         "(adenosis: at most 2 folds can test it); "

@@ -35,7 +35,7 @@ def simulate(
 def simulate_repeats(
     rng: np.random.Generator, patient: float, run: float, num_seeds: int, num_repeats: int
 ) -> OutOfFold:
-    """The same, with the folds cut anew in each repeat; what strays with a patient strays alike in all of them."""
+    """The same, with the folds cut again in each repeat; what strays with a patient strays alike in all of them."""
     patients = np.arange(40)
     label = patients % 2
     cuts = [4 * repeat + rng.permutation(20)[patients // 2] % 4 for repeat in range(num_repeats)]
