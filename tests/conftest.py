@@ -68,7 +68,7 @@ def shared() -> Path:
     """The folder of real images and weights; tests that use it skip where it is absent."""
     folder = Path(os.environ.get("GANAUG_SHARED", Path(__file__).parents[2] / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}")
+        pytest.skip(f"no real data at {folder}; set GANAUG_SHARED to the folder that holds them")
     return folder
 
 

@@ -1,4 +1,3 @@
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -18,12 +17,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def shared() -> Path:
-    """The folder of real data that may stand beside the repository."""
-    folder = Path(os.environ.get("GANAUG_SHARED", Path(__file__).parents[4] / "shared")) / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no real data in {folder}; set GANAUG_SHARED to the folder that holds them")
-    return folder
+def shared(shared: Path) -> Path:
+    """The real data in the folder that every room's tests share."""
+    return shared / "data"
 
 
 @pytest.fixture

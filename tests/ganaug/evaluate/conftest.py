@@ -1,6 +1,5 @@
 """A small data set of two classes, and synthetic files of known faults, in a workspace of their own."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,12 +112,3 @@ def pixels() -> Extractor:
         return torch.cat([x.mean((2, 3)), x.std((2, 3))], dim=1)
 
     return Extractor("pixels", "d" * 64, "mean and deviation of each colour", embed)
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real data and weights, outside the repository."""
-    folder = Path(os.environ.get("GANAUG_SHARED") or Path(__file__).resolve().parents[4] / "shared")
-    if not folder.is_dir():
-        pytest.skip(f"no real data: {folder} does not exist and GANAUG_SHARED is not set")
-    return folder
