@@ -78,13 +78,17 @@ class _Slot:
 
     def __init__(self, num_threads: int) -> None:
         self._num_threads = num_threads
-        self.renew()
+        self.pool = self._new_pool()
 
     def renew(self) -> None:
         """Put a new process in the place of one that was killed; it starts with the next call."""
+        self.pool.shutdown()
+        self.pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
         # Spawned, not forked: a fork of a process with torch's threads and open HDF5 files may hang.
         context = multiprocessing.get_context("spawn")
-        self.pool = ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=(self._num_threads,))
+        return ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=(self._num_threads,))
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
         try:
@@ -101,8 +105,6 @@ def _slots(jobs: int) -> Iterator[list[_Slot]]:
     try:
         yield slots
     except BaseException:
-        for slot in slots:
-            slot.pool.shutdown(wait=False, cancel_futures=True)
         mine = set(multiprocessing.active_children()) - before
         for process in mine:
             process.terminate()
@@ -110,6 +112,8 @@ def _slots(jobs: int) -> Iterator[list[_Slot]]:
         for process in mine:
             process.join(max(0.0, until - time.monotonic()))
             process.kill()  # whoever has not left by then would keep this process from ending
+        for slot in slots:  # waits for the pool's thread: closing its pipe while Python ends would print a traceback
+            slot.pool.shutdown(cancel_futures=True)
         raise
     for slot in slots:
         slot.pool.shutdown()

@@ -2,7 +2,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import process as pools
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,19 @@ def test_the_error_of_a_call_reaches_the_caller() -> None:
 def test_a_process_that_dies_is_told_in_one_line_with_what_to_do() -> None:
     with pytest.raises(UserError, match="--jobs 1"):
         list(run_parallel(os._exit, [(9,), (9,)], jobs=2))
+
+
+@pytest.mark.parametrize("calls", [[("1",), ("1/0",)], [("exit()",), ("2",)], [("__import__('os')._exit(9)",), ("2",)]])
+def test_no_thread_is_left_to_close_a_pipe_while_python_ends(
+    calls: list[tuple[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = pools._ExecutorManagerThread  # the pool's own thread, made slow to end as on a busy machine
+    run = manager.run
+    monkeypatch.setattr(manager, "run", lambda self: (run(self), time.sleep(1)))
+    before = set(threading.enumerate())
+    with pytest.raises((ZeroDivisionError, SystemExit, UserError)):
+        list(run_parallel(eval, calls, jobs=2))
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_killed_process_loses_its_own_call_and_no_other() -> None:
