@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ TEXT, NUMBER = (str,), (int, float)  # the kinds of a JSON value; True and False
 MAX_DEPTH = 50  # of JSON's lists and objects within each other; ours have six
 SECONDS_TO_BE_UNOWNED = 86_400.0  # of another machine's file: locks may not reach from there to here
 _MACHINE = hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:6]
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)
 _PART = re.compile(r"\..*\.(?P<machine>[0-9a-f]{6})-[a-z0-9_]{8}\.part")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: a limit on the size of files, as `ulimit -f` sets
 _swept: set[str] = set()  # folders that this process has looked through
@@ -177,28 +178,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, parse_int: Callable[[str], float] | None = None) -> Any:
     """The value of JSON text, in UTF-8; raises ValueError where it is none, or nests deeper than MAX_DEPTH.
 
-    Deeper values could be read and then not be written or compared: Python's recursion ends at different depths there.
+    The depth is counted first: a parser at the end of its recursion leaves no room for whatever Python runs just then.
     """
-    try:
-        value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
-    except RecursionError as error:
-        raise ValueError(f"it nests deeper than {MAX_DEPTH} levels") from error
-    if not _is_shallow(value):
-        raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
-    return value
-
-
-def _is_shallow(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        inner = [entry.values() if isinstance(entry, dict) else entry for entry in level if type(entry) in (dict, list)]
-        level = [part for parts in inner for part in parts]
-        if not level:
-            return True
-    return False
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+    return json.loads(text, parse_int=parse_int)
 
 
 def read_json(path: Path) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from ganaug.data.hdf5 import seals
 from ganaug.data.hdf5.guarded_file import GuardedDataset, GuardedFile, writing_hdf5
 from ganaug.data.schema import NUMBERS, SCHEMA_VERSION, TEXTS, ImageTable, fingerprint_of, seal_of, stained_name
+from ganaug.files import parse_json
 from ganaug.provenance import Provenance, signature_of
 from ganaug.workspace import atomic_path
 
@@ -119,7 +120,7 @@ class ImageWriter:
     def _sealed(self, table: ImageTable, record: Provenance | None) -> ImageTable:
         """The table with content, fingerprint, seal and signature; its attrs as JSON gives them back."""
         content = seals.digests_of(self._file, less=(*NUMBERS, *TEXTS))
-        table = replace(table, attrs=json.loads(json.dumps({**table.attrs, "content": content})))
+        table = replace(table, attrs=parse_json(json.dumps({**table.attrs, "content": content})))
         table.attrs["fingerprint"] = fingerprint_of(table)
         table.attrs["seal"] = seal_of(table)
         if signature := signature_of(table.attrs["seal"]):

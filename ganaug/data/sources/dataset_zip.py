@@ -24,6 +24,7 @@ from ganaug.data.sources.listed import locate, read_listed
 from ganaug.data.sources.scan import UNLABELLED, Item, Scan, reading
 from ganaug.data.sources.skipped import why_none
 from ganaug.errors import DataError, LeakError, private
+from ganaug.files import parse_json
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES
 
 DATASET_JSON = "dataset.json"
@@ -104,8 +105,8 @@ def _whole(digits: str) -> int | float:
 
 def _parse(data: bytes, where: str) -> dict[str, Any]:
     try:
-        listed = json.loads(data, parse_int=_whole)
-    except (ValueError, RecursionError) as error:
+        listed = parse_json(data.decode(json.detect_encoding(data)), parse_int=_whole)
+    except ValueError as error:
         raise DataError(f"{where} is not valid JSON ({error})", expected=_LABELS) from error
     if not isinstance(listed, dict):
         raise DataError(
