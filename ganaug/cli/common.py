@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ganaug.config import Compute
 from ganaug.errors import ConfigError, for_terminal
 from ganaug.presets import PRESETS
 from ganaug.workspace import Workspace, open_workspace
@@ -49,6 +50,12 @@ class Common:
                 f"the device {self.device_name} cannot be used ({str(error).splitlines()[0]})",
                 todo="use --device cpu, or see `ganaug doctor`",
             ) from error
+
+    def compute(self, *, num_workers: int | None = None, weights_dir: Path | None = None) -> Compute:
+        """The means of this run, with its progress shown; None for what the command has no option for."""
+        from ganaug.weights import weights_folder
+
+        return Compute(self.device, num_workers, weights_folder(weights_dir), progress=True)
 
     def tell(self, value: dict[str, Any], text: str) -> None:
         """Print a result to stdout: `value` for machines with --json, else `text` for people."""

@@ -15,6 +15,7 @@ from ganaug.config.choices import (
     STAINS,
     TRUNCATIONS,
 )
+from ganaug.config.compute import Compute
 from ganaug.config.folds import FoldsConfig
 from ganaug.config.gan import GanConfig, NetworkConfig, gan_config_from_dict, network_config_from_dict
 from ganaug.config.phantom import PhantomConfig
@@ -35,6 +36,7 @@ __all__ = [
     "SOURCE_NAMES",
     "STAINS",
     "TRUNCATIONS",
+    "Compute",
     "FoldsConfig",
     "GanConfig",
     "NetworkConfig",
