@@ -39,7 +39,7 @@ def _escaped(line: str) -> str:
 
 
 class UserError(Exception):
-    """A mistake of input or circumstance, told in one line; the command line maps it to exit status 2.
+    """A mistake of input or circumstance, in one line; the command line maps it to exit status 2.
 
     `seen` states the finding, `expected` what should have been there, `todo` the next step; the last two may be empty
     where they would only repeat the first. `shared` is the line without the names that are marked private, for files.

@@ -1,7 +1,7 @@
-"""The only ways in which files come to stand: whole or not at all, and JSON that is checked where it is read.
+"""Files that are written whole or not at all, and JSON that is checked where it is read.
 
 A file is written as a hidden neighbour, `.<name>.<machine>-<random>.part`, that takes the final name at the end. While
-it is written its process holds a shared lock on it, so that the next command can tell what a killed one left behind.
+it is written its process holds a shared lock on it, so that the next command recognises what a killed one left.
 """
 
 import errno
@@ -22,7 +22,7 @@ from ganaug.errors import CorruptFile, DiskFull, UserError, WorkspaceError
 
 try:
     import fcntl
-except ImportError:  # outside of Unix, where nothing tells whose a file is
+except ImportError:  # outside of Unix, where nothing shows which process owns a file
     fcntl = None  # type: ignore[assignment]
 
 TEXT, NUMBER = (str,), (int, float)  # the kinds of a JSON value; True and False are no numbers
@@ -125,7 +125,7 @@ def _remove_unowned(path: str, *, here: bool) -> None:
         if here or time.time() - os.fstat(held).st_mtime > SECONDS_TO_BE_UNOWNED:
             shutil.rmtree(path) if is_folder else os.unlink(path)
     except OSError:
-        pass  # it is held, or the file system has no locks: then nobody can tell whose it is
+        pass  # it is held, or the file system has no locks: then its owner cannot be known
     finally:
         os.close(held)
 
@@ -262,7 +262,7 @@ def write_jsonl(path: Path, records: list[dict[str, Any]]) -> None:
 def read_jsonl(path: Path, required: Mapping[str, tuple[type, ...]] | None = None) -> list[dict[str, Any]]:
     """The records of a JSON-lines file, none where it is missing.
 
-    Lines that are truncated, as after a kill, or no objects with the `required` fields are left out.
+    Lines that are truncated, as after a kill, or no objects with the `required` fields are skipped.
     """
     with explained(path):
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Named configurations: `quick` answers on a laptop's processor within minutes, `standard` is meant to be believed."""
+"""Named configurations: `quick` answers on a laptop's CPU within minutes, `standard` gives results to rely on."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def gan(preset: str, resolution_px: int, num_classes: int, device: str, num_gpus
     """How a generator is trained at a resolution on a kind of device; `standard` is `auto`.
 
     The paper's presets are the same everywhere. The others follow the published automatic rule on a GPU; on a
-    processor, where that rule would take months, they train a compact network with small batches and a strong penalty,
+    CPU, where that rule would take months, they train a compact network with small batches and a strong penalty,
     found by trial to show tissue of the asked class soonest.
     Source: Karras et al. 2020a, 2020b, and the automatic preset of StyleGAN2-ADA.
     """
@@ -66,7 +66,7 @@ def _compact(resolution_px: int, num_classes: int, total_kimg: float) -> GanConf
 
 def _automatic(resolution_px: int, num_classes: int, num_gpus: int, total_kimg: float) -> GanConfig:
     batch = max(min(num_gpus * min(4096 // resolution_px, 32), 64), num_gpus)
-    batch = max(batch // num_gpus, 2) * num_gpus  # equal shares, each with images to compare
+    batch = max(batch // num_gpus, 2) * num_gpus  # equal numbers per GPU, each with images to compare
     network = NetworkConfig(
         resolution_px,
         num_classes,
@@ -137,6 +137,6 @@ def study(preset: str) -> StudyConfig:
 
 
 def num_folds_studied(preset: str) -> int | None:
-    """Of how many folds generators are trained and studied where nothing is said; None is all."""
+    """The number of folds whose generators are trained and studied by default; None is all."""
     require_preset(preset)
     return 2 if preset == "quick" else None

@@ -1,4 +1,4 @@
-"""Every path and file name of a workspace; how files come to stand there is `ganaug.files`, offered here as well."""
+"""Every path and file name of a workspace; `ganaug.files`, which writes and reads them, is offered here as well."""
 
 import os
 import re
@@ -29,7 +29,7 @@ WORKSPACE_VERSION = 2
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
 PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
 LONGEST_PATH = 4096  # characters; Linux takes as many bytes
-_SAFE = " .+=,@~"  # beside letters, digits, underscores and dashes
+_SAFE = " .+=,@~"  # with letters, digits, underscores and dashes
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
 _STATE_NAME = re.compile(r"state-\d{10}\.safetensors")

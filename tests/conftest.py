@@ -1,4 +1,4 @@
-"""What every room's tests share: where real data lies, and a small data set that is made, not read."""
+"""Fixtures of all tests: the folder of real data, and a small data set that is made, not read."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def pytest_configure() -> None:
     # A shell's background job ignores SIGINT, and would hand that on to the processes that tests interrupt.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # The same examples every time, however slow the machine: a suite that fails by chance tells nobody what they broke.
+    # The same examples every time, however slow the machine: a suite that fails at random does not show what broke.
     settings.register_profile("reproducible", derandomize=True, deadline=None)
     settings.load_profile("reproducible")
 

@@ -1,4 +1,4 @@
-"""`ganaug doctor`: what is here, what is missing, and what that costs.
+"""`ganaug doctor`: versions, devices, operators and weights found, what is missing, and what that costs.
 
 It diagnoses what does not work, so none of its parts may need what another one finds broken, and it writes nothing.
 """
@@ -22,7 +22,7 @@ from ganaug.workspace import ENVIRONMENT_VARIABLE, Workspace, read_json
 @weights_option
 @common_options
 def doctor(common: Common, weights_dir: Path | None) -> None:
-    """Say which versions, devices, operator paths and weights were found, what is missing and what that costs."""
+    """Print which versions, devices, operator paths and weights were found, what is missing and what that costs."""
     problems: dict[str, str] = {}
 
     def examine(part: str, look: Callable[[], Any], otherwise: Any) -> Any:

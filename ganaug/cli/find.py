@@ -1,4 +1,4 @@
-"""What a command works on when little or nothing is said: the data set, its folds, and their generators."""
+"""Defaults of what a command works on: data set, folds and generators; and the options that choose them."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ def _fits(common: Common, runs: Sequence["GanRun"], run: "GanRun") -> bool:
 
     if run.dataset in common.workspace.datasets():
         return serves(config_of(run), open_dataset(common.workspace, run.dataset))
-    newest, own = (config_of(one) for one in (runs[-1], run))
+    newest, own = config_of(runs[-1]), config_of(run)
     return all(newest.get(name) == own.get(name) for name in ("dataset_fingerprint", "folds_digest"))
 
 

@@ -14,7 +14,7 @@ from ganaug.cli.common import Common, common_options
 )
 @common_options
 def inspect(common: Common, file: Path, sheet: Path | None) -> None:
-    """Say what FILE holds: classes, patients, resolution, provenance, copies found, what was left out.
+    """Print what FILE holds: classes, patients, resolution, provenance, copies found, what was skipped.
 
     FILE is anything that this tool writes: a data set or synthetic images (.h5), a generator's weights or a training
     state (.safetensors), folds, plans and verdicts (.json), records (.jsonl), predictions (.npz), an export (.zip).

@@ -27,7 +27,7 @@ from ganaug.errors import Ended, UserError, for_terminal
 
 
 class Commands(click.Group):
-    """Commands in the order of their use, whose mistakes are told in one line with exit status 2."""
+    """Commands in the order of their use, whose mistakes are reported in one line with exit status 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

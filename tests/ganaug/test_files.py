@@ -75,16 +75,16 @@ def test_what_a_killed_process_left_goes_with_the_next_write_and_nothing_else(tm
 
 
 def test_a_part_of_another_machine_is_kept_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    foreign = tmp_path / ".a.h5.ffffff-abcdefgh.part"
-    foreign.write_bytes(b"x")
+    others = tmp_path / ".a.h5.ffffff-abcdefgh.part"
+    others.write_bytes(b"x")
     monkeypatch.setattr(files, "_MACHINE", "000000")
     sweep_parts(tmp_path)
-    assert foreign.exists()
+    assert others.exists()
     old = time.time() - files.SECONDS_TO_BE_UNOWNED - 1
-    os.utime(foreign, (old, old))
+    os.utime(others, (old, old))
     files._swept.clear()
     sweep_parts(tmp_path)
-    assert not foreign.exists()
+    assert not others.exists()
 
 
 def test_a_folder_is_looked_through_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,16 +77,16 @@ def test_a_data_set_that_cannot_be_read_keeps_no_other_file_from_being_described
 
 def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no")
-    (tmp_path / "torn.json").write_text('{"a": ')
-    (tmp_path / "torn.zip").write_bytes(b"PK no")
-    (tmp_path / "torn.safetensors").write_bytes(b"\x05")
-    (tmp_path / "torn.npz").write_bytes(b"nothing")
-    for name in ("notes.txt", "torn.json", "torn.zip", "torn.safetensors", "torn.npz", "gone.h5"):
+    (tmp_path / "truncated.json").write_text('{"a": ')
+    (tmp_path / "truncated.zip").write_bytes(b"PK no")
+    (tmp_path / "truncated.safetensors").write_bytes(b"\x05")
+    (tmp_path / "truncated.npz").write_bytes(b"nothing")
+    for name in ("notes.txt", "truncated.json", "truncated.zip", "truncated.safetensors", "truncated.npz", "gone.h5"):
         with pytest.raises(DataError) as error:
             describe(tmp_path / name)
         assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match="contact sheet"):
-        write_sheet(tmp_path / "torn.json", tmp_path / "sheet.png")
+        write_sheet(tmp_path / "truncated.json", tmp_path / "sheet.png")
 
 
 # ---- malformed files -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""House decisions about training, pinned: the published rules, and what gives way on a processor."""
+"""House decisions about training, pinned: the published rules, and what gives way on a CPU."""
 
 from dataclasses import replace
 

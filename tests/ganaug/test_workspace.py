@@ -72,7 +72,7 @@ def test_files_get_the_permissions_of_the_umask_not_of_a_private_temporary(tmp_p
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_torn_last_line_of_a_log_is_left_out(tmp_path: Path) -> None:
+def test_a_truncated_last_line_of_a_log_is_skipped(tmp_path: Path) -> None:
     log = tmp_path / "stats.jsonl"
     append_jsonl(log, {"kimg": 1})
     with log.open("a") as file:
