@@ -54,7 +54,7 @@ def new_command(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def wait_until() -> Callable[..., None]:
     """Wait for what another process or thread does; every wait has a deadline, after which the test fails."""
 
-    def wait(condition: Callable[[], object], seconds: float = 60) -> None:
+    def wait(condition: Callable[[], object], seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited {seconds} s in vain"
