@@ -1,4 +1,4 @@
-"""Which generator and which synthetic images serve a fold: one rule, for every command.
+"""The lookup of the generator and of the synthetic file that serve a fold: one rule, for every command.
 
 A generator can serve a fold where it was configured for this data set and these folds, by what its config.json says; of
 several, the one configured last is taken. Of its synthetic files the last one made is taken that has as many images of
@@ -8,6 +8,7 @@ order is that of the times inside the files, never of the file system's. Whether
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ganaug.workspace import GanRun, Workspace, read_json
 
 @dataclass(frozen=True)
 class Supply:
-    """What serves one fold."""
+    """The synthetic file that serves a fold, and the generator that made it."""
 
     fold: int
     run: GanRun
@@ -29,6 +30,7 @@ class Supply:
 
     @property
     def sentence(self) -> str:
+        """Which file was taken, for a note to the user."""
         others = f" (1 of {self.num_others + 1} that could; --synthetic chooses another)" if self.num_others else ""
         return f"fold {self.fold} is served by {self.synthetic.name}{others}"
 
@@ -99,6 +101,33 @@ def supplies_for(
     require_all_used(workspace, dataset, folds, choice)
     found = [supply_for(workspace, dataset, fold, at_least=at_least, choice=choice) for fold in folds]
     return [supply for supply in found if supply is not None]
+
+
+def require_supplies(
+    workspace: Workspace,
+    dataset: DataSet,
+    folds: Sequence[int],
+    *,
+    at_least: int = 1,
+    choice: Choice = NO_CHOICE,
+    todo: str = "run `ganaug train-gan` and `ganaug synthesize`",
+) -> list[Supply]:
+    """As `supplies_for`; raises WorkspaceError, with `todo` as the next step, where nothing serves any of the folds."""
+    supplies = supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice)
+    if not supplies:
+        others = len(workspace.gans(dataset.name))
+        of_others = f"; {others} generators there are of other data, other folds or have made none" if others else ""
+        raise WorkspaceError(
+            f"{workspace.root} holds no synthetic images for the folds of {dataset.name} as it is now prepared"
+            f"{of_others}",
+            todo=todo,
+        )
+    return supplies
+
+
+def num_drawn(dataset: DataSet, folds: Sequence[int], ratio: float) -> int:
+    """The most synthetic images per class that a study draws with `ratio` of them per real training image."""
+    return ceil(ratio * max(map(dataset.largest_class, folds)))
 
 
 def require_all_used(workspace: Workspace, dataset: DataSet, folds: Sequence[int], choice: Choice) -> None:
