@@ -120,7 +120,8 @@ def _real_proportions(sides: Sides) -> Indices:
     real = np.bincount(sides.real_label, minlength=len(sides.class_names))
     present = real > 0
     factor = float((sides.synthetic_counts()[present] / real[present]).min())
-    return np.floor(real * factor).astype(np.int64)
+    counts: Indices = np.floor(real * factor).astype(np.int64)
+    return counts
 
 
 def _draw_split(sides: Sides, rng: np.random.Generator) -> Split:

@@ -12,11 +12,12 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ganaug.checkpoint.snapshot import best_ema
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import created_of, read_table
 from ganaug.errors import ConfigError, UserError, WorkspaceError
 from ganaug.provenance import read_provenance, require_seal
-from ganaug.workspace import GanRun, Workspace, read_json
+from ganaug.workspace import GanRun, Workspace, kimg_of, read_json
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,32 @@ def require_all_used(workspace: Workspace, dataset: DataSet, folds: Sequence[int
         other = used.setdefault((option, run.fold), name)
         if other != name:
             raise ConfigError(f"{option} {other} and {name} are both of fold {run.fold}", expected="one for each fold")
+
+
+def find_snapshot(workspace: Workspace, name: str, kimg: float | None = None) -> Path:
+    """The best snapshot of the generator of this name, a folder in gans/, or the one of `kimg`.
+
+    `kimg` may be rounded where only one snapshot rounds to it. Raises WorkspaceError where there is none.
+    """
+    runs = {run.root.name: run for run in workspace.gans()}
+    if name not in runs:
+        have = ", ".join(sorted(runs)) or "none, so train one with `ganaug train-gan`"
+        raise WorkspaceError(f"{name} is no file, nor a generator in {workspace.root}", expected=f"one of: {have}")
+    run = runs[name]
+    found = best_ema(run) if kimg is None else _snapshot_at(run, kimg)
+    if found is None or not found.exists():
+        have = ", ".join(path.name for path in run.snapshots()) or "none yet"
+        asked = "a snapshot" if kimg is None else f"a snapshot of {kimg:g} kimg"
+        raise WorkspaceError(f"{name} has not {asked}", expected=f"one of its own: {have}")
+    return found
+
+
+def _snapshot_at(run: GanRun, kimg: float) -> Path | None:
+    """The snapshot of exactly so many kimg, else the only one that rounds to them."""
+    if run.ema(kimg).exists():
+        return run.ema(kimg)
+    near = [path for path in run.snapshots() if round(kimg_of(path)) == kimg]
+    return near[0] if len(near) == 1 else None
 
 
 def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:

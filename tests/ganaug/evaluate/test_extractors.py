@@ -72,9 +72,7 @@ def test_a_cache_of_another_shape_is_not_used(workspace: Workspace, dataset: Dat
         assert np.allclose(features_of(workspace, dataset.reader, pixels), features)
 
 
-def test_a_corrupt_cache_is_computed_again(
-    workspace: Workspace, dataset: DataSet, pixels: Extractor
-) -> None:
+def test_a_corrupt_cache_is_computed_again(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
     first = features_of(workspace, dataset.reader, pixels)
     (cached,) = (workspace.root / "cache" / "features").iterdir()
     whole = cached.read_bytes()
