@@ -1,4 +1,4 @@
-"""LPIPS diversity: how far two images of a class are from each other, for synthetic and for real images."""
+"""LPIPS diversity: the mean distance of two images of a class, of synthetic and of real images."""
 
 import warnings
 from collections.abc import Callable, Mapping

@@ -7,7 +7,6 @@ stored with the images, and the study refuses images by it.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +45,7 @@ class Filter:
 
     accepts: Callable[[Pixels, int], NDArray[np.bool_]]  # images [n,H,W,3] of a class -> [n]
     digest: str  # of all that was fitted
-    facts: dict[str, Any] = field(default_factory=dict)  # what fitting found
+    facts: dict[str, float] = field(default_factory=dict)  # found in fitting, stored with the images
 
 
 def confidence(value: float, inputs: FilterInputs) -> Filter:

@@ -1,9 +1,9 @@
 """The lookup of the generator and of the synthetic file that serve a fold: one rule, for every command.
 
-A generator can serve a fold where it was configured for this data set and these folds, by what its config.json says; of
-several, the one configured last is taken. Of its synthetic files the last one made is taken that has as many images of
-each class as are asked for, so that a small file made later replaces none; where none is large enough, the largest. The
-order is that of the times inside the files, never of the file system's. Whether they may be used is for the guard.
+A generator can serve a fold where its config.json names this data set and these folds; of several, the rule takes the
+one configured last. Of its synthetic files it takes the last one with as many images of each class as are asked for, so
+that a small file made later replaces none; where none is large enough, the largest. The order comes from the times
+inside the files, never from the file system. Whether a file may be used is checked elsewhere, on its provenance.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Supply:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user chose in place of what the rule takes."""
+    """The user's choice in place of what the rule takes."""
 
     gans: tuple[str, ...] = ()  # names of generators' folders
     files: tuple[Path, ...] = ()  # synthetic files
@@ -48,12 +48,12 @@ NO_CHOICE = Choice()
 
 
 def generators_for(workspace: Workspace, dataset: DataSet, fold: int) -> list[GanRun]:
-    """The generators that were configured for a fold of this data set, the last one at the end."""
+    """The generators that were configured for a fold of this data set, the one configured last at the end."""
     return [run for run in workspace.gans(dataset.name, fold) if serves(config_of(run), dataset)]
 
 
 def generator_for(workspace: Workspace, dataset: DataSet, fold: int, choice: Choice = NO_CHOICE) -> GanRun | None:
-    """The generator that serves a fold, None where there is none; raises WorkspaceError where the one chosen cannot."""
+    """The generator that serves a fold, None where there is none; WorkspaceError where the chosen one cannot serve."""
     runs = generators_for(workspace, dataset, fold)
     chosen = [run for run in runs if run.root.name in choice.gans]
     for name in choice.gans:
@@ -73,9 +73,9 @@ def generator_for(workspace: Workspace, dataset: DataSet, fold: int, choice: Cho
 def supply_for(
     workspace: Workspace, dataset: DataSet, fold: int, *, at_least: int = 1, choice: Choice = NO_CHOICE
 ) -> Supply | None:
-    """The synthetic file that serves a fold, with `at_least` images of each class if there is one; None without any.
+    """The synthetic file that serves a fold, if possible with `at_least` images per class; None where there is no file.
 
-    Raises UserError where what was chosen cannot serve it.
+    Raises UserError where the chosen file or generator cannot serve it.
     """
     for file in choice.files:
         generator = _generator_of(workspace, dataset, file)
@@ -95,9 +95,9 @@ def supply_for(
 def supplies_for(
     workspace: Workspace, dataset: DataSet, folds: Sequence[int], *, at_least: int = 1, choice: Choice = NO_CHOICE
 ) -> list[Supply]:
-    """What serves each fold; folds that nothing serves are left out.
+    """The supply of each fold that has one.
 
-    Raises UserError where what was chosen serves none of the folds, or not alone.
+    Raises UserError where a chosen file or generator serves none of the folds, or two are chosen for one fold.
     """
     require_all_used(workspace, dataset, folds, choice)
     found = [supply_for(workspace, dataset, fold, at_least=at_least, choice=choice) for fold in folds]
@@ -113,7 +113,7 @@ def require_supplies(
     choice: Choice = NO_CHOICE,
     todo: str = "run `ganaug train-gan` and `ganaug synthesize`",
 ) -> list[Supply]:
-    """As `supplies_for`; raises WorkspaceError, with `todo` as the next step, where nothing serves any of the folds."""
+    """As `supplies_for`; raises WorkspaceError, with `todo` as the next step, where no fold has a supply."""
     supplies = supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice)
     if not supplies:
         others = len(workspace.gans(dataset.name))
@@ -132,9 +132,9 @@ def num_drawn(dataset: DataSet, folds: Sequence[int], ratio: float) -> int:
 
 
 def require_all_used(workspace: Workspace, dataset: DataSet, folds: Sequence[int], choice: Choice) -> None:
-    """Raise ConfigError where something was chosen that serves none of the folds, or two for one of them.
+    """Raise ConfigError where a chosen file or generator serves none of the folds, or two are chosen for one fold.
 
-    The rule would else serve the fold in place of what was chosen.
+    Otherwise the choice would have no effect, and the rule would decide.
     """
     chosen = [("--synthetic", str(file), _generator_of(workspace, dataset, file)) for file in choice.files]
     chosen += [("--gan", run.root.name, run) for run in workspace.gans() if run.root.name in choice.gans]
@@ -180,7 +180,7 @@ def _snapshot_at(run: GanRun, kimg: float) -> Path | None:
 def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:
     """The synthetic files of a generator and how many images their smallest class has, the last one made at the end.
 
-    A file that cannot be read is none of them.
+    Files that cannot be read are skipped.
     """
     found = []
     for path in workspace.synthetics():
@@ -193,7 +193,7 @@ def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:
 
 
 def _generator_of(workspace: Workspace, dataset: DataSet, file: Path) -> GanRun:
-    """The generator that a synthetic file says it is of."""
+    """The generator that a synthetic file names as its own."""
     table = read_table(file)
     record = read_provenance(table.attrs.get("provenance"), file)
     if record.dataset_fingerprint != dataset.table.fingerprint:
@@ -205,7 +205,7 @@ def _generator_of(workspace: Workspace, dataset: DataSet, file: Path) -> GanRun:
 
 
 def config_of(run: GanRun) -> dict[str, Any]:
-    """What a generator was configured for; empty where its config.json is missing, malformed or edited."""
+    """The configuration of a generator; empty where its config.json is missing, malformed or edited."""
     try:
         return require_seal(read_json(run.config), run.config)
     except UserError:

@@ -22,7 +22,7 @@ NUM_MORPHS = 4  # latents that pass through the classes, one per row
 
 @dataclass(frozen=True)
 class StripPlan:
-    """Which sheets are drawn: see `draw_strips`."""
+    """A generator and how its sheets are drawn; see `draw_strips`."""
 
     run: GanRun
     num_steps: int = 4  # images from one latent or class to the next
@@ -36,7 +36,7 @@ class StripPlan:
             raise ConfigError(f"psi {self.psi}", expected="a number from 0 to 1")
 
     def paths(self) -> list[Path]:
-        """The interpolation and the morph."""
+        """The files of the interpolation and of the morph."""
         _, kimg = best_snapshot(self.run)
         return [self.run.strips(kind, kimg, self.psi, self.seed) for kind in ("interpolation", "morph")]
 

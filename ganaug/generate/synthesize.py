@@ -55,7 +55,7 @@ def plan_synthesis(
     """
     require_known([name for name, _ in config.reject])
     if for_study:
-        config = replace(config, per_class=enough_for_study(workspace, run, config.per_class))
+        config = replace(config, per_class=num_for_study(workspace, run, config.per_class))
     snapshot, kimg = best_snapshot(run)
     bare = replace(config, counts=(), psi_of=(), truncation="global", reject=())
     variant = "" if bare == config else digest_of({**to_dict(config), "per_class": 0, "psi": 0, "seed": 0})
@@ -63,7 +63,7 @@ def plan_synthesis(
     return SynthesisPlan(workspace, snapshot, run, config, target)
 
 
-def enough_for_study(workspace: Workspace, run: GanRun, at_least: int) -> int:
+def num_for_study(workspace: Workspace, run: GanRun, at_least: int) -> int:
     """Images per class that a study draws, one for each real one; `at_least` where the data set is not there."""
     if run.dataset not in workspace.datasets():
         return at_least

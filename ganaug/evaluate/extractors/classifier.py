@@ -14,7 +14,7 @@ def classifier(inputs: ExtractorInputs) -> Extractor:
     if inputs.run is None:
         raise ConfigError(
             "no generator, in whose folder the trained extractor is stored",
-            todo="name one with --gan, or use an extractor of published weights (--weights-dir)",
+            todo="pass its run, or use an extractor of published weights (--weights-dir)",
         )
     compute = inputs.compute
     trained = trained_classifier(

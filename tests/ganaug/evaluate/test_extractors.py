@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ganaug import weights
 from ganaug.classify import trained
@@ -139,7 +140,7 @@ def test_trained_extractor_is_trained_once_on_training_images_alone(
     class Forbidden:
         """Gives training images, and fails on any other."""
 
-        def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
             assert set(indices) <= set(dataset.train(0))
             return reader[indices]
 
@@ -212,7 +213,7 @@ def test_squeezenet_sees_what_colour_a_thing_has(shared: Path, dataset: DataSet)
     state = torch.load(folder / "squeezenet1_0-imagenet.pth", map_location="cpu", weights_only=True)
     head = state["classifier.1.weight"][:, :, 0, 0].double().numpy()
 
-    def ball(colour: tuple[float, float, float]) -> np.ndarray:
+    def ball(colour: tuple[float, float, float]) -> NDArray[np.uint8]:
         y, x = np.mgrid[:96, :96]
         light = np.clip(1 - np.hypot(y - 36, x - 36) / 76, 0, 1)[..., None] * np.array(colour)
         inside = np.hypot(y - 48, x - 48)[..., None] < 32
