@@ -37,9 +37,10 @@ def test_the_options_of_a_source_are_fields_that_say_nothing_by_default(name: st
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None:
     model = build(name, 3, image_size_px=32).eval()
+    embed: Callable[[torch.Tensor], torch.Tensor] = model.features  # type: ignore[assignment]
     with torch.inference_mode():
         img = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        logits, features = model(img), model.features(img)
+        logits, features = model(img), embed(img)
     assert logits.shape == (2, 3)
     assert features.ndim == 2
     assert len(features) == 2
