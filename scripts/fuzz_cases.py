@@ -38,7 +38,7 @@ from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 from ganaug.data.synthetic_file import stored_record, stored_rows
 from ganaug.errors import UserError, WeightsError
 from ganaug.evaluate.features import features_of
-from ganaug.evaluate.gan import evaluate_gan
+from ganaug.evaluate.score_file import score_file
 from ganaug.generate.find import Choice, config_of, generator_for, supply_for
 from ganaug.inspect import describe, write_sheet
 from ganaug.provenance import require_seal, sealed
@@ -121,7 +121,7 @@ def _read_synthetic(root: Path, path: Path) -> object:
     stored_record(path, schema.read_table(path).attrs)
     supply_for(workspace, dataset, FOLD, choice=Choice(files=(path,)))
     admit(workspace, dataset, FOLD, path)
-    return evaluate_gan(workspace, dataset, path, run, extractor=EXTRACTOR)
+    return score_file(workspace, dataset, path, run, extractor=EXTRACTOR)
 
 
 def _read_snapshot(root: Path, path: Path) -> object:

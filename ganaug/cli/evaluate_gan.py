@@ -1,4 +1,4 @@
-"""`ganaug evaluate-gan`: how far the synthetic images are from the real ones, and real ones from each other."""
+"""`ganaug evaluate-gan`: distances of the synthetic images to the real ones, and of real ones to each other."""
 
 from pathlib import Path
 
@@ -40,32 +40,24 @@ def evaluate_gan(
 
     FID and KID are computed with Inception's weights only; a distance of other features is named after them.
     """
-    from ganaug.evaluate.table import format_rows
-    from ganaug.generate.find import Choice
-    from ganaug.study.job import Job, require_scorable, score_images, supply
-    from ganaug.weights import weights_folder
+    from ganaug.evaluate.table import format_scores
+    from ganaug.generate.find import Choice, num_drawn, require_supplies
+    from ganaug.generate.score_supplies import require_scorable, score_images
 
     data = find_dataset(common, dataset)
-    folder = weights_folder(weights_dir)
-    job = Job(
-        data,
-        chosen_folds(common, data, fold),
-        presets.study(common.preset),
-        extractor=extractor,
-        weights_dir=folder,
-        choice=Choice(gans, files),
-    )
-    supplies = supply(common.workspace, job)
-    require_scorable(job, supplies)
+    folds, compute = chosen_folds(common, data, fold), common.compute(weights_dir=weights_dir)
+    at_least = num_drawn(data, folds, presets.study(common.preset).ratio)  # the files that a study would take
+    supplies = require_supplies(common.workspace, data, folds, at_least=at_least, choice=Choice(gans, files))
+    require_scorable(data, supplies, extractor=extractor, weights_dir=compute.weights_dir)
     if common.dry_run:
-        scored = [str(supplied.synthetic) for supplied in supplies]
-        common.tell({"files": scored}, "\n".join(f"would score {file}" for file in scored))
+        paths = [str(supply.synthetic) for supply in supplies]
+        common.tell({"files": paths}, "\n".join(f"would score {path}" for path in paths))
         return
-    for supplied in supplies:
-        warn(f"note: {supplied.sentence}")
-    rows = score_images(common.workspace, job, supplies, device=common.device, progress=True)
-    tables = []
-    for supplied in supplies:
-        of_fold = [row for row in rows if row["fold"] == supplied.fold]
-        tables.append(f"fold {supplied.fold}: {supplied.synthetic.name}\n{format_rows(of_fold)}")
-    common.tell({"rows": rows}, "\n\n".join(tables))
+    for supply in supplies:
+        warn(f"note: {supply.sentence}")
+    scores = score_images(common.workspace, data, supplies, extractor=extractor, compute=compute)
+    tables = [
+        f"fold {supply.fold}: {supply.synthetic.name}\n{format_scores(of_file.scores)}"
+        for supply, of_file in zip(supplies, scores, strict=True)
+    ]
+    common.tell({"rows": [row for of_file in scores for row in of_file.to_rows()]}, "\n\n".join(tables))

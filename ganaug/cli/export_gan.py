@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from ganaug.cli.common import Common, common_options
-from ganaug.errors import ConfigError, WorkspaceError
-from ganaug.workspace import GanRun, Workspace, kimg_of
+from ganaug.errors import ConfigError
 
 
 @click.command("export-gan")
@@ -25,42 +24,17 @@ def export_gan(common: Common, source: str, out: Path, kimg: float | None) -> No
     class_names and provenance.
     """
     from ganaug.checkpoint.snapshot import load_snapshot, save_snapshot
+    from ganaug.generate.find import find_snapshot
 
     path = Path(source)
     if not path.is_file():
-        path = _snapshot_of(_run(common.workspace, source), kimg)
+        path = find_snapshot(common.workspace, source, kimg)
     elif kimg is not None:
         raise ConfigError(f"--kimg with the file {source}", expected="it with the name of a run")
     snapshot = replace(load_snapshot(path), companions={})
     if not common.dry_run:
         save_snapshot(out, snapshot)
     would = "would write " if common.dry_run else ""
-    told = {"file": str(out), "source": str(path), "tensors": sorted(snapshot.generator.state_dict())}
-    common.tell(told, f"{would}{out}: the generator of {path}, {len(told['tensors'])} tensors")
-
-
-def _run(workspace: Workspace, name: str) -> GanRun:
-    runs = {run.root.name: run for run in workspace.gans()}
-    if name not in runs:
-        have = ", ".join(sorted(runs)) or "none, so train one with `ganaug train-gan`"
-        raise WorkspaceError(f"{name} is no file, nor a generator in {workspace.root}", expected=f"one of: {have}")
-    return runs[name]
-
-
-def _snapshot_of(run: GanRun, kimg: float | None) -> Path:
-    from ganaug.checkpoint.snapshot import best_ema
-
-    found = best_ema(run) if kimg is None else _at(run, kimg)
-    if found is None or not found.exists():
-        have = ", ".join(path.name for path in run.snapshots()) or "none yet"
-        asked = "a snapshot" if kimg is None else f"a snapshot of {kimg:g} kimg"
-        raise WorkspaceError(f"{run.root.name} has not {asked}", expected=f"one of its own: {have}")
-    return found
-
-
-def _at(run: GanRun, kimg: float) -> Path | None:
-    """The snapshot of exactly so many kimg, else the only one that rounds to them."""
-    if run.ema(kimg).exists():
-        return run.ema(kimg)
-    near = [path for path in run.snapshots() if round(kimg_of(path)) == kimg]
-    return near[0] if len(near) == 1 else None
+    tensors = sorted(snapshot.generator.state_dict())
+    text = f"{would}{out}: the generator of {path}, {len(tensors)} tensors"
+    common.tell({"file": str(out), "source": str(path), "tensors": tensors}, text)

@@ -1,4 +1,4 @@
-"""`ganaug strips`: sheets that show what lies between latents and between classes."""
+"""`ganaug strips`: sheets of the images between latents and between classes."""
 
 import click
 
@@ -10,19 +10,22 @@ from ganaug.cli.find import find_generators, fold_option, gan_option
 @click.option("--dataset", help="Data set whose generators are shown  [default: that of the generator configured last]")
 @fold_option
 @gan_option
-@click.option("--steps", type=int, default=4, show_default=True, help="Images from one latent or class to the next")
+@click.option(
+    "--steps", "num_steps", type=int, default=4, show_default=True, help="Images from one latent or class to the next"
+)
 @click.option("--psi", type=float, default=1.0, show_default=True, help="Truncation, 0 to 1")
 @common_options
 def strips(
-    common: Common, dataset: str | None, fold: str | None, gans: tuple[str, ...], steps: int, psi: float
+    common: Common, dataset: str | None, fold: str | None, gans: tuple[str, ...], num_steps: int, psi: float
 ) -> None:
     """Draw two sheets of each generator that show jumps between neighbours, and classes that look alike.
 
-    interpolation: a row a class, from one latent to the next. morph: a row a latent, from one class to the next.
+    interpolation: one row per class, from one latent to the next. morph: one row per latent, from one class to the
+    next.
     """
     from ganaug.generate.latent_sheets import StripPlan, draw_strips
 
-    plans = [StripPlan(run, steps, psi, common.seed) for run in find_generators(common, dataset, fold, gans)]
+    plans = [StripPlan(run, num_steps, psi, common.seed) for run in find_generators(common, dataset, fold, gans)]
     files = [str(path) for plan in plans for path in plan.paths()]
     if not common.dry_run:
         for plan in plans:

@@ -2,32 +2,32 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ganaug import presets
 from ganaug.cli.common import Common, common_options, duration, warn
 from ganaug.cli.find import find_generators, fold_option, gan_option, verify_option
-from ganaug.config import TRUNCATIONS
+from ganaug.config import TRUNCATIONS, Compute
 from ganaug.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ganaug.config import SynthesisConfig
-    from ganaug.generate.synthesize import Order
-    from ganaug.workspace import GanRun
+    from ganaug.generate.cost import SynthesisCost
+    from ganaug.generate.synthesize import SynthesisPlan
 
 Number = TypeVar("Number", int, float)
 
 
-def pairs_option(flag: str, metavar: str, number: type[int] | type[float], help: str) -> Callable[..., Any]:
+def pairs_option(flag: str, name: str, metavar: str, number: type[int] | type[float], help: str) -> Callable[..., Any]:
     """A repeatable option NAME=VALUE, which gives a tuple of pairs."""
 
     def parse(context: click.Context, option: click.Parameter, values: Sequence[str]) -> tuple[tuple[str, Any], ...]:
         return tuple(_pair(value, number) for value in values)
 
-    return click.option(flag, multiple=True, metavar=metavar, callback=parse, help=help)
+    return click.option(flag, name, multiple=True, metavar=metavar, callback=parse, help=help)
 
 
 def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
@@ -48,78 +48,77 @@ def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
 @click.option(
     "--per-class", type=int, help="Images of each class  [default: what the study draws; at least 500, quick: 250]"
 )
-@pairs_option("--count", "CLASS=N", int, "Images of one class; repeatable")
+@pairs_option("--count", "counts", "CLASS=N", int, "Images of one class; repeatable")
 @click.option("--psi", type=float, default=1.0, show_default=True,
               help="Truncation, 0 to 1; below 1 trades variety for typicality")  # fmt: skip
-@pairs_option("--psi-of", "CLASS=PSI", float, "Truncation of one class; repeatable")
+@pairs_option("--psi-of", "psi_of", "CLASS=PSI", float, "Truncation of one class; repeatable")
 @click.option("--truncation", type=click.Choice(TRUNCATIONS), default="global", show_default=True,
               help="Towards the mean of all classes, or of each class")  # fmt: skip
-@pairs_option("--reject", "FILTER=VALUE", float,
-              "Drop images: confidence=P keeps what a classifier takes for its class with at least P; nearest=Q drops "
-              "what is nearer to a training image than a share Q of images of other patients; repeatable")  # fmt: skip
+@pairs_option("--reject", "reject", "FILTER=VALUE", float,
+              "Drop images: confidence=P keeps what a classifier assigns to its class with probability P or more; "
+              "nearest=Q drops what is nearer to a training image than a fraction Q of the images of other patients; "
+              "repeatable")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(("h5", "png", "zip")), default="h5", show_default=True,
-              help="Beside the HDF5 file also a folder of PNGs, or a dataset.zip as StyleGAN reads it")  # fmt: skip
+              help="In addition to the HDF5 file a folder of PNGs, or a dataset.zip as StyleGAN reads it")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Folder for these  [default: beside the HDF5 file]")  # fmt: skip
+              help="Folder for these  [default: that of the HDF5 file]")  # fmt: skip
 @click.option("--batch", type=click.IntRange(1), help="Images computed at a time; changes none  [default: by memory]")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
+@click.option("--workers", "num_workers", type=click.IntRange(1), default=1, show_default=True,
               help="Processes on this machine that share the work; what each has finished is kept")  # fmt: skip
-@click.option("--shard", metavar="I/N", help="Make only share I, from 0, of N; auto: as torchrun or a Slurm array says")
-@click.option("--merge", is_flag=True, help="Only put the parts together that shards have written")
+@click.option("--shard", metavar="I/N", help="Make only shard I, from 0, of N; auto: as torchrun or a Slurm array says")
+@click.option("--merge", is_flag=True, help="Only merge the parts that shards have written")
 @verify_option
 @common_options
 def synthesize(
     common: Common,
-    dataset: str | None,
-    fold: str | None,
-    gans: tuple[str, ...],
     kind: str,
     out: Path | None,
     batch: int | None,
-    jobs: int,
+    num_workers: int,
     shard: str | None,
     merge: bool,
     **options: Any,
 ) -> None:
     """Write synthetic images as HDF5, with the proof of what their generator saw.
 
-    The same options give the same images, whatever the batch, the jobs and the shards. The last shard to end puts the
-    parts together.
+    The same options give the same images, whatever the batch, the workers and the shards. The last shard to end merges
+    the parts.
     """
-    from ganaug.generate.synthesize import merge_parts, plan_synthesis, synthesize_all
+    from ganaug.generate.shards import merge_parts, synthesize_all
     from ganaug.parallel.shards import read_shard
 
-    if sum([merge, shard is not None, jobs > 1]) > 1:
-        raise ConfigError("more than one of --shard, --jobs and --merge", expected="one of them")
-    share = read_shard(shard) if shard else None
-    runs = find_generators(common, dataset, fold, gans)
-    orders = [plan_synthesis(common.workspace, run, _config(common, run, options)) for run in runs]
+    if sum([merge, shard is not None, num_workers > 1]) > 1:
+        raise ConfigError("more than one of --shard, --workers and --merge", expected="one of them")
+    read = read_shard(shard) if shard else None
+    plans = _plan(common, **options)
     device = _own_gpu(common.device) if shard == "auto" else common.device
     if common.dry_run:
-        _tell_plan(common, orders, device, batch)
+        _tell_cost(common, plans, device, batch)
         return
     if merge:
-        paths = [merge_parts(order) for order in orders]
+        paths = [merge_parts(plan) for plan in plans]
     else:
-        paths = synthesize_all(orders, device=device, batch=batch, jobs=jobs, shard=share, progress=True)
-    _tell(common, orders, paths, kind, out)
+        compute = Compute(device, num_workers, progress=True)
+        paths = synthesize_all(plans, compute=compute, batch=batch, shard=read)
+    _tell(common, plans, paths, kind, out)
 
 
-def _config(common: Common, run: "GanRun", options: dict[str, Any]) -> "SynthesisConfig":
-    from ganaug import presets
-    from ganaug.generate.synthesize import enough_for_study
+def _plan(
+    common: Common,
+    dataset: str | None,
+    fold: str | None,
+    gans: tuple[str, ...],
+    per_class: int | None,
+    **fields: Any,
+) -> list["SynthesisPlan"]:
+    """The plan of each generator; `fields` are those of SynthesisConfig."""
+    from ganaug.generate.synthesize import plan_synthesis
 
-    config, per_class = presets.synthesis(common.preset), options["per_class"]
-    return replace(
-        config,
-        per_class=enough_for_study(common.workspace, run, config.per_class) if per_class is None else per_class,
-        counts=options["count"],
-        psi=options["psi"],
-        psi_of=options["psi_of"],
-        truncation=options["truncation"],
-        reject=options["reject"],
-        seed=common.seed,
-    )
+    config = replace(presets.synthesis(common.preset), seed=common.seed, **fields)
+    if per_class is not None:
+        config = replace(config, per_class=per_class)
+    runs = find_generators(common, dataset, fold, gans)
+    return [plan_synthesis(common.workspace, run, config, for_study=per_class is None) for run in runs]
 
 
 def _own_gpu(device: str) -> str:
@@ -127,35 +126,35 @@ def _own_gpu(device: str) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
 
 
-def _tell_plan(common: Common, orders: Sequence["Order"], device: str, batch: int | None) -> None:
-    from ganaug.generate.synthesize import estimate
+def _tell_cost(common: Common, plans: Sequence["SynthesisPlan"], device: str, batch: int | None) -> None:
+    from ganaug.generate.cost import estimate_cost
 
-    plans = [estimate(order, device=device, batch=batch) for order in orders]
-    seconds, size = (sum(plan[key] for plan in plans) for key in ("seconds", "bytes"))
-    lines = [f"would write {plan['file']}: " + _counts(plan) for plan in plans]
-    lines.append(f"about {duration(seconds)} and {size / 2**20:.1f} MiB, {plans[0]['batch']} images at a time")
-    if orders[0].config.reject:
+    costs = [estimate_cost(plan, device=device, batch=batch) for plan in plans]
+    seconds, size = sum(cost.seconds for cost in costs), sum(cost.bytes for cost in costs)
+    lines = [f"would write {cost.file}: {_counts(cost)}" for cost in costs]
+    lines.append(f"about {duration(seconds)} and {size / 2**20:.1f} MiB, {costs[0].batch} images at a time")
+    if plans[0].config.reject:
         lines.append("not counted: the images that filters drop, and the time to fit the filters")
-    common.tell({"plans": plans, "seconds": seconds, "bytes": size}, "\n".join(lines))
+    common.tell({"plans": [asdict(cost) for cost in costs], "seconds": seconds, "bytes": size}, "\n".join(lines))
 
 
-def _counts(plan: dict[str, Any]) -> str:
-    return ", ".join(f"{count} {name} (psi {plan['psi'][name]:g})" for name, count in plan["counts"].items())
+def _counts(cost: "SynthesisCost") -> str:
+    return ", ".join(f"{count} {name} (psi {cost.psi[name]:g})" for name, count in cost.counts.items())
 
 
-def _tell(common: Common, orders: Sequence["Order"], paths: Sequence[Path], kind: str, out: Path | None) -> None:
+def _tell(common: Common, plans: Sequence["SynthesisPlan"], paths: Sequence[Path], kind: str, out: Path | None) -> None:
     from ganaug.data.export import export_synthetic
     from ganaug.data.schema import read_table
-    from ganaug.generate.filters import summary
+    from ganaug.generate.filters import describe_acceptance
 
     files, acceptance = [], {}
-    for order, path in zip(orders, paths):
-        if path != order.target:
+    for plan, path in zip(plans, paths, strict=True):
+        if path != plan.target:
             files.append(path)
-            warn(f"note: {order.target.name} is put together when the other shards have ended")
+            warn(f"note: {plan.target.name} is merged when the other shards have ended")
             continue
         files += [path] if kind == "h5" else [path, export_synthetic(path, kind, out or path.parent, progress=True)]
-        if order.config.reject:
+        if plan.config.reject:
             acceptance[str(path)] = read_table(path).attrs["acceptance"]
-    lines = [str(path) for path in files] + [summary(counts) for counts in acceptance.values()]
+    lines = [str(path) for path in files] + [describe_acceptance(counts) for counts in acceptance.values()]
     common.tell({"files": [str(path) for path in files], "acceptance": acceptance}, "\n".join(lines))

@@ -15,7 +15,7 @@ from ganaug.config.choices import (
     STAINS,
     TRUNCATIONS,
 )
-from ganaug.config.compute import Compute
+from ganaug.config.compute import CPU, Compute
 from ganaug.config.folds import FoldsConfig
 from ganaug.config.gan import GanConfig, NetworkConfig, gan_config_from_dict, network_config_from_dict
 from ganaug.config.phantom import PhantomConfig
@@ -27,6 +27,7 @@ __all__ = [
     "ARM_NAMES",
     "AUGMENTATIONS",
     "BREAST_CLASSES",
+    "CPU",
     "EXTRACTOR_NAMES",
     "LAYOUT_LEVELS",
     "MOST_FOLDS",

@@ -17,3 +17,6 @@ class Compute:
 
     def __post_init__(self) -> None:
         require(self.num_workers is None or self.num_workers >= 1, f"{self.num_workers} workers", "at least 1")
+
+
+CPU = Compute()  # the default means: a CPU, nothing shown

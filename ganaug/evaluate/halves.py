@@ -1,12 +1,13 @@
-"""Two patient-disjoint halves of the real images: how far real images are from real ones."""
+"""Two patient-disjoint halves of the real images, between which the floor of a distance is taken."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def patient_halves(
-    groups: np.ndarray, labels: np.ndarray, at_most: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of two sets of images that share no patient, i64 [m] and [m], with equal numbers of images of each class.
+    groups: NDArray[np.str_], labels: NDArray[np.int64], at_most: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of two sets of images that share no patient, [m] and [m], with equal numbers of images of each class.
 
     `groups` and `labels` [N] say the patient and class of each image; `at_most` [K] limits a half's images of each
     class. The patients are dealt out in random order, each to the side that has fewer images of the patient's main
@@ -21,12 +22,12 @@ def patient_halves(
     side_of = np.zeros(len(names), np.int64)
     dealt = np.zeros((2, num_classes), np.int64)
     for patient in rng.permutation(len(names)):
-        now = dealt[:, main_class[patient]]
-        side = int(rng.integers(2)) if now[0] == now[1] else int(now.argmin())
+        so_far = dealt[:, main_class[patient]]
+        side = int(rng.integers(2)) if so_far[0] == so_far[1] else int(so_far.argmin())
         side_of[patient] = side
         dealt[side] += counts[patient]
 
-    halves: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    halves: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
     for label in range(num_classes):
         sides = [np.flatnonzero((labels == label) & (side_of[owner] == side)) for side in (0, 1)]
         size = min(len(sides[0]), len(sides[1]), at_most[label])
@@ -35,8 +36,8 @@ def patient_halves(
     return np.concatenate(halves[0]), np.concatenate(halves[1])
 
 
-def draw_per_class(labels: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices i64 of `counts[k]` images of each class k, drawn without replacement from images with `labels`."""
+def draw_per_class(labels: NDArray[np.int64], counts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of `counts[k]` images of each class k, drawn without replacement from images with `labels`."""
     return np.concatenate(
         [rng.choice(np.flatnonzero(labels == label), count, replace=False) for label, count in enumerate(counts)]
     )

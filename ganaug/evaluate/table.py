@@ -1,52 +1,53 @@
-"""The rows of image scores as a table to read."""
+"""Image scores as tables to read."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-Column = tuple[str, Callable[[dict[str, Any]], str]]
+from ganaug.evaluate.scores import ImageScore
+
+Column = tuple[str, Callable[[ImageScore], str]]
 
 _DISTANCES: Sequence[Column] = (
-    ("class", lambda row: row["class"]),
-    ("value", lambda row: _number(row["value"])),
-    ("real", lambda row: str(row["n_real"])),
-    ("synthetic", lambda row: str(row["n_fake"])),
-    ("at n", lambda row: str(row["n_half"] or "–")),
-    ("value", lambda row: _number(row["value_at_half"])),
-    ("real floor", lambda row: _number(row["real_floor"])),
-    ("±", lambda row: _number(row["real_floor_std"])),
+    ("class", lambda score: score.class_name),
+    ("value", lambda score: _format(score.value)),
+    ("real", lambda score: str(score.n_real)),
+    ("synthetic", lambda score: str(score.n_synthetic)),
+    ("at n", lambda score: str(score.n_half or "–")),
+    ("value", lambda score: _format(score.value_at_half)),
+    ("real floor", lambda score: _format(score.floor)),
+    ("±", lambda score: _format(score.floor_std)),
 )
 _DIVERSITY: Sequence[Column] = (
-    ("class", lambda row: row["class"]),
-    ("synthetic", lambda row: _number(row["value"])),
-    ("real", lambda row: _number(row["real_value"])),
+    ("class", lambda score: score.class_name),
+    ("synthetic", lambda score: _format(score.value)),
+    ("real", lambda score: _format(score.floor)),
 )
 
 
-def format_rows(rows: list[dict[str, Any]]) -> str:
-    """One small table for each metric, and below them the notes on what could not be computed.
+def format_scores(scores: Sequence[ImageScore]) -> str:
+    """One small table for each metric, and below them the notes.
 
     Of a distance: its value between all the real images and the synthetic ones, then, between n and n images, its value
     and its real floor (two halves of the real images that share no patient).
     """
     blocks = []
-    for metric in dict.fromkeys(row["metric"] for row in rows):
-        of_metric = [row for row in rows if row["metric"] == metric]
-        columns = _DISTANCES if "real_floor" in of_metric[0] else _DIVERSITY
-        if any(row["value"] is not None for row in of_metric):
-            blocks.append(f"{metric}\n" + _table([[cell(row) for _, cell in columns] for row in of_metric], columns))
-    notes = dict.fromkeys(f"{row['metric']}: {row['note']}" for row in rows if row.get("note"))
+    for metric in dict.fromkeys(score.metric for score in scores):
+        of_metric = [score for score in scores if score.metric == metric]
+        columns = _DISTANCES if of_metric[0].num_splits is not None else _DIVERSITY
+        if any(score.value is not None for score in of_metric):
+            cells = [[cell(score) for _, cell in columns] for score in of_metric]
+            blocks.append(f"{metric}\n" + _align([[heading for heading, _ in columns], *cells]))
+    notes = dict.fromkeys(f"{score.metric}: {score.note}" for score in scores if score.note)
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
 
 
-def _table(lines: list[list[str]], columns: Sequence[Column]) -> str:
-    """Lines of cells under their headings; the first column to the left, the numbers to the right."""
-    cells = [[heading for heading, _ in columns], *lines]
-    widths = [max(map(len, column)) for column in zip(*cells)]
+def _align(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells in columns; the first column to the left, the numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  " + "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
-        for line in cells
+        for line in lines
     )
 
 
-def _number(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"

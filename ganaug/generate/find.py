@@ -1,26 +1,28 @@
-"""Which generator and which synthetic images serve a fold: one rule, for every command.
+"""The lookup of the generator and of the synthetic file that serve a fold: one rule, for every command.
 
-A generator can serve a fold where it was configured for this data set and these folds, by what its config.json says; of
-several, the one configured last is taken. Of its synthetic files the last one made is taken that has as many images of
-each class as are asked for, so that a small file made later replaces none; where none is large enough, the largest. The
-order is that of the times inside the files, never of the file system's. Whether they may be used is for the guard.
+A generator can serve a fold where its config.json names this data set and these folds; of several, the rule takes the
+one configured last. Of its synthetic files it takes the last one with as many images of each class as are asked for, so
+that a small file made later replaces none; where none is large enough, the largest. The order comes from the times
+inside the files, never from the file system. Whether a file may be used is checked elsewhere, on its provenance.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ganaug.checkpoint.snapshot import best_ema
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import created_of, read_table
 from ganaug.errors import ConfigError, UserError, WorkspaceError
 from ganaug.provenance import read_provenance, require_seal
-from ganaug.workspace import GanRun, Workspace, read_json
+from ganaug.workspace import GanRun, Workspace, kimg_of, read_json
 
 
 @dataclass(frozen=True)
 class Supply:
-    """What serves one fold."""
+    """The synthetic file that serves a fold, and the generator that made it."""
 
     fold: int
     run: GanRun
@@ -29,13 +31,14 @@ class Supply:
 
     @property
     def sentence(self) -> str:
+        """Which file was taken, for a note to the user."""
         others = f" (1 of {self.num_others + 1} that could; --synthetic chooses another)" if self.num_others else ""
         return f"fold {self.fold} is served by {self.synthetic.name}{others}"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user chose in place of what the rule takes."""
+    """The user's choice in place of what the rule takes."""
 
     gans: tuple[str, ...] = ()  # names of generators' folders
     files: tuple[Path, ...] = ()  # synthetic files
@@ -45,12 +48,12 @@ NO_CHOICE = Choice()
 
 
 def generators_for(workspace: Workspace, dataset: DataSet, fold: int) -> list[GanRun]:
-    """The generators that were configured for a fold of this data set, the last one at the end."""
+    """The generators that were configured for a fold of this data set, the one configured last at the end."""
     return [run for run in workspace.gans(dataset.name, fold) if serves(config_of(run), dataset)]
 
 
 def generator_for(workspace: Workspace, dataset: DataSet, fold: int, choice: Choice = NO_CHOICE) -> GanRun | None:
-    """The generator that serves a fold, None where there is none; raises WorkspaceError where the one chosen cannot."""
+    """The generator that serves a fold, None where there is none; WorkspaceError where the chosen one cannot serve."""
     runs = generators_for(workspace, dataset, fold)
     chosen = [run for run in runs if run.root.name in choice.gans]
     for name in choice.gans:
@@ -70,9 +73,9 @@ def generator_for(workspace: Workspace, dataset: DataSet, fold: int, choice: Cho
 def supply_for(
     workspace: Workspace, dataset: DataSet, fold: int, *, at_least: int = 1, choice: Choice = NO_CHOICE
 ) -> Supply | None:
-    """The synthetic file that serves a fold, with `at_least` images of each class if there is one; None without any.
+    """The synthetic file that serves a fold, if possible with `at_least` images per class; None where there is no file.
 
-    Raises UserError where what was chosen cannot serve it.
+    Raises UserError where the chosen file or generator cannot serve it.
     """
     for file in choice.files:
         generator = _generator_of(workspace, dataset, file)
@@ -92,19 +95,46 @@ def supply_for(
 def supplies_for(
     workspace: Workspace, dataset: DataSet, folds: Sequence[int], *, at_least: int = 1, choice: Choice = NO_CHOICE
 ) -> list[Supply]:
-    """What serves each fold; folds that nothing serves are left out.
+    """The supply of each fold that has one.
 
-    Raises UserError where what was chosen serves none of the folds, or not alone.
+    Raises UserError where a chosen file or generator serves none of the folds, or two are chosen for one fold.
     """
     require_all_used(workspace, dataset, folds, choice)
     found = [supply_for(workspace, dataset, fold, at_least=at_least, choice=choice) for fold in folds]
     return [supply for supply in found if supply is not None]
 
 
-def require_all_used(workspace: Workspace, dataset: DataSet, folds: Sequence[int], choice: Choice) -> None:
-    """Raise ConfigError where something was chosen that serves none of the folds, or two for one of them.
+def require_supplies(
+    workspace: Workspace,
+    dataset: DataSet,
+    folds: Sequence[int],
+    *,
+    at_least: int = 1,
+    choice: Choice = NO_CHOICE,
+    todo: str = "run `ganaug train-gan` and `ganaug synthesize`",
+) -> list[Supply]:
+    """As `supplies_for`; raises WorkspaceError, with `todo` as the next step, where no fold has a supply."""
+    supplies = supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice)
+    if not supplies:
+        others = len(workspace.gans(dataset.name))
+        of_others = f"; {others} generators there are of other data, other folds or have made none" if others else ""
+        raise WorkspaceError(
+            f"{workspace.root} holds no synthetic images for the folds of {dataset.name} as it is now prepared"
+            f"{of_others}",
+            todo=todo,
+        )
+    return supplies
 
-    The rule would else serve the fold in place of what was chosen.
+
+def num_drawn(dataset: DataSet, folds: Sequence[int], ratio: float) -> int:
+    """The most synthetic images per class that a study draws with `ratio` of them per real training image."""
+    return ceil(ratio * max(map(dataset.largest_class, folds)))
+
+
+def require_all_used(workspace: Workspace, dataset: DataSet, folds: Sequence[int], choice: Choice) -> None:
+    """Raise ConfigError where a chosen file or generator serves none of the folds, or two are chosen for one fold.
+
+    Otherwise the choice would have no effect, and the rule would decide.
     """
     chosen = [("--synthetic", str(file), _generator_of(workspace, dataset, file)) for file in choice.files]
     chosen += [("--gan", run.root.name, run) for run in workspace.gans() if run.root.name in choice.gans]
@@ -121,10 +151,36 @@ def require_all_used(workspace: Workspace, dataset: DataSet, folds: Sequence[int
             raise ConfigError(f"{option} {other} and {name} are both of fold {run.fold}", expected="one for each fold")
 
 
+def find_snapshot(workspace: Workspace, name: str, kimg: float | None = None) -> Path:
+    """The best snapshot of the generator of this name, a folder in gans/, or the one of `kimg`.
+
+    `kimg` may be rounded where only one snapshot rounds to it. Raises WorkspaceError where there is none.
+    """
+    runs = {run.root.name: run for run in workspace.gans()}
+    if name not in runs:
+        have = ", ".join(sorted(runs)) or "none, so train one with `ganaug train-gan`"
+        raise WorkspaceError(f"{name} is no file, nor a generator in {workspace.root}", expected=f"one of: {have}")
+    run = runs[name]
+    found = best_ema(run) if kimg is None else _snapshot_at(run, kimg)
+    if found is None or not found.exists():
+        have = ", ".join(path.name for path in run.snapshots()) or "none yet"
+        asked = "a snapshot" if kimg is None else f"a snapshot of {kimg:g} kimg"
+        raise WorkspaceError(f"{name} has not {asked}", expected=f"one of its own: {have}")
+    return found
+
+
+def _snapshot_at(run: GanRun, kimg: float) -> Path | None:
+    """The snapshot of exactly so many kimg, else the only one that rounds to them."""
+    if run.ema(kimg).exists():
+        return run.ema(kimg)
+    near = [path for path in run.snapshots() if round(kimg_of(path)) == kimg]
+    return near[0] if len(near) == 1 else None
+
+
 def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:
     """The synthetic files of a generator and how many images their smallest class has, the last one made at the end.
 
-    A file that cannot be read is none of them.
+    Files that cannot be read are skipped.
     """
     found = []
     for path in workspace.synthetics():
@@ -137,7 +193,7 @@ def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:
 
 
 def _generator_of(workspace: Workspace, dataset: DataSet, file: Path) -> GanRun:
-    """The generator that a synthetic file says it is of."""
+    """The generator that a synthetic file names as its own."""
     table = read_table(file)
     record = read_provenance(table.attrs.get("provenance"), file)
     if record.dataset_fingerprint != dataset.table.fingerprint:
@@ -149,7 +205,7 @@ def _generator_of(workspace: Workspace, dataset: DataSet, file: Path) -> GanRun:
 
 
 def config_of(run: GanRun) -> dict[str, Any]:
-    """What a generator was configured for; empty where its config.json is missing, malformed or edited."""
+    """The configuration of a generator; empty where its config.json is missing, malformed or edited."""
     try:
         return require_seal(read_json(run.config), run.config)
     except UserError:

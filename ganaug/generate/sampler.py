@@ -1,4 +1,4 @@
-"""An averaged generator as a source of images, chunk by chunk, and the chunks side by side as memory allows."""
+"""An averaged generator as a source of images, chunk by chunk, and as many chunks in parallel as memory allows."""
 
 import os
 from collections import deque
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ganaug.checkpoint.snapshot import Snapshot, best_ema
@@ -18,13 +19,14 @@ from ganaug.errors import ConfigError, UserError, WorkspaceError
 from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.workspace import GanRun, kimg_of
 
-# Images drawn and computed together, on one thread of a processor: part of what a seed means. Convolutions round
-# differently by the number of images and of threads, which shows as a grey level in some 10 of a million bytes.
+# Images drawn and computed together, on one CPU thread: part of what a seed means. Convolutions round differently by
+# the number of images and of threads, which changes about 10 bytes in a million by a grey level.
 CHUNK = 16
 NUM_CENTRE = 4096  # latents whose mean w is the centre of a class
-ACTIVATIONS = 12  # that are held at a time, in units of the largest; measured at 64 and 256 px
-SPARE = 0.5  # share of the memory at hand that is left alone
+NUM_ACTIVATIONS = 12  # held at a time, in units of the largest; measured at 64 and 256 px
+FREE_FRACTION = 0.5  # of the memory at hand, which is left free
 
+Pixels = NDArray[np.uint8]  # images [n,H,W,3]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Value = TypeVar("Value", int, float)
@@ -41,8 +43,8 @@ def best_snapshot(run: GanRun) -> tuple[Path, float]:
     return best, kimg_of(best)
 
 
-def by_class(default: Value, pairs: Sequence[tuple[str, Value]], class_names: Sequence[str]) -> list[Value]:
-    """The value of every class, those named in `pairs` apart; ConfigError for a class that there is not."""
+def values_per_class(default: Value, pairs: Sequence[tuple[str, Value]], class_names: Sequence[str]) -> list[Value]:
+    """The value of each class: that of its pair (class, value), else `default`; ConfigError for an unknown class."""
     for name, _ in pairs:
         if name not in class_names:
             raise ConfigError(f"the class {name}", expected=f"one of {', '.join(class_names)}")
@@ -51,38 +53,38 @@ def by_class(default: Value, pairs: Sequence[tuple[str, Value]], class_names: Se
 
 
 class Sampler:
-    """Draws the images of a generator; several threads may ask it at a time."""
+    """Draws the images of a generator; several threads may use it at a time."""
 
     def __init__(self, snapshot: Snapshot, config: SynthesisConfig, device: str) -> None:
         self.generator, self.network = snapshot.generator, snapshot.config.network
         self.seed, self.device = config.seed, device
-        self.psi = by_class(config.psi, config.psi_of, snapshot.class_names)
+        self.psi = values_per_class(config.psi, config.psi_of, snapshot.class_names)
         self.centres = [self._centre(label, config.truncation) for label in range(self.network.num_classes)]
 
     @torch.no_grad()
-    def chunk(self, label: int, start: int) -> np.ndarray:
-        """Images u8 [CHUNK,H,W,3] of a class at the positions from `start`, a multiple of CHUNK.
+    def chunk(self, label: int, start: int) -> Pixels:
+        """Images [CHUNK,H,W,3] of a class at the positions from `start`, a multiple of CHUNK.
 
-        They are functions of (seed, class, position). Latents and noise are drawn on the processor, so that every
-        device draws the same; what it makes of them differs by rounding. The same device gives the same bytes.
+        They are functions of (seed, class, position). Latents and noise are drawn on the CPU, so that every device
+        draws the same; the images of two kinds of device differ by rounding. The same device gives the same bytes.
         """
         assert start % CHUNK == 0
         random = _random(self.seed, label, start)
         z = torch.randn(CHUNK, self.network.z_dim, generator=random).to(self.device)
-        ws = self.generator.mapping(z, self._c(label))
+        ws: Tensor = self.generator.mapping(z, self._c(label))
         if self.psi[label] != 1:
             ws = self.centres[label].lerp(ws, self.psi[label])
         return to_pixels(self.generator.synthesis(ws, "random", random))
 
     @torch.no_grad()
     def _centre(self, label: int, truncation: str) -> Tensor:
-        """The w that truncation draws a class towards."""
+        """The w towards which truncation draws a class."""
         if truncation == "global" or self.psi[label] == 1:
             return self.generator.mapping.w_avg
         random = _random(label)  # without the seed: the centre is the generator's own
         z = torch.randn(NUM_CENTRE, self.network.z_dim, generator=random).to(self.device)
         with one_thread():
-            parts = [self.generator.mapping(some, self._c(label))[:, 0].mean(0) for some in z.split(CHUNK)]
+            parts = [self.generator.mapping(part, self._c(label))[:, 0].mean(0) for part in torch.split(z, CHUNK)]
             return torch.stack(parts).mean(0)
 
     def _c(self, label: int) -> Tensor:
@@ -94,12 +96,12 @@ def _random(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
 
 
-# ---- chunks side by side ---------------------------------------------------------------------------------------------
+# ---- chunks in parallel ----------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep each of torch's operators to one thread of the processor: more would change how it rounds."""
+    """Keep each of torch's operators to one CPU thread: more would change how it rounds."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -108,14 +110,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def side_by_side(
+def map_in_threads(
     function: Callable[[Task], Result], tasks: Iterable[Task], at_a_time: int
 ) -> Generator[Result, None, None]:
     """Yield `function(task)` in the order of the tasks, which may be endless, computing `at_a_time` in threads.
 
     Where memory runs out, half as many are computed at a time; UserError where not even one fits.
     """
-    tasks, waiting = iter(tasks), deque[Task]()  # taken from the tasks, and not yet yielded
+    tasks, waiting = iter(tasks), deque[Task]()  # started, and not yet yielded
     while True:
         try:
             with one_thread(), ThreadPoolExecutor(at_a_time) as pool:
@@ -128,7 +130,7 @@ def side_by_side(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            at_a_time = _half_of(at_a_time, error)
+            at_a_time = _halve(at_a_time, error)
 
 
 def _refill(
@@ -150,14 +152,13 @@ def _refill(
     return bool(futures)
 
 
-def _half_of(at_a_time: int, error: Exception) -> int:
+def _halve(at_a_time: int, error: Exception) -> int:
     if at_a_time == 1:
         raise UserError(
-            f"out of memory for {CHUNK} images, which are made at a time",
-            todo="end what else runs there, or use a device with more memory (--device)",
+            f"out of memory for {CHUNK} images, the fewest made at a time",
+            todo="end other programs on this device, or use one with more memory (--device)",
         ) from error
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()  # does nothing where no GPU is in use
     return at_a_time // 2
 
 
@@ -176,21 +177,21 @@ def chunks_at_a_time(network: NetworkConfig, device: str, batch: int | None) -> 
     """How many chunks are computed at a time: `batch` images' worth, else as many as threads and memory allow."""
     if batch is not None:
         return max(1, batch // CHUNK)
-    fits = SPARE * available_bytes(device) / chunk_bytes(network)
-    return max(1, min(torch.get_num_threads(), int(fits)))
+    num_fitting = (1 - FREE_FRACTION) * available_bytes(device) / chunk_bytes(network)
+    return max(1, min(torch.get_num_threads(), int(num_fitting)))
 
 
 def chunk_bytes(network: NetworkConfig) -> int:
     """A bound on the memory that one chunk takes while it is computed."""
-    resolutions = [2**exponent for exponent in range(2, network.resolution_px.bit_length())]
+    resolutions = [1 << exponent for exponent in range(2, network.resolution_px.bit_length())]
     largest = max(network.channels(resolution) * resolution**2 for resolution in resolutions)
-    return ACTIVATIONS * CHUNK * largest * 4
+    return NUM_ACTIVATIONS * CHUNK * largest * 4
 
 
 def available_bytes(device: str) -> int:
-    """The memory that a device has free: of a GPU, or of the machine and the limit that a cluster sets a job."""
+    """The memory that a device has free: a GPU's, or the machine's within the limit that a cluster sets a job."""
     if device.startswith("cuda"):
-        return torch.cuda.mem_get_info(torch.device(device))[0]
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
     free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     meminfo, limit, used = map(Path, ("/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"))
     if meminfo.exists():

@@ -1,12 +1,7 @@
-"""An averaged generator to a file of synthetic images with provenance: whole, or in shards that add up to the same."""
+"""Synthesis: an averaged generator to a file of synthetic images with provenance, whole or one shard of it."""
 
-import os
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +9,21 @@ import numpy as np
 from tqdm import tqdm
 
 from ganaug.checkpoint.snapshot import Snapshot, load_snapshot_of
-from ganaug.config import SynthesisConfig, to_dict
+from ganaug.config import CPU, Compute, SynthesisConfig, to_dict
 from ganaug.data.dataset import open_dataset
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic import require_serves
-from ganaug.data.synthetic_file import Rows, rows_of, stored_record, stored_rows, write_rows
-from ganaug.errors import ConfigError, UserError, WorkspaceError
-from ganaug.generate.filters import Screening, Setting, fit_filters, record_of, require_known
-from ganaug.generate.sampler import CHUNK, Sampler, best_snapshot, by_class, chunks_at_a_time, one_thread, side_by_side
-from ganaug.parallel.processes import run_parallel
+from ganaug.data.synthetic_file import Rows, rows_of, stored_record, write_rows
+from ganaug.errors import ConfigError, UserError
+from ganaug.generate.filters import FilterInputs, Screening, fit_filters, record_of, require_known
+from ganaug.generate.sampler import CHUNK, Sampler, best_snapshot, chunks_at_a_time, map_in_threads, values_per_class
 from ganaug.parallel.shards import WHOLE, Shard
 from ganaug.provenance import digest_of
 from ganaug.workspace import GanRun, Workspace
 
-BYTES_BESIDE_PIXELS = 500  # of an image's row and its place in the file
-
 
 @dataclass(frozen=True)
-class Order:
+class SynthesisPlan:
     """What one call makes: which generator, which images, and where they go."""
 
     workspace: Workspace
@@ -41,7 +33,7 @@ class Order:
     target: Path
 
     def path(self, shard: Shard) -> Path:
-        """What a shard writes; one alone writes the whole."""
+        """The file that a shard writes: the target where it is the only one."""
         return self.target if shard.count == 1 else self.workspace.part(self.target, shard.index, shard.count)
 
 
@@ -54,92 +46,70 @@ class Chunk:
     size: int
 
 
-def plan_synthesis(workspace: Workspace, run: GanRun, config: SynthesisConfig) -> Order:
-    """Where the best snapshot of a run writes; WorkspaceError where it has none, ConfigError for unknown filters."""
+def plan_synthesis(
+    workspace: Workspace, run: GanRun, config: SynthesisConfig, *, for_study: bool = False
+) -> SynthesisPlan:
+    """The plan of what the best snapshot of a run makes; `for_study` adds images until a study has enough.
+
+    Raises WorkspaceError where the run has no snapshot, ConfigError for unknown filters.
+    """
     require_known([name for name, _ in config.reject])
+    if for_study:
+        config = replace(config, per_class=num_for_study(workspace, run, config.per_class))
     snapshot, kimg = best_snapshot(run)
     bare = replace(config, counts=(), psi_of=(), truncation="global", reject=())
     variant = "" if bare == config else digest_of({**to_dict(config), "per_class": 0, "psi": 0, "seed": 0})
     target = workspace.synthetic(run.root.name, kimg, config.psi, config.seed, variant)
-    return Order(workspace, snapshot, run, config, target)
+    return SynthesisPlan(workspace, snapshot, run, config, target)
 
 
-def enough_for_study(workspace: Workspace, run: GanRun, at_least: int) -> int:
-    """Images of each class that a study asks for, one for each real one; `at_least` where the data set is not here."""
+def num_for_study(workspace: Workspace, run: GanRun, at_least: int) -> int:
+    """Images per class that a study draws, one for each real one; `at_least` where the data set is not there."""
     if run.dataset not in workspace.datasets():
         return at_least
     dataset = open_dataset(workspace, run.dataset)
     return max(at_least, dataset.largest_class(run.fold)) if run.fold < dataset.folds.num_folds else at_least
 
 
-def synthesize_all(
-    orders: Sequence[Order],
-    *,
-    device: str = "cpu",
-    batch: int | None = None,
-    jobs: int = 1,
-    shard: Shard | None = None,
-    progress: bool = False,
-) -> list[Path]:
-    """Carry out orders, each cut into `jobs` shards that run in processes of their own, or one shard of each.
+def synthesize(plan: SynthesisPlan, shard: Shard = WHOLE, *, compute: Compute = CPU, batch: int | None = None) -> Path:
+    """Write the images of a plan, or a shard of them, as HDF5; a file that already holds them stays as it is.
 
-    Returns for each order its file, or what stands for it as long as other shards are missing: the part.
+    `batch` images are computed at a time, None: as many as memory and CPU threads allow; it changes no image. Returns
+    the file. A shard for which no image is left writes none.
     """
-    shards = [[shard] if shard else all_shards(1 if order.config.reject else jobs) for order in orders]
-    calls = [(order, share) for order, its in zip(orders, shards) for share in its]
-    work = partial(synthesize, device=device, batch=batch, progress=progress)
-    names = [f"{order.target.name}, shard {share}" for order, share in calls]
-    for _ in run_parallel(work, calls, jobs, names):
-        pass
-    return [merge(order, its[0].count) or order.path(its[0]) for order, its in zip(orders, shards)]
-
-
-def all_shards(count: int) -> list[Shard]:
-    return [Shard(index, count) for index in range(count)]
-
-
-def synthesize(
-    order: Order,
-    shard: Shard = WHOLE,
-    *,
-    device: str = "cpu",
-    batch: int | None = None,
-    progress: bool = False,
-) -> Path:
-    """Write the images of an order, or a shard of them, as HDF5; a file that already holds them is kept.
-
-    `batch` images are computed at a time, by default as many as memory and processors allow; it changes no image.
-    Returns the file. A shard for which no image is left writes none.
-    """
-    if shard.count > 1 and order.config.reject:
-        raise ConfigError("a shard of filtered images", expected="no --shard: how far to go is known in order only")
-    snapshot = load_snapshot_of(order.run, order.snapshot_path, device)
-    chunks = shard.of(planned_chunks(order.config, snapshot.class_names))
+    if shard.count > 1 and plan.config.reject:
+        raise ConfigError(
+            f"shard {shard} of filtered images",
+            expected="all of them in one process, as the filters decide one after the other how many to draw",
+            todo="leave out --shard",
+        )
+    snapshot = load_snapshot_of(plan.run, plan.snapshot_path, compute.device)
+    chunks = shard.of(plan_chunks(plan.config, snapshot.class_names))
     if not chunks:
-        return order.path(shard)
-    for path in (order.target, order.path(shard)):
-        if already_made(path, order.config, snapshot):
+        return plan.path(shard)
+    for path in (plan.target, plan.path(shard)):
+        if is_made(path, plan.config, snapshot):
             return path
-    at_a_time = chunks_at_a_time(snapshot.config.network, device, batch)
-    sampler = Sampler(snapshot, order.config, device)
-    attrs = described(order, snapshot)
-    if order.config.reject:
-        rows = screened_rows(order, snapshot, sampler, attrs, at_a_time, progress=progress)
+    at_a_time = chunks_at_a_time(snapshot.config.network, compute.device, batch)
+    sampler = Sampler(snapshot, plan.config, compute.device)
+    attrs = file_attrs(plan, snapshot)
+    if plan.config.reject:
+        rows = screen_rows(plan, snapshot, sampler, attrs, at_a_time, compute=compute)
     else:
-        rows = drawn_rows(sampler, chunks, at_a_time)
+        rows = draw_rows(sampler, chunks, at_a_time)
     total = sum(chunk.size for chunk in chunks)
-    name = f"fold {order.run.fold}" + (f", shard {shard}" if shard.count > 1 else "")
-    with tqdm(total=total, unit="img", desc=name, disable=not progress or None) as bar:
+    name = f"fold {plan.run.fold}" + (f", shard {shard}" if shard.count > 1 else "")
+    with tqdm(total=total, unit="img", desc=name, disable=not compute.progress or None) as bar:
         try:
-            write_rows(order.path(shard), counted(rows, bar), snapshot.provenance, snapshot.class_names, attrs)
+            write_rows(plan.path(shard), show_progress(rows, bar), snapshot.provenance, snapshot.class_names, attrs)
         except UserError:
-            if shard.count == 1 or not already_made(order.target, order.config, snapshot):
+            if shard.count == 1 or not is_made(plan.target, plan.config, snapshot):
                 raise
-            return order.target  # an equal run has put its parts together meanwhile, and removed ours
-    return order.path(shard)
+            return plan.target  # an equal run has merged its parts meanwhile, and removed ours
+    return plan.path(shard)
 
 
-def already_made(path: Path, config: SynthesisConfig, snapshot: Snapshot) -> bool:
+def is_made(path: Path, config: SynthesisConfig, snapshot: Snapshot) -> bool:
     """Whether a file was made by this very generator with these very options, and is whole."""
     if not path.exists():
         return False
@@ -152,9 +122,9 @@ def already_made(path: Path, config: SynthesisConfig, snapshot: Snapshot) -> boo
     return record.generator == snapshot.provenance.generator and same_options
 
 
-def planned_chunks(config: SynthesisConfig, class_names: Sequence[str]) -> list[Chunk]:
-    """What is drawn where nothing is filtered, class by class; ConfigError where it is nothing at all."""
-    counts = by_class(config.per_class, config.counts, class_names)
+def plan_chunks(config: SynthesisConfig, class_names: Sequence[str]) -> list[Chunk]:
+    """The chunks that are drawn where nothing is filtered, class by class; ConfigError where there is no image."""
+    counts = values_per_class(config.per_class, config.counts, class_names)
     if not any(counts):
         raise ConfigError("no image of any class", expected="at least one image")
     return [
@@ -164,135 +134,58 @@ def planned_chunks(config: SynthesisConfig, class_names: Sequence[str]) -> list[
     ]
 
 
-def described(order: Order, snapshot: Snapshot) -> dict[str, Any]:
-    """The attrs of the file of an order."""
+def file_attrs(plan: SynthesisPlan, snapshot: Snapshot) -> dict[str, Any]:
+    """The attributes of the file of a plan, as JSON values."""
     return {
-        "generator": order.run.root.name,
-        "snapshot": order.snapshot_path.name,
+        "generator": plan.run.root.name,
+        "snapshot": plan.snapshot_path.name,
         "resolution_px": snapshot.config.network.resolution_px,
-        "synthesis": to_dict(order.config),
-        "psi": order.config.psi,
+        "synthesis": to_dict(plan.config),
+        "psi": plan.config.psi,
         "kimg": snapshot.provenance.kimg,
     }
 
 
-def drawn_rows(sampler: Sampler, chunks: Sequence[Chunk], at_a_time: int) -> Iterator[Rows]:
+def draw_rows(sampler: Sampler, chunks: Sequence[Chunk], at_a_time: int) -> Iterator[Rows]:
     """The images of chunks, in their order; they are hashed where they are drawn."""
 
     def draw(chunk: Chunk) -> Rows:
         images = sampler.chunk(chunk.label, chunk.start)[: chunk.size]
         return rows_of(images, chunk.label, chunk.start + np.arange(chunk.size))
 
-    return side_by_side(draw, chunks, at_a_time)
+    return map_in_threads(draw, chunks, at_a_time)
 
 
-def screened_rows(
-    order: Order, snapshot: Snapshot, sampler: Sampler, attrs: dict[str, Any], at_a_time: int, *, progress: bool
+def screen_rows(
+    plan: SynthesisPlan,
+    snapshot: Snapshot,
+    sampler: Sampler,
+    attrs: dict[str, Any],
+    at_a_time: int,
+    *,
+    compute: Compute,
 ) -> Iterator[Rows]:
-    """Images that pass the filters; `attrs` gets the records of the filters, and how many images each let pass."""
-    config, fold = order.config, order.run.fold
-    dataset = open_dataset(order.workspace, order.run.dataset)
-    require_serves(dataset, fold, snapshot.provenance, order.snapshot_path)
-    setting = Setting(dataset, fold, order.run, sampler.device, progress)
-    filters = fit_filters(config.reject, setting)
+    """Images that pass the filters; adds to `attrs` the filters' provenance, and how many images each accepted."""
+    config, fold = plan.config, plan.run.fold
+    dataset = open_dataset(plan.workspace, plan.run.dataset)
+    require_serves(dataset, fold, snapshot.provenance, plan.snapshot_path)
+    inputs = FilterInputs(dataset, fold, plan.run, compute)
+    filters = fit_filters(config.reject, inputs)
     attrs["filters"] = {
         name: {
             "value": value,
             **filters[name].facts,
-            "provenance": record_of(name, value, filters[name], setting).to_dict(),
+            "provenance": record_of(name, value, filters[name], inputs).to_dict(),
         }
         for name, value in config.reject
     }
     screening = Screening(sampler, filters, snapshot.class_names)
     attrs["acceptance"] = screening.counts
-    return screening.rows(by_class(config.per_class, config.counts, snapshot.class_names), at_a_time)
+    return screening.rows(values_per_class(config.per_class, config.counts, snapshot.class_names), at_a_time)
 
 
-def counted(rows: Iterator[Rows], bar: "tqdm[Any]") -> Iterator[Rows]:
-    for some in rows:
-        yield some
-        bar.update(len(some))
-
-
-# ---- parts -----------------------------------------------------------------------------------------------------------
-
-
-def merge(order: Order, count: int) -> Path | None:
-    """Put the parts of `count` shards together and remove them; None as long as one is missing.
-
-    The content is that of the unsharded file. Shards that end at the same time, and equal runs, may do so at the same
-    time: each writes the whole file, and whoever finds its parts gone finds the file there.
-    """
-    if count == 1:
-        return order.target
-    snapshot = load_snapshot_of(order.run, order.snapshot_path)
-    chunks = planned_chunks(order.config, snapshot.class_names)
-    if not already_made(order.target, order.config, snapshot):
-        if missing_shards(order, snapshot, count) and not already_made(order.target, order.config, snapshot):
-            return None
-        rows = chain.from_iterable(stored_rows(order.path(shard)) for shard in all_shards(count) if shard.of(chunks))
-        try:
-            write_rows(order.target, rows, snapshot.provenance, snapshot.class_names, described(order, snapshot))
-        except (UserError, OSError):  # a part that has gone, from before or after it was opened
-            if not already_made(order.target, order.config, snapshot):
-                raise
-    with suppress(OSError):  # what another process is writing there stays: it is its own to put away
-        for path in order.workspace.parts(order.target):
-            path.unlink(missing_ok=True)
-        os.rmdir(order.path(Shard(0, count)).parent)
-        os.rmdir(order.target.parent / "parts")
-    return order.target
-
-
-def merge_parts(order: Order) -> Path:
-    """Put the parts that are there together; WorkspaceError names what is missing, torn or of other options."""
-    counts = sorted({int(path.stem.rpartition("-")[2]) for path in order.workspace.parts(order.target)})
-    for count in counts:
-        if merged := merge(order, count):
-            return merged
-    snapshot = load_snapshot_of(order.run, order.snapshot_path)
-    if already_made(order.target, order.config, snapshot):  # another process has put them together
-        return order.target
-    if not counts:
-        raise WorkspaceError(f"there are no parts of {order.target.name}", todo="make them with --shard 0/N, 1/N, …")
-    lacking = [str(shard) for shard in missing_shards(order, snapshot, counts[-1])]
-    raise WorkspaceError(
-        f"{len(lacking)} of {counts[-1]} parts of {order.target.name} are missing, torn or made with other options",
-        expected=f"the parts {', '.join(lacking)}",
-        todo=f"run the same command with --shard {lacking[0]}",
-    )
-
-
-def missing_shards(order: Order, snapshot: Snapshot, count: int) -> list[Shard]:
-    """The shards whose parts are not there, torn or made otherwise."""
-    chunks = planned_chunks(order.config, snapshot.class_names)
-    return [
-        shard
-        for shard in all_shards(count)
-        if shard.of(chunks) and not already_made(order.path(shard), order.config, snapshot)
-    ]
-
-
-# ---- cost ------------------------------------------------------------------------------------------------------------
-
-
-def estimate(order: Order, *, device: str = "cpu", batch: int | None = None) -> dict[str, Any]:
-    """What an order makes and costs, from timing one chunk; of filters neither time nor dropped images are known."""
-    snapshot = load_snapshot_of(order.run, order.snapshot_path, device)
-    chunks = planned_chunks(order.config, snapshot.class_names)
-    sampler = Sampler(snapshot, order.config, device)
-    with one_thread():
-        sampler.chunk(0, 0)
-        started = time.perf_counter()
-        sampler.chunk(0, 0)
-        seconds = time.perf_counter() - started
-    at_a_time = chunks_at_a_time(snapshot.config.network, device, batch)
-    counts = by_class(order.config.per_class, order.config.counts, snapshot.class_names)
-    return {
-        "file": str(order.target),
-        "counts": dict(zip(snapshot.class_names, counts)),
-        "psi": dict(zip(snapshot.class_names, sampler.psi)),
-        "batch": at_a_time * CHUNK,
-        "seconds": seconds * len(chunks) / min(at_a_time, len(chunks)),
-        "bytes": sum(counts) * (3 * snapshot.config.network.resolution_px**2 + BYTES_BESIDE_PIXELS),
-    }
+def show_progress(rows: Iterator[Rows], bar: "tqdm[Any]") -> Iterator[Rows]:
+    """The rows, counted on the bar once they are consumed."""
+    for batch in rows:
+        yield batch
+        bar.update(len(batch))

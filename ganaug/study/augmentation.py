@@ -9,6 +9,7 @@ from typing import Any
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, WorkspaceError
+from ganaug.evaluate.scores import FileScores
 from ganaug.provenance import sealed
 from ganaug.study.cells import CellResult, adopt_cell, compose, load_cell
 from ganaug.study.design import Cell, Design, Served, make_design, plan
@@ -37,14 +38,14 @@ def evaluate_augmentation(
     synthetic: dict[int, Path],
     config: StudyConfig,
     *,
-    image_scores: Sequence[dict[str, Any]] = (),
+    image_scores: Sequence[FileScores] = (),
     jobs: int | None = None,
     device: str = "cpu",
     progress: bool = False,
 ) -> Outcome:
     """Answer whether the synthetic images make the classifiers better on unseen patients, and write the report.
 
-    `synthetic` names the file that serves each fold; `image_scores` are rows of `evaluate_gan`, shown in the report.
+    `synthetic` names the file that serves each fold; `image_scores` are shown in the report.
     Cells that are done, here or in an earlier study, are not trained again; the same call resumes an interrupted run.
 
     Raises LeakError, DataError or ConfigError before anything is trained or written, and UserError where a cell fails.

@@ -8,9 +8,10 @@ import torch
 
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
+from ganaug.generate.score_supplies import require_scorable
 from ganaug.study.augmentation import lay_down, require_buildable
 from ganaug.study.executors import default_jobs
-from ganaug.study.job import Job, existing_supplies, require_scorable
+from ganaug.study.job import Job, existing_supplies
 from ganaug.study.origins import origins_of
 from ganaug.train.cost import estimate
 from ganaug.train.task import plan_training
@@ -27,7 +28,7 @@ def plan_job(workspace: Workspace, job: Job, *, device: str = "cpu", jobs: int |
     require_buildable(job.dataset, job.config)
     origins_of(job.dataset, job.folds, job.config)
     supplies = existing_supplies(workspace, job)
-    require_scorable(job, supplies)
+    require_scorable(job.dataset, supplies, extractor=job.extractor, weights_dir=job.weights_dir)
     served = {supply.fold: supply.synthetic for supply in supplies}
     if served:
         lay_down(workspace, job.dataset, served, replace(job.config, folds=tuple(served)))

@@ -15,6 +15,7 @@ from ganaug.config import to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import for_sharing, for_terminal
+from ganaug.evaluate.scores import FileScores
 from ganaug.study.arms import ARMS
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
@@ -46,7 +47,7 @@ def write_report(
     dataset: DataSet,
     verdict: Verdict,
     results: Sequence[CellResult],
-    image_scores: Sequence[dict[str, Any]],
+    image_scores: Sequence[FileScores],
     looks: Sequence[Look] = (),
 ) -> None:
     """Render the page of a finished study to `study.report`; it names no patient, no file of theirs and no folder."""
@@ -63,7 +64,7 @@ def write_report(
         verdict=verdict,
         plot=difference_plot(verdict.differences),
         samples=sample_rows(design, dataset),
-        image_scores=image_scores,
+        image_scores=[(of_file.file.fold, score) for of_file in image_scores for score in of_file.scores],
         columns=COLUMNS,
         averaging=AVERAGING,
         scores=score_rows(design, results, dataset.table.class_names),

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ganaug.evaluate.extractors.extractor import Extractor, Setting
+from ganaug.config import Compute
+from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
@@ -77,8 +78,8 @@ class Watch:
         name, task = self.task.config.metric, self.task
         if name == "none":
             return None
-        setting = Setting(task.dataset, task.fold, run=task.run, weights_dir=self.weights_dir)
-        return open_extractor(None if name == "auto" else name, setting)
+        inputs = ExtractorInputs(task.dataset, task.fold, task.run, Compute(weights_dir=self.weights_dir))
+        return open_extractor(None if name == "auto" else name, inputs)
 
     @cached_property
     def _scored(self) -> np.ndarray:

@@ -37,9 +37,10 @@ def test_the_options_of_a_source_are_fields_that_say_nothing_by_default(name: st
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None:
     model = build(name, 3, image_size_px=32).eval()
+    embed: Callable[[torch.Tensor], torch.Tensor] = model.features  # type: ignore[assignment]
     with torch.inference_mode():
         img = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        logits, features = model(img), model.features(img)
+        logits, features = model(img), embed(img)
     assert logits.shape == (2, 3)
     assert features.ndim == 2
     assert len(features) == 2
@@ -48,12 +49,23 @@ def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_metric_grows_with_the_distance_and_gives_numbers(name: str) -> None:
-    rng = np.random.default_rng(0)
-    real, same, far = (rng.normal(mean, 1, size=(200, 4)) for mean in (0, 0, 2))
-    near = METRICS[name](real, same, np.random.default_rng(0))
-    assert all(isinstance(value, float) for value in near.values())
-    assert abs(near["value"]) < 0.1 * METRICS[name](real, far, np.random.default_rng(0))["value"]
+def test_a_metric_says_where_it_is_from_and_is_better_for_images_like_the_real_ones(name: str) -> None:
+    metric, rng = METRICS[name], np.random.default_rng(0)
+    assert metric.name == name
+    assert metric.source
+    real, similar, distant = (rng.normal(mean, 1, size=(200, 4)) for mean in (0, 0, 2))
+    near, far = (metric.compute(real, side, np.random.default_rng(0)) for side in (similar, distant))
+    assert all(isinstance(figure.value, float) for figure in (near, far))
+    assert all(figure.std is None or figure.std >= 0 for figure in (near, far))
+    assert abs(near.value - far.value) > 0.5 * max(abs(near.value), abs(far.value))
+    assert (near.value > far.value) == metric.higher_is_better
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_needs_no_more_images_than_it_says(name: str) -> None:
+    metric, rng = METRICS[name], np.random.default_rng(0)
+    real, synthetic = rng.normal(size=(2, metric.needs, 16))
+    assert np.isfinite(metric.compute(real, synthetic, rng).value)
 
 
 def test_a_spec_of_every_name_and_none_that_does_nothing() -> None:
@@ -68,6 +80,6 @@ def test_an_arm_says_what_it_is_for_and_only_synthetic_ones_use_the_file() -> No
 
 
 @pytest.mark.parametrize("entry", [*EXTRACTORS.values(), *REJECTORS.values()], ids=[*EXTRACTORS, *REJECTORS])
-def test_what_is_made_from_a_setting_says_what_it_is(entry: Callable[..., object]) -> None:
+def test_an_extractor_and_a_filter_are_made_from_their_inputs_and_documented(entry: Callable[..., object]) -> None:
     assert inspect.getdoc(entry)
-    assert "setting" in inspect.signature(entry).parameters
+    assert "inputs" in inspect.signature(entry).parameters

@@ -1,1 +1,1 @@
-"""Networks that turn images into the features that distances are taken on, one file a network."""
+"""Networks that turn images into the features that distances are taken on, one file per network."""

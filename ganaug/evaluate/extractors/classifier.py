@@ -2,28 +2,29 @@
 
 from ganaug.classify.trained import trained_classifier
 from ganaug.errors import ConfigError
-from ganaug.evaluate.extractors.extractor import Extractor, Setting
+from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 
 
-def classifier(setting: Setting) -> Extractor:
-    """A classifier trained on the real training images of the fold, kept beside the generator: its last layer's input.
+def classifier(inputs: ExtractorInputs) -> Extractor:
+    """The input of the last layer of a classifier of the fold's real training images, stored in the generator's folder.
 
-    It has seen the real images that the synthetic ones are compared with, and knows what tells these classes apart and
-    little else: good for comparing generators of one fold, and for nothing across folds or data sets.
+    It has seen the real images that the synthetic ones are compared with, and knows what distinguishes these classes
+    and little else: good for comparing generators of one fold, and for nothing across folds or data sets.
     """
-    if setting.run is None:
+    if inputs.run is None:
         raise ConfigError(
-            "no generator was named to keep the trained extractor beside",
-            todo="name one, or use an extractor of given weights (--weights-dir)",
+            "no generator, in whose folder the trained extractor is stored",
+            todo="pass its run, or use an extractor of published weights (--weights-dir)",
         )
+    compute = inputs.compute
     trained = trained_classifier(
-        setting.run.extractor, setting.dataset, setting.fold, device=setting.device, progress=setting.progress
+        inputs.run.extractor, inputs.dataset, inputs.fold, device=compute.device, progress=compute.progress
     )
     return Extractor(
         trained.name,
         trained.digest,
         "the input of the classifier's last layer",
         trained.embed,
-        setting.device,
-        caveat="the extractor was trained on these real images, so their floor is too low for others to reach",
+        compute.device,
+        note="the extractor was trained on these real images, so their floor is too low for others to reach",
     )

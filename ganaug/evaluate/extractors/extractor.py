@@ -1,8 +1,7 @@
-"""What an extractor of features is, and what it may be made from."""
+"""An extractor of features, and what one may be made from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,16 +9,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from classifiers.predict import Images, read_batch
+from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
+from ganaug.evaluate.metrics.metric import Features
 from ganaug.workspace import GanRun
 
 
-def root_mean_square(real: np.ndarray) -> float:
-    """The scale of features f64 [N,D]; a network's is arbitrary, and a kernel's constant would be lost beside it."""
+def root_mean_square(real: Features) -> float:
+    """The scale of features [N,D]; a network's is arbitrary, and a kernel's constant would be lost next to it."""
     return float(np.sqrt((real**2).mean()))
 
 
-def as_they_are(real: np.ndarray) -> float:
+def unit_scale(real: Features) -> float:
     """1: the features are compared as the network gives them, which is what FID and KID mean."""
     return 1.0
 
@@ -33,28 +34,26 @@ class Extractor:
     preprocessing: str  # how an image goes in and the features come out; two ways give different features
     embed: Callable[[Tensor], Tensor]  # u8 [n,3,H,W] on `device` -> float [n,D]
     device: str = "cpu"
-    feature_scale: Callable[[np.ndarray], float] = root_mean_square  # of real features: what all are divided by
+    feature_scale: Callable[[Features], float] = root_mean_square  # of real features: what all are divided by
     figure_names: Mapping[str, str] = field(default_factory=dict)  # what papers call a metric on this network
-    caveat: str = ""  # what a reader of its figures must be told
+    note: str = ""  # for the reader of its figures
 
-    def features(self, images: Images, *, batch: int = 16, progress: bool = False) -> np.ndarray:
-        """Features f64 [N,D] of `images`, u8 [N,H,W,3], in their order; each is a float32, as the networks give it."""
+    def features(self, images: Images, *, batch: int = 16, progress: bool = False) -> Features:
+        """Features [N,D] of `images`, u8 [N,H,W,3], in their order; each is a float32, as the networks give it."""
         starts = tqdm(range(0, len(images), batch), desc=self.name, unit="batch", disable=not progress or None)
         parts = []
         with torch.inference_mode():
             for start in starts:
-                some = np.arange(start, min(start + batch, len(images)))
-                parts.append(self.embed(read_batch(images, some, self.device)).float().cpu().numpy())
+                indices = np.arange(start, min(start + batch, len(images)))
+                parts.append(self.embed(read_batch(images, indices, self.device)).float().cpu().numpy())
         return np.concatenate(parts).astype(np.float64)
 
 
 @dataclass(frozen=True)
-class Setting:
-    """All that an extractor may be made from."""
+class ExtractorInputs:
+    """All that an extractor may be made from: published weights, or the training images of a fold."""
 
     dataset: DataSet
     fold: int
-    run: GanRun | None = None  # the generator's folder, where a trained extractor is kept
-    weights_dir: Path | None = None
-    device: str = "cpu"
-    progress: bool = False
+    run: GanRun | None = None  # the generator's folder, where a trained extractor is stored
+    compute: Compute = CPU

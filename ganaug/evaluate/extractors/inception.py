@@ -1,26 +1,26 @@
-"""The network that FID and KID are defined on."""
+"""Inception, the network that FID and KID are defined on."""
 
-from ganaug.evaluate.extractors.extractor import Extractor, Setting, as_they_are
+from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs, unit_scale
 from ganaug.provenance import digest_of_file
 from ganaug.weights import find_weights
 
 
-def inception(setting: Setting) -> Extractor:
+def inception(inputs: ExtractorInputs) -> Extractor:
     """The Inception network of FID and KID, as torch-fidelity has it: 2048 features, images resized to 299 px."""
-    path = find_weights(setting.weights_dir, "inception")
+    path = find_weights(inputs.compute.weights_dir, "inception")
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     # It unpickles the file, which is safe only because `find_weights` knows every byte of it; given a path it downloads
     # nothing.
     net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
-    net = net.to(setting.device).eval()
+    net = net.to(inputs.compute.device).eval()
     preprocessing = "299 px, bilinear as TensorFlow 1 did it, pool3 of 2048"
     return Extractor(
         path.stem,
         digest_of_file(path),
         preprocessing,
         lambda img: net(img)[0],
-        setting.device,
-        feature_scale=as_they_are,
+        inputs.compute.device,
+        feature_scale=unit_scale,
         figure_names={"frechet": "FID", "kernel": "KID"},
     )

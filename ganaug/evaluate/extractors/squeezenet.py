@@ -1,10 +1,10 @@
-"""A small network of ImageNet, whose weights come with a package."""
+"""SqueezeNet, a small network of ImageNet."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.evaluate.extractors.extractor import Extractor, Setting
+from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.provenance import digest_of_file
 from ganaug.weights import find_weights, read_weights
 
@@ -12,25 +12,27 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def squeezenet(setting: Setting) -> Extractor:
+def squeezenet(inputs: ExtractorInputs) -> Extractor:
     """SqueezeNet 1.0 of ImageNet: the mean over the last convolutional stage before its classifier, 512 features.
 
     Our choice where no paper says it: every image is resized to 224 px (anti-aliased bilinear), larger or smaller, so
     that its structures have the scale in the network's field of view that the network was trained at.
     """
-    path = find_weights(setting.weights_dir, "squeezenet")
+    path = find_weights(inputs.compute.weights_dir, "squeezenet")
     from torchvision.models import squeezenet1_0
 
     with torch.random.fork_rng(devices=[]):  # building draws initial weights that are then replaced
         net = squeezenet1_0(weights=None)
     net.load_state_dict(read_weights(path))
-    stage = net.features.to(setting.device, memory_format=torch.channels_last).eval()  # 1.5 times faster on a CPU
-    mean = torch.tensor(_IMAGENET_MEAN, device=setting.device)[:, None, None]
-    std = torch.tensor(_IMAGENET_STD, device=setting.device)[:, None, None]
+    device = inputs.compute.device
+    stage = net.features.to(device, memory_format=torch.channels_last).eval()  # 1.5 times faster on a CPU
+    mean = torch.tensor(_IMAGENET_MEAN, device=device)[:, None, None]
+    std = torch.tensor(_IMAGENET_STD, device=device)[:, None, None]
 
     def embed(img: Tensor) -> Tensor:
         x = F.interpolate(img.float() / 255, size=(224, 224), mode="bilinear", antialias=True, align_corners=False)
-        return stage(((x - mean) / std).contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        maps: Tensor = stage(((x - mean) / std).contiguous(memory_format=torch.channels_last))
+        return maps.mean((2, 3))
 
     preprocessing = "224 px, anti-aliased bilinear, ImageNet mean and deviation, mean of the last stage of 512"
-    return Extractor(path.stem, digest_of_file(path), preprocessing, embed, setting.device)
+    return Extractor(path.stem, digest_of_file(path), preprocessing, embed, device)

@@ -1,1 +1,1 @@
-"""The distances between real and synthetic features, one file each, and METRICS, which names them."""
+"""Metrics between the features of real and of synthetic images, one file each, and METRICS, which names them."""

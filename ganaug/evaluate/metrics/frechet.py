@@ -3,9 +3,10 @@
 import numpy as np
 
 from ganaug.errors import DataError
+from ganaug.evaluate.metrics.metric import Features, Figure, Metric
 
 
-def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
+def frechet_distance(x: Features, y: Features) -> float:
     """Squared Fréchet distance |mx - my|² + tr(Cx + Cy - 2 (Cx Cy)^½) of Gaussians fitted to `x` [N,D] and `y` [M,D].
 
     Zero only for equal means and covariances. The estimate grows as N and M shrink, so two figures compare only at
@@ -24,7 +25,16 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     return float(max(distance, 0.0))  # rounding alone can bring it below zero
 
 
-def _covariance_root(x: np.ndarray) -> np.ndarray:
+def _covariance_root(x: Features) -> Features:
     """R [min(N,D),D] with R' R the unbiased covariance of `x` [N,D]."""
     centred = (x - x.mean(0)) / np.sqrt(len(x) - 1)
     return np.asarray(np.linalg.qr(centred, mode="r")) if len(x) > x.shape[1] else centred
+
+
+FRECHET = Metric(
+    name="frechet",
+    compute=lambda real, synthetic, rng: Figure(frechet_distance(real, synthetic)),  # it draws nothing
+    higher_is_better=False,
+    needs=8,  # our choice
+    source="Heusel et al. 2017 (1706.08500), equation 6",
+)

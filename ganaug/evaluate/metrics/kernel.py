@@ -3,10 +3,11 @@
 import numpy as np
 
 from ganaug.errors import DataError
+from ganaug.evaluate.metrics.metric import Features, Figure, Metric
 
 
 def kernel_distance(
-    x: np.ndarray, y: np.ndarray, *, num_subsets: int = 100, subset_size: int = 1000, rng: np.random.Generator
+    x: Features, y: Features, *, num_subsets: int = 100, subset_size: int = 1000, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Mean and standard deviation over random subsets of the unbiased MMD² of `x` [N,D] and `y` [M,D].
 
@@ -28,7 +29,7 @@ def kernel_distance(
     return float(np.mean(values)), float(np.std(values))
 
 
-def _mmd2(x: np.ndarray, y: np.ndarray) -> float:
+def _mmd2(x: Features, y: Features) -> float:
     """The unbiased estimate for two sides of equal size: pairs of an image with itself are left out within a side."""
     size = len(x)
     within = _kernel(x, x), _kernel(y, y)
@@ -36,5 +37,15 @@ def _mmd2(x: np.ndarray, y: np.ndarray) -> float:
     return pairs - 2 * float(_kernel(x, y).mean())
 
 
-def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+def _kernel(x: Features, y: Features) -> Features:
+    kernel: Features = (x @ y.T / x.shape[1] + 1) ** 3
+    return kernel
+
+
+KERNEL = Metric(
+    name="kernel",
+    compute=lambda real, synthetic, rng: Figure(*kernel_distance(real, synthetic, rng=rng)),
+    higher_is_better=False,
+    needs=8,  # our choice
+    source="Bińkowski et al. 2018 (1801.01401), section 4 and equation 4",
+)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ganaug.config import FoldsConfig
 from ganaug.data.dataset import DataSet, open_dataset
@@ -20,14 +21,16 @@ SIDE = 16
 CLASSES = ("Benign", "Malignant")
 
 
-def images_of(label: np.ndarray, rng: np.random.Generator, tint: np.ndarray | float = 0.0) -> np.ndarray:
+def images_of(
+    label: NDArray[np.int64], rng: np.random.Generator, tint: NDArray[np.float64] | float = 0.0
+) -> NDArray[np.uint8]:
     """Images u8 [N,16,16,3]: noise around a colour that the class decides, plus a `tint` [N,3] or one number."""
     base = np.where(label[:, None] == 0, [120.0, 90.0, 150.0], [150.0, 60.0, 130.0]) + tint
     texture = rng.normal(0, 18, size=(len(label), SIDE, SIDE, 3)) + rng.normal(0, 10, size=(len(label), 1, 1, 3))
     return np.clip(base[:, None, None, :] + texture, 0, 255).astype(np.uint8)
 
 
-def table_of(label: np.ndarray, group: np.ndarray, **attrs: object) -> ImageTable:
+def table_of(label: NDArray[np.int64], group: NDArray[np.str_], **attrs: object) -> ImageTable:
     names = np.array([f"image{i}" for i in range(len(label))])
     return ImageTable(
         class_names=CLASSES,
@@ -44,7 +47,7 @@ def table_of(label: np.ndarray, group: np.ndarray, **attrs: object) -> ImageTabl
     )
 
 
-def write(path: Path, table: ImageTable, images: np.ndarray, record: Provenance | None = None) -> ImageTable:
+def write(path: Path, table: ImageTable, images: NDArray[np.uint8], record: Provenance | None = None) -> ImageTable:
     with writing_images(path, SIDE) as writer:
         writer.append(images)
         return writer.finish(table, record=record)
@@ -82,8 +85,13 @@ Synthesize = Callable[..., Path]
 def synthesize(workspace: Workspace, dataset: DataSet) -> Synthesize:
     """Write synthetic `images` [N,16,16,3] with `label` as the generator of `fold` would have, and give the file."""
 
-    def synthesized(
-        images: np.ndarray, label: np.ndarray, *, name: str = "gan", fold: int = 0, saw: tuple[str, ...] = ()
+    def write_synthetic(
+        images: NDArray[np.uint8],
+        label: NDArray[np.int64],
+        *,
+        name: str = "gan",
+        fold: int = 0,
+        saw: tuple[str, ...] = (),
     ) -> Path:
         record = Provenance(
             dataset=dataset.name,
@@ -100,15 +108,15 @@ def synthesize(workspace: Workspace, dataset: DataSet) -> Synthesize:
         write(path, table_of(label, group, psi=1.0), images, record)
         return path
 
-    return synthesized
+    return write_synthetic
 
 
 @pytest.fixture
 def pixels() -> Extractor:
-    """An extractor without a network: the mean and deviation of each colour."""
+    """An extractor without a network: the mean and standard deviation of each colour."""
 
     def embed(img: torch.Tensor) -> torch.Tensor:
         x = img.double() / 255
         return torch.cat([x.mean((2, 3)), x.std((2, 3))], dim=1)
 
-    return Extractor("pixels", "d" * 64, "mean and deviation of each colour", embed)
+    return Extractor("pixels", "d" * 64, "mean and standard deviation of each colour", embed)

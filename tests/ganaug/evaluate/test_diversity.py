@@ -1,44 +1,51 @@
+"""LPIPS diversity: the published distance, of random pairs of different images, from the published weights."""
+
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from ganaug.config import Compute
 from ganaug.errors import WeightsError
 from ganaug.evaluate import diversity
-from ganaug.evaluate.diversity import diversity_rows, lpips_distance, mean_pairwise
+from ganaug.evaluate.diversity import Pool, diversity_scores, lpips_distance, mean_pairwise
 from ganaug.provenance import digest_of_file
 from ganaug.weights import WEIGHTS, WeightsFile
 
 
-def by_brightness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.abs(first.mean((1, 2, 3)) - second.mean((1, 2, 3)))
+def by_brightness(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    gap: NDArray[np.float64] = first.mean((1, 2, 3)) - second.mean((1, 2, 3))
+    return np.abs(gap)
 
 
-def flat_images(levels: list[int]) -> np.ndarray:
+def flat_images(levels: list[int]) -> NDArray[np.uint8]:
     return np.stack([np.full((8, 8, 3), level, np.uint8) for level in levels])
 
 
 def test_mean_over_pairs_of_different_images_of_the_pool() -> None:
     images, rng = flat_images([0, 200, 10, 90]), np.random.default_rng(0)
-    assert mean_pairwise((images, np.array([0, 2])), by_brightness, rng) == pytest.approx(10), "the only pair there is"
+    only_pair = Pool(images, np.array([0, 2]))
+    assert mean_pairwise(only_pair, by_brightness, rng) == pytest.approx(10)
     expected = np.mean([200, 10, 90, 190, 110, 80])
-    everything = mean_pairwise((images, np.arange(4)), by_brightness, rng, num_pairs=6000)
+    everything = mean_pairwise(Pool(images, np.arange(4)), by_brightness, rng, num_pairs=6000)
     assert everything == pytest.approx(expected, rel=0.05)
-    assert mean_pairwise((images, np.array([1])), by_brightness, rng) is None
+    assert mean_pairwise(Pool(images, np.array([1])), by_brightness, rng) is None
 
 
-def test_without_weights_one_row_says_what_to_get(tmp_path: Path) -> None:
-    pool = (flat_images([0, 9]), np.arange(2))
+def test_without_weights_the_only_score_says_what_to_get(tmp_path: Path) -> None:
+    pool = Pool(flat_images([0, 9]), np.arange(2))
     for folder in (None, tmp_path):
-        (row,) = diversity_rows({"Benign": (pool, pool)}, weights_dir=folder, device="cpu", seed=0)
-        assert row["value"] is None
-        assert "not computed: weights missing; get alexnet-owt-7be5be79.pth from" in row["note"]
+        (score,) = diversity_scores({"Benign": (pool, pool)}, compute=Compute(weights_dir=folder))
+        assert score.value is None
+        assert "weights missing" in score.note
+        assert "alexnet-owt-7be5be79.pth" in score.note
     (tmp_path / "alexnet-owt-7be5be79.pth").write_bytes(b"random")
-    (row,) = diversity_rows({"Benign": (pool, pool)}, weights_dir=tmp_path, device="cpu", seed=0)
-    assert row["value"] is None
-    assert "not the published file" in row["note"]
+    (score,) = diversity_scores({"Benign": (pool, pool)}, compute=Compute(weights_dir=tmp_path))
+    assert score.value is None
+    assert "not the published file" in score.note
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def folder(backbone_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return backbone_file.parent
 
 
-def by_the_paper(first: np.ndarray, second: np.ndarray, backbone_file: Path) -> float:
+def by_the_paper(first: NDArray[np.uint8], second: NDArray[np.uint8], backbone_file: Path) -> float:
     """LPIPS of two images u8 [H,W,3], written out: unit-normalised features, squared difference, linear layer, mean."""
     import lpips
     import torchvision
@@ -104,7 +111,8 @@ def test_changed_linear_layers_are_refused(folder: Path, monkeypatch: pytest.Mon
 def test_a_collapsed_class_is_less_diverse_than_the_real_one(folder: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(12, 32, 32, 3), dtype=np.uint8)
     collapsed = np.repeat(images[:2], 6, axis=0)
-    (row,) = diversity_rows(
-        {"Benign": ((images, np.arange(12)), (collapsed, np.arange(12)))}, weights_dir=folder, device="cpu", seed=0
-    )
-    assert row["value"] < 0.8 * row["real_value"]
+    pools = {"Benign": (Pool(images, np.arange(12)), Pool(collapsed, np.arange(12)))}
+    (score,) = diversity_scores(pools, compute=Compute(weights_dir=folder))
+    assert score.value is not None
+    assert score.floor is not None
+    assert score.value < 0.8 * score.floor

@@ -1,16 +1,20 @@
+"""Extractors: features in the order of the images, their cache, the weights they need, and the trained one."""
+
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ganaug import weights
 from ganaug.classify import trained
+from ganaug.config import Compute
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, LeakError, UserError, WeightsError, WorkspaceError
-from ganaug.evaluate.extractors.extractor import Extractor, Setting
-from ganaug.evaluate.extractors.registry import EXTRACTORS, available, open_extractor
+from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
+from ganaug.evaluate.extractors.registry import EXTRACTORS, available_extractors, open_extractor
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.provenance import digest_of_file
@@ -49,14 +53,14 @@ def test_cached_features_are_not_recomputed_unless_images_or_extractor_change(
     for changed in (replace(extractor, digest="e" * 64), replace(extractor, preprocessing="another")):
         done = len(calls)
         features_of(workspace, dataset.reader, changed)
-        assert len(calls) > done, "other weights or another recipe must not get old features"
+        assert len(calls) > done, "other weights or another preprocessing must not get old features"
 
 
 def test_a_cache_that_cannot_be_written_is_a_note_and_no_error(
     workspace: Workspace, dataset: DataSet, pixels: Extractor
 ) -> None:
     (workspace.root / "cache").write_text("a file where the folder should be")
-    with pytest.warns(UserWarning, match=r"cache/features.* the features are not kept"):
+    with pytest.warns(UserWarning, match=r"cache/features.* the features are not stored"):
         features = features_of(workspace, dataset.reader, pixels)
     assert len(features) == len(dataset.table)
 
@@ -69,7 +73,7 @@ def test_a_cache_of_another_shape_is_not_used(workspace: Workspace, dataset: Dat
         assert np.allclose(features_of(workspace, dataset.reader, pixels), features)
 
 
-def test_a_torn_cache_is_computed_anew(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
+def test_a_corrupt_cache_is_computed_again(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
     first = features_of(workspace, dataset.reader, pixels)
     (cached,) = (workspace.root / "cache" / "features").iterdir()
     whole = cached.read_bytes()
@@ -85,26 +89,26 @@ def test_a_torn_cache_is_computed_anew(workspace: Workspace, dataset: DataSet, p
 def test_missing_and_wrong_weights_are_refused_in_one_line(dataset: DataSet, tmp_path: Path, name: str) -> None:
     for folder in (None, tmp_path):
         with pytest.raises(WeightsError, match=r"weights missing.*get .* and pass --weights-dir"):
-            open_extractor(name, Setting(dataset, 0, weights_dir=folder))
+            open_extractor(name, ExtractorInputs(dataset, 0, compute=Compute(weights_dir=folder)))
     for file in WEIGHTS[name].files:
         (tmp_path / file.name).write_bytes(b"something else")
         with pytest.raises(WeightsError, match="not the published file"):
-            open_extractor(name, Setting(dataset, 0, weights_dir=tmp_path))
+            open_extractor(name, ExtractorInputs(dataset, 0, compute=Compute(weights_dir=tmp_path)))
         (tmp_path / file.name).unlink()
 
 
 def test_the_best_extractor_at_hand_is_the_default(tmp_path: Path) -> None:
-    assert available(None) == ["classifier"]
-    assert available(tmp_path) == ["classifier"]
+    assert available_extractors(None) == ["classifier"]
+    assert available_extractors(tmp_path) == ["classifier"]
     (tmp_path / WEIGHTS["squeezenet"].files[1].name).touch()
-    assert available(tmp_path) == ["squeezenet", "classifier"]
+    assert available_extractors(tmp_path) == ["squeezenet", "classifier"]
     (tmp_path / WEIGHTS["inception"].files[0].name).touch()
-    assert available(tmp_path)[0] == "inception"
+    assert available_extractors(tmp_path)[0] == "inception"
 
 
 def test_unknown_extractor_is_named_with_the_known_ones(dataset: DataSet) -> None:
     with pytest.raises(ConfigError, match=r"vgg.*inception, squeezenet, classifier"):
-        open_extractor("vgg", Setting(dataset, 0))
+        open_extractor("vgg", ExtractorInputs(dataset, 0))
 
 
 def test_weights_folder_is_the_option_then_the_environment_then_none(
@@ -123,10 +127,10 @@ def test_weights_folder_is_the_option_then_the_environment_then_none(
 def test_trained_extractor_is_trained_once_on_training_images_alone(
     dataset: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = Setting(dataset, 0, run)
-    first = open_extractor("classifier", setting)
+    inputs = ExtractorInputs(dataset, 0, run)
+    first = open_extractor("classifier", inputs)
     written = run.extractor.stat().st_mtime_ns
-    again = open_extractor("classifier", setting)
+    again = open_extractor("classifier", inputs)
     assert run.extractor.stat().st_mtime_ns == written
     assert first.digest == again.digest
     images = dataset.reader[np.arange(5)]
@@ -136,49 +140,49 @@ def test_trained_extractor_is_trained_once_on_training_images_alone(
     class Forbidden:
         """Gives training images, and fails on any other."""
 
-        def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
             assert set(indices) <= set(dataset.train(0))
             return reader[indices]
 
     run.extractor.unlink()
     reader = dataset.reader
     monkeypatch.setattr(DataSet, "images", lambda _, fold: Forbidden())
-    assert open_extractor("classifier", Setting(dataset, 0, run)).digest == first.digest
+    assert open_extractor("classifier", ExtractorInputs(dataset, 0, run)).digest == first.digest
 
 
 @pytest.mark.usefixtures("quick")
 def test_trained_extractor_of_another_fold_or_edited_is_refused(dataset: DataSet, run: GanRun) -> None:
-    open_extractor("classifier", Setting(dataset, 0, run))
+    open_extractor("classifier", ExtractorInputs(dataset, 0, run))
     with pytest.raises(LeakError, match="trained on fold 0 of toy"):
-        open_extractor("classifier", Setting(dataset, 1, run))
+        open_extractor("classifier", ExtractorInputs(dataset, 1, run))
     other = replace(dataset, table=replace(dataset.table, attrs={**dataset.table.attrs, "fingerprint": "f" * 64}))
     with pytest.raises(LeakError, match="trained on fold 0 of toy"):
-        open_extractor("classifier", Setting(other, 0, run))
+        open_extractor("classifier", ExtractorInputs(other, 0, run))
     whole = run.extractor.read_bytes()
     run.extractor.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(LeakError, match="changed"):
-        open_extractor("classifier", Setting(dataset, 0, run))
+        open_extractor("classifier", ExtractorInputs(dataset, 0, run))
     run.extractor.write_bytes(whole[:50])
     with pytest.raises(WorkspaceError, match="not a readable extractor"):
-        open_extractor("classifier", Setting(dataset, 0, run))
+        open_extractor("classifier", ExtractorInputs(dataset, 0, run))
 
 
 @pytest.mark.usefixtures("quick")
-def test_other_training_options_train_it_anew(dataset: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_extractor("classifier", Setting(dataset, 0, run))
+def test_other_training_options_train_it_again(dataset: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_extractor("classifier", ExtractorInputs(dataset, 0, run))
     monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=3))
-    assert open_extractor("classifier", Setting(dataset, 0, run)).digest != first.digest
+    assert open_extractor("classifier", ExtractorInputs(dataset, 0, run)).digest != first.digest
 
 
-def test_trained_extractor_needs_a_generator_to_stand_beside(dataset: DataSet) -> None:
+def test_trained_extractor_needs_a_generator_to_be_stored_with(dataset: DataSet) -> None:
     with pytest.raises(UserError, match="no generator"):
-        open_extractor("classifier", Setting(dataset, 0))
+        open_extractor("classifier", ExtractorInputs(dataset, 0))
 
 
 def test_inception_features_are_those_of_torch_fidelity(
     dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The road from a weights file to features, walked on weights of this test's own."""
+    """From a weights file to features, with weights of this test's own."""
     module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     network = module.FeatureExtractorInceptionV3
     with monkeypatch.context() as patch:  # build it once without a file
@@ -190,7 +194,7 @@ def test_inception_features_are_those_of_torch_fidelity(
     torch.save(oracle.state_dict(), path)
     file = WeightsFile(path.name, digest_of_file(path), "this test")
     monkeypatch.setitem(WEIGHTS, "inception", replace(WEIGHTS["inception"], files=(file,)))
-    extractor = open_extractor(None, Setting(dataset, 0, weights_dir=tmp_path))
+    extractor = open_extractor(None, ExtractorInputs(dataset, 0, compute=Compute(weights_dir=tmp_path)))
     assert extractor.figure_names == {"frechet": "FID", "kernel": "KID"}
     assert extractor.feature_scale(np.full((2, 3), 7.0)) == 1, "features as they are"
     images = dataset.reader[np.arange(2)]
@@ -204,12 +208,12 @@ def test_squeezenet_sees_what_colour_a_thing_has(shared: Path, dataset: DataSet)
     folder = shared / "weights"
     if not (folder / "squeezenet1_0-imagenet.pth").exists():
         pytest.skip(f"no weights in {folder}")
-    extractor = open_extractor("squeezenet", Setting(dataset, 0, weights_dir=folder))
+    extractor = open_extractor("squeezenet", ExtractorInputs(dataset, 0, compute=Compute(weights_dir=folder)))
     assert extractor.name == "squeezenet1_0-imagenet"
     state = torch.load(folder / "squeezenet1_0-imagenet.pth", map_location="cpu", weights_only=True)
     head = state["classifier.1.weight"][:, :, 0, 0].double().numpy()
 
-    def ball(colour: tuple[float, float, float]) -> np.ndarray:
+    def ball(colour: tuple[float, float, float]) -> NDArray[np.uint8]:
         y, x = np.mgrid[:96, :96]
         light = np.clip(1 - np.hypot(y - 36, x - 36) / 76, 0, 1)[..., None] * np.array(colour)
         inside = np.hypot(y - 48, x - 48)[..., None] < 32
@@ -221,7 +225,7 @@ def test_squeezenet_sees_what_colour_a_thing_has(shared: Path, dataset: DataSet)
     assert green > orange
 
 
-def test_squeezenet_tells_blurred_tissue_from_sharp(shared: Path, dataset: DataSet) -> None:
+def test_squeezenet_separates_blurred_tissue_from_sharp(shared: Path, dataset: DataSet) -> None:
     folder = shared / "weights"
     files = sorted((shared / "data" / "BreaKHis_v1").rglob("*.png"))[::28][:30]
     if not files or not (folder / "squeezenet1_0-imagenet.pth").exists():
@@ -231,6 +235,6 @@ def test_squeezenet_tells_blurred_tissue_from_sharp(shared: Path, dataset: DataS
     opened = [Image.open(file).convert("RGB").resize((64, 64), Image.Resampling.LANCZOS) for file in files]
     sharp = np.stack([np.asarray(image) for image in opened])
     blurred = np.stack([np.asarray(image.filter(ImageFilter.GaussianBlur(2))) for image in opened])
-    extractor = open_extractor("squeezenet", Setting(dataset, 0, weights_dir=folder))
+    extractor = open_extractor("squeezenet", ExtractorInputs(dataset, 0, compute=Compute(weights_dir=folder)))
     real, soft = extractor.features(sharp), extractor.features(blurred)
     assert frechet_distance(real[::2], soft[1::2]) > 1.5 * frechet_distance(real[::2], real[1::2])

@@ -1,3 +1,5 @@
+"""Patient-disjoint halves with equal counts of each class."""
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st

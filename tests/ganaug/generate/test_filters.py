@@ -1,4 +1,4 @@
-"""Filters see training patients only, drop what they say they drop, and leave counts that add up."""
+"""Filters: they see training patients only, drop what they promise to drop, and leave counts that add up."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,20 +6,31 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ganaug.classify import trained
-from ganaug.config import SynthesisConfig
-from ganaug.data.dataset import DataSet, open_dataset
+from ganaug.config import Compute, SynthesisConfig
+from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
 from ganaug.data.schema import ImageReader, content_digest, read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import ConfigError, LeakError, UserError
-from ganaug.generate.filters import REJECTORS, Filter, Screening, Setting, fit_filters, nearest, record_of, summary
+from ganaug.generate.filters import (
+    REJECTORS,
+    Filter,
+    FilterInputs,
+    Screening,
+    describe_acceptance,
+    fit_filters,
+    nearest,
+    record_of,
+)
 from ganaug.generate.sampler import CHUNK
-from ganaug.generate.synthesize import Order, plan_synthesis, synthesize, synthesize_all
+from ganaug.generate.shards import synthesize_all
+from ganaug.generate.synthesize import SynthesisPlan, plan_synthesis, synthesize
 from ganaug.parallel.shards import Shard
 from ganaug.provenance import read_provenance
-from ganaug.workspace import GanRun, Workspace, open_workspace
+from ganaug.workspace import GanRun, Workspace
 
 FOLD = 2
 
@@ -30,97 +41,83 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def setting(workspace: Workspace, tiny: DataSet) -> Setting:
-    return Setting(tiny, FOLD, workspace.gan("phantom", FOLD, "c" * 64))
-
-
-@pytest.fixture
-def run(trained: GanRun) -> GanRun:
-    return trained
-
-
-@pytest.fixture
-def workspace(run: GanRun) -> Workspace:
-    return open_workspace(run.root.parents[1])
-
-
-@pytest.fixture
-def tiny(workspace: Workspace) -> DataSet:
-    return open_dataset(workspace, "phantom")
+def inputs(workspace: Workspace, tiny: DataSet) -> FilterInputs:
+    return FilterInputs(tiny, FOLD, workspace.gan("phantom", FOLD, "c" * 64))
 
 
 # ---- every filter ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", REJECTORS)
-def test_a_filter_says_of_each_image_whether_it_is_accepted(name: str, setting: Setting) -> None:
+def test_a_filter_says_of_each_image_whether_it_is_accepted(name: str, inputs: FilterInputs) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
-    filter = REJECTORS[name](0.5, setting)
+    filter = REJECTORS[name](0.5, inputs)
     accepted = filter.accepts(images, 1)
-    assert (accepted.dtype, accepted.shape) == (np.bool_, (5,))
+    assert accepted.dtype == np.bool_
+    assert accepted.shape == (5,)
     assert np.array_equal(filter.accepts(images, 1), accepted)
 
 
 class Inverted:
-    """A data set's images, some of them as their negative."""
+    """A data set's images, those at `inverted` as their negative."""
 
-    def __init__(self, reader: ImageReader, some: np.ndarray) -> None:
-        self.reader, self.some = reader, some
+    def __init__(self, reader: ImageReader, inverted: NDArray[np.int64]) -> None:
+        self.reader, self.inverted = reader, inverted
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        images, inverted = self.reader[indices], np.isin(indices, self.some)
-        return np.where(inverted[:, None, None, None], 255 - images, images)
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        images, is_inverted = self.reader[indices], np.isin(indices, self.inverted)
+        return np.where(is_inverted[:, None, None, None], 255 - images, images)
 
 
 @pytest.mark.parametrize("name", REJECTORS)
 def test_a_filter_is_fitted_on_training_images_alone(
-    name: str, setting: Setting, monkeypatch: pytest.MonkeyPatch
+    name: str, inputs: FilterInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was held out may become anything: the filter stays the same; a training image may not."""
-    dataset = setting.dataset
+    dataset = inputs.dataset
     train, reader = dataset.train(FOLD), dataset.reader
     digests = []
-    for some in (np.empty(0), np.setdiff1d(np.arange(len(dataset.table)), train), train[-1:]):
-        setting.run.extractor.unlink(missing_ok=True)
-        monkeypatch.setattr(DataSet, "images", lambda _, fold, some=some: Inverted(reader, some))
-        digests.append(REJECTORS[name](0.5, setting).digest)
+    for inverted in (train[:0], np.setdiff1d(np.arange(len(dataset.table)), train), train[-1:]):
+        inputs.run.extractor.unlink(missing_ok=True)
+        monkeypatch.setattr(DataSet, "images", lambda _, fold, inverted=inverted: Inverted(reader, inverted))
+        digests.append(REJECTORS[name](0.5, inputs).digest)
     assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.parametrize("name", REJECTORS)
-def test_a_stricter_filter_accepts_no_image_that_a_milder_one_drops(name: str, setting: Setting) -> None:
-    images = setting.dataset.reader[np.arange(30)]
-    mild, strict = (REJECTORS[name](value, setting).accepts(images, 0) for value in (0.1, 0.9))
+def test_a_stricter_filter_accepts_no_image_that_a_milder_one_drops(name: str, inputs: FilterInputs) -> None:
+    images = inputs.dataset.reader[np.arange(30)]
+    mild, strict = (REJECTORS[name](value, inputs).accepts(images, 0) for value in (0.1, 0.9))
     assert not np.any(strict & ~mild)
 
 
 @pytest.mark.parametrize("name", REJECTORS)
-def test_the_record_of_a_filter_names_the_training_patients_of_its_fold(name: str, setting: Setting) -> None:
-    record = record_of(name, 0.5, REJECTORS[name](0.5, setting), setting)
+def test_the_record_of_a_filter_names_the_training_patients_of_its_fold(name: str, inputs: FilterInputs) -> None:
+    record = record_of(name, 0.5, REJECTORS[name](0.5, inputs), inputs)
     assert read_provenance(record.to_dict(), "here") == record
-    train = setting.dataset.folds.train_groups(FOLD)
-    assert set(record.groups_seen) == set(map(setting.dataset.table.patient_digest, train))
-    require_serves(setting.dataset, FOLD, record, "here")
+    train = inputs.dataset.folds.train_groups(FOLD)
+    assert set(record.groups_seen) == set(map(inputs.dataset.table.patient_digest, train))
+    require_serves(inputs.dataset, FOLD, record, "here")
     with pytest.raises(LeakError):
-        require_serves(setting.dataset, 0, record, "here")
+        require_serves(inputs.dataset, 0, record, "here")
 
 
 # ---- nearest ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("symmetry", range(NUM_SYMMETRIES))
-def test_copies_of_training_images_are_dropped_however_they_are_turned(symmetry: int, setting: Setting) -> None:
-    images = setting.dataset.reader[setting.dataset.train(FOLD)]
+def test_copies_of_training_images_are_dropped_in_every_orientation(symmetry: int, inputs: FilterInputs) -> None:
+    images = inputs.dataset.reader[inputs.dataset.train(FOLD)]
     copies = turned(images, symmetry, axes=(1, 2)).astype(np.int64) + np.random.default_rng(0).integers(
         -2, 3, images.shape
     )
-    assert not nearest(0.05, setting).accepts(copies.clip(0, 255).astype(np.uint8), 0).any()
+    assert not nearest(0.05, inputs).accepts(copies.clip(0, 255).astype(np.uint8), 0).any()
 
 
-def test_about_the_share_asked_for_of_other_patients_is_dropped(setting: Setting) -> None:
-    images = setting.dataset.reader[np.setdiff1d(np.arange(len(setting.dataset.table)), setting.dataset.train(FOLD))]
-    shares = [1 - nearest(value, setting).accepts(images, 0).mean() for value in (0.1, 0.9)]
-    assert shares[0] < 0.4 < 0.6 < shares[1]
+def test_about_the_fraction_asked_for_of_other_patients_is_dropped(inputs: FilterInputs) -> None:
+    images = inputs.dataset.reader[np.setdiff1d(np.arange(len(inputs.dataset.table)), inputs.dataset.train(FOLD))]
+    dropped = [1 - nearest(value, inputs).accepts(images, 0).mean() for value in (0.1, 0.9)]
+    assert dropped[0] < 0.4 < 0.6 < dropped[1]
 
 
 # ---- screening -------------------------------------------------------------------------------------------------------
@@ -129,7 +126,7 @@ def test_about_the_share_asked_for_of_other_patients_is_dropped(setting: Setting
 class Numbers:
     """In the place of a sampler: an image shows its position."""
 
-    def chunk(self, label: int, start: int) -> np.ndarray:
+    def chunk(self, label: int, start: int) -> NDArray[np.uint8]:
         return np.broadcast_to(np.arange(start, start + CHUNK)[:, None, None, None], (CHUNK, 32, 32, 3)).astype(
             np.uint8
         )
@@ -144,7 +141,7 @@ def screen(wanted: list[int], at_a_time: int = 1, **divisors: int) -> tuple[list
     screening = Screening(Numbers(), filters, ("a", "b"))  # type: ignore[arg-type]
     rows = list(screening.rows(wanted, at_a_time))
     found = [
-        [i for some in rows for i, k in zip(some.position.tolist(), some.label, strict=True) if k == label]
+        [i for batch in rows for i, k in zip(batch.position.tolist(), batch.label, strict=True) if k == label]
         for label in (0, 1)
     ]
     return found, screening.counts
@@ -156,7 +153,7 @@ def test_the_first_images_that_pass_all_filters_are_taken_and_counted_up_to_the_
     assert found == [[0, 6, 12, 18], [1, 7]]
     assert counts["a"] == {"tried": 19, "two": 10, "three": 7, "accepted": 4}
     assert counts["b"] == {"tried": 8, "two": 4, "three": 3, "accepted": 2}
-    assert summary(counts).splitlines()[1] == "b: accepted 2 of 8 candidates (two 4, three 3)"
+    assert describe_acceptance(counts).splitlines()[1] == "b: accepted 2 of 8 candidates (two 4, three 3)"
 
 
 def test_a_class_of_which_nothing_is_wanted_is_not_drawn() -> None:
@@ -176,11 +173,11 @@ def test_filters_that_accept_too_little_end_in_one_line_with_the_rate() -> None:
 # ---- the file --------------------------------------------------------------------------------------------------------
 
 
-def filtered(workspace: Workspace, run: GanRun, monkeypatch: pytest.MonkeyPatch, value: float = 0.5) -> Order:
-    """An order whose filter lets every second image pass, as an untrained generator pleases no classifier."""
+def filtered(workspace: Workspace, run: GanRun, monkeypatch: pytest.MonkeyPatch, value: float = 0.5) -> SynthesisPlan:
+    """A plan whose filter lets every second image pass, as an untrained generator pleases no classifier."""
 
-    def every_second(value: float, setting: Setting) -> Filter:
-        fitted = nearest(value, setting)
+    def every_second(value: float, inputs: FilterInputs) -> Filter:
+        fitted = nearest(value, inputs)
         return replace(fitted, accepts=lambda images, label: np.arange(len(images)) % 2 == 1)
 
     monkeypatch.setitem(REJECTORS, "confidence", every_second)
@@ -201,10 +198,10 @@ def test_filtered_images_carry_counts_and_records_and_are_admitted(
 def test_every_batch_filters_the_same_images(
     workspace: Workspace, run: GanRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = filtered(workspace, run, monkeypatch)
-    first = content_digest(synthesize(order, batch=1))
-    order.target.unlink()
-    assert content_digest(synthesize(order, batch=4 * CHUNK)) == first
+    plan = filtered(workspace, run, monkeypatch)
+    first = content_digest(synthesize(plan, batch=1))
+    plan.target.unlink()
+    assert content_digest(synthesize(plan, batch=4 * CHUNK)) == first
 
 
 def test_images_picked_by_a_filter_that_saw_a_held_out_patient_are_refused(
@@ -213,11 +210,11 @@ def test_images_picked_by_a_filter_that_saw_a_held_out_patient_are_refused(
     path = synthesize(filtered(workspace, run, monkeypatch))
     leaked = tiny.folds.test_groups(FOLD)[0]
 
-    told = read_table(path).attrs["filters"]["confidence"]
-    record = read_provenance(told["provenance"], path)
+    stored = read_table(path).attrs["filters"]["confidence"]
+    record = read_provenance(stored["provenance"], path)
     seen = (*record.groups_seen, tiny.table.patient_digest(leaked))
     record = replace(record, groups_seen=seen).sealed(record.content)
-    reseal(path, filters={"confidence": {**told, "provenance": record.to_dict()}})
+    reseal(path, filters={"confidence": {**stored, "provenance": record.to_dict()}})
     with pytest.raises(LeakError, match=leaked):
         admit_synthetic(tiny, path)
 
@@ -234,31 +231,33 @@ def test_filters_that_hide_what_they_saw_are_refused(
     with pytest.raises(LeakError, match="carries no provenance"):
         admit_synthetic(tiny, path)
     reseal(path, filters={})
-    with pytest.raises(LeakError, match="filtered by confidence"):
+    with pytest.raises(LeakError, match="confidence"):
         admit_synthetic(tiny, path)
 
 
 def test_a_data_set_that_changed_since_the_generator_was_trained_is_refused(
     workspace: Workspace, tiny: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = filtered(workspace, run, monkeypatch)
+    plan = filtered(workspace, run, monkeypatch)
     table = replace(tiny.table, attrs={**tiny.table.attrs, "fingerprint": "f" * 64})
     monkeypatch.setattr("ganaug.generate.synthesize.open_dataset", lambda workspace, name: replace(tiny, table=table))
     with pytest.raises(LeakError, match="another data set"):
-        synthesize(order)
-    assert not order.target.exists()
+        synthesize(plan)
+    assert not plan.target.exists()
 
 
-def test_an_unknown_filter_is_named_with_those_there_are(workspace: Workspace, run: GanRun, setting: Setting) -> None:
-    with pytest.raises(ConfigError, match="the filter luck; expected one of confidence, nearest"):
+def test_an_unknown_filter_is_named_with_the_known_ones(
+    workspace: Workspace, run: GanRun, inputs: FilterInputs
+) -> None:
+    with pytest.raises(ConfigError, match=r"luck.*confidence, nearest"):
         plan_synthesis(workspace, run, SynthesisConfig(reject=(("luck", 0.5),)))
     with pytest.raises(ConfigError, match="luck"):
-        fit_filters([("luck", 0.5)], setting)
+        fit_filters([("luck", 0.5)], inputs)
 
 
 def test_filtered_images_are_not_sharded(workspace: Workspace, run: GanRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = filtered(workspace, run, monkeypatch)
-    with pytest.raises(ConfigError, match="a shard of filtered images"):
-        synthesize_all([order], shard=Shard(0, 2))
-    (path,) = synthesize_all([order], jobs=3)
+    plan = filtered(workspace, run, monkeypatch)
+    with pytest.raises(ConfigError, match="shard 0/2 of filtered images"):
+        synthesize_all([plan], shard=Shard(0, 2))
+    (path,) = synthesize_all([plan], compute=Compute(num_workers=3))
     assert read_table(path).class_counts().tolist() == [10] * 4

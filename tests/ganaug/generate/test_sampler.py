@@ -1,4 +1,4 @@
-"""Chunks are functions of seed, class and position, whatever is computed beside them or runs out of memory."""
+"""Chunks are functions of seed, class and position, whatever is computed in parallel or runs out of memory."""
 
 import threading
 import time
@@ -14,7 +14,15 @@ from ganaug.checkpoint.snapshot import Snapshot
 from ganaug.config import GanConfig, NetworkConfig, SynthesisConfig
 from ganaug.errors import ConfigError, UserError
 from ganaug.generate import sampler as sampling
-from ganaug.generate.sampler import CHUNK, Sampler, by_class, chunk_bytes, chunks_at_a_time, one_thread, side_by_side
+from ganaug.generate.sampler import (
+    CHUNK,
+    Sampler,
+    chunk_bytes,
+    chunks_at_a_time,
+    map_in_threads,
+    one_thread,
+    values_per_class,
+)
 from ganaug.model.generator import Generator
 from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.provenance import Provenance
@@ -61,7 +69,7 @@ def test_the_centre_of_a_class_is_the_mean_of_its_w(snapshot: Snapshot) -> None:
 
 def test_the_centre_does_not_depend_on_the_seed(snapshot: Snapshot) -> None:
     centres = [Sampler(snapshot, SynthesisConfig(psi=0.5, truncation="class", seed=s), "cpu").centres for s in (0, 1)]
-    assert all(torch.equal(one, other) for one, other in zip(*centres, strict=True))
+    assert all(torch.equal(first, second) for first, second in zip(*centres, strict=True))
 
 
 def test_without_truncation_the_centre_does_not_matter(snapshot: Snapshot) -> None:
@@ -69,18 +77,18 @@ def test_without_truncation_the_centre_does_not_matter(snapshot: Snapshot) -> No
     assert np.array_equal(plain.chunk(2, 0), by_centre.chunk(2, 0))
 
 
-def test_chunks_side_by_side_are_those_drawn_alone(snapshot: Snapshot) -> None:
+def test_chunks_drawn_in_parallel_are_those_drawn_alone(snapshot: Snapshot) -> None:
     sampler = Sampler(snapshot, SynthesisConfig(), "cpu")
     starts = range(0, 8 * CHUNK, CHUNK)
-    together = list(side_by_side(lambda start: sampler.chunk(0, start), starts, 4))
+    together = list(map_in_threads(lambda start: sampler.chunk(0, start), starts, 4))
     with one_thread():
         alone = [sampler.chunk(0, start) for start in starts]
     assert np.array_equal(np.stack(together), np.stack(alone))
 
 
-def test_threads_are_given_back() -> None:
+def test_the_number_of_threads_is_restored() -> None:
     torch.set_num_threads(2)
-    assert list(side_by_side(lambda n: torch.get_num_threads(), range(4), 2)) == [1] * 4
+    assert list(map_in_threads(lambda n: torch.get_num_threads(), range(4), 2)) == [1] * 4
     assert torch.get_num_threads() == 2
 
 
@@ -90,8 +98,8 @@ def test_results_come_in_the_order_of_the_tasks(at_a_time: int) -> None:
         time.sleep(0.01 * (number % 2 == 0))
         return number
 
-    assert list(side_by_side(late_if_even, range(12), at_a_time)) == list(range(12))
-    assert list(islice(side_by_side(late_if_even, count(), at_a_time), 5)) == [0, 1, 2, 3, 4]
+    assert list(map_in_threads(late_if_even, range(12), at_a_time)) == list(range(12))
+    assert list(islice(map_in_threads(late_if_even, count(), at_a_time), 5)) == [0, 1, 2, 3, 4]
 
 
 def fits(limit: int, error: Exception) -> Callable[[int], int]:
@@ -122,17 +130,17 @@ OUT_OF_MEMORY = (
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "cpu", "python"])
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_where_memory_runs_out_fewer_are_computed_at_a_time_and_none_is_lost(limit: int, error: Exception) -> None:
-    assert list(side_by_side(fits(limit, error), range(20), 8)) == list(range(20))
+    assert list(map_in_threads(fits(limit, error), range(20), 8)) == list(range(20))
 
 
 def test_too_little_memory_for_one_chunk_is_one_line() -> None:
     with pytest.raises(UserError, match="out of memory for 16 images"):
-        list(side_by_side(fits(0, OUT_OF_MEMORY[0]), range(3), 4))
+        list(map_in_threads(fits(0, OUT_OF_MEMORY[0]), range(3), 4))
 
 
-def test_other_errors_are_not_taken_for_want_of_memory() -> None:
+def test_other_errors_do_not_pass_for_a_lack_of_memory() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
-        list(side_by_side(fits(0, RuntimeError("shapes do not match")), range(3), 4))
+        list(map_in_threads(fits(0, RuntimeError("shapes do not match")), range(3), 4))
 
 
 def test_the_batch_is_bounded_by_memory_and_by_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,9 +154,9 @@ def test_the_batch_is_bounded_by_memory_and_by_threads(monkeypatch: pytest.Monke
 
 
 def test_an_unknown_class_is_named_with_those_there_are() -> None:
-    assert by_class(1, [("b", 7)], ["a", "b"]) == [1, 7]
-    with pytest.raises(ConfigError, match="the class z; expected one of a, b"):
-        by_class(1, [("z", 7)], ["a", "b"])
+    assert values_per_class(1, [("b", 7)], ["a", "b"]) == [1, 7]
+    with pytest.raises(ConfigError, match=r"class z.*a, b"):
+        values_per_class(1, [("z", 7)], ["a", "b"])
 
 
 @pytest.fixture(autouse=True)

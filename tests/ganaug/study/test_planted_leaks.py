@@ -192,7 +192,7 @@ def test_a_synthetic_file_that_holds_a_held_out_picture_is_refused(
 def test_a_shard_with_a_foreign_image_is_not_merged_and_sealed_again_it_is_refused(
     trained: GanRun, reseal: Reseal
 ) -> None:
-    from ganaug.generate.synthesize import merge, merge_parts
+    from ganaug.generate.shards import merge, merge_parts
     from ganaug.parallel.shards import Shard
 
     workspace = Workspace(trained.root.parent.parent)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganaug.evaluate.scores import FileScores, ImageScore, ScoredFile
 from ganaug.study.augmentation import evaluate_augmentation
 from ganaug.study.figures import difference_plot, strip
 from ganaug.study.statistics.paired import Difference
@@ -46,22 +47,21 @@ def outcome_of(world_of, quick):
     return run
 
 
-SCORES = [
-    {
-        "metric": "frechet[net]",
-        "class": HOSTILE,
-        "value": 12.5,
-        "n_real": 8,
-        "n_fake": 30,
-        "value_at_half": 14.25,
-        "real_floor": 9.75,
-        "real_floor_std": 1.5,
-        "n_half": 4,
-        "note": "",
-        "fold": 0,
-    },
-    {"metric": "LPIPS", "class": "all", "value": None, "real_value": None, "note": "not computed: weights missing"},
-]
+DISTANCE = ImageScore(
+    "frechet[net]",
+    HOSTILE,
+    12.5,
+    value_at_half=14.25,
+    floor=9.75,
+    floor_std=1.5,
+    n_real=8,
+    n_synthetic=30,
+    n_half=4,
+    num_splits=10,
+)
+DIVERSITY = ImageScore("LPIPS", "all", None, note="not computed: weights missing")
+FILE = ScoredFile("tiny", "a" * 64, "b" * 64, 0, "tiny.h5", "c" * 64, "d" * 64, kimg=1.0, psi=1.0, seed=0)
+SCORES = [FileScores(FILE, (DISTANCE, DIVERSITY))]
 
 
 def test_page_loads_nothing_and_escapes_hostile_names(outcome_of):

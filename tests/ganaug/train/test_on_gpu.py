@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganaug.checkpoint.snapshot import load_tensors
-from ganaug.config import GanConfig, NetworkConfig, SynthesisConfig
+from ganaug.config import Compute, GanConfig, NetworkConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import read_table
 from ganaug.generate.synthesize import plan_synthesis, synthesize
@@ -27,7 +27,7 @@ def test_training_is_resumed_and_images_are_made(workspace: Workspace, tiny: Dat
     train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024)), device)
     run = train_gan(plan_training(workspace, tiny, 0, CONFIG), device)
     assert int(load_tensors(run.states()[-1])[1]["num_images"]) == 64
-    path = synthesize(plan_synthesis(workspace, run, SynthesisConfig(per_class=3)), device=device)
+    path = synthesize(plan_synthesis(workspace, run, SynthesisConfig(per_class=3)), compute=Compute(device))
     assert read_table(path).class_counts().tolist() == [3, 3, 3, 3]
 
 

@@ -1,3 +1,5 @@
+"""The Fréchet distance: closed forms, an oracle, and its invariances."""
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -5,21 +7,23 @@ import scipy.stats
 
 from ganaug.errors import DataError
 from ganaug.evaluate.metrics.frechet import frechet_distance
+from ganaug.evaluate.metrics.metric import Features
 
 
-def exact(mean: np.ndarray, covariance: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+def exact(mean: Features, covariance: Features, size: int, rng: np.random.Generator) -> Features:
     """A sample [size,D] whose mean and unbiased covariance are exactly the given ones."""
     raw = rng.normal(size=(size, len(mean)))
     white = np.linalg.qr(raw - raw.mean(0))[0] * np.sqrt(size - 1)
-    return white @ np.linalg.cholesky(covariance).T + mean
+    sample: Features = white @ np.linalg.cholesky(covariance).T + mean
+    return sample
 
 
-def random_covariance(dim: int, rng: np.random.Generator) -> np.ndarray:
+def random_covariance(dim: int, rng: np.random.Generator) -> Features:
     root = rng.normal(size=(dim, dim))
     return root @ root.T + 0.1 * np.eye(dim)
 
 
-def by_matrix_root(x: np.ndarray, y: np.ndarray) -> float:
+def by_matrix_root(x: Features, y: Features) -> float:
     cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     root = scipy.linalg.sqrtm(cov_x @ cov_y)
     return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y - 2 * np.real(root)))

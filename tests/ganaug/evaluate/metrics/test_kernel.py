@@ -1,3 +1,5 @@
+"""The kernel distance: its definition, an oracle, and its freedom from bias."""
+
 import itertools
 
 import numpy as np
@@ -5,12 +7,13 @@ import pytest
 
 from ganaug.errors import DataError
 from ganaug.evaluate.metrics.kernel import kernel_distance
+from ganaug.evaluate.metrics.metric import Features
 
 
-def by_the_definition(x: np.ndarray, y: np.ndarray) -> float:
+def by_the_definition(x: Features, y: Features) -> float:
     """The unbiased MMD², pair by pair."""
 
-    def kernel(a: np.ndarray, b: np.ndarray) -> float:
+    def kernel(a: Features, b: Features) -> float:
         return float((a @ b / len(a) + 1) ** 3)
 
     within_x = np.mean([kernel(a, b) for a, b in itertools.permutations(x, 2)])

@@ -1,0 +1,69 @@
+"""Scores of synthetic images: one row type for all metrics, and the file that the rows are about."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+ALL = "all"  # in place of a class: the row over all of them
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """One figure of a class of synthetic images, next to the same figure of real images (its floor).
+
+    A distance depends on the number of images, the Fréchet distance most of all, so `value` means nothing next to a
+    figure of other counts. `value_at_half` and `floor` are between equal counts, `n_half` images on each side.
+    A figure that could not be had is None, and `note` says why.
+    """
+
+    metric: str  # the figure's name, such as FID or frechet[squeezenet1_0-imagenet]
+    class_name: str  # or ALL
+    value: float | None  # between all real images and the synthetic ones
+    low: float | None = None  # interval of `value`; None where none is computed
+    high: float | None = None
+    value_std: float | None = None  # standard deviation of `value` over the metric's random subsets
+    value_at_half: float | None = None  # between a half of the real images and as many synthetic ones
+    floor: float | None = None  # the same figure of real images alone
+    floor_low: float | None = None  # interval of `floor`; None where none is computed
+    floor_high: float | None = None
+    floor_std: float | None = None  # standard deviation of `floor` over the splits
+    n_real: int | None = None
+    n_synthetic: int | None = None
+    n_half: int | None = None  # mean number of images in a half
+    num_splits: int | None = None  # splits of the real images that `floor` is a mean over; None: it is over all of them
+    num_pairs: int | None = None  # random pairs of images that `value` is a mean over
+    extractor: str | None = None
+    extractor_digest: str | None = None  # SHA-256 of its weights
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON values; a class's name stands under `class`."""
+        values = asdict(self)
+        return {"metric": values.pop("metric"), "class": values.pop("class_name"), **values}
+
+
+@dataclass(frozen=True)
+class ScoredFile:
+    """The synthetic file that was scored, and the data that it was compared with."""
+
+    dataset: str
+    dataset_fingerprint: str
+    folds_digest: str
+    fold: int
+    synthetic: str  # the file's name, in a form that may leave the workspace
+    synthetic_digest: str
+    generator: str  # SHA-256 of its weights
+    kimg: float
+    psi: float | None
+    seed: int  # of the scores' random draws
+
+
+@dataclass(frozen=True)
+class FileScores:
+    """All scores of one synthetic file."""
+
+    file: ScoredFile
+    scores: tuple[ImageScore, ...]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A flat row of JSON values per score, as metrics.jsonl holds it."""
+        return [{**score.to_dict(), **asdict(self.file)} for score in self.scores]
