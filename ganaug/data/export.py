@@ -50,7 +50,7 @@ class Selection:
     images: ImageReader  # stain-normalised to a fold where the data set is
     indices: np.ndarray  # i64 [n]
     origin: dict[str, Any]  # of which file, fold and part they are
-    caution: str = ""  # what a generator trained on them may not be used for
+    note: str = ""  # what a generator trained on them may not be used for
 
     @property
     def synthetic(self) -> bool:
@@ -70,11 +70,11 @@ def select(path: Path, fold: int | None = None, part: str | None = None) -> Sele
     whole = Selection(path, table, ImageReader(path), np.arange(len(table)), origin)
     if fold is not None:
         return _part_of(whole, fold, part or PARTS[0])
-    caution = (
+    note = (
         "these are all patients: a generator trained on them has seen every one and can serve no fold; "
         "export what a fold trains on with --fold"
     )
-    return whole if whole.synthetic else replace(whole, caution=caution)
+    return whole if whole.synthetic else replace(whole, note=note)
 
 
 def _part_of(whole: Selection, fold: int, part: str) -> Selection:
@@ -88,7 +88,7 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
     indices = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[part](fold)
     if len(indices) == 0:
         raise DataError(f"the part {part} of fold {fold} of {dataset.name} has no image")
-    caution = f"fold {fold} holds these patients back: a generator trained on them cannot serve it"
+    note = f"fold {fold} holds these patients back: a generator trained on them cannot serve it"
     return replace(
         whole,
         images=dataset.images(fold),
@@ -100,7 +100,7 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
             "part": part,
             "stained": "stain" in dataset.table.attrs,
         },
-        caution="" if part == "train" else caution,
+        note="" if part == "train" else note,
     )
 
 

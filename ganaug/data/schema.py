@@ -7,7 +7,7 @@ image_id, group_id (patient), site_id (laboratory, "" unknown), path, sha256    
 stained/fold<k> u8 [N,H,W,3]   optional, the images as fold k sees them: stain normalised to its training groups
 expression/...                 optional, further tables of the source
 seed i64 [N]                   of synthetic files, the position within the class
-attrs: schema_version, and as JSON: source, class_names, pixels (how they came about), licence, notices, left_out,
+attrs: schema_version, and as JSON: source, class_names, pixels (how they came about), licence, notes, skipped,
        duplicates, content (the digest of every array that is no column), fingerprint (of what defines the data set),
        seal (of all that the file holds), signature, created; of synthetic files also provenance. Attributes that are
        too large for HDF5 stand as text in the group attrs.
@@ -60,7 +60,7 @@ class ImageTable:
     magnification: np.ndarray  # i64, 0 where unknown
     um_per_px: np.ndarray  # f64, micrometres per pixel of the stored images, NaN where unknown
     phash: np.ndarray  # u64, perceptual hash
-    attrs: dict[str, Any] = field(default_factory=dict)  # source, licence, pixels, notices, ...
+    attrs: dict[str, Any] = field(default_factory=dict)  # source, licence, pixels, notes, ...
 
     def __len__(self) -> int:
         return len(self.label)
@@ -118,7 +118,7 @@ class ImageTable:
 
 
 def resolve_patients(table: ImageTable, digests: Iterable[str]) -> dict[str, str]:
-    """The patients that digests out of a shared file stand for, by digest; those of other data sets are left out."""
+    """The patients that digests out of a shared file stand for, by digest; those of other data sets are skipped."""
     name_of = {table.patient_digest(name): name for name in np.unique(table.group_id).tolist()}
     return {digest: name_of[digest] for digest in digests if digest in name_of}
 

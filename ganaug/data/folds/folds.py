@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.config import SCHEMES, FoldsConfig
+from ganaug.config import SCHEME_NAMES, FoldsConfig
 from ganaug.data.folds.fixed import fixed_list, fixed_roles, require_known
 from ganaug.data.folds.schemes import TEST, VAL, Population, cut, gather, rule_of
 from ganaug.data.schema import ImageTable
@@ -96,7 +96,7 @@ def make_folds(
 
     In k-fold, repeated and hold-out every part holds every class; in leave-one-out and fixed the training and
     validation parts do. `splits` are those the source offers by name; a fixed list may name groups that the table
-    lacks, as their images may have been left out. `suggestion` is a further offer for the message of the error.
+    lacks, as their images may be skipped. `suggestion` is a further offer for the message of the error.
     """
     population = gather(table.label, table.group_id, table.site_id, table.num_classes, config.by)
     roles, rule = _roles(population, table.class_names, config, suggestion, splits)
@@ -196,7 +196,7 @@ def _parse(values: dict[str, Any], key: bytes) -> Folds:
     """The folds that a file's values tell, once these are of the right kind."""
     listed = [{part: _texts(fold[part]) for part in _PARTS} for fold in values["folds"]]
     seed, num_repeats = values["seed"], values["num_repeats"]
-    if type(seed) is not int or type(num_repeats) is not int or values["scheme"] not in SCHEMES:
+    if type(seed) is not int or type(num_repeats) is not int or values["scheme"] not in SCHEME_NAMES:
         raise ValueError(f"scheme {values['scheme']}, seed {seed}, {num_repeats} repeats")
     if not listed or num_repeats < 1 or len(listed) % num_repeats:
         raise ValueError(f"{len(listed)} folds in {num_repeats} repeats")
@@ -254,7 +254,7 @@ def balance_table(table: ImageTable, folds: Folds) -> str:
     rows[0] += ["patients", *table.class_names]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows]
-    return "\n".join([*lines, *(f"note: {notice}" for notice in _notices(table, tally))])
+    return "\n".join([*lines, *(f"note: {note}" for note in _notes(table, tally))])
 
 
 def _tally(table: ImageTable, folds: Folds) -> np.ndarray:
@@ -266,7 +266,7 @@ def _tally(table: ImageTable, folds: Folds) -> np.ndarray:
     return np.array([[columns[[row_of[group] for group in part]].sum(axis=0) for part in fold] for fold in parts])
 
 
-def _notices(table: ImageTable, tally: np.ndarray) -> list[str]:
+def _notes(table: ImageTable, tally: np.ndarray) -> list[str]:
     tested = tally[:, 2, 1:]
     untested = [name for name, number in zip(table.class_names, tested.sum(axis=0).tolist()) if number == 0]
     if untested:

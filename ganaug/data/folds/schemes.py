@@ -201,8 +201,8 @@ def _offers(population: Population, class_names: Sequence[str], config: FoldsCon
         fitting = (replace(config, num_folds=number) for number in range(folds, fewest_folds - 1, -1))
         possible = next((change for change in fitting if kept.sum() > 1 and _works(counts[:, kept], change)), None)
         if possible is not None:
-            left_out = [f"--exclude-class {name}" for name, keep in zip(class_names, kept) if not keep]
-            offers.append(" ".join([f"--folds {possible.num_folds}", *left_out]))
+            excluded = [f"--exclude-class {name}" for name, keep in zip(class_names, kept) if not keep]
+            offers.append(" ".join([f"--folds {possible.num_folds}", *excluded]))
     others = [
         f"--scheme {scheme}"
         for scheme in ("k-fold", "hold-out", "leave-one-out")

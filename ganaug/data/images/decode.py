@@ -53,7 +53,7 @@ _FOREIGN = (
 
 
 class Undecodable(Exception):
-    """The reason, in a few words, why an image file is left out."""
+    """The reason, in a few words, why an image file is skipped."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _faults_as_reasons(data: bytes) -> Iterator[None]:
 
 
 def _foreign(data: bytes) -> str:
-    """Why a file that is no PNG, JPEG or TIFF is left out."""
+    """Why a file that is no PNG, JPEG or TIFF is skipped."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         kind = "WebP"
     else:

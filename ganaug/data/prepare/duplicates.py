@@ -23,7 +23,7 @@ from ganaug.errors import private
 
 __all__ = ["Copies", "Copy", "find_copies", "near_pairs", "phash", "phash_symmetries", "same_picture"]
 
-MOST_NAMED = 20  # patients that the notices name
+MOST_NAMED = 20  # patients that the notes name
 _IMAGES_READ = 32  # at a time
 _PAIRS_COMPARED = 512  # at a time
 
@@ -44,7 +44,7 @@ class Copies:
 
     keep: np.ndarray  # bool [N]
     group: np.ndarray  # text [N], groups that share an image bear one name
-    notices: tuple[str, ...]
+    notes: tuple[str, ...]
     found: tuple[Copy, ...]  # near copies of one patient and one class, which harm nothing, are not listed
 
 
@@ -83,9 +83,9 @@ def find_copies(
     for kind, a, b in pairs:
         done = []
         if disagree[a]:
-            done.append(f"left out: classes differ ({', '.join(map(private, classes[int(sets.root[a])]))})")
+            done.append(f"skipped: classes differ ({', '.join(map(private, classes[int(sets.root[a])]))})")
         elif kind == "exact":
-            done.append("left out: same image of the same class")
+            done.append("skipped: same image of the same class")
         if patient[a] != patient[b] and shows[a] and not disagree[a]:
             joined.join(patient[a], patient[b])
             done.append("patients joined")
@@ -93,9 +93,9 @@ def find_copies(
             found.append(Copy(kind, names[a], names[b], "; ".join(done)))
 
     renamed = patients[joined.root]
-    notices = _notices(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
+    notes = _notes(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
     back = np.argsort(order)
-    return Copies(~(equal | disagree)[back], renamed[patient][back], notices, tuple(found))
+    return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 
 
 def _first_equal(sha256: np.ndarray) -> np.ndarray:
@@ -169,21 +169,21 @@ def _classes(sets: _Sets, label: np.ndarray, class_names: Sequence[str]) -> dict
     return {root: [class_names[one] for one in sorted(members)] for root, members in labels.items()}
 
 
-def _notices(
+def _notes(
     num_extra: int, num_disagreeing: int, num_blank: int, patients: np.ndarray, renamed: np.ndarray
 ) -> tuple[str, ...]:
-    notices = []
+    notes = []
     if num_extra:
-        notices.append(f"{num_extra} images are exact copies of others of the same class and were left out")
+        notes.append(f"{num_extra} images are exact copies of others of the same class and were skipped")
     if num_disagreeing:
-        notices.append(f"{num_disagreeing} images are copies of one another under different classes; all were left out")
+        notes.append(f"{num_disagreeing} images are copies of one another under different classes; all were skipped")
     if num_blank:
-        notices.append(f"{num_blank} images show next to nothing and were not searched for near copies")
+        notes.append(f"{num_blank} images show next to nothing and were not searched for near copies")
     shared = [(old, new) for old, new in zip(patients.tolist(), renamed.tolist()) if old != new]
-    notices += [
+    notes += [
         f"patient {private(old)} shares an image with {private(new)}; both count as {private(new)}"
         for old, new in shared[:MOST_NAMED]
     ]
     if len(shared) > MOST_NAMED:
-        notices.append(f"and {len(shared) - MOST_NAMED} more patients share an image with another")
-    return tuple(notices)
+        notes.append(f"and {len(shared) - MOST_NAMED} more patients share an image with another")
+    return tuple(notes)

@@ -66,7 +66,7 @@ class _Deferred:
     about: About
 
 
-_Result = _Seen | _Deferred | str  # a text is the reason why an image is left out
+_Result = _Seen | _Deferred | str  # a text is the reason why an image is skipped
 
 
 def read_pixels(
@@ -84,7 +84,7 @@ def read_pixels(
         reader.read(deferred, final=True)
     facts = reader.facts
     order = sorted(range(len(facts)), key=lambda index: facts[index].order)
-    return [facts[index] for index in order], reader.blocks.finish()[order], sorted(reader.left_out)
+    return [facts[index] for index in order], reader.blocks.finish()[order], sorted(reader.skipped)
 
 
 class _Reader:
@@ -98,7 +98,7 @@ class _Reader:
     def __init__(self, scan: Scan, config: PrepareConfig, blocks: "_BlockWriter", progress: bool) -> None:
         self.blocks = blocks
         self.facts: list[Facts] = []
-        self.left_out: list[tuple[str, str]] = []
+        self.skipped: list[tuple[str, str]] = []
         self._scan, self._config, self._progress = scan, config, progress
         self._budget = PixelBudget(MAX_PIXELS)
         self._highest = {"grey": 0, "colour": 0}  # the largest 16-bit value so far
@@ -118,7 +118,7 @@ class _Reader:
         results = in_threads(jobs, num_threads, MAX_BYTES)
         for position, result in tqdm(results, "prepare", len(items), unit="img", disable=not self._progress or None):
             if isinstance(result, str):
-                self.left_out.append((scan.items[position].path, result))
+                self.skipped.append((scan.items[position].path, result))
                 continue
             if result.about.deep:
                 self._highest[result.about.deep] = max(self._highest[result.about.deep], result.about.max_value)

@@ -56,7 +56,7 @@ class Expression:
     genes: tuple[str, ...]
     values: np.ndarray  # f32 [P,G]
     differing: tuple[str, ...]  # patients with two samples that are not the same, who are not among the P
-    notices: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def read_calls(path: Path) -> dict[str, set[str]]:
@@ -108,13 +108,13 @@ def read_expression(path: Path, wanted: Collection[str]) -> Expression:
     if not names:
         raise DataError(f"{path} has no gene with a value in each patient", expected=_TABLE)
     values, told = _logarithms(path, values[:, is_known], rows.are_counts)
-    notices = [
+    notes = [
         *_named(rows.differing, "stand in the table twice, with different values"),
         *_named(rows.nameless, "have no name"),
         *_named(missing, "lack a value in some patient"),
         *told,
     ]
-    return Expression(patients, tuple(names), values, differing, tuple(notices))
+    return Expression(patients, tuple(names), values, differing, tuple(notes))
 
 
 @dataclass
@@ -192,17 +192,17 @@ def _logarithms(path: Path, values: np.ndarray, are_counts: bool) -> tuple[np.nd
         raise DataError(f"{path} holds {seen} (the largest value is {values.max():g})", expected=_TABLE)
     if not are_counts:
         return values, []
-    notices = ["expression: the counts (RSEM) were taken as log2(count + 1)"]
+    notes = ["expression: the counts (RSEM) were taken as log2(count + 1)"]
     if num_negative:
-        notices.append(f"expression: {num_negative} counts are below zero (batch correction) and were taken as 0")
-    return np.log2(np.maximum(values, 0) + 1), notices
+        notes.append(f"expression: {num_negative} counts are below zero (batch correction) and were taken as 0")
+    return np.log2(np.maximum(values, 0) + 1), notes
 
 
 def _named(genes: Sequence[str], what: str) -> list[str]:
     if not genes:
         return []
     such = ", ".join(genes[:5]) + (", …" if len(genes) > 5 else "")
-    return [f"expression: {len(genes)} genes {what} and were left out: {such}"]
+    return [f"expression: {len(genes)} genes {what} and were skipped: {such}"]
 
 
 def _numbers(cells: Sequence[str], path: Path, line_number: int) -> np.ndarray:

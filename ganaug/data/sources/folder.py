@@ -64,7 +64,7 @@ class _Row:
 class _Listing:
     files: Files
     rows: list[_Row]
-    left_out: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
     notes: list[str]
     class_of: Callable[[str], str] = no_class
     splits: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def scan(config: PrepareConfig) -> Scan:
     class_names = tuple(sorted({row.label for row in rows}))
     if len(class_names) < 2:
         raise DataError(
-            f"{source} holds {len(rows)} images in {len(class_names)} classes{why_none(listing.left_out)}",
+            f"{source} holds {len(rows)} images in {len(class_names)} classes{why_none(listing.skipped)}",
             expected=f"two classes or more in {_LAYOUT}",
             todo=listing.todo,
         )
@@ -100,8 +100,8 @@ def scan(config: PrepareConfig) -> Scan:
         read=reading(listing.files),
         licence="the user's",
         citation="the user's",
-        left_out=tuple(listing.left_out),
-        notices=tuple(listing.notes),
+        skipped=tuple(listing.skipped),
+        notes=tuple(listing.notes),
         splits=listing.splits,
         suggestion=listing.suggestion,
         class_of=listing.class_of,
@@ -130,16 +130,16 @@ def _folders(source: Path, layout_text: str | None) -> _Listing:
 
     is_mask = {path: any(name.lower() in _MASK_FOLDERS for name in above(path)) for path in paths}
     layout = given or infer_layout([above(path) for path in paths if not is_mask[path]], str(source))
-    rows, left_out = [], list(files.left_out)
+    rows, skipped = [], list(files.skipped)
     for path in paths:
         label = layout.name(above(path), CLASS)
         if is_mask[path]:
-            left_out.append((str(path), "stands in a folder of masks, which is no class"))
+            skipped.append((str(path), "stands in a folder of masks, which is no class"))
         elif not label:
-            left_out.append((str(path), "stands outside of every class folder"))
+            skipped.append((str(path), "stands outside of every class folder"))
         else:
             rows.append(_row_in(str(path), label, above(path), layout, source))
-    listing = _Listing(files, rows, left_out, [], lambda path: layout.name(above(PurePosixPath(path)), CLASS))
+    listing = _Listing(files, rows, skipped, [], lambda path: layout.name(above(PurePosixPath(path)), CLASS))
     _say_layout(listing, layout, given is not None)
     return listing
 
@@ -223,7 +223,7 @@ def _take_masks(listing: _Listing) -> dict[str, tuple[str, ...]]:
         if owner:
             masks[owner] += (row.path,)
         elif match:
-            listing.left_out.append((row.path, "named like a mask, and there is no image it belongs to"))
+            listing.skipped.append((row.path, "named like a mask, and there is no image it belongs to"))
         else:
             images.append(row)
     listing.rows = images
@@ -234,9 +234,9 @@ def _take_masks(listing: _Listing) -> dict[str, tuple[str, ...]]:
 
 
 def _manifest(manifest: Path) -> _Listing:
-    """The rows of a CSV; images that are missing, without a label, or listed in two ways are left out."""
+    """The rows of a CSV; images that are missing, without a label, or listed in two ways are skipped."""
     found: dict[str, _Row] = {}
-    left_out: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     label_of: dict[str, str] = {}
     lines = _lines(manifest)
     here = locate((row.path for _, row in lines), lambda name: _is_file(manifest.parent / name))
@@ -244,28 +244,28 @@ def _manifest(manifest: Path) -> _Listing:
     for number, listed in lines:
         row = replace(listed, path=here.place_of[listed.path])
         label_of.setdefault(printable(row.path), row.label)
-        if row.path in left_out:
+        if row.path in skipped:
             continue
         first = found.get(row.path)
         if first == row:
             notes.append(f"line {number} of {private(manifest.name)} repeats {private(printable(row.path))}")
         elif first:
             ways = [" ".join(private(name) for name in (one.label, one.group) if name) for one in (first, row)]
-            left_out[row.path] = (
+            skipped[row.path] = (
                 f"line {number} of {private(manifest.name)} lists it as {ways[1]}, an earlier one as {ways[0]}"
             )
             del found[row.path]
         elif not row.label:
-            left_out[row.path] = f"line {number} of {private(manifest.name)} has no label"
+            skipped[row.path] = f"line {number} of {private(manifest.name)} has no label"
         elif not is_image_name(PurePosixPath(row.path)):
-            left_out[row.path] = "the name is not of a PNG, JPEG or TIFF file"
+            skipped[row.path] = "the name is not of a PNG, JPEG or TIFF file"
         elif not _is_file(manifest.parent / row.path):
-            left_out[row.path] = "there is no such file"
+            skipped[row.path] = "there is no such file"
         else:
             found[row.path] = row
     files = files_at(manifest.parent)
     return _Listing(
-        files, list(found.values()), list(left_out.items()), notes, lambda path: label_of.get(printable(path), "")
+        files, list(found.values()), list(skipped.items()), notes, lambda path: label_of.get(printable(path), "")
     )
 
 

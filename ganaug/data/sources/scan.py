@@ -57,8 +57,8 @@ class Scan:
     citation: str
     native_width_px: int | None = None  # the image width at which um_per_px holds; None: any
     drawn: bool = False  # the images are drawn at their final size
-    left_out: tuple[tuple[str, str], ...] = ()  # path and reason
-    notices: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()  # path and reason
+    notes: tuple[str, ...] = ()
     suggestion: str = ""  # options to offer where the folds are not feasible
     splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by name: group to train, val or test
     tables: Mapping[str, np.ndarray] = field(default_factory=dict)  # further arrays, stored under these names

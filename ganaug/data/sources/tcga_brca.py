@@ -53,15 +53,15 @@ def scan(config: PrepareConfig) -> Scan:
     if config.clinical is None:
         raise ConfigError("no PAM50 calls for tcga-brca", todo="name the table that has them with --clinical")
     files = open_files(source)
-    left_out = list(files.left_out)
+    skipped = list(files.skipped)
     calls = read_calls(existing(config.clinical, "--clinical"))
-    patients = _patients(files, left_out)
+    patients = _patients(files, skipped)
     if not patients:
         raise DataError(
-            f"{source} holds no tile of a primary tumour{why_none(left_out)}", expected="<TCGA-XX-XXXX>/*.png"
+            f"{source} holds no tile of a primary tumour{why_none(skipped)}", expected="<TCGA-XX-XXXX>/*.png"
         )
     class_names = PAM50 if config.task == "subtype" else BINARY
-    class_of, notices = _classes(patients, calls, config.task, left_out)
+    class_of, notes = _classes(patients, calls, config.task, skipped)
     tables: dict[str, np.ndarray] = {}
     if config.expression:
         found = read_expression(existing(config.expression, "--expression"), class_of)
@@ -69,16 +69,16 @@ def scan(config: PrepareConfig) -> Scan:
         for group in sorted(set(class_of) - set(found.patients)):
             differing = "the expression table has two samples of its primary tumour that differ"
             reason = differing if group in found.differing else "no expression of a primary tumour"
-            left_out.append((patients[group].folder, reason))
+            skipped.append((patients[group].folder, reason))
             without[class_of.pop(group)] += 1
-        notices += [
+        notes += [
             f"class {name}: {number} patients have no usable expression and are skipped"
             for name, number in sorted(without.items())
         ]
-        notices += found.notices
+        notes += found.notes
         tables = _tables(found)
     if not class_of:
-        raise DataError(f"none of {len(patients)} patients in {source} can be used{why_none(left_out)}")
+        raise DataError(f"none of {len(patients)} patients in {source} can be used{why_none(skipped)}")
     return Scan(
         class_names=class_names,
         items=tuple(
@@ -96,8 +96,8 @@ def scan(config: PrepareConfig) -> Scan:
         read=reading(files),
         licence=LICENCE,
         citation=CITATION,
-        left_out=tuple(left_out),
-        notices=tuple(notices),
+        skipped=tuple(skipped),
+        notes=tuple(notes),
         tables=tables,
         class_of=lambda path: _class_of(path, calls, config.task),
     )
@@ -125,27 +125,27 @@ def _barcode_of(path: PurePosixPath) -> tuple[str, Barcode | None]:
     return next((pair for pair in above if pair[1]), ("", None))
 
 
-def _patients(files: Files, left_out: list[tuple[str, str]]) -> dict[str, _Patient]:
+def _patients(files: Files, skipped: list[tuple[str, str]]) -> dict[str, _Patient]:
     """The patients with tiles of their primary tumour, by the barcode of the nearest folder above each tile."""
     patients: dict[str, _Patient] = {}
     other_samples: dict[str, str] = {}
     for path in filter(is_image_name, map(PurePosixPath, files.names)):
         folder, barcode = _barcode_of(path)
         if barcode is None:
-            left_out.append((str(path), "it stands in no folder that is named by a TCGA barcode"))
+            skipped.append((str(path), "it stands in no folder that is named by a TCGA barcode"))
         elif not barcode.is_primary:
             other_samples[folder] = f"sample type {barcode.sample_type}, which is no primary tumour (01)"
         else:
             patient = patients.setdefault(barcode.patient, _Patient(barcode.site, folder))
             patient.tiles.append(str(path))
-    left_out += other_samples.items()
+    skipped += other_samples.items()
     return patients
 
 
 def _classes(
-    patients: Mapping[str, _Patient], calls: Mapping[str, set[str]], task: str | None, left_out: list[tuple[str, str]]
+    patients: Mapping[str, _Patient], calls: Mapping[str, set[str]], task: str | None, skipped: list[tuple[str, str]]
 ) -> tuple[dict[str, str], list[str]]:
-    """The class of each patient that has one in this task; the others are left out, or told in a notice."""
+    """The class of each patient that has one in this task; the others are skipped, or told in a note."""
     class_of: dict[str, str] = {}
     outside: dict[str, int] = defaultdict(int)
     for group in sorted(patients):
@@ -156,7 +156,7 @@ def _classes(
                 if found
                 else "no PAM50 call of a primary tumour"
             )
-            left_out.append((patients[group].folder, reason))
+            skipped.append((patients[group].folder, reason))
         elif task == "subtype":
             class_of[group] = found[0]
         elif found[0] in BINARY_OF:
@@ -166,4 +166,4 @@ def _classes(
     if not outside:
         return class_of, []
     told = f"{len(outside)} patients ({sum(outside.values())} tiles) are normal-like"
-    return class_of, [f"{told}, which is neither class of the task binary, and were left out: use --task subtype"]
+    return class_of, [f"{told}, which is neither class of the task binary, and were skipped: use --task subtype"]

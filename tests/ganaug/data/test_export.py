@@ -142,7 +142,7 @@ def test_what_is_exported_comes_back_with_all_that_is_known_of_it(
     scales = [np.nan if item.um_per_px is None else item.um_per_px for item in found.items]
     assert np.array_equal(scales, table.um_per_px, equal_nan=True)
     assert (found.licence, found.citation) == ("CC BY 4.0", "Someone, 2020")
-    assert (found.left_out, found.notices) == ((), ())
+    assert (found.skipped, found.notes) == ((), ())
 
 
 def test_a_prepared_export_is_the_same_data_set(
@@ -174,11 +174,11 @@ def test_a_part_of_a_fold_holds_its_patients_and_no_others(dataset: Path, table:
 
 
 def test_only_the_training_part_goes_without_a_caution(dataset: Path, synthetic: Path) -> None:
-    assert "can serve no fold" in select(dataset).caution
-    assert select(dataset, 0).caution == ""
+    assert "can serve no fold" in select(dataset).note
+    assert select(dataset, 0).note == ""
     for part in ("val", "test"):
-        assert "fold 0 holds these patients back" in select(dataset, 0, part).caution
-    assert select(synthetic).caution == ""
+        assert "fold 0 holds these patients back" in select(dataset, 0, part).note
+    assert select(synthetic).note == ""
 
 
 def test_a_fold_of_a_stained_data_set_is_exported_as_the_fold_sees_it(

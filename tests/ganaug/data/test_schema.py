@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganaug.data.hdf5 import seals
+from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.guarded_file import writing_hdf5
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
 from ganaug.data.schema import (
@@ -39,7 +40,7 @@ Tabulate = Callable[..., ImageTable]
 @pytest.fixture
 def table(make_table: Tabulate) -> ImageTable:
     plain = make_table([0, 1, 0, 1, 0, 1, 1], ["p", "p", "q", "q", "r", "r", "s"])
-    attrs = {**plain.attrs, "notices": ["é", "ä"], "um_per_px": 0.5, "options": {"a": [1, 2]}}
+    attrs = {**plain.attrs, NOTES: ["é", "ä"], "um_per_px": 0.5, "options": {"a": [1, 2]}}
     return replace(plain, attrs=attrs, phash=np.full(7, 2**64 - 1, np.uint64))
 
 
@@ -89,9 +90,9 @@ def test_masks_are_kept_beside_their_images(tmp_path: Path, table: ImageTable) -
 
 
 def test_many_long_notices_fit(tmp_path: Path, table: ImageTable) -> None:
-    left_out = [[f"a/rather/long/path/{number}.png", "damaged or truncated"] for number in range(20_000)]
-    path = write(tmp_path / "a.h5", replace(table, attrs={**table.attrs, "left_out": left_out}))
-    assert read_table(path).attrs["left_out"] == left_out
+    skipped = [[f"a/rather/long/path/{number}.png", "damaged or truncated"] for number in range(20_000)]
+    path = write(tmp_path / "a.h5", replace(table, attrs={**table.attrs, SKIPPED: skipped}))
+    assert read_table(path).attrs[SKIPPED] == skipped
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError(28, "No space left on device"), ValueError])
@@ -158,7 +159,7 @@ def test_an_edit_of_any_column_is_refused_at_every_opening(tmp_path: Path, table
 
 
 def test_an_edit_of_any_attribute_is_refused(tmp_path: Path, table: ImageTable) -> None:
-    path = write(tmp_path / "a.h5", replace(table, attrs={**table.attrs, "left_out": [["x" * 999, "y"]] * 99}))
+    path = write(tmp_path / "a.h5", replace(table, attrs={**table.attrs, SKIPPED: [["x" * 999, "y"]] * 99}))
     names = [*h5py.File(path).attrs]
     assert len(names) > 8
     for name in set(names) - {"schema_version"}:
@@ -171,7 +172,7 @@ def test_an_edit_of_any_attribute_is_refused(tmp_path: Path, table: ImageTable) 
         with h5py.File(path, "r+") as file:
             file.attrs[name] = kept
     with h5py.File(path, "r+") as file:  # what is too large for an attribute stands apart
-        file["attrs/left_out"][0] = "[]"
+        file[f"attrs/{SKIPPED}"][0] = "[]"
     with pytest.raises(LeakError, match="edited"):
         read_table(path)
 

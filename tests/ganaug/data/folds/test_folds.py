@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganaug.config import FoldsConfig
+from ganaug.data.folds import schemes
 from ganaug.data.folds.folds import balance_table, check_feasible, make_folds, read_folds, write_folds
 from ganaug.data.schema import ImageTable
 from ganaug.errors import DataError, FoldsError, LeakError, for_terminal
@@ -18,7 +19,7 @@ from ganaug.provenance import digest_of
 Tabulate = Callable[..., ImageTable]
 
 
-SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out")
+SCHEMES = tuple(schemes.SCHEMES)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

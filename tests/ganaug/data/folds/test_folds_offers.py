@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from ganaug.config import FoldsConfig
+from ganaug.data.folds import schemes
 from ganaug.data.folds.folds import check_feasible
 from ganaug.errors import FoldsError
 
 FIVE = FoldsConfig(5)
-SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out")
+SCHEMES = tuple(schemes.SCHEMES)
 
 
 def check(patients: dict[str, int], config: FoldsConfig = FIVE, suggestion: str = "", per_site: int = 1) -> str:

@@ -30,7 +30,7 @@ def times_tested(scheme: str, config: FoldsConfig) -> int:
 
 
 def test_every_scheme_of_the_options_is_there_but_the_fixed_list() -> None:
-    assert {*SCHEMES, "fixed"} == set(options.SCHEMES)
+    assert {*SCHEMES, "fixed"} == set(options.SCHEME_NAMES)
 
 
 def test_thousands_of_random_structures_get_what_their_scheme_promises() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ganaug.data.describe import describe_images, format_images
 from ganaug.data.export import export_zip, select
+from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.schema import created_of, read_table
 from ganaug.data.synthetic_file import rows_of, write_rows
 from ganaug.errors import DataError, UserError
@@ -24,7 +25,7 @@ RECORD = Provenance("tiny", "a" * 64, "b" * 64, 0, ("p",), "c" * 64, kimg=1.0, g
 FILTERS = {"nearest": {"value": 0.1, "provenance": {}}}
 ATTRS: dict[str, Any] = {"resolution_px": 16, "generator": "run", "snapshot": "ema", "psi": 0.5, "kimg": 1.0,
                          "synthesis": {"reject": [["nearest", 0.1]]}, "filters": FILTERS, "licence": "none",
-                         "notices": ["a"], "left_out": [["x.png", "a reason"]], "pixels": {"fit": "crop"},
+                         NOTES: ["a"], SKIPPED: [["x.png", "a reason"]], "pixels": {"fit": "crop"},
                          "duplicates": [{"kind": "exact", "a": "x", "b": "y", "done": "kept"}]}  # fmt: skip
 leaves = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2))
@@ -66,7 +67,7 @@ def test_any_value_of_any_attribute_is_described_or_refused_in_one_line(
     ("name", "value"),
     [
         ("class_names", ["a", "a"]), ("class_names", "ab"), ("resolution_px", 16.0),
-        ("resolution_px", 32), ("notices", [5]), ("left_out", [["x", 5]]), ("left_out", {"x": "y"}),
+        ("resolution_px", 32), (NOTES, [5]), (SKIPPED, [["x", 5]]), (SKIPPED, {"x": "y"}),
         ("duplicates", [{"kind": "exact"}]), ("synthesis", {"reject": [["nearest", "a"]]}), ("synthesis", 5),
         ("filters", {"nearest": 5}), ("psi", 2**70), ("psi", float("nan")), ("created", 5), ("licence", ["a"]),
     ],

@@ -192,8 +192,8 @@ def test_copies_within_a_patient_leave_one() -> None:
     copies = copies_of([x, y, x, x], [0, 0, 0, 0], ["p", "p", "p", "p"])
     assert copies.keep.tolist() == [True, True, False, False]
     assert copies.group.tolist() == ["p"] * 4
-    assert copies.notices == ("2 images are exact copies of others of the same class and were left out",)
-    reason = "left out: same image of the same class"
+    assert copies.notes == ("2 images are exact copies of others of the same class and were skipped",)
+    reason = "skipped: same image of the same class"
     assert records(copies) == [("exact", "i000", "i002", reason), ("exact", "i000", "i003", reason)]
 
 
@@ -202,7 +202,7 @@ def test_patients_who_share_an_image_become_one_through_any_chain() -> None:
     copies = copies_of([x, x, y, y, z, w], [0] * 6, ["c", "b", "b", "a", "c", "d"])
     assert copies.keep.tolist() == [True, False, True, False, True, True]
     assert copies.group.tolist() == ["a", "a", "a", "a", "a", "d"]
-    assert sum("shares an image" in notice for notice in copies.notices) == 2
+    assert sum("shares an image" in note for note in copies.notes) == 2
 
 
 def test_near_copies_join_patients_through_any_chain_and_all_stay() -> None:
@@ -217,7 +217,7 @@ def test_near_copies_join_patients_through_any_chain_and_all_stay() -> None:
 def test_near_copies_of_one_patient_and_class_are_left_alone() -> None:
     copies = copies_of([tissue(0), recompressed(tissue(0), 80)], [0, 0], ["p", "p"])
     assert copies.keep.all()
-    assert copies.found == copies.notices == ()
+    assert copies.found == copies.notes == ()
 
 
 def test_copies_with_conflicting_labels_are_all_dropped_and_join_nobody() -> None:
@@ -225,10 +225,8 @@ def test_copies_with_conflicting_labels_are_all_dropped_and_join_nobody() -> Non
     copies = copies_of([x, x, y], [0, 1, 0], ["p", "q", "r"])
     assert copies.keep.tolist() == [False, False, True]
     assert copies.group.tolist() == ["p", "q", "r"]
-    assert "different classes" in copies.notices[0]
-    assert records(copies) == [
-        ("exact", "i000", "i001", f"left out: classes differ ({private('DC')}, {private('LC')})")
-    ]
+    assert "different classes" in copies.notes[0]
+    assert records(copies) == [("exact", "i000", "i001", f"skipped: classes differ ({private('DC')}, {private('LC')})")]
 
 
 def test_a_conflict_anywhere_in_a_chain_of_copies_drops_it_all() -> None:
@@ -236,7 +234,7 @@ def test_a_conflict_anywhere_in_a_chain_of_copies_drops_it_all() -> None:
     near = turned(recompressed(x, 75), 6).copy()
     copies = copies_of([x, x, near, tissue(1)], [0, 0, 2, 2], ["p", "p", "p", "q"])
     assert copies.keep.tolist() == [False, False, False, True]
-    assert {done for *_, done in records(copies)} == {f"left out: classes differ ({private('DC')}, {private('PC')})"}
+    assert {done for *_, done in records(copies)} == {f"skipped: classes differ ({private('DC')}, {private('PC')})"}
 
 
 def test_an_image_without_a_label_has_no_conflict_and_gives_way_to_its_labelled_copy() -> None:
@@ -246,12 +244,12 @@ def test_an_image_without_a_label_has_no_conflict_and_gives_way_to_its_labelled_
     assert copies.group.tolist() == ["p", "p", "r", "r"]
 
 
-def test_empty_fields_join_no_patients_but_equal_ones_are_left_out() -> None:
+def test_empty_fields_join_no_patients_but_equal_ones_are_skipped() -> None:
     flat = np.full((64, 64, 3), 240, np.uint8)
     copies = copies_of([flat, flat, empty_field(0), empty_field(1)], [0, 0, 0, 0], ["p", "q", "r", "s"])
     assert copies.keep.tolist() == [True, False, True, True]
     assert copies.group.tolist() == ["p", "q", "r", "s"]
-    assert "4 images show next to nothing" in copies.notices[1]
+    assert "4 images show next to nothing" in copies.notes[1]
 
 
 def test_nothing_is_said_where_nothing_repeats() -> None:
@@ -259,7 +257,7 @@ def test_nothing_is_said_where_nothing_repeats() -> None:
     copies = copies_of(images, [0] * 18, [f"p{patient}" for patient in range(6) for _ in range(3)])
     assert copies.keep.all()
     assert len(set(copies.group)) == 6
-    assert copies.found == copies.notices == ()
+    assert copies.found == copies.notes == ()
 
 
 def test_the_order_of_the_images_decides_nothing() -> None:
@@ -278,7 +276,7 @@ def test_the_order_of_the_images_decides_nothing() -> None:
         after = copies_of(*([column[k] for k in new] for column in (images, label, group, image_id)))
         assert after.keep.tolist() == before.keep[new].tolist()
         assert after.group.tolist() == before.group[new].tolist()
-        assert (after.notices, after.found) == (before.notices, before.found)
+        assert (after.notes, after.found) == (before.notes, before.found)
 
 
 def test_a_picture_copied_a_thousand_times_is_read_once_an_image_and_told_briefly() -> None:
@@ -295,13 +293,13 @@ def test_a_picture_copied_a_thousand_times_is_read_once_an_image_and_told_briefl
     assert sorted(read) == list(range(num_images))
     assert set(copies.group) == {"i0000"}
     assert len(copies.found) == num_images - 1
-    assert len(copies.notices) == 21
-    assert copies.notices[-1] == "and 979 more patients share an image with another"
+    assert len(copies.notes) == 21
+    assert copies.notes[-1] == "and 979 more patients share an image with another"
 
 
 def test_no_note_on_copies_shares_the_name_of_a_patient() -> None:
     x = tissue(0)
     copies = copies_of([x, x, tissue(1)], [0, 0, 1], ["Hadwig", "Ekkehard", "Praxedis"])
-    notes = [*copies.notices, *(done for *_, done in records(copies))]
+    notes = [*copies.notes, *(done for *_, done in records(copies))]
     assert any("Hadwig" in note for note in notes)
     assert not any(name in for_sharing(note) for note in notes for name in ("Hadwig", "Ekkehard", "Praxedis"))

@@ -53,7 +53,7 @@ def test_values_of_any_depth_in_files_of_16_bits_span_all_levels_and_a_note_says
     for path, image in images.items():
         top = tops[int(Path(path).parent.name[1:])]
         assert image[0, 0, 0] == round(top * 255 / (2**bits - 1))
-    [note] = [note for note in prepared.notices if f"{len(tops)} files" in note]
+    [note] = [note for note in prepared.notes if f"{len(tops)} files" in note]
     assert f"{bits} bits" in note
 
 
@@ -68,7 +68,7 @@ def test_the_depth_does_not_depend_on_the_order_of_reading_nor_on_threads(
             monkeypatch.setattr(module.os, "cpu_count", lambda count=num_threads: count)
             prepared, images = prepare(workspace, root)
             levels = {order[int(Path(path).parent.name[1:])]: image[0, 0, 0] for path, image in images.items()}
-            found.append((levels, sorted(note for note in prepared.notices if "16-bit" in note)))
+            found.append((levels, sorted(note for note in prepared.notes if "16-bit" in note)))
     assert len(found) == 4
     assert all(levels == {top: round(top * 255 / 65535) for top in tops} for levels, _ in found)
     assert all(len(notes) == 2 for _, notes in found)
@@ -81,7 +81,7 @@ def test_images_of_8_bits_stay_as_they_are_and_raise_no_note(tmp_path: Path, wor
     assert len(images) == 6
     for path, image in images.items():
         assert np.array_equal(image[..., 0], np.asarray(Image.open(root / path)))
-    assert not any("bit" in note for note in prepared.notices)
+    assert not any("bit" in note for note in prepared.notes)
 
 
 def test_a_mask_lies_on_its_turned_image_and_one_of_another_size_leaves_the_image_out(
@@ -98,7 +98,7 @@ def test_a_mask_lies_on_its_turned_image_and_one_of_another_size_leaves_the_imag
     Image.fromarray(SHOWN).save(other / "x_mask.png")  # 20×30 px, and its image has 16×16
     Image.fromarray(np.full((SIDE, SIDE), 4095, np.uint16)).save(root / "a" / "p2" / "x_mask.png")
     prepared, images = prepare(workspace, root)
-    [(path, reason)] = prepared.left_out
+    [(path, reason)] = prepared.skipped
     assert path == "b/p1/x.png"
     assert "20×30" in reason
     assert "16×16" in reason
@@ -108,7 +108,7 @@ def test_a_mask_lies_on_its_turned_image_and_one_of_another_size_leaves_the_imag
     assert np.array_equal(masks["a/p0/x.png"] == 255, images["a/p0/x.png"][..., 0] >= 128)
     assert masks["a/p0/x.png"][:, -1].min() == 255
     assert masks["a/p2/x.png"].min() == 255  # of 12 bits in 16
-    assert any("EXIF" in note and private("a/p0/x.png") in note for note in prepared.notices)
+    assert any("EXIF" in note and private("a/p0/x.png") in note for note in prepared.notes)
 
 
 def test_colour_of_few_bits_in_16_is_refused_and_pages_are_told(
@@ -119,11 +119,11 @@ def test_colour_of_few_bits_in_16_is_refused_and_pages_are_told(
     pages = [Image.new("L", (SIDE, SIDE), value) for value in (50, 60, 70)]
     pages[0].save(root / "b" / "p1" / "y.tif", save_all=True, append_images=pages[1:])
     prepared, images = prepare(workspace, root)
-    [(path, reason)] = prepared.left_out
+    [(path, reason)] = prepared.skipped
     assert path == "a/p0/x.png"
     assert "12 bits" in reason
     assert images["b/p1/y.tif"].max() == 50
-    [note] = [note for note in prepared.notices if "pages" in note]
+    [note] = [note for note in prepared.notes if "pages" in note]
     assert "1 files" in note
     assert "3" in note
     assert private("b/p1/y.tif") in note
@@ -143,7 +143,7 @@ def test_a_set_in_an_archive_that_is_read_twice_is_the_same(tmp_path: Path, work
     with tarfile.open(tmp_path / "images.tar.gz", "w:gz") as archive:
         archive.add(root, "images")
     packed, unpacked_images = prepare(workspace, tmp_path / "images.tar.gz")
-    assert packed.notices == tuple(note.replace("a/p0", "images/a/p0") for note in prepared.notices)
+    assert packed.notes == tuple(note.replace("a/p0", "images/a/p0") for note in prepared.notes)
     assert {f"images/{path}" for path in images} == set(unpacked_images)
     assert all(np.array_equal(image, unpacked_images[f"images/{path}"]) for path, image in images.items())
 

@@ -66,7 +66,7 @@ def listed(tmp_path: Path, text: str | bytes) -> str:
     return str(path)
 
 
-# ---- names, labels, what is left out ---------------------------------------------------------------------------------
+# ---- names, labels, what is skipped ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -95,15 +95,15 @@ def test_the_whole_official_tree_is_400_images_of_four_classes(write: Callable[[
     assert len({item.image_id for item in found.items}) == len(set(found.groups)) == 400
     assert {item.um_per_px for item in found.items} == {0.42}
     assert found.native_width_px == 2048
-    assert found.left_out == ()
+    assert found.skipped == ()
 
 
 def test_thumbnails_of_slides_are_passed_over_with_one_notice(root: Path) -> None:
     found = scan(config(root))
     assert len(found.items) == 12
-    assert found.left_out == ()
-    [notice] = [notice for notice in found.notices if "passed over" in notice]
-    assert for_terminal(notice) == (
+    assert found.skipped == ()
+    [note] = [note for note in found.notes if "passed over" in note]
+    assert for_terminal(note) == (
         "2 images that are no training images of BACH were passed over, such as "
         "ICIAR2018_BACH_Challenge/WSI/gt_thumbnails/A01.png"
     )
@@ -137,15 +137,15 @@ def test_images_in_their_class_folders_are_found_at_any_depth(write: Callable[[d
         ("b051.tif", "it stands in none of the folders Benign, InSitu, Invasive and Normal"),
     ],
 )
-def test_an_image_whose_folder_and_name_disagree_is_left_out(root: Path, path: str, reason: str) -> None:
+def test_an_image_whose_folder_and_name_disagree_is_skipped(root: Path, path: str, reason: str) -> None:
     (root / path).write_bytes(picture(1))
     found = scan(config(root))
     assert len(found.items) == 12
-    assert found.left_out == ((path, reason),)
+    assert found.skipped == ((path, reason),)
 
 
 @pytest.mark.parametrize("line", ["b001.tif,Normal", "b001.tif,Benign\nb001.tif,Normal", "B001.TIF , Normal"])
-def test_an_image_that_the_ground_truth_labels_otherwise_or_twice_is_left_out(root: Path, line: str) -> None:
+def test_an_image_that_the_ground_truth_labels_otherwise_or_twice_is_skipped(root: Path, line: str) -> None:
     table = root / ROOT / "Photos" / "microscopy_ground_truth.csv"
     lines = [old for old in table.read_text().splitlines() if not old.startswith("b001")]
     table.write_bytes("\r\n".join([*lines, *line.split("\n")]).encode("utf-8-sig"))
@@ -153,7 +153,7 @@ def test_an_image_that_the_ground_truth_labels_otherwise_or_twice_is_left_out(ro
     assert {item.image_id for item in found.items} == {f"{p}{n:03d}" for p in CLASSES.values() for n in (1, 2, 3)} - {
         "b001"
     }
-    [(path, reason)] = found.left_out
+    [(path, reason)] = found.skipped
     assert path.endswith("b001.tif")
     reason = for_terminal(reason)
     assert reason.startswith("the label is in doubt: the folder says Benign, the name Benign, microscopy_ground_truth")
@@ -169,7 +169,7 @@ def test_a_copy_of_the_tree_inside_of_it_counts_once(root: Path, write: Callable
     write({f"copy/{name}": data for name, data in photos([1]).items()})
     found = scan(config(root))
     assert len(found.items) == 12
-    assert found.notices[0] == "4 files bear the name of another in a second folder and were left out"
+    assert found.notes[0] == "4 files bear the name of another in a second folder and were skipped"
 
 
 def test_a_source_without_bach_says_what_it_expects(write: Callable[[dict[str, bytes]], Path]) -> None:
@@ -195,7 +195,7 @@ def test_test_images_have_no_label_and_come_in_the_order_of_their_numbers(
     assert [item.group_id for item in found.items] == ["test0", "test2", "test10"]
     assert not found.labelled
     assert found.splits == {}
-    assert found.notices == ()
+    assert found.notes == ()
 
 
 def test_each_part_takes_its_own_images_of_a_mixed_source(
@@ -204,7 +204,7 @@ def test_each_part_takes_its_own_images_of_a_mixed_source(
     write({f"{TEST_ROOT}/Photos/test{number}.tif": b"" for number in range(5)})
     assert len(scan(config(root)).items) == 12
     assert len(scan(config(root, part="test")).items) == 5
-    assert scan(config(root)).notices[0].startswith("7 images that are no training images")
+    assert scan(config(root)).notes[0].startswith("7 images that are no training images")
 
 
 def test_the_wrong_part_says_which_one_is_there(root: Path, write: Callable[[dict[str, bytes]], Path]) -> None:
@@ -258,16 +258,16 @@ def test_a_subset_keeps_the_parts_of_its_images(root: Path) -> None:
 
 
 def test_without_patients_a_notice_says_how_to_prevent_a_leak(root: Path) -> None:
-    notice = scan(config(root)).notices[-1]
-    assert "no patient is known for 12 of 12 images" in notice
-    assert "the folds leak" in notice
-    assert "--patients-csv" in notice
-    assert "--split patient-safe" in notice
+    note = scan(config(root)).notes[-1]
+    assert "no patient is known for 12 of 12 images" in note
+    assert "the folds leak" in note
+    assert "--patients-csv" in note
+    assert "--split patient-safe" in note
 
 
 def test_with_the_safe_split_nothing_is_said_of_a_leak(root: Path) -> None:
-    notices = scan(config(root, folds=FoldsConfig(scheme="fixed", fixed=SPLIT))).notices
-    assert notices[-1] == "no patient is known for 12 of 12 images: each counts as a patient of its own"
+    notes = scan(config(root, folds=FoldsConfig(scheme="fixed", fixed=SPLIT))).notes
+    assert notes[-1] == "no patient is known for 12 of 12 images: each counts as a patient of its own"
 
 
 @pytest.mark.parametrize(
@@ -287,15 +287,15 @@ def test_the_csv_gives_patients_however_it_was_saved(root: Path, tmp_path: Path,
     assert (group["b001"], group["b002"], group["n001"]) == ("p1", "p1", "p2")
     assert len(group) == 12
     assert all(group[name] == name for name in set(group) - {"b001", "b002", "n001"})
-    assert found.left_out == ()
-    assert found.notices[-1] == "no patient is known for 9 of 12 images: each counts as a patient of its own"
+    assert found.skipped == ()
+    assert found.notes[-1] == "no patient is known for 9 of 12 images: each counts as a patient of its own"
     assert found.splits[SPLIT]["p1"] == "train"
 
 
-def test_an_image_under_two_patients_is_left_out(root: Path, tmp_path: Path) -> None:
+def test_an_image_under_two_patients_is_skipped(root: Path, tmp_path: Path) -> None:
     found = scan(config(root, patients_csv=listed(tmp_path, "b001.tif,p2\nb001.tif,p1\nb002.tif,p1\n")))
     assert len(found.items) == 11
-    [(path, reason)] = found.left_out
+    [(path, reason)] = found.skipped
     assert (path, for_terminal(reason)) == (
         f"{ROOT}/Photos/Benign/b001.tif",
         "patients.csv gives it the patients p1 and p2",
@@ -304,7 +304,7 @@ def test_an_image_under_two_patients_is_left_out(root: Path, tmp_path: Path) -> 
 
 def test_images_of_the_csv_that_are_not_there_are_told(root: Path, tmp_path: Path) -> None:
     found = scan(config(root, patients_csv=listed(tmp_path, "b001.tif,p1\nb077.tif,p1\nslide-4.tif,p3\n")))
-    assert "2 images of patients.csv are not there, such as b077" in map(for_terminal, found.notices)
+    assert "2 images of patients.csv are not there, such as b077" in map(for_terminal, found.notes)
 
 
 def test_a_split_that_would_part_a_patient_is_not_on_offer(
@@ -315,7 +315,7 @@ def test_a_split_that_would_part_a_patient_is_not_on_offer(
     found = scan(config(root, patients_csv=listed(tmp_path, "b001.tif,p1\nb042.tif,p1\n")))
     assert found.splits == {}
     assert "the split patient-safe is not on offer: it would part 1 patients, such as p1" in map(
-        for_terminal, found.notices
+        for_terminal, found.notes
     )
 
 
@@ -351,7 +351,7 @@ def test_the_safe_split_is_prepared_to_the_letter(
     folds = FoldsConfig(scheme="fixed", fixed=SPLIT)
     prepared = prepare_dataset(workspace, config(root, resolution_px=16, folds=folds))
     split = scan(config(root)).splits[SPLIT]
-    assert prepared.left_out == ()
+    assert prepared.skipped == ()
     assert prepared.folds is not None
     assert set(prepared.folds.test_groups(0)) == {group for group, part in split.items() if part == "test"}
     assert not {"test"} & {split[group] for group in prepared.folds.train_groups(0) + prepared.folds.val_groups(0)}

@@ -124,9 +124,9 @@ def test_binary_tells_luminal_from_basal_and_her2_and_counts_the_normal_like(roo
     }
     assert Counter(item.site for item in found.items) == {"A1": 4, "A2": 4}
     assert {item.um_per_px for item in found.items} == {0.5}
-    assert found.left_out == ()
-    [notice] = found.notices
-    assert notice.startswith("1 patients (2 tiles) are normal-like")
+    assert found.skipped == ()
+    [note] = found.notes
+    assert note.startswith("1 patients (2 tiles) are normal-like")
     assert found.tables == {}
 
 
@@ -134,7 +134,7 @@ def test_subtype_keeps_all_five(root: Path, clinical: str) -> None:
     found = scan(config(root, clinical, task="subtype"))
     assert found.class_names == ("LumA", "LumB", "Basal", "Her2", "Normal")
     assert np.bincount(found.labels).tolist() == [2] * 5
-    assert found.notices == ()
+    assert found.notes == ()
 
 
 def test_both_clinical_layouts_give_the_same_classes(root: Path, clinical: str, tmp_path: Path) -> None:
@@ -166,19 +166,19 @@ def test_the_nearest_barcode_above_a_tile_is_its_patient(tmp_path: Path, clinica
     found = scan(config(write_tiles(tmp_path / "t", folders, num=3), clinical))
     assert Counter(found.groups.tolist()) == {"TCGA-A1-0001": 6, "TCGA-A2-0004": 3}
     assert len({item.image_id for item in found.items}) == 9
-    assert dict(found.left_out) == {
+    assert dict(found.skipped) == {
         **{f"other/{index}.png": "it stands in no folder that is named by a TCGA barcode" for index in range(3)},
         "TCGA-A1-0002-06A": "sample type 06, which is no primary tumour (01)",
         "TCGA-A2-0003-11A-01-TS1": "sample type 11, which is no primary tumour (01)",
     }
 
 
-def test_patients_without_a_clear_call_are_left_out_once_each(root: Path, tmp_path: Path) -> None:
+def test_patients_without_a_clear_call_are_skipped_once_each(root: Path, tmp_path: Path) -> None:
     calls = {**CALLS, "TCGA-A1-0001": "", "TCGA-A1-0002": "NA", "TCGA-A2-0003": "Claudin-low", "TCGA-BH-0005": "Basal"}
     twice = ["TCGA-A2-0004-01\t\tHer2\t", "TCGA-BH-0005-01\t\tLumA\t"]
     found = scan(config(root, xena_clinical(tmp_path / "c", calls, twice)))
     assert set(found.groups) == {"TCGA-A2-0004"}
-    assert tuple((path, for_terminal(reason)) for path, reason in found.left_out) == (
+    assert tuple((path, for_terminal(reason)) for path, reason in found.skipped) == (
         ("TCGA-A1-0001", "no PAM50 call of a primary tumour"),
         ("TCGA-A1-0002", "no PAM50 call of a primary tumour"),
         ("TCGA-A2-0003", "its PAM50 call is Claudin-low"),
@@ -222,7 +222,7 @@ def test_counts_of_cbioportal_become_the_logarithms_of_xena(tmp_path: Path) -> N
     found = read_expression(Path(table(tmp_path / "rsem.txt", counts, genes, names)), set(CALLS))
     assert found.genes == ("ESR1", "100130426", "KRT5")
     assert found.values == pytest.approx(np.array(list(logs.values())), abs=1e-5)
-    assert found.notices == ("expression: the counts (RSEM) were taken as log2(count + 1)",)
+    assert found.notes == ("expression: the counts (RSEM) were taken as log2(count + 1)",)
 
 
 def test_the_few_negative_counts_of_batch_correction_are_zero_and_told(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_the_few_negative_counts_of_batch_correction_are_zero_and_told(tmp_path:
     )
     assert found.values[0, 7] == 0
     assert np.isfinite(found.values).all()
-    assert "1 counts are below zero (batch correction)" in found.notices[1]
+    assert "1 counts are below zero (batch correction)" in found.notes[1]
 
 
 def test_no_negative_value_passes_for_a_logarithm_of_counts(tmp_path: Path) -> None:
@@ -244,12 +244,12 @@ def test_no_negative_value_passes_for_a_logarithm_of_counts(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("missing", ["", "NA", "nan", "NaN", "inf"])
-def test_a_gene_that_lacks_a_value_in_a_kept_patient_is_left_out_and_named(
+def test_a_gene_that_lacks_a_value_in_a_kept_patient_is_skipped_and_named(
     root: Path, clinical: str, tmp_path: Path, missing: str
 ) -> None:
     kept = scan(config(root, clinical, expression=xena(tmp_path, TCGA_A2_0003_01=(1.0, missing, 2.0))))
     assert list(kept.tables["expression/genes"]) == ["ESR1", "KRT5"]
-    assert "expression: 1 genes lack a value in some patient and were left out: ERBB2" in kept.notices
+    assert "expression: 1 genes lack a value in some patient and were skipped: ERBB2" in kept.notes
     other = scan(config(root, clinical, expression=xena(tmp_path, TCGA_BH_0005_01=(1.0, missing, 2.0))))
     assert list(other.tables["expression/genes"]) == list(GENES)  # a normal-like patient is not in the binary task
 
@@ -259,10 +259,10 @@ def test_a_gene_that_stands_twice_counts_once_if_its_lines_agree(tmp_path: Path)
     genes = ["ESR1", "ERBB2", "KRT5", "ESR1", "KRT5", "ERBB2", ""]
     found = read_expression(Path(table(tmp_path / "t", columns, genes)), set(CALLS))
     assert found.genes == ("ESR1",)
-    assert found.notices == (
-        "expression: 1 genes stand in the table twice, with different values and were left out: KRT5",
-        "expression: 1 genes have no name and were left out: line 8",
-        "expression: 1 genes lack a value in some patient and were left out: ERBB2",
+    assert found.notes == (
+        "expression: 1 genes stand in the table twice, with different values and were skipped: KRT5",
+        "expression: 1 genes have no name and were skipped: line 8",
+        "expression: 1 genes lack a value in some patient and were skipped: ERBB2",
     )
 
 
@@ -270,18 +270,18 @@ def test_a_patient_whose_sample_stands_twice_counts_if_they_agree(root: Path, cl
     path = xena(tmp_path, TCGA_A1_0001_01A=(0.0, 2.5, 10.25), TCGA_A1_0002_01B=(1.0, 2.5, 10.0))
     found = scan(config(root, clinical, expression=path))
     assert set(found.groups) == {"TCGA-A1-0001", "TCGA-A2-0003", "TCGA-A2-0004"}
-    assert found.left_out == (
+    assert found.skipped == (
         ("TCGA-A1-0002", "the expression table has two samples of its primary tumour that differ"),
     )
     assert list(found.tables["expression/group_id"]) == sorted(set(found.groups))
 
 
-def test_a_patient_without_expression_of_the_tumour_is_left_out(root: Path, clinical: str, tmp_path: Path) -> None:
+def test_a_patient_without_expression_of_the_tumour_is_skipped(root: Path, clinical: str, tmp_path: Path) -> None:
     columns = {"TCGA-A1-0001-11": (1, 2, 3), "TCGA-A1-0002-01": (1, 2, 3), "TCGA-A2-0003-06": (1, 2, 3)}
     found = scan(config(root, clinical, expression=table(tmp_path / "t", columns)))
     assert set(found.groups) == {"TCGA-A1-0002"}
     reason = "no expression of a primary tumour"
-    assert found.left_out == tuple((f"TCGA-{patient}", reason) for patient in ("A1-0001", "A2-0003", "A2-0004"))
+    assert found.skipped == tuple((f"TCGA-{patient}", reason) for patient in ("A1-0001", "A2-0003", "A2-0004"))
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_folds_by_site_never_part_a_site_and_expression_is_stored_beside_the_til
         folds=FoldsConfig(3, by="site"),
     )
     prepared = prepare_dataset(workspace, options)
-    assert prepared.left_out == ()
+    assert prepared.skipped == ()
     assert prepared.folds is not None
     for fold in range(3):
         held_out = {group[5:7] for group in prepared.folds.test_groups(fold)}
