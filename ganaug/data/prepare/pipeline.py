@@ -24,8 +24,8 @@ from ganaug.data.prepare.read_images import Facts, read_pixels
 from ganaug.data.prepare.stain import stain_folds
 from ganaug.data.schema import ImageTable, created_of
 from ganaug.data.sources import SOURCES, resolve, scan_source
-from ganaug.data.sources.scan import Scan
-from ganaug.data.sources.skipped import class_notes, why_none
+from ganaug.data.sources.scans.scan import Scan
+from ganaug.data.sources.scans.skipped import class_notes, why_none
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace, explained, moment
 

@@ -26,7 +26,7 @@ from ganaug.data.images.decode import (
 )
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, grey_version, hashes_of
 from ganaug.data.images.squares import Square, squares, union
-from ganaug.data.sources.scan import Drawn, Item, Load, Scan
+from ganaug.data.sources.scans.scan import Drawn, Item, Load, Scan
 from ganaug.parallel.threads import Job, PixelBudget, in_threads
 
 BLOCK = 64  # images written at a time

@@ -8,8 +8,8 @@ from typing import Any
 from ganaug.config import PrepareConfig
 from ganaug.data.sources import bach, breakhis, dataset_zip, folder, mini_ddsm, tcga_brca
 from ganaug.data.sources.phantom import source as phantom_scan
-from ganaug.data.sources.same import reconcile
-from ganaug.data.sources.scan import Scan
+from ganaug.data.sources.scans.reconcile import reconcile
+from ganaug.data.sources.scans.scan import Scan
 from ganaug.errors import ConfigError
 from ganaug.workspace import explained
 

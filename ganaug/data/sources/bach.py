@@ -23,9 +23,9 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import BREAST_CLASSES, PrepareConfig
 from ganaug.data.archives.files import Files, existing, is_image_name, open_files, printable, source_path
-from ganaug.data.sources.listed import read_listed
-from ganaug.data.sources.scan import UNLABELLED, Item, Scan, no_class, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.listed import read_listed
+from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan, no_class, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.data.tables import Row, read_bytes, read_rows, require_width
 from ganaug.errors import ConfigError, DataError, private
 

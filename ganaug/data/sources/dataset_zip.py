@@ -6,7 +6,7 @@
 The format knows no patients. Further keys, which `ganaug export` writes and which may be written by hand, do:
 `class_names`, a list; and by file name `groups` (the patient), `sites` (the laboratory), `image_ids`, `magnifications`
 and `um_per_px`. An image without a group counts as a patient of its own, which is safe only if no patient has two: a
-note says so. Names with backslashes, or of another machine, are matched by `listed.locate`. Synthetic images are
+note says so. Names with backslashes, or of another machine, are matched by `scans.listed.locate`. Synthetic images are
 refused: they would stand for patients who do not exist.
 
 The data, their licence and their citation are the user's; this tool downloads nothing.
@@ -19,10 +19,10 @@ from typing import Any
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import Files, Skipped, is_image_name, open_files, printable, source_path
-from ganaug.data.names import plain
-from ganaug.data.sources.listed import locate, read_listed
-from ganaug.data.sources.scan import UNLABELLED, Item, Scan, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.listed import locate, read_listed
+from ganaug.data.sources.scans.names import plain
+from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.errors import DataError, LeakError, private
 from ganaug.files import parse_json
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES

@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import Files, files_at, is_image_name, open_files, printable, source_path
-from ganaug.data.names import plain
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.sources.layout import (
     CLASS,
@@ -35,9 +34,10 @@ from ganaug.data.sources.layout import (
     part_of,
     parts_note,
 )
-from ganaug.data.sources.listed import locate
-from ganaug.data.sources.scan import Item, Scan, no_class, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.listed import locate
+from ganaug.data.sources.scans.names import plain
+from ganaug.data.sources.scans.scan import Item, Scan, no_class, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.data.tables import magnification_of, read_bytes, read_table
 from ganaug.errors import ConfigError, DataError, LeakError, private
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import is_image_name, open_files, printable, source_path
-from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.scan import Item, Scan, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.errors import DataError, private
 
 CLASSES = ("Normal", "Benign", "Cancer")

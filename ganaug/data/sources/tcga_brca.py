@@ -27,8 +27,8 @@ import numpy as np
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import Files, existing, is_image_name, open_files, printable, source_path
 from ganaug.data.sources.expression import PAM50, Barcode, Expression, parse_barcode, read_calls, read_expression
-from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.scan import Item, Scan, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.errors import ConfigError, DataError, private
 
 BINARY = ("Luminal", "BasalHer2")

@@ -12,7 +12,7 @@ from PIL import Image
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.bach import SPLIT, Name, parse_name, scan
-from ganaug.data.sources.scan import UNLABELLED
+from ganaug.data.sources.scans.scan import UNLABELLED
 from ganaug.errors import ConfigError, DataError, for_terminal
 from ganaug.workspace import Workspace
 

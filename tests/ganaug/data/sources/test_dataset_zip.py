@@ -14,7 +14,7 @@ from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import ImageReader
 from ganaug.data.sources.dataset_zip import scan
-from ganaug.data.sources.scan import Scan
+from ganaug.data.sources.scans.scan import Scan
 from ganaug.errors import DataError, LeakError, for_terminal
 from ganaug.workspace import Workspace
 

@@ -16,7 +16,7 @@ from ganaug.config import LAYOUT_LEVELS, FoldsConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources import scan_source
 from ganaug.data.sources.layout import Layout, infer_layout, magnification_in, part_of
-from ganaug.data.sources.scan import Scan
+from ganaug.data.sources.scans.scan import Scan
 from ganaug.errors import ConfigError, DataError, FoldsError, for_terminal
 from ganaug.workspace import Workspace
 

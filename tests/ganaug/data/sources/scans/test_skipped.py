@@ -17,8 +17,8 @@ from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.hdf5.attributes import NOTES
 from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 from ganaug.data.sources import scan_source
-from ganaug.data.sources.scan import Scan
-from ganaug.data.sources.skipped import class_notes, why_none
+from ganaug.data.sources.scans.scan import Scan
+from ganaug.data.sources.scans.skipped import class_notes, why_none
 from ganaug.errors import DataError, for_sharing, for_terminal, private
 from ganaug.workspace import Workspace
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.sources import SOURCES, scan_source
-from ganaug.data.sources.same import reconcile
-from ganaug.data.sources.scan import Item, Scan
+from ganaug.data.sources.scans.reconcile import reconcile
+from ganaug.data.sources.scans.scan import Item, Scan
 from ganaug.errors import ConfigError, DataError, for_sharing, for_terminal
 
 Rows = list[tuple[str, str, str]]  # label, patient, site

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import IMAGE_SUFFIXES, existing
-from ganaug.data.names import equal_but_for_spelling, near_patients, plain
-from ganaug.data.sources.scan import UNLABELLED, Item, Scan
+from ganaug.data.sources.scans.names import equal_but_for_spelling, near_patients, plain
+from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan
 from ganaug.data.tables import read_bytes, read_table
 from ganaug.errors import ConfigError, DataError, private, some_of
 

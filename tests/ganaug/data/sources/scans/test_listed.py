@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import printable
 from ganaug.data.sources import scan_source
-from ganaug.data.sources.listed import locate
+from ganaug.data.sources.scans.listed import locate
 from ganaug.errors import DataError, for_sharing, for_terminal
 
 PART = st.text("abz 1_", min_size=1, max_size=4).filter(lambda text: text.strip() == text)

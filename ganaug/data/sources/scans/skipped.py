@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ganaug.data.archives.files import Skip, printable
-from ganaug.data.sources.scan import UNLABELLED, Scan
+from ganaug.data.sources.scans.scan import UNLABELLED, Scan
 from ganaug.errors import for_sharing, private
 
 MOST_NAMED = 20  # classes that the notes name
