@@ -7,7 +7,7 @@ import numpy as np
 
 from ganaug.config import SOURCE_NAMES, require_name
 from ganaug.data.folds.folds import Folds, read_folds
-from ganaug.data.schema import ImageReader, ImageTable, created_of, read_table, require_content, stained_name
+from ganaug.data.schema import ImageReader, ImageTable, created_of, open_reader, read_table, stained_name
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace
 
@@ -42,14 +42,12 @@ class DataSet:
         Raises LeakError where the pixels are not those that the data set was sealed with.
         """
         name = stained_name(self._known(fold)) if self.table.attrs.get("stain") else "images"
-        require_content(self.path, self.table, name)
-        return ImageReader(self.path, name)
+        return open_reader(self.path, self.table, name)
 
     @property
     def reader(self) -> ImageReader:
         """All images as they were prepared; raises LeakError as `images` does."""
-        require_content(self.path, self.table)
-        return ImageReader(self.path)
+        return open_reader(self.path, self.table)
 
     def _known(self, fold: int) -> int:
         if not 0 <= fold < self.folds.num_folds:
@@ -63,14 +61,18 @@ def open_dataset(workspace: Workspace, name: str) -> DataSet:
     path = workspace.dataset(name)
     if not path.exists():
         raise _not_prepared(workspace, name)
-    table = read_table(path)
+    return add_folds(workspace, name, read_table(path))
+
+
+def add_folds(workspace: Workspace, name: str, table: ImageTable) -> DataSet:
+    """The data set of this name, whose table was read, with its folds; raises as `open_dataset` does."""
     if not table.class_counts().any():
         raise DataError(
             f"the images of {name!r} have no labels", expected="a data set that can be trained and tested on"
         )
     if not workspace.folds(name).exists():
         raise _not_prepared(workspace, name)
-    return DataSet(name, path, table, read_folds(workspace.folds(name), table))
+    return DataSet(name, workspace.dataset(name), table, read_folds(workspace.folds(name), table))
 
 
 def _not_prepared(workspace: Workspace, name: str) -> DataError:

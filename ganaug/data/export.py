@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganaug.data.dataset import open_dataset
+from ganaug.data.dataset import add_folds
 from ganaug.data.images.png import encode_png
-from ganaug.data.schema import ImageReader, ImageTable, name_to_share, read_table, require_content
+from ganaug.data.schema import ImageReader, ImageTable, name_to_share, open_reader, read_table
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.synthetic_file import stored_record
 from ganaug.errors import ConfigError, DataError, WorkspaceError
@@ -65,9 +65,8 @@ def select(path: Path, fold: int | None = None, part: str | None = None) -> Sele
     if fold is None and part is not None:
         raise ConfigError(f"the part {part} of no fold", expected="a fold", todo="name it with --fold")
     table = read_table(path)
-    require_content(path, table)
     origin = {"name": Path(name_to_share(path, table.fingerprint)).stem, "fingerprint": table.fingerprint}
-    whole = Selection(path, table, ImageReader(path), np.arange(len(table)), origin)
+    whole = Selection(path, table, open_reader(path, table), np.arange(len(table)), origin)
     if fold is not None:
         return _part_of(whole, fold, part or PARTS[0])
     note = (
@@ -84,7 +83,7 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
     workspace = Workspace(path.parent.parent)
     if whole.synthetic or workspace.dataset(path.stem) != path:
         raise ConfigError(f"fold {fold} of {whole.path}", expected="a data set of a workspace: nothing else has folds")
-    dataset = open_dataset(workspace, path.stem)
+    dataset = add_folds(workspace, path.stem, whole.table)
     indices = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[part](fold)
     if len(indices) == 0:
         raise DataError(f"the part {part} of fold {fold} of {dataset.name} has no image")
@@ -119,7 +118,7 @@ def export_zip(selection: Selection, out: Path, *, with_ids: bool = False, progr
     names = [f"{index // 1000:05d}/img{index:08d}.png" for index in range(len(selection.indices))]
     tables = {DATASET_JSON: _description(selection, names, with_ids)}
     if selection.synthetic:
-        record = stored_record(selection.path, selection.table.attrs)
+        record = stored_record(selection.path, selection.table)
         tables[PROVENANCE_BESIDE_IMAGES] = record.to_dict()
     pngs = tqdm(_pngs(selection), total=len(names), unit="img", desc="export", disable=not progress or None)
     with atomic_path(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
@@ -170,7 +169,7 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
     Raises LeakError as `export_zip` does, WorkspaceError where something else stands at `folder` or the disk is full.
     """
     selection = select(path)
-    record = stored_record(path, selection.table.attrs)
+    record = stored_record(path, selection.table)
     if folder.exists():
         told = folder / PROVENANCE_BESIDE_IMAGES
         if told.exists() and read_json(told) == record.to_dict():

@@ -207,8 +207,8 @@ def _require_sealed(table: ImageTable, path: Path) -> None:
     require_signature(attrs["seal"], attrs.get("signature"), path)
 
 
-def require_content(path: Path, table: ImageTable, name: str = "images") -> str:
-    """The digest of an array of a file, once it is what the table was sealed with; raises LeakError."""
+def require_array(path: Path, table: ImageTable, name: str = "images") -> str:
+    """The digest of an array of a file, once it is what the file's table was sealed with; raises LeakError."""
     expected = table.attrs["content"].get(name)
     if not isinstance(expected, str):
         raise DataError(f"{path} holds no {name}", todo="make it again with ganaug")
@@ -222,11 +222,19 @@ def name_to_share(path: Path, digest: str) -> str:
     return path.name if is_ours else f"file-{digest[:12]}{path.suffix}"
 
 
-class ImageReader:
-    """The pixels of a file: `reader[indices]` gives u8 [n,H,W,3]; opened lazily, so other processes may be sent it."""
+def open_reader(path: Path, table: ImageTable, name: str = "images") -> "ImageReader":
+    """The pixels of a file whose table was read, with their digest; raises LeakError where they were changed."""
+    return ImageReader(path, name, require_array(path, table, name))
 
-    def __init__(self, path: Path, dataset: str = "images") -> None:
-        self.path, self.dataset = path, dataset
+
+class ImageReader:
+    """The pixels of a file: `reader[indices]` gives u8 [n,H,W,3]; opened lazily, so other processes may be sent it.
+
+    `digest` is that of the array, known where `open_reader` made the reader and else empty.
+    """
+
+    def __init__(self, path: Path, dataset: str = "images", digest: str = "") -> None:
+        self.path, self.dataset, self.digest = path, dataset, digest
         self._file: h5py.File | None = None
         self._process = 0  # that opened the file
 
@@ -249,14 +257,18 @@ class ImageReader:
             return len(file[self.dataset])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "dataset": self.dataset, "_file": None, "_process": 0}
+        return {"path": self.path, "dataset": self.dataset, "digest": self.digest, "_file": None, "_process": 0}
 
 
 def content_digest(path: Path) -> str:
     """The seal of a file, once its table and all its arrays are found to be what it was sealed with."""
-    table = read_table(path)
+    return require_arrays(path, read_table(path))
+
+
+def require_arrays(path: Path, table: ImageTable) -> str:
+    """The seal of a file whose table was read, once all its arrays are what it was sealed with; raises LeakError."""
     for name in table.attrs["content"]:
-        require_content(path, table, name)
+        require_array(path, table, name)
     return str(table.attrs["seal"])
 
 

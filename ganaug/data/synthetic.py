@@ -6,7 +6,7 @@ import numpy as np
 
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_seen
-from ganaug.data.schema import ImageTable, content_digest, read_table, resolve_patients
+from ganaug.data.schema import ImageTable, read_table, require_arrays, resolve_patients
 from ganaug.errors import ConfigError, DataError, LeakError, private, some_of
 from ganaug.provenance import Provenance, Seen, read_provenance, require_content
 
@@ -22,7 +22,7 @@ def admit_synthetic(dataset: DataSet, path: Path, fold: int | None = None) -> tu
     """
     table = read_table(path)
     record = read_provenance(table.attrs.get("provenance"), path)
-    require_content(record, content_digest(path), path)
+    require_content(record, require_arrays(path, table), path)
     served = record.fold if fold is None else fold
     require_serves(dataset, served, record, path)
     _require_filters_serve(dataset, served, table, path)

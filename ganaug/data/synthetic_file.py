@@ -9,7 +9,7 @@ import numpy as np
 
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.images.perceptual_hash import phash
-from ganaug.data.schema import ImageReader, ImageTable, content_digest, created_of, open_images, read_table
+from ganaug.data.schema import ImageReader, ImageTable, created_of, open_images, read_table, require_arrays
 from ganaug.provenance import Provenance, digest_of_bytes, read_provenance, require_content
 from ganaug.workspace import moment
 
@@ -47,10 +47,10 @@ def stored_rows(path: Path) -> Iterator[Rows]:
         yield Rows(reader[some], table.label[some], position[some], table.sha256[some], table.phash[some])
 
 
-def stored_record(path: Path, attrs: dict[str, Any]) -> Provenance:
-    """The provenance of a file with these attrs; LeakError where the record or what it was sealed with was changed."""
-    record = read_provenance(attrs.get("provenance"), path)
-    require_content(record, content_digest(path), path)
+def stored_record(path: Path, table: ImageTable) -> Provenance:
+    """The provenance of a file whose table was read; LeakError where it, or what it was sealed with, was changed."""
+    record = read_provenance(table.attrs.get("provenance"), path)
+    require_content(record, require_arrays(path, table), path)
     return record
 
 

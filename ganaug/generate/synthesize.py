@@ -144,11 +144,11 @@ def already_made(path: Path, config: SynthesisConfig, snapshot: Snapshot) -> boo
     if not path.exists():
         return False
     try:
-        attrs = read_table(path).attrs
-        record = stored_record(path, attrs)
+        table = read_table(path)
+        record = stored_record(path, table)
     except UserError:
         return False
-    same_options = digest_of(attrs.get("synthesis")) == digest_of(to_dict(config))
+    same_options = digest_of(table.attrs.get("synthesis")) == digest_of(to_dict(config))
     return record.generator == snapshot.provenance.generator and same_options
 
 

@@ -27,7 +27,7 @@ from ganaug.data.schema import (
     fingerprint_of,
     open_images,
     read_table,
-    require_content,
+    require_array,
 )
 from ganaug.errors import DataError, LeakError, WorkspaceError
 from ganaug.provenance import sealed
@@ -209,7 +209,7 @@ def test_a_forged_note_of_a_check_hides_no_change_of_pixels(
         monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
     workspace = open_workspace(tmp_path / "ws")
     path = write(workspace.dataset("a"), table)
-    expected = require_content(path, read_table(path))
+    expected = require_array(path, read_table(path))
     (note,) = workspace.root.glob("cache/checked/*")
     with h5py.File(path, "r+") as file:
         file["images"][0, 0, 0, 0] ^= 1
@@ -221,7 +221,7 @@ def test_a_forged_note_of_a_check_hides_no_change_of_pixels(
     note.write_text(json.dumps(forged))
     seals._checked.clear()
     with pytest.raises(LeakError, match="content"):
-        require_content(path, read_table(path))
+        require_array(path, read_table(path))
 
 
 def test_a_check_of_pixels_is_remembered_until_the_file_changes(
@@ -232,15 +232,15 @@ def test_a_check_of_pixels_is_remembered_until_the_file_changes(
     reads: list[str] = []
     digest_of_array = seals.digest_of_array
     monkeypatch.setattr(seals, "digest_of_array", lambda array: (reads.append(array.name), digest_of_array(array))[1])
-    require_content(path, read_table(path))
-    require_content(path, read_table(path))
+    require_array(path, read_table(path))
+    require_array(path, read_table(path))
     assert reads == ["/images"]
     seals._checked.clear()  # another process
-    require_content(path, read_table(path))
+    require_array(path, read_table(path))
     assert reads == ["/images"]
     monkeypatch.setitem(seals._how, "insist", True)
     seals._checked.clear()
-    require_content(path, read_table(path))
+    require_array(path, read_table(path))
     assert reads == ["/images"] * 2
     monkeypatch.setitem(seals._how, "insist", False)
     status = path.stat()
@@ -248,7 +248,7 @@ def test_a_check_of_pixels_is_remembered_until_the_file_changes(
         file["images"][0, 0, 0, 0] ^= 1
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(LeakError, match="content"):
-        require_content(path, read_table(path))
+        require_array(path, read_table(path))
 
 
 def test_files_that_are_missing_torn_or_of_another_version_are_refused(tmp_path: Path, table: ImageTable) -> None:

@@ -26,7 +26,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     for name in ("images", "label", "position", "sha256", "phash"):
         written = np.concatenate([getattr(block(label), name) for label in range(2)])
         assert np.array_equal(getattr(stored, name), written), name
-    assert stored_record(path, read_table(path).attrs).groups_seen == ("p1", "p2")
+    assert stored_record(path, read_table(path)).groups_seen == ("p1", "p2")
 
 
 def test_pixels_that_are_written_are_let_go(tmp_path: Path) -> None:
