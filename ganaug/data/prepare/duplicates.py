@@ -12,16 +12,11 @@ from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
     NUM_SYMMETRIES,
     grey_version,
-    phash,
-    phash_symmetries,
-    same_picture,
     similarity,
     turned,
 )
-from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks, near_pairs
+from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks
 from ganaug.errors import private
-
-__all__ = ["Copies", "Copy", "find_copies", "near_pairs", "phash", "phash_symmetries", "same_picture"]
 
 MOST_NAMED = 20  # patients that the notes name
 _IMAGES_READ = 32  # at a time
