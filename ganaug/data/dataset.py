@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import SOURCE_NAMES, require_name
 from ganaug.data.folds.folds import Folds, read_folds
@@ -23,13 +24,13 @@ class DataSet:
     table: ImageTable
     folds: Folds
 
-    def train(self, fold: int) -> np.ndarray:
+    def train(self, fold: int) -> NDArray[np.int64]:
         return self.table.indices_of(self.folds.train_groups(self._known(fold)))
 
-    def val(self, fold: int) -> np.ndarray:
+    def val(self, fold: int) -> NDArray[np.int64]:
         return self.table.indices_of(self.folds.val_groups(self._known(fold)))
 
-    def test(self, fold: int) -> np.ndarray:
+    def test(self, fold: int) -> NDArray[np.int64]:
         return self.table.indices_of(self.folds.test_groups(self._known(fold)))
 
     def largest_class(self, fold: int) -> int:
@@ -112,7 +113,7 @@ class TrainingImages:
         self._pixels = reader[indices] if fits else None
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
-    def batch_at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch_at(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Images u8 [B,H,W,3] and labels i64 [B] of step 0, 1, 2, …"""
         num = len(self.labels)
         positions = range(step * self.batch, (step + 1) * self.batch)
@@ -120,7 +121,7 @@ class TrainingImages:
         images = self._reader[self._indices[chosen]] if self._pixels is None else self._pixels[chosen]
         return images, self.labels[chosen]
 
-    def _order_of(self, epoch: int) -> np.ndarray:
+    def _order_of(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
             self._epoch, self._order = epoch, rng.permutation(len(self.labels))

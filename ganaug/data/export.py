@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ganaug.data.dataset import add_folds
@@ -48,7 +49,7 @@ class Selection:
     path: Path
     table: ImageTable
     images: ImageReader  # stain-normalised to a fold where the data set is
-    indices: np.ndarray  # i64 [n]
+    indices: NDArray[np.int64]  # i64 [n]
     origin: dict[str, Any]  # of which file, fold and part they are
     note: str = ""  # what a generator trained on them may not be used for
 
@@ -211,14 +212,15 @@ EXPORTS: dict[str, tuple[Callable[..., None], str]] = {"png": (export_pngs, ""),
 def _description(selection: Selection, names: list[str], with_ids: bool) -> dict[str, Any]:
     """Labels, and what the format does not know; facts that are unknown of an image are absent."""
     table = selection.table if with_ids or selection.synthetic else _anonymous(selection.table)
-    facts = {
+    facts: dict[str, tuple[NDArray[Any], NDArray[np.bool_]]] = {
         "groups": (table.group_id, table.group_id != ""),
         "sites": (table.site_id, table.site_id != ""),
         "image_ids": (table.image_id, table.image_id != ""),
         "magnifications": (table.magnification, table.magnification > 0),
         "um_per_px": (table.um_per_px, np.isfinite(table.um_per_px)),
     }
-    by_image = {key: _by_image(names, *(column[selection.indices] for column in facts[key])) for key in facts}
+    chosen = selection.indices
+    by_image = {key: _by_image(names, values[chosen], known[chosen]) for key, (values, known) in facts.items()}
     return {
         "labels": _labels(selection, names),
         "class_names": list(table.class_names),
@@ -239,7 +241,7 @@ def _anonymous(table: ImageTable) -> ImageTable:
     )
 
 
-def _by_image(names: list[str], values: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+def _by_image(names: list[str], values: NDArray[Any], known: NDArray[np.bool_]) -> dict[str, Any]:
     return {name: value for name, value, is_known in zip(names, values.tolist(), known.tolist()) if is_known}
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.hdf5 import seals
 from ganaug.data.hdf5.attributes import faults_of_arrays, faults_of_attributes
@@ -51,15 +52,15 @@ class ImageTable:
     """All that a file says of its images but the pixels; every array has length N."""
 
     class_names: tuple[str, ...]
-    label: np.ndarray  # i64, index into class_names; -1 for images without a label
-    image_id: np.ndarray  # text
-    group_id: np.ndarray  # text, the patient
-    site_id: np.ndarray  # text, the laboratory; empty where unknown
-    path: np.ndarray  # text, where the image came from, relative to the source
-    sha256: np.ndarray  # text, of the source file's bytes
-    magnification: np.ndarray  # i64, 0 where unknown
-    um_per_px: np.ndarray  # f64, micrometres per pixel of the stored images, NaN where unknown
-    phash: np.ndarray  # u64, perceptual hash
+    label: NDArray[np.int64]  # i64, index into class_names; -1 for images without a label
+    image_id: NDArray[np.str_]  # text
+    group_id: NDArray[np.str_]  # text, the patient
+    site_id: NDArray[np.str_]  # text, the laboratory; empty where unknown
+    path: NDArray[np.str_]  # text, where the image came from, relative to the source
+    sha256: NDArray[np.str_]  # text, of the source file's bytes
+    magnification: NDArray[np.int64]  # i64, 0 where unknown
+    um_per_px: NDArray[np.float64]  # f64, micrometres per pixel of the stored images, NaN where unknown
+    phash: NDArray[np.uint64]  # u64, perceptual hash
     attrs: dict[str, Any] = field(default_factory=dict)  # source, licence, pixels, notes, ...
 
     def __len__(self) -> int:
@@ -89,15 +90,15 @@ class ImageTable:
         """What stands for a patient outside of the data set."""
         return keyed_digest(self.key, "patient", group)
 
-    def image_digests(self, indices: np.ndarray) -> list[str]:
+    def image_digests(self, indices: NDArray[np.int64]) -> list[str]:
         """What stands for images outside of the data set, for positions i64 [n]."""
         return [keyed_digest(self.key, "image", sha256) for sha256 in self.sha256[indices].tolist()]
 
-    def in_shared_order(self, indices: np.ndarray) -> np.ndarray:
+    def in_shared_order(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions i64 [n] in the order of their images' digests, which tells nothing of the patients' names."""
         return indices[np.argsort(np.array(self.image_digests(indices)), kind="stable")]
 
-    def seen(self, indices: np.ndarray) -> Seen:
+    def seen(self, indices: NDArray[np.int64]) -> Seen:
         """What something has seen that was shown the images at `indices` i64 [n]."""
         groups = np.unique(self.group_id[indices]).tolist()
         hashes = np.unique(self.phash[indices])
@@ -107,11 +108,11 @@ class ImageTable:
             hashes=tuple(f"{value:016x}" for value in hashes[hashes != 0].tolist()),
         )
 
-    def indices_of(self, groups: Iterable[str]) -> np.ndarray:
+    def indices_of(self, groups: Iterable[str]) -> NDArray[np.int64]:
         """The images of these groups, in file order."""
         return np.flatnonzero(np.isin(self.group_id, np.asarray(sorted(groups), dtype=object).astype(str)))
 
-    def class_counts(self, indices: np.ndarray | None = None) -> np.ndarray:
+    def class_counts(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Images per class, i64 [K]; those without a label are not counted."""
         label = self.label if indices is None else self.label[indices]
         return np.bincount(label[label >= 0], minlength=self.num_classes)
@@ -238,7 +239,7 @@ class ImageReader:
         self._file: h5py.File | None = None
         self._process = 0  # that opened the file
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         try:
             if self._file is None or self._process != os.getpid():  # a handle that a fork inherited must not be used
                 self._file, self._process = h5py.File(self.path, "r"), os.getpid()

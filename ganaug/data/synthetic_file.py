@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.images.perceptual_hash import phash
@@ -20,17 +21,17 @@ BLOCK = 64  # images read at a time
 class Rows:
     """Some images that follow each other in a file, and what is known of each."""
 
-    images: np.ndarray  # u8 [n,H,W,3]
-    label: np.ndarray  # i64 [n]
-    position: np.ndarray  # i64 [n], within its class: with the seed and the class it fixes the latents
-    sha256: np.ndarray  # text [n], of the pixels
-    phash: np.ndarray  # u64 [n]
+    images: NDArray[np.uint8]  # u8 [n,H,W,3]
+    label: NDArray[np.int64]  # i64 [n]
+    position: NDArray[np.int64]  # i64 [n], within its class: with the seed and the class it fixes the latents
+    sha256: NDArray[np.str_]  # text [n], of the pixels
+    phash: NDArray[np.uint64]  # u64 [n]
 
     def __len__(self) -> int:
         return len(self.label)
 
 
-def rows_of(images: np.ndarray, label: int, positions: np.ndarray) -> Rows:
+def rows_of(images: NDArray[np.uint8], label: int, positions: NDArray[np.int64]) -> Rows:
     """Images u8 [n,H,W,3] of a class at positions i64 [n], hashed."""
     digests = np.array([digest_of_bytes([image.tobytes()]) for image in images], dtype="<U64")
     perceptual = np.array([phash(image) for image in images], dtype=np.uint64)
@@ -74,10 +75,10 @@ def write_rows(
 
 
 def _table(
-    label: np.ndarray,
-    position: np.ndarray,
-    sha256: np.ndarray,
-    hashes: np.ndarray,
+    label: NDArray[np.int64],
+    position: NDArray[np.int64],
+    sha256: NDArray[np.str_],
+    hashes: NDArray[np.uint64],
     class_names: tuple[str, ...],
     attrs: dict[str, Any],
 ) -> ImageTable:

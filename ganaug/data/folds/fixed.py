@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import FoldsConfig
 from ganaug.data.folds.partition import partition
@@ -66,7 +67,7 @@ def require_known(fixed: FixedList, groups: Collection[str]) -> None:
 
 def fixed_roles(
     population: Population, class_names: Sequence[str], config: FoldsConfig, fixed: FixedList
-) -> tuple[np.ndarray, str]:
+) -> tuple[NDArray[np.int64], str]:
     """The role of every unit in the one fold, i64 [1,U], and the rule in words.
 
     A list without a validation part has it cut from its training part. Raises FoldsError where a group is not listed,
@@ -95,7 +96,7 @@ def fixed_roles(
     return roles[None], rule + absent + kept_together(config)
 
 
-def _of_units(population: Population, fixed: FixedList) -> np.ndarray:
+def _of_units(population: Population, fixed: FixedList) -> NDArray[np.int64]:
     listed = np.array([_ROLES[fixed.parts[group]] for group in population.groups.tolist()])
     roles = np.full(population.unit.max() + 1, TRAIN)
     roles[population.unit] = listed
@@ -113,7 +114,7 @@ def _of_units(population: Population, fixed: FixedList) -> np.ndarray:
 
 
 def _validate_some(
-    roles: np.ndarray, population: Population, class_names: Sequence[str], config: FoldsConfig, fixed: FixedList
+    roles: NDArray[np.int64], population: Population, class_names: Sequence[str], config: FoldsConfig, fixed: FixedList
 ) -> None:
     """Give a share of the training units to validation, so that both hold every class."""
     train = np.flatnonzero(roles == TRAIN)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import SCHEME_NAMES, FoldsConfig
 from ganaug.data.folds.fixed import fixed_list, fixed_roles, require_known
@@ -114,9 +115,9 @@ def make_folds(
 
 
 def check_feasible(
-    labels: np.ndarray,
-    groups: np.ndarray,
-    sites: np.ndarray,
+    labels: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    sites: NDArray[np.str_],
     class_names: Sequence[str],
     config: FoldsConfig,
     *,
@@ -140,7 +141,7 @@ def _roles(
     config: FoldsConfig,
     suggestion: str,
     splits: Mapping[str, Mapping[str, str]],
-) -> tuple[np.ndarray, str]:
+) -> tuple[NDArray[np.int64], str]:
     """The role of every unit in every fold, i64 [F,U], and the rule in words."""
     if config.scheme == "fixed":
         return fixed_roles(population, class_names, config, fixed_list(config.fixed, splits))
@@ -257,7 +258,7 @@ def balance_table(table: ImageTable, folds: Folds) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in _notes(table, tally))])
 
 
-def _tally(table: ImageTable, folds: Folds) -> np.ndarray:
+def _tally(table: ImageTable, folds: Folds) -> NDArray[np.int64]:
     """Patients, then images of each class, of every fold and part: i64 [F,3,1+K]."""
     population = gather(table.label, table.group_id, table.site_id, table.num_classes, "group")
     columns = np.column_stack([np.ones(len(population.groups), dtype=np.int64), population.images])
@@ -266,7 +267,7 @@ def _tally(table: ImageTable, folds: Folds) -> np.ndarray:
     return np.array([[columns[[row_of[group] for group in part]].sum(axis=0) for part in fold] for fold in parts])
 
 
-def _notes(table: ImageTable, tally: np.ndarray) -> list[str]:
+def _notes(table: ImageTable, tally: NDArray[np.int64]) -> list[str]:
     tested = tally[:, 2, 1:]
     untested = [name for name, number in zip(table.class_names, tested.sum(axis=0).tolist()) if number == 0]
     if untested:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 _EXCHANGES_PER_ROUND = 2000
 _ROUNDS_WITHOUT_GAIN = 10
@@ -10,8 +11,8 @@ _RESTARTS = 8
 
 
 def partition(
-    counts: np.ndarray, num_parts: int, rng: np.random.Generator, shares: Sequence[float] = ()
-) -> np.ndarray | None:
+    counts: NDArray[np.int64], num_parts: int, rng: np.random.Generator, shares: Sequence[float] = ()
+) -> NDArray[np.int64] | None:
     """Assign each group to a part so that every part holds every class, as evenly as the groups allow.
 
     `counts` is i64 [G,C], the images of each group and class; `shares` says what share of every class each part is to
@@ -31,14 +32,14 @@ def partition(
     return None
 
 
-def _totals(counts: np.ndarray, part: np.ndarray, num_parts: int) -> np.ndarray:
+def _totals(counts: NDArray[np.int64], part: NDArray[np.int64], num_parts: int) -> NDArray[np.int64]:
     """Images per part and class, i64 [num_parts,C]."""
     totals = np.zeros((num_parts, counts.shape[1]), dtype=np.int64)
     np.add.at(totals, part, counts)
     return totals
 
 
-def _spread(counts: np.ndarray, extra: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _spread(counts: NDArray[np.int64], extra: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Greedy: groups of the rarest class first, the large before the small, each to the part that misses it most.
 
     `extra` f64 [num_parts,C] is how many images more than the first part each is to hold.
@@ -59,7 +60,9 @@ def _spread(counts: np.ndarray, extra: np.ndarray, rng: np.random.Generator) -> 
     return part
 
 
-def _improve(counts: np.ndarray, part: np.ndarray, extra: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _improve(
+    counts: NDArray[np.int64], part: NDArray[np.int64], extra: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Exchange two groups while that covers more classes or evens out the parts; an empty group makes a plain move."""
     num_parts = len(extra)
     rows = np.vstack([counts, np.zeros((num_parts, counts.shape[1]), dtype=np.int64)])
@@ -86,6 +89,6 @@ def _improve(counts: np.ndarray, part: np.ndarray, extra: np.ndarray, rng: np.ra
     return part[: len(counts)]
 
 
-def _missing(totals: np.ndarray) -> np.ndarray:
+def _missing(totals: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many classes each row lacks."""
-    return (totals == 0).sum(axis=-1)
+    return np.asarray((totals == 0).sum(axis=-1))

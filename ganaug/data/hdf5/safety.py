@@ -134,7 +134,7 @@ def _require_plain_data(data: h5py.Dataset, name: str, file_bytes: int, path: Pa
 
 
 def _is_text_of_any_length(kind: Any) -> bool:
-    return kind.get_class() == h5py.h5t.STRING and kind.is_variable_str()
+    return bool(kind.get_class() == h5py.h5t.STRING and kind.is_variable_str())
 
 
 def _require_plain_type(kind: Any, name: str, path: Path) -> None:

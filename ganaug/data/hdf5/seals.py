@@ -15,6 +15,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.errors import DataError, LeakError, UserError
 from ganaug.provenance import digest_of_bytes, require_seal, sealed
@@ -36,7 +37,7 @@ def keep_no_notes() -> None:
     _how["note"] = False
 
 
-def blocks_of(array: h5py.Dataset) -> Iterator[np.ndarray]:
+def blocks_of(array: h5py.Dataset) -> Iterator[NDArray[Any]]:
     """The rows of an array, BLOCK at a time."""
     return (array[start : start + BLOCK] for start in range(0, len(array), BLOCK))
 
@@ -49,7 +50,7 @@ def digest_of_array(array: h5py.Dataset) -> str:
     return digest_of_bytes([kind, *(_rows(blocks_of(array)))])
 
 
-def _rows(blocks: Iterable[np.ndarray]) -> Iterator[bytes]:
+def _rows(blocks: Iterable[NDArray[Any]]) -> Iterator[bytes]:
     return (np.ascontiguousarray(row).tobytes() for block in blocks for row in block)
 
 

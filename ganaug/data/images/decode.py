@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
 from ganaug.data.images.png import is_marked_synthetic
 
@@ -148,7 +148,7 @@ def _silence_libraries() -> None:
     """Keep Pillow and libtiff from printing remarks on damaged files, which name no file and repeat what they raise."""
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     with suppress(AttributeError, OSError):  # where libtiff is a part of Pillow's own library it cannot be reached
-        set_handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
         set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
         set_handler(None)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.config import PrepareConfig
@@ -18,8 +19,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in the sour
 class Square:
     """One square of an image, at its final size."""
 
-    image: np.ndarray  # u8 [S,S,3]
-    mask: np.ndarray | None  # u8 [S,S], 0 or 255
+    image: NDArray[np.uint8]  # u8 [S,S,3]
+    mask: NDArray[np.uint8] | None  # u8 [S,S], 0 or 255
     place: str  # which part of the image it is; empty where an image gives one square
     um_per_px: float  # of these pixels, NaN where unknown
     enlarged: bool
@@ -93,7 +94,7 @@ def _resample(image: Image.Image, box: Box, side_px: int) -> Image.Image:
     return image.resize((side_px, side_px), Image.Resampling.BICUBIC, inside, reducing_gap=3.0)
 
 
-def _resample_mask(mask: Image.Image, box: Box, side_px: int) -> np.ndarray:
+def _resample_mask(mask: Image.Image, box: Box, side_px: int) -> NDArray[np.uint8]:
     """A pixel is marked where at least half of what it covers is."""
     small = mask.resize((side_px, side_px), Image.Resampling.BOX, box=box)
     return np.where(np.asarray(small) >= 128, 255, 0).astype(np.uint8)

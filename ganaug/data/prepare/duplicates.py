@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
@@ -37,20 +38,20 @@ class Copy:
 class Copies:
     """What copies mean for a data set: the images to keep, the groups to count with, what to tell the user."""
 
-    keep: np.ndarray  # bool [N]
-    group: np.ndarray  # text [N], groups that share an image bear one name
+    keep: NDArray[np.bool_]  # bool [N]
+    group: NDArray[np.str_]  # text [N], groups that share an image bear one name
     notes: tuple[str, ...]
     found: tuple[Copy, ...]  # near copies of one patient and one class, which harm nothing, are not listed
 
 
 def find_copies(
-    sha256: np.ndarray,
-    hashes: np.ndarray,
-    label: np.ndarray,
-    group: np.ndarray,
-    image_id: np.ndarray,
+    sha256: NDArray[np.str_],
+    hashes: NDArray[np.uint64],
+    label: NDArray[np.int64],
+    group: NDArray[np.str_],
+    image_id: NDArray[np.str_],
     class_names: Sequence[str],
-    pixels: Callable[[Sequence[int]], np.ndarray],
+    pixels: Callable[[Sequence[int]], NDArray[np.uint8]],
     *,
     progress: bool = False,
 ) -> Copies:
@@ -93,7 +94,7 @@ def find_copies(
     return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 
 
-def _first_equal(sha256: np.ndarray) -> np.ndarray:
+def _first_equal(sha256: NDArray[np.str_]) -> NDArray[np.int64]:
     """Of each image the index of the first that equals it, i64 [N]."""
     _, first, which = np.unique(sha256, return_index=True, return_inverse=True)
     return first[which]
@@ -102,7 +103,7 @@ def _first_equal(sha256: np.ndarray) -> np.ndarray:
 class _Sets:
     """Numbers in disjoint sets, each known by its smallest member, `root`."""
 
-    def __init__(self, root: np.ndarray) -> None:
+    def __init__(self, root: NDArray[np.int64]) -> None:
         self.root = root.copy()
 
     def join(self, a: int, b: int) -> bool:
@@ -115,12 +116,12 @@ class _Sets:
 class _Greys:
     """The grey versions of the images that are asked for, each read once: 2 KiB an image stay in memory."""
 
-    def __init__(self, pixels: Callable[[np.ndarray], np.ndarray], num_images: int) -> None:
+    def __init__(self, pixels: Callable[[NDArray[np.int64]], NDArray[np.uint8]], num_images: int) -> None:
         self._pixels = pixels
         self._greys = np.zeros((num_images, 32, 32), np.float16)  # takes memory only where it is written
         self._known = np.zeros(num_images, bool)
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         unknown = np.unique(indices[~self._known[indices]])
         for start in range(0, len(unknown), _IMAGES_READ):
             block = unknown[start : start + _IMAGES_READ]
@@ -130,7 +131,7 @@ class _Greys:
 
 
 def _near_copies(
-    distinct: np.ndarray, hashes: np.ndarray, greys: _Greys, sets: _Sets, progress: bool
+    distinct: NDArray[np.int64], hashes: NDArray[np.uint64], greys: _Greys, sets: _Sets, progress: bool
 ) -> Iterator[tuple[int, int]]:
     """Pairs of the `distinct` images that are copies by their pixels, as many as connect each set; joins the sets.
 
@@ -145,7 +146,7 @@ def _near_copies(
                     yield a, b
 
 
-def _alike(pairs: np.ndarray, hashes: np.ndarray, greys: _Greys) -> np.ndarray:
+def _alike(pairs: NDArray[np.int64], hashes: NDArray[np.uint64], greys: _Greys) -> NDArray[np.bool_]:
     """Which pairs are copies, bool [p], under a symmetry that their hashes allow."""
     first, second = pairs.T
     one, two = greys[first], greys[second]
@@ -156,7 +157,7 @@ def _alike(pairs: np.ndarray, hashes: np.ndarray, greys: _Greys) -> np.ndarray:
     return alike
 
 
-def _classes(sets: _Sets, label: np.ndarray, class_names: Sequence[str]) -> dict[int, list[str]]:
+def _classes(sets: _Sets, label: NDArray[np.int64], class_names: Sequence[str]) -> dict[int, list[str]]:
     """The classes of each set, by its root."""
     labels: dict[int, set[int]] = {}
     for root, one in zip(sets.root.tolist(), label.tolist()):
@@ -165,7 +166,7 @@ def _classes(sets: _Sets, label: np.ndarray, class_names: Sequence[str]) -> dict
 
 
 def _notes(
-    num_extra: int, num_disagreeing: int, num_blank: int, patients: np.ndarray, renamed: np.ndarray
+    num_extra: int, num_disagreeing: int, num_blank: int, patients: NDArray[np.str_], renamed: NDArray[np.str_]
 ) -> tuple[str, ...]:
     notes = []
     if num_extra:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.data.held_out import fewest_bits
@@ -19,7 +20,7 @@ _SIDE_PX = 32
 
 
 def find_synthetic(
-    files: Iterable[Path], hashes: np.ndarray, pixels: Callable[[Sequence[int]], np.ndarray]
+    files: Iterable[Path], hashes: NDArray[np.uint64], pixels: Callable[[Sequence[int]], NDArray[np.uint8]]
 ) -> dict[int, str]:
     """Which images show what a synthetic file holds: their place, and the name of that file.
 
@@ -39,7 +40,7 @@ def find_synthetic(
     return found
 
 
-def _near(hashes: np.ndarray, known: np.ndarray) -> list[tuple[int, int]]:
+def _near(hashes: NDArray[np.uint64], known: NDArray[np.uint64]) -> list[tuple[int, int]]:
     """Places in hashes u64 [N,8] and in known u64 [M] that some orientation brings within MAX_BITS; no blank images."""
     shows = np.flatnonzero(known != 0)
     pairs = []
@@ -50,13 +51,13 @@ def _near(hashes: np.ndarray, known: np.ndarray) -> list[tuple[int, int]]:
     return pairs
 
 
-def _is_same(one: np.ndarray, other: np.ndarray) -> bool:
+def _is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
     """Whether two images u8 [H,W,3], of any sizes, are alike in colour under one of the eight orientations."""
     small, wanted = _small(one), _small(other)
     differences = (turned(small, symmetry) - wanted for symmetry in range(NUM_SYMMETRIES))
     return min(float(np.sqrt(np.mean(difference**2))) for difference in differences) <= MAX_DIFFERENCE
 
 
-def _small(image: np.ndarray) -> np.ndarray:
+def _small(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     reduced = Image.fromarray(image).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.HAMMING)
     return np.asarray(reduced, np.float32)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import printable
@@ -176,11 +177,15 @@ def _options(config: PrepareConfig) -> dict[str, Any]:
 
 
 def _without_synthetic(
-    workspace: Workspace, facts: list[Facts], hashes: np.ndarray, writer: ImageWriter, skipped: list[tuple[str, str]]
-) -> tuple[list[Facts], np.ndarray]:
+    workspace: Workspace,
+    facts: list[Facts],
+    hashes: NDArray[np.uint64],
+    writer: ImageWriter,
+    skipped: list[tuple[str, str]],
+) -> tuple[list[Facts], NDArray[np.uint64]]:
     """Facts and hashes less the images that generators of this workspace made, which are added to what is skipped."""
 
-    def pixels(places: Sequence[int]) -> np.ndarray:
+    def pixels(places: Sequence[int]) -> NDArray[np.uint8]:
         return writer.read([facts[place].place for place in places])
 
     found = find_synthetic(workspace.synthetics(), hashes, pixels)
@@ -201,10 +206,10 @@ def _tabulate(
     scan: Scan,
     config: PrepareConfig,
     facts: list[Facts],
-    hashes: np.ndarray,
+    hashes: NDArray[np.uint64],
     writer: ImageWriter,
     skipped: list[tuple[str, str]],
-) -> tuple[ImageTable, np.ndarray]:
+) -> tuple[ImageTable, NDArray[np.int64]]:
     """The table of the images to be written, less copies, and their places in the file."""
     copies = find_copies(
         np.array([one.sha256 for one in facts]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -53,7 +54,7 @@ class Facts:
 class _Seen:
     """The squares of one image, ready to be written."""
 
-    squares: list[tuple[Square, str, np.ndarray]]  # with digest and grey version
+    squares: list[tuple[Square, str, NDArray[np.float32]]]  # with digest and grey version
     size: tuple[int, int]
     resized_before: bool
     about: About = PLAIN
@@ -71,7 +72,7 @@ _Result = _Seen | _Deferred | str  # a text is the reason why an image is skippe
 
 def read_pixels(
     scan: Scan, config: PrepareConfig, writer: ImageWriter, progress: bool
-) -> tuple[list[Facts], np.ndarray, list[tuple[str, str]]]:
+) -> tuple[list[Facts], NDArray[np.uint64], list[tuple[str, str]]]:
     """Write every image as it comes in; returns facts and hashes u64 [N,8] of the squares, in the scan's order.
 
     Images that cannot be used come last, as path and reason.
@@ -194,10 +195,10 @@ class _BlockWriter:
 
     def __init__(self, writer: ImageWriter, has_masks: bool) -> None:
         self._writer, self._has_masks = writer, has_masks
-        self._waiting: list[tuple[Square, np.ndarray]] = []
+        self._waiting: list[tuple[Square, NDArray[np.float32]]] = []
         self._hashes = [np.empty((0, NUM_SYMMETRIES), np.uint64)]
 
-    def add(self, square: Square, grey: np.ndarray) -> int:
+    def add(self, square: Square, grey: NDArray[np.float32]) -> int:
         """Take a square and its grey version; returns its place in the file."""
         self._waiting.append((square, grey))
         place = len(self._writer) + len(self._waiting) - 1
@@ -205,7 +206,7 @@ class _BlockWriter:
             self._flush()
         return place
 
-    def finish(self) -> np.ndarray:
+    def finish(self) -> NDArray[np.uint64]:
         """The hashes u64 [n,8] of all squares, by place."""
         self._flush()
         return np.concatenate(self._hashes)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -30,7 +31,7 @@ MIN_CONCENTRATION = 0.15  # of each stain, in natural optical density
 MIN_ANGLE_DEG = 3.0  # between the two stains; beyond 90° they are no stains, as one takes light away and one adds it
 MIN_SPREAD = 1.0  # standard deviation of each LAB channel
 
-Blocks = Callable[[], Iterable[np.ndarray]]  # all images in order, u8 [n,H,W,3] at a time
+Blocks = Callable[[], Iterable[NDArray[np.uint8]]]  # all images in order, u8 [n,H,W,3] at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,14 @@ class Reference:
     """
 
     method: str  # macenko or reinhard
-    values: dict[str, np.ndarray]
+    values: dict[str, NDArray[np.float64]]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {"method": self.method} | {name: value.tolist() for name, value in self.values.items()}
 
 
-def fit_one(image: np.ndarray, method: str) -> Reference | None:
+def fit_one(image: NDArray[np.uint8], method: str) -> Reference | None:
     """The stain of one image u8 [H,W,3]; None where it does not show one, being background or of a single colour.
 
     Source: Macenko et al., A method for normalizing histology slides for quantitative analysis, 2009; Reinhard et al.,
@@ -75,7 +76,7 @@ def reference_of(ones: Sequence[Reference]) -> Reference:
     return Reference(ones[0].method, values)
 
 
-def normalise(image: np.ndarray, reference: Reference) -> np.ndarray | None:
+def normalise(image: NDArray[np.uint8], reference: Reference) -> NDArray[np.uint8] | None:
     """The image u8 [H,W,3] with the stain of the reference; None where it shows none itself, see `fit_one`."""
     return None if fit_one(image, reference.method) is None else _restain(image, reference)
 
@@ -85,13 +86,13 @@ class StainedFolds:
     """The images of a cross-validated data set as its folds see them; made by `stain_folds`."""
 
     references: tuple[Reference, ...]  # of each fold
-    failed: np.ndarray  # i64, the images that show no stain and stay as they are in every fold
+    failed: NDArray[np.int64]  # i64, the images that show no stain and stay as they are in every fold
     _blocks: Blocks
     _num_images: int
     _workers: int
     _progress: bool
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Pairs of a fold and its next images u8 [n,H,W,3]; the images of each fold come in order."""
         kept, start = set(self.failed.tolist()), 0
         with _threads(self._workers) as pool, self._bar() as bar:
@@ -110,7 +111,7 @@ class StainedFolds:
 
 
 def stain_folds(
-    blocks: Blocks, train: Sequence[np.ndarray], method: str, *, workers: int, progress: bool = False
+    blocks: Blocks, train: Sequence[NDArray[np.int64]], method: str, *, workers: int, progress: bool = False
 ) -> StainedFolds:
     """Fit each fold's reference to its training images, `train` i64 [n] a fold, and nothing else.
 
@@ -135,7 +136,7 @@ def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
 # ---- torchstain ------------------------------------------------------------------------------------------------------
 
 
-def _fit_macenko(image: np.ndarray) -> dict[str, np.ndarray] | None:
+def _fit_macenko(image: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]] | None:
     from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
     tissue = np.all(image + 1.0 <= WHITE * np.exp(-TISSUE_DENSITY), axis=2)
@@ -153,7 +154,7 @@ def _fit_macenko(image: np.ndarray) -> dict[str, np.ndarray] | None:
     return {"stains": stains, "max_concentration": concentration}
 
 
-def _fit_reinhard(image: np.ndarray) -> dict[str, np.ndarray] | None:
+def _fit_reinhard(image: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]] | None:
     from torchstain.numpy.normalizers import NumpyReinhardNormalizer
 
     own = NumpyReinhardNormalizer()
@@ -163,7 +164,7 @@ def _fit_reinhard(image: np.ndarray) -> dict[str, np.ndarray] | None:
     return {"means": own.target_means.astype(np.float64), "stds": own.target_stds.astype(np.float64)}
 
 
-def _restain(image: np.ndarray, reference: Reference) -> np.ndarray:
+def _restain(image: NDArray[np.uint8], reference: Reference) -> NDArray[np.uint8]:
     """The image, which must have a stain of its own, with that of the reference."""
     from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
 
@@ -171,7 +172,7 @@ def _restain(image: np.ndarray, reference: Reference) -> np.ndarray:
         if reference.method == "macenko":
             macenko = NumpyMacenkoNormalizer()
             macenko.HERef, macenko.maxCRef = reference.values["stains"], reference.values["max_concentration"]
-            return macenko.normalize(image, stains=False, **_MACENKO)[0]
+            return np.asarray(macenko.normalize(image, stains=False, **_MACENKO)[0])
         reinhard = NumpyReinhardNormalizer()
         reinhard.target_means, reinhard.target_stds = reference.values["means"], reference.values["stds"]
-        return reinhard.normalize(image)
+        return np.asarray(reinhard.normalize(image))

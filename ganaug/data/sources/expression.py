@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.tables import require_different, require_width
 from ganaug.errors import DataError
@@ -54,7 +55,7 @@ class Expression:
 
     patients: tuple[str, ...]
     genes: tuple[str, ...]
-    values: np.ndarray  # f32 [P,G]
+    values: NDArray[np.float32]  # f32 [P,G]
     differing: tuple[str, ...]  # patients with two samples that are not the same, who are not among the P
     notes: tuple[str, ...]
 
@@ -123,7 +124,7 @@ class _Rows:
 
     patients: list[str]
     are_counts: bool
-    genes: dict[str, np.ndarray]
+    genes: dict[str, NDArray[np.float32]]
     differing: list[str]  # genes that stand in the table twice, with different values
     nameless: list[str]
 
@@ -164,8 +165,8 @@ def _samples(path: Path, header: Sequence[str], first_name: str) -> tuple[int, d
 
 
 def _one_sample_each(
-    values: np.ndarray, patients: Sequence[str]
-) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    values: NDArray[np.float32], patients: Sequence[str]
+) -> tuple[NDArray[np.float32], tuple[str, ...], tuple[str, ...]]:
     """One row for each patient, sorted; those whose samples differ are taken out and named."""
     rows: dict[str, list[int]] = defaultdict(list)
     for row, patient in enumerate(patients):
@@ -179,7 +180,7 @@ def _one_sample_each(
     return values[[rows[patient][0] for patient in kept]], tuple(kept), tuple(sorted(differing))
 
 
-def _logarithms(path: Path, values: np.ndarray, are_counts: bool) -> tuple[np.ndarray, list[str]]:
+def _logarithms(path: Path, values: NDArray[np.float32], are_counts: bool) -> tuple[NDArray[np.float32], list[str]]:
     """Values as log2(count + 1), and what was done to them; raises DataError where they are something else."""
     num_negative = int((values < 0).sum())
     if num_negative > (NEGATIVE_SHARE * values.size if are_counts else 0):
@@ -205,7 +206,7 @@ def _named(genes: Sequence[str], what: str) -> list[str]:
     return [f"expression: {len(genes)} genes {what} and were skipped: {such}"]
 
 
-def _numbers(cells: Sequence[str], path: Path, line_number: int) -> np.ndarray:
+def _numbers(cells: Sequence[str], path: Path, line_number: int) -> NDArray[np.float32]:
     """The cells as f32, NaN where a value is missing."""
     try:
         return np.array(list(map(float, cells)), np.float32)

@@ -21,8 +21,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import Files, existing, is_image_name, open_files, printable, source_path
@@ -62,7 +64,7 @@ def scan(config: PrepareConfig) -> Scan:
         )
     class_names = PAM50 if config.task == "subtype" else BINARY
     class_of, notes = _classes(patients, calls, config.task, skipped)
-    tables: dict[str, np.ndarray] = {}
+    tables: dict[str, NDArray[Any]] = {}
     if config.expression:
         found = read_expression(existing(config.expression, "--expression"), class_of)
         without = Counter[str]()
@@ -111,7 +113,7 @@ def _class_of(path: str, calls: Mapping[str, set[str]], task: str | None) -> str
     return call if task == "subtype" else BINARY_OF.get(call, "")
 
 
-def _tables(found: Expression) -> dict[str, np.ndarray]:
+def _tables(found: Expression) -> dict[str, NDArray[Any]]:
     return {
         "expression/values": found.values,
         "expression/group_id": np.array(found.patients, dtype=object),
