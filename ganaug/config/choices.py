@@ -1,4 +1,4 @@
-"""What an option may be, where that is a name out of few, and how much is too much."""
+"""The values that an option can take, where they are few names, and the upper limits of numbers."""
 
 BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
 SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")

@@ -1,4 +1,4 @@
-"""How a data set is cut into folds."""
+"""The cut of a data set into folds."""
 
 from dataclasses import dataclass
 

@@ -79,12 +79,12 @@ def format_images(description: dict[str, Any]) -> str:
     for name, value in record.items() if isinstance(record, dict) else ():
         lines.append(f"provenance.{name}: {as_text(value)}")
     lines += [f"note: {note}" for note in description[NOTES]]
-    copies = [f"{one['kind']} copy: {one['a']} and {one['b']}: {one['done']}" for one in description["duplicates"]]
+    copies = [f"{copy['kind']} copy: {copy['a']} and {copy['b']}: {copy['done']}" for copy in description["duplicates"]]
     skipped = [f"skipped: {path}: {reason}" for path, reason in description[SKIPPED]]
-    return "\n".join(lines + shortened(copies, "copies") + shortened(skipped, "skipped"))
+    return "\n".join(lines + shorten(copies, "copies") + shorten(skipped, "skipped"))
 
 
-def shortened(lines: list[str], what: str) -> list[str]:
+def shorten(lines: list[str], what: str) -> list[str]:
     """The first lines, and how many more there are."""
     return [*lines[:LISTED], *([f"{what}: and {len(lines) - LISTED} more (see --json)"] if len(lines) > LISTED else [])]
 

@@ -172,8 +172,8 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
     selection = select(path)
     record = stored_record(path, selection.table)
     if folder.exists():
-        told = folder / PROVENANCE_BESIDE_IMAGES
-        if told.exists() and read_json(told) == record.to_dict():
+        stored = folder / PROVENANCE_BESIDE_IMAGES
+        if stored.exists() and read_json(stored) == record.to_dict():
             return
         raise WorkspaceError(f"{folder} is there and holds something else", todo="remove it or name another --out")
     with atomic_folder(folder) as part:
@@ -184,8 +184,8 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
 def _write_pngs(selection: Selection, folder: Path, *, progress: bool) -> None:
     table = selection.table
     folders = [folder / file_name(name) for name in table.class_names]
-    for one in folders:
-        one.mkdir(parents=True)
+    for class_folder in folders:
+        class_folder.mkdir(parents=True)
     pngs = tqdm(_pngs(selection), total=len(table), unit="img", desc="export", disable=not progress or None)
     for name, label, png in zip(table.image_id, table.label, pngs):
         (folders[label] / f"{file_name(name)}.png").write_bytes(png)

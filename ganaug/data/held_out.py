@@ -10,10 +10,10 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
     NUM_SYMMETRIES,
+    apply_symmetry,
     grey_version,
     hashes_of,
     similarity,
-    turned,
 )
 from ganaug.data.prepare.hash_search import MAX_BITS
 from ganaug.data.schema import ImageReader
@@ -89,9 +89,9 @@ def _fewest_to_any(own: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArra
     return fewest
 
 
-def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _alike(grey: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """How alike two grey versions f32 [32,32] are, in the best orientation."""
-    views = np.stack([turned(one, symmetry) for symmetry in range(NUM_SYMMETRIES)])
+    views = np.stack([apply_symmetry(grey, symmetry) for symmetry in range(NUM_SYMMETRIES)])
     return float(similarity(views, np.broadcast_to(other, views.shape)).max())
 
 

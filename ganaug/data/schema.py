@@ -95,7 +95,7 @@ class ImageTable:
         return [keyed_digest(self.key, "image", sha256) for sha256 in self.sha256[indices].tolist()]
 
     def in_shared_order(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Positions i64 [n] in the order of their images' digests, which tells nothing of the patients' names."""
+        """Positions i64 [n] in the order of their images' digests, which says nothing of the patients' names."""
         return indices[np.argsort(np.array(self.image_digests(indices)), kind="stable")]
 
     def seen(self, indices: NDArray[np.int64]) -> Seen:

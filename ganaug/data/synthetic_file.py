@@ -44,8 +44,8 @@ def stored_rows(path: Path) -> Iterator[Rows]:
     with open_images(path) as file:
         position = file["seed"][:]
     for start in range(0, len(table), BLOCK):
-        some = np.arange(start, min(start + BLOCK, len(table)))
-        yield Rows(reader[some], table.label[some], position[some], table.sha256[some], table.phash[some])
+        chosen = np.arange(start, min(start + BLOCK, len(table)))
+        yield Rows(reader[chosen], table.label[chosen], position[chosen], table.sha256[chosen], table.phash[chosen])
 
 
 def stored_record(path: Path, table: ImageTable) -> Provenance:
@@ -64,9 +64,9 @@ def write_rows(
     """
     known = []  # everything but the pixels
     with writing_images(path, attrs["resolution_px"]) as writer:
-        for some in rows:
-            writer.append(some.images)
-            known.append((some.label, some.position, some.sha256, some.phash))
+        for block in rows:
+            writer.append(block.images)
+            known.append((block.label, block.position, block.sha256, block.phash))
         label, position, sha256, hashes = (np.concatenate(column) for column in zip(*known))
         others = (other for other in path.parent.glob("*.h5") if other != path)
         attrs = {**attrs, "created": moment(after=map(created_of, others))}

@@ -98,7 +98,7 @@ class Listing(Generic[Place]):
 
 
 def is_image_name(path: PurePath) -> bool:
-    """Whether a file's name is an image's; hidden files are not (macOS puts `._name.png` beside `name.png`)."""
+    """Whether a file's name is an image's; hidden files are not (macOS puts `._name.png` next to `name.png`)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 

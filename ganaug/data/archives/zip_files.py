@@ -55,8 +55,8 @@ class ZipFiles:
         try:
             return tuple(read_member(self.archive, self.members[name]) for name in names)
         except Exception as error:  # zipfile and its decompressors raise a dozen kinds
-            said = private(" ".join(str(error).split()))  # mostly with the name of the member
-            raise OSError(f"damaged in the archive: {said if str(error) else type(error).__name__}") from error
+            reason = private(" ".join(str(error).split()))  # mostly with the name of the member
+            raise OSError(f"damaged in the archive: {reason if str(error) else type(error).__name__}") from error
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

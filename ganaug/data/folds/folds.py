@@ -194,7 +194,7 @@ def read_folds(path: Path, table: ImageTable) -> Folds:
 
 
 def _parse(values: dict[str, Any], key: bytes) -> Folds:
-    """The folds that a file's values tell, once these are of the right kind."""
+    """The folds that a file's values describe, once these are of the right kind."""
     listed = [{part: _texts(fold[part]) for part in _PARTS} for fold in values["folds"]]
     seed, num_repeats = values["seed"], values["num_repeats"]
     if type(seed) is not int or type(num_repeats) is not int or values["scheme"] not in SCHEME_NAMES:

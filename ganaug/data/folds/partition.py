@@ -11,20 +11,20 @@ _RESTARTS = 8
 
 
 def partition(
-    counts: NDArray[np.int64], num_parts: int, rng: np.random.Generator, shares: Sequence[float] = ()
+    counts: NDArray[np.int64], num_parts: int, rng: np.random.Generator, fractions: Sequence[float] = ()
 ) -> NDArray[np.int64] | None:
     """Assign each group to a part so that every part holds every class, as evenly as the groups allow.
 
-    `counts` is i64 [G,C], the images of each group and class; `shares` says what share of every class each part is to
-    hold, the same for all where it is empty. Returns i64 [G], the part of each group, or None where no such partition
+    `counts` is i64 [G,C], the images of each group and class; `fractions` says how much of every class each part is to hold,
+    the same for all where it is empty. Returns i64 [G], the part of each group, or None where no such partition
     was found. With groups of one class it is found whenever every class has `num_parts` groups. Groups of several
     classes make the question hard; there the search may miss a partition that exists.
     """
     if counts.shape[1] == 0 or np.any((counts > 0).sum(axis=0) < num_parts):
         return None
-    # Only differences between the parts' targets count. Equal shares make them exact zeros, which round nothing.
-    share = np.array(shares or [1 / num_parts] * num_parts)
-    extra = np.outer(share - share[0], counts.sum(axis=0))
+    # Only differences between the parts' targets count. Equal fractions make them exact zeros, which round nothing.
+    fraction = np.array(fractions or [1 / num_parts] * num_parts)
+    extra = np.outer(fraction - fraction[0], counts.sum(axis=0))
     for _ in range(_RESTARTS):
         part = _improve(counts, _spread(counts, extra, rng), extra, rng)
         if np.all(_totals(counts, part, num_parts) > 0):
@@ -71,21 +71,21 @@ def _improve(
     weight = 1 / np.square(counts.sum(axis=0) / num_parts)
     failures = 0
     while failures < _ROUNDS_WITHOUT_GAIN:
-        one, two = rng.integers(len(rows), size=(2, _EXCHANGES_PER_ROUND))
-        here, there, swap = totals[part[one]], totals[part[two]], rows[two] - rows[one]
+        first, second = rng.integers(len(rows), size=(2, _EXCHANGES_PER_ROUND))
+        here, there, swap = totals[part[first]], totals[part[second]], rows[second] - rows[first]
         missing = _missing(here + swap) + _missing(there - swap) - _missing(here) - _missing(there)
-        excess = (here - there) - (extra[part[one]] - extra[part[two]])
+        excess = (here - there) - (extra[part[first]] - extra[part[second]])
         unevenness = (2 * swap * excess + 2 * np.square(swap)) @ weight
         change = missing * 1e6 + unevenness
-        change[part[one] == part[two]] = 0.0
+        change[part[first] == part[second]] = 0.0
         best = int(np.argmin(change))
         if change[best] > -1e-9:
             failures += 1
             continue
         failures = 0
-        totals[part[one[best]]] += swap[best]
-        totals[part[two[best]]] -= swap[best]
-        part[[one[best], two[best]]] = part[[two[best], one[best]]]
+        totals[part[first[best]]] += swap[best]
+        totals[part[second[best]]] -= swap[best]
+        part[[first[best], second[best]]] = part[[second[best], first[best]]]
     return part[: len(counts)]
 
 

@@ -85,7 +85,7 @@ def k_fold(counts: NDArray[np.int64], config: FoldsConfig, repeat: int = 0) -> N
     return np.where(part == fold, TEST, np.where(part == (fold + 1) % num_folds, VAL, TRAIN))
 
 
-def repeated(counts: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64] | None:
+def repeat_k_fold(counts: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64] | None:
     """Every unit is tested once a repeat; the first repeat is the k-fold of the same seed."""
     cuts = [k_fold(counts, config, repeat) for repeat in range(config.num_repeats)]
     found = [cut for cut in cuts if cut is not None]
@@ -114,14 +114,14 @@ def leave_one_out(counts: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.
 
 
 def _test_val_train(counts: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64] | None:
-    share = 1 / config.num_folds
+    fraction = 1 / config.num_folds
     rng = np.random.default_rng([config.seed, config.num_folds])
-    return partition(counts, 3, rng, (share, share, 1 - 2 * share))
+    return partition(counts, 3, rng, (fraction, fraction, 1 - 2 * fraction))
 
 
 SCHEMES: dict[str, Callable[[NDArray[np.int64], FoldsConfig], NDArray[np.int64] | None]] = {
     "k-fold": k_fold,
-    "repeated": repeated,
+    "repeated": repeat_k_fold,
     "leave-one-out": leave_one_out,
     "hold-out": hold_out,
 }
@@ -192,7 +192,7 @@ def _arithmetic(population: Population, class_names: Sequence[str], config: Fold
 
 
 def _offers(population: Population, class_names: Sequence[str], config: FoldsConfig) -> tuple[list[str], list[str]]:
-    """Options that do work, each tried on the groups: within the scheme, and beside it."""
+    """Options that do work, each tried on the groups: within the scheme, and in other schemes."""
     counts = population.counts
     held_by = (counts > 0).sum(axis=0)
     fewest_folds, own = FEWEST, [(config.num_folds, FEWEST)]
@@ -203,8 +203,8 @@ def _offers(population: Population, class_names: Sequence[str], config: FoldsCon
     offers = []
     for folds, fewest in own:
         kept = held_by >= fewest
-        fitting = (replace(config, num_folds=number) for number in range(folds, fewest_folds - 1, -1))
-        possible = next((change for change in fitting if kept.sum() > 1 and _works(counts[:, kept], change)), None)
+        candidates = (replace(config, num_folds=number) for number in range(folds, fewest_folds - 1, -1))
+        possible = next((change for change in candidates if kept.sum() > 1 and _works(counts[:, kept], change)), None)
         if possible is not None:
             excluded = [f"--exclude-class {name}" for name, keep in zip(class_names, kept) if not keep]
             offers.append(" ".join([f"--folds {possible.num_folds}", *excluded]))

@@ -1,4 +1,4 @@
-"""What the attributes and arrays of a file of images must be, before anything makes use of them."""
+"""The kinds that the attributes and arrays of a file of images must have before they are used."""
 
 import math
 from collections.abc import Callable

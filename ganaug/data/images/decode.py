@@ -77,7 +77,7 @@ PLAIN = About()
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image, turned as it is shown: 8 bits of some mode, or 16-bit grey whose range the whole set tells."""
+    """A decoded image, upright: 8 bits of some mode, or 16-bit grey whose range only the whole set shows."""
 
     pixels: Image.Image
     about: About
@@ -216,7 +216,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _has_16_bits(image: Image.Image) -> bool:
-    """Whether a file stores 16 bits per value, as its tiles tell before they are decoded."""
+    """Whether a file stores 16 bits per value, as its tiles show before they are decoded."""
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # the raw mode, such as RGB;16B
 
 

@@ -90,7 +90,7 @@ def _resample(image: Image.Image, box: Box, side_px: int) -> Image.Image:
     if all(edge == int(edge) for edge in box) and (box[2] - box[0], box[3] - box[1]) == (side_px, side_px):
         return image.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))
     inside = (box[0], box[1], right, bottom)
-    # Beyond a reduction by 6 whole pixels are averaged first, which cannot be told from the filter alone.
+    # Beyond a reduction by 6 whole pixels are averaged first, which looks the same as the filter alone.
     return image.resize((side_px, side_px), Image.Resampling.BICUBIC, inside, reducing_gap=3.0)
 
 

@@ -1,6 +1,6 @@
 """Images that occur twice, and what follows for the classes and the patients that share them.
 
-Exact copies are found by digest; near copies, turned, recompressed or relit, by perceptual hash and then by pixels.
+Exact copies are found by digest; near copies, rotated, recompressed or relit, by perceptual hash and then by pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
     NUM_SYMMETRIES,
+    apply_symmetry,
     grey_version,
     similarity,
-    turned,
 )
 from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks
 from ganaug.errors import private
@@ -36,7 +36,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Copies:
-    """What copies mean for a data set: the images to keep, the groups to count with, what to tell the user."""
+    """The consequences of copies: the images to keep, the groups to count with, the notes for the user."""
 
     keep: NDArray[np.bool_]  # bool [N]
     group: NDArray[np.str_]  # text [N], groups that share an image bear one name
@@ -149,20 +149,20 @@ def _near_copies(
 def _alike(pairs: NDArray[np.int64], hashes: NDArray[np.uint64], greys: _Greys) -> NDArray[np.bool_]:
     """Which pairs are copies, bool [p], under a symmetry that their hashes allow."""
     first, second = pairs.T
-    one, two = greys[first], greys[second]
+    left, right = greys[first], greys[second]
     alike = np.zeros(len(pairs), bool)
     for symmetry in range(NUM_SYMMETRIES):
         near = np.flatnonzero(np.bitwise_count(hashes[first, symmetry] ^ hashes[second, 0]) <= MAX_BITS)
-        alike[near] |= similarity(turned(one[near], symmetry, axes=(1, 2)), two[near]) >= MIN_SIMILARITY
+        alike[near] |= similarity(apply_symmetry(left[near], symmetry, axes=(1, 2)), right[near]) >= MIN_SIMILARITY
     return alike
 
 
 def _classes(sets: _Sets, label: NDArray[np.int64], class_names: Sequence[str]) -> dict[int, list[str]]:
     """The classes of each set, by its root."""
     labels: dict[int, set[int]] = {}
-    for root, one in zip(sets.root.tolist(), label.tolist()):
-        labels.setdefault(root, set()).update([one] if one >= 0 else [])
-    return {root: [class_names[one] for one in sorted(members)] for root, members in labels.items()}
+    for root, number in zip(sets.root.tolist(), label.tolist()):
+        labels.setdefault(root, set()).update([number] if number >= 0 else [])
+    return {root: [class_names[number] for number in sorted(members)] for root, members in labels.items()}
 
 
 def _notes(

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-# Copies differ by 6 bits at most when turned, recompressed, blurred or resized, by 10 when overexposed as well. Of
-# different BreakHis fields one pair in 100,000 differs by so few: no more than the pixel check can look at.
+# Copies differ by 6 bits at most when rotated or flipped, recompressed, blurred or resized, by 10 when overexposed as
+# well. Of different BreakHis fields one pair in 100,000 differs by so few: no more than the pixel check can look at.
 MAX_BITS = 12
 
-_ROWS, _COLUMNS = 32, 8192  # hashes compared at a time: their distances stay in the processor's cache
+_ROWS, _COLUMNS = 32, 8192  # hashes compared at a time: their distances stay in the CPU's cache
 
 
 def near_pairs(hashes: NDArray[np.uint64], max_bits: int = MAX_BITS, progress: bool = False) -> NDArray[np.int64]:

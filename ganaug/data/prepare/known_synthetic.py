@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.data.held_out import fewest_bits
-from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
+from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.data.prepare.hash_search import MAX_BITS
 from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import UserError
@@ -24,7 +24,7 @@ def find_synthetic(
 ) -> dict[int, str]:
     """Which images show what a synthetic file holds: their place, and the name of that file.
 
-    `hashes` is u64 [N,8], of `phash_symmetries`; `pixels` gives the images u8 [n,H,W,3] at some places. A file that
+    `hashes` is u64 [N,8], of `phash_symmetries`; `pixels` gives the images u8 [n,H,W,3] at rows places. A file that
     cannot be read is passed over: what it holds is then not recognised.
     """
     found: dict[int, str] = {}
@@ -41,20 +41,20 @@ def find_synthetic(
 
 
 def _near(hashes: NDArray[np.uint64], known: NDArray[np.uint64]) -> list[tuple[int, int]]:
-    """Places in hashes u64 [N,8] and in known u64 [M] that some orientation brings within MAX_BITS; no blank images."""
+    """Places in hashes u64 [N,8] and in known u64 [M] that rows orientation brings within MAX_BITS; no blank images."""
     shows = np.flatnonzero(known != 0)
     pairs = []
     for start in range(0, len(shows), 256):
-        some = shows[start : start + 256]
-        near = np.argwhere((fewest_bits(known[some], hashes) <= MAX_BITS) & (hashes[:, 0] != 0))
-        pairs += [(int(place), int(some[image])) for image, place in near.tolist()]
+        rows = shows[start : start + 256]
+        near = np.argwhere((fewest_bits(known[rows], hashes) <= MAX_BITS) & (hashes[:, 0] != 0))
+        pairs += [(int(place), int(rows[image])) for image, place in near.tolist()]
     return pairs
 
 
-def _is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+def _is_same(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
     """Whether two images u8 [H,W,3], of any sizes, are alike in colour under one of the eight orientations."""
-    small, wanted = _small(one), _small(other)
-    differences = (turned(small, symmetry) - wanted for symmetry in range(NUM_SYMMETRIES))
+    small, wanted = _small(image), _small(other)
+    differences = (apply_symmetry(small, symmetry) - wanted for symmetry in range(NUM_SYMMETRIES))
     return min(float(np.sqrt(np.mean(difference**2))) for difference in differences) <= MAX_DIFFERENCE
 
 

@@ -1,4 +1,4 @@
-"""`ganaug prepare`: a source's images become one HDF5 file and its folds.
+"""The pipeline of `ganaug prepare`: a source's images become one HDF5 file and its folds.
 
 In order: what the source names, whether the folds are possible, then the pixels, copies, the two files. Pixels are
 written as they come in, and set in order when it is known which of them can be used.
@@ -159,8 +159,8 @@ def _stain(writer: ImageWriter, table: ImageTable, folds: Folds, method: str, pr
         writer.append_stained(fold, block)
     failed = table.image_id[stained.failed].tolist()
     about = {"references": [reference.to_dict() for reference in stained.references], "kept_as_they_are": failed}
-    told = [f"{len(failed)} of {len(table)} images show no stain and were kept as they are"] if failed else []
-    return replace(table, attrs={**table.attrs, "stain": about, NOTES: [*table.attrs[NOTES], *told]})
+    notes = [f"{len(failed)} of {len(table)} images show no stain and were kept as they are"] if failed else []
+    return replace(table, attrs={**table.attrs, "stain": about, NOTES: [*table.attrs[NOTES], *notes]})
 
 
 def _options(config: PrepareConfig) -> dict[str, Any]:
@@ -212,20 +212,20 @@ def _tabulate(
 ) -> tuple[ImageTable, NDArray[np.int64]]:
     """The table of the images to be written, less copies, and their places in the file."""
     copies = find_copies(
-        np.array([one.sha256 for one in facts]),
+        np.array([square.sha256 for square in facts]),
         hashes,
-        np.array([one.item.label for one in facts]),
-        np.array([one.item.group_id for one in facts]),
-        np.array([one.image_id for one in facts]),
+        np.array([square.item.label for square in facts]),
+        np.array([square.item.group_id for square in facts]),
+        np.array([square.image_id for square in facts]),
         scan.class_names,
         pixels=lambda indices: writer.read([facts[index].place for index in indices]),
     )
-    used = {one.order[0]: one.item.label for one in facts}  # by image, which may give several tiles
+    used = {square.order[0]: square.item.label for square in facts}  # by image, which may give several tiles
     shrunk = class_notes(scan, skipped, used.values(), config.exclude_classes)
-    facts = [one for one, keep in zip(facts, copies.keep) if keep]
+    facts = [square for square, keep in zip(facts, copies.keep) if keep]
     if not facts:
         raise DataError("no image is left: all are copies of one another under different classes")
-    scales = np.unique([one.um_per_px for one in facts])  # NaN counts once
+    scales = np.unique([square.um_per_px for square in facts])  # NaN counts once
     attrs: dict[str, Any] = {
         "source": config.dataset,
         "resolution_px": config.resolution_px,
@@ -240,40 +240,40 @@ def _tabulate(
         "options": _options(config),
         NOTES: [*scan.notes, *shrunk, *copies.notes, *_notes(scan, config, facts)],
         SKIPPED: [list(pair) for pair in skipped],
-        "duplicates": [asdict(one) for one in copies.found],
+        "duplicates": [asdict(copy) for copy in copies.found],
         **({"um_per_px": float(scales[0])} if len(scales) == 1 and np.isfinite(scales[0]) else {}),
     }
     table = ImageTable(
         class_names=scan.class_names,
-        label=np.array([one.item.label for one in facts], dtype=np.int64),
-        image_id=np.array([one.image_id for one in facts], dtype=str),
+        label=np.array([square.item.label for square in facts], dtype=np.int64),
+        image_id=np.array([square.image_id for square in facts], dtype=str),
         group_id=copies.group[copies.keep],
-        site_id=np.array([one.item.site for one in facts], dtype=str),
-        path=np.array([printable(one.item.path) for one in facts], dtype=str),
-        sha256=np.array([one.sha256 for one in facts], dtype=str),
-        magnification=np.array([one.item.magnification for one in facts], dtype=np.int64),
-        um_per_px=np.array([one.um_per_px for one in facts], dtype=np.float64),
+        site_id=np.array([square.item.site for square in facts], dtype=str),
+        path=np.array([printable(square.item.path) for square in facts], dtype=str),
+        sha256=np.array([square.sha256 for square in facts], dtype=str),
+        magnification=np.array([square.item.magnification for square in facts], dtype=np.int64),
+        um_per_px=np.array([square.um_per_px for square in facts], dtype=np.float64),
         phash=hashes[copies.keep, 0],
         attrs=attrs,
     )
-    return table, np.array([one.place for one in facts])
+    return table, np.array([square.place for square in facts])
 
 
 def _notes(scan: Scan, config: PrepareConfig, facts: Sequence[Facts]) -> list[str]:
     """What there is to say of sizes."""
     notes = []
-    num_enlarged, num_squashed = (sum(getattr(one, name) for one in facts) for name in ("enlarged", "squashed"))
+    num_enlarged, num_squashed = (sum(getattr(square, name) for square in facts) for name in ("enlarged", "squashed"))
     if num_enlarged:
         notes.append(f"{num_enlarged} images are smaller than {config.resolution_px} px and were enlarged")
     if num_squashed:
         notes.append(f"{num_squashed} images were squashed to squares, as --fit resize asks for")
-    resized = next((one.resized_before for one in facts if one.resized_before), None)
+    resized = next((square.resized_before for square in facts if square.resized_before), None)
     if resized:
         notes.append(
             f"images such as one of {resized[0]}×{resized[1]} px were resized before: "
             f"the original is {scan.native_width_px} px wide, so micrometres per pixel are unknown"
         )
     if config.fit == "tile":
-        num_images = len({one.order[0] for one in facts})
+        num_images = len({square.order[0] for square in facts})
         notes.append(f"{num_images} images were cut into {len(facts)} tiles; a tile belongs to its image's patient")
     return notes + pixel_notes(facts)

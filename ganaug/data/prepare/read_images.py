@@ -62,7 +62,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Deferred:
-    """An image of 16 bits per value whose range only the whole set tells: it is read again when that is known."""
+    """An image of 16 bits per value whose range only the whole set shows: it is read again when that is known."""
 
     about: About
 

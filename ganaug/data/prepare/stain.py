@@ -1,7 +1,7 @@
 """Stain normalisation by torchstain: every image is given the stain of a reference, which is set by training images.
 
 In a cross-validated data set each fold has its own training set and so its own reference; `stain_folds` gives the
-images as each fold sees them. An image that does not show two stains, such as background, is kept as it is and told of.
+images as each fold sees them. An image that does not show two stains, such as background, is kept as it is and noted.
 
 torchstain's Macenko is called with white at 255 and tissue from a density of 0.05, not with its own 240 and 0.15. With
 those, pale eosin counts as background: the stains are fitted to nuclei alone, and in one of thirteen BreakHis images
@@ -26,7 +26,7 @@ TISSUE_DENSITY = 0.05  # natural optical density from which a pixel, in all its 
 _MACENKO = {"Io": WHITE, "beta": TISSUE_DENSITY}
 
 # Below these an image counts as background, whose noise would be blown up. BreakHis begins at 0.13, 0.19, 8° and 2.3.
-MIN_TISSUE = 0.05  # share of the pixels
+MIN_TISSUE = 0.05  # fraction of the pixels
 MIN_CONCENTRATION = 0.15  # of each stain, in natural optical density
 MIN_ANGLE_DEG = 3.0  # between the two stains; beyond 90° they are no stains, as one takes light away and one adds it
 MIN_SPREAD = 1.0  # standard deviation of each LAB channel
@@ -62,18 +62,18 @@ def fit_one(image: NDArray[np.uint8], method: str) -> Reference | None:
     return None if values is None else Reference(method, values)
 
 
-def reference_of(ones: Sequence[Reference]) -> Reference:
+def reference_of(references: Sequence[Reference]) -> Reference:
     """The stain of a training set: number by number the median over its images, stain vectors made unit again.
 
     The median is our choice: neither paper says how to take a reference from many images, and one chosen image would
     decide all. Raises DataError where there is no image to take it from.
     """
-    if not ones:
+    if not references:
         raise DataError("no training image shows a stain", todo="prepare without stain normalisation")
-    values = {name: np.median([one.values[name] for one in ones], axis=0) for name in ones[0].values}
+    values = {name: np.median([fitted.values[name] for fitted in references], axis=0) for name in references[0].values}
     if "stains" in values:
         values["stains"] /= np.linalg.norm(values["stains"], axis=0)
-    return Reference(ones[0].method, values)
+    return Reference(references[0].method, values)
 
 
 def normalise(image: NDArray[np.uint8], reference: Reference) -> NDArray[np.uint8] | None:
@@ -118,18 +118,20 @@ def stain_folds(
     `blocks` is called twice, here to fit every image by itself, and where the result is gone through. Raises DataError
     where no training image of a fold shows a stain.
     """
-    ones: list[Reference | None] = []
+    fitted: list[Reference | None] = []
     with _threads(workers) as pool:
         for block in tqdm(blocks(), "fit stain", unit="block", disable=not progress or None):
-            ones.extend(pool.map(fit_one, block, [method] * len(block)))
-    references = tuple(reference_of([one for index in indices if (one := ones[index])]) for indices in train)
-    failed = np.array([index for index, one in enumerate(ones) if one is None], dtype=np.int64)
-    return StainedFolds(references, failed, blocks, len(ones), workers, progress)
+            fitted.extend(pool.map(fit_one, block, [method] * len(block)))
+    references = tuple(
+        reference_of([reference for index in indices if (reference := fitted[index])]) for indices in train
+    )
+    failed = np.array([index for index, reference in enumerate(fitted) if reference is None], dtype=np.int64)
+    return StainedFolds(references, failed, blocks, len(fitted), workers, progress)
 
 
 @contextmanager
 def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:  # the matrix products are too small to share out
+    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:  # the matrix products are too small to split
         yield pool
 
 

@@ -182,8 +182,8 @@ def _objection(name: Name | None, folder: str, truth: set[str]) -> str:
         return "it stands in none of the folders Benign, InSitu, Invasive and Normal"
     if {folder, name.class_name} | truth == {name.class_name}:
         return ""
-    told = f", {GROUND_TRUTH} {' and '.join(map(private, sorted(truth)))}" if truth else ""
-    return f"the label is in doubt: the folder says {folder}, the name {name.class_name}{told}"
+    truth_says = f", {GROUND_TRUTH} {' and '.join(map(private, sorted(truth)))}" if truth else ""
+    return f"the label is in doubt: the folder says {folder}, the name {name.class_name}{truth_says}"
 
 
 def _ground_truth(source: Path, files: Files) -> tuple[dict[str, set[str]], list[str]]:
@@ -255,10 +255,10 @@ def _splits(listing: _Listing) -> dict[str, dict[str, str]]:
         name = parse_name(item.image_id)
         assert name is not None
         parts[item.group_id].add(name.split_part)
-    torn = sorted(group for group, found in parts.items() if len(found) > 1)
-    if torn:
+    divided = sorted(group for group, found in parts.items() if len(found) > 1)
+    if divided:
         listing.notes.append(
-            f"the split {SPLIT} is not on offer: it would part {len(torn)} patients, such as {private(torn[0])}"
+            f"the split {SPLIT} is not on offer: it would part {len(divided)} patients, such as {private(divided[0])}"
         )
         return {}
     return {SPLIT: {group: part for group, (part,) in parts.items()}}

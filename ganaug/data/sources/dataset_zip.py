@@ -204,9 +204,8 @@ def _match(entries: Sequence[tuple[str, int]], paths: Mapping[str, str], class_n
         elif labels[name] == label:
             repeated[name] = label
         else:
-            skipped[name] = (
-                f"listed under two classes, {' and '.join(private(class_names[one]) for one in (labels[name], label))}"
-            )
+            both = " and ".join(private(class_names[number]) for number in (labels[name], label))
+            skipped[name] = f"listed under two classes, {both}"
     kept = {name: label for name, label in labels.items() if name not in skipped}
     repeated = {name: label for name, label in repeated.items() if name in kept}
     notes = []

@@ -19,7 +19,7 @@ from ganaug.errors import DataError
 
 PAM50 = ("LumA", "LumB", "Basal", "Her2", "Normal")
 LOG2_MAX = 40.0  # no count reaches 2^40, so larger values are no logarithms and smaller maxima no counts
-NEGATIVE_SHARE = 0.05  # batch correction leaves under 1 % of the counts negative; of centred values it is half
+MAX_NEGATIVE_FRACTION = 0.05  # batch correction leaves under 1 % of the counts negative; of centred values it is half
 _MISSING = ("", "na", "nan", "null", "[not available]")
 _BARCODE = re.compile(r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(\d{2})[A-Z]?)?(?:[-._ ].*)?")
 _CALL_COLUMNS = (("sampleID", "PAM50Call_RNAseq"), ("PATIENT_ID", "SUBTYPE"))  # UCSC Xena, cBioPortal
@@ -108,12 +108,12 @@ def read_expression(path: Path, wanted: Collection[str]) -> Expression:
     names = [gene for gene, known in zip(names, is_known) if known]
     if not names:
         raise DataError(f"{path} has no gene with a value in each patient", expected=_TABLE)
-    values, told = _logarithms(path, values[:, is_known], rows.are_counts)
+    values, scale_notes = _logarithms(path, values[:, is_known], rows.are_counts)
     notes = [
         *_named(rows.differing, "stand in the table twice, with different values"),
         *_named(rows.nameless, "have no name"),
         *_named(missing, "lack a value in some patient"),
-        *told,
+        *scale_notes,
     ]
     return Expression(patients, tuple(names), values, differing, tuple(notes))
 
@@ -183,7 +183,7 @@ def _one_sample_each(
 def _logarithms(path: Path, values: NDArray[np.float32], are_counts: bool) -> tuple[NDArray[np.float32], list[str]]:
     """Values as log2(count + 1), and what was done to them; raises DataError where they are something else."""
     num_negative = int((values < 0).sum())
-    if num_negative > (NEGATIVE_SHARE * values.size if are_counts else 0):
+    if num_negative > (MAX_NEGATIVE_FRACTION * values.size if are_counts else 0):
         raise DataError(
             f"{num_negative} of {values.size} values of {path} are below zero, as where genes are centred over samples",
             expected=f"values that no test patient had a part in: {_TABLE}",
@@ -202,8 +202,8 @@ def _logarithms(path: Path, values: NDArray[np.float32], are_counts: bool) -> tu
 def _named(genes: Sequence[str], what: str) -> list[str]:
     if not genes:
         return []
-    such = ", ".join(genes[:5]) + (", …" if len(genes) > 5 else "")
-    return [f"expression: {len(genes)} genes {what} and were skipped: {such}"]
+    named = ", ".join(genes[:5]) + (", …" if len(genes) > 5 else "")
+    return [f"expression: {len(genes)} genes {what} and were skipped: {named}"]
 
 
 def _numbers(cells: Sequence[str], path: Path, line_number: int) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ The CSV has the columns `path,label[,group][,site][,magnification]`, in any orde
 folder; `group` is the patient and `site` the laboratory. In a folder the levels are what `--layout` says, or else what
 `layout.infer_layout` makes of them, and a note says which; the same patient name under two classes is the same patient.
 An image without a known patient counts as a patient of its own, which is safe only if no patient has two: a note says
-so. `x_mask.png` beside `x.png` is its mask and no image.
+so. `x_mask.png` next to `x.png` is its mask and no image.
 
 The data, their licence and their citation are the user's; this tool downloads nothing.
 """
@@ -140,7 +140,7 @@ def _folders(source: Path, layout_text: str | None) -> _Listing:
         else:
             rows.append(_row_in(str(path), label, above(path), layout, source))
     listing = _Listing(files, rows, skipped, [], lambda path: layout.name(above(PurePosixPath(path)), CLASS))
-    _say_layout(listing, layout, given is not None)
+    _note_layout(listing, layout, given is not None)
     return listing
 
 
@@ -174,7 +174,7 @@ def _row_in(path: str, label: str, folders: tuple[str, ...], layout: Layout, sou
     )
 
 
-def _say_layout(listing: _Listing, layout: Layout, is_given: bool) -> None:
+def _note_layout(listing: _Listing, layout: Layout, is_given: bool) -> None:
     """Note how the folders were read and what that does not settle, and offer the parts that they come in."""
     rows = listing.rows
     if len({row.label for row in rows}) < 2:
@@ -250,7 +250,7 @@ def _manifest(manifest: Path) -> _Listing:
         if first == row:
             notes.append(f"line {number} of {private(manifest.name)} repeats {private(printable(row.path))}")
         elif first:
-            ways = [" ".join(private(name) for name in (one.label, one.group) if name) for one in (first, row)]
+            ways = [" ".join(private(name) for name in (entry.label, entry.group) if name) for entry in (first, row)]
             skipped[row.path] = (
                 f"line {number} of {private(manifest.name)} lists it as {ways[1]}, an earlier one as {ways[0]}"
             )

@@ -10,8 +10,8 @@ the tables are from: Goldman et al., Nature Biotechnology 38, 2020 (Xena), or Ce
 
 Tiles stand in one folder for each patient, named by the barcode TCGA-XX-XXXX or that of a sample or slide of it. Only
 primary tumours (sample type 01) are taken. XX is the tissue source site, which the stain gives away: folds can keep a
-site's patients together. `task="binary"` tells the luminal subtypes from the basal-like and HER2-enriched ones,
-`task="subtype"` tells all five apart. PAM50 is called from expression, so expression predicts it almost by definition.
+site's patients together. `task="binary"` separates the luminal subtypes from the basal-like and HER2-enriched ones,
+`task="subtype"` separates all five. PAM50 is called from expression, so expression predicts it almost by definition.
 
 The expression is stored unscaled, log2(count + 1), as `expression/{values,group_id,genes}`: whoever scales it must do
 so on the training part of a fold only, since scaling over all patients lets the test patients have a part.
@@ -147,7 +147,7 @@ def _patients(files: Files, skipped: list[tuple[str, str]]) -> dict[str, _Patien
 def _classes(
     patients: Mapping[str, _Patient], calls: Mapping[str, set[str]], task: str | None, skipped: list[tuple[str, str]]
 ) -> tuple[dict[str, str], list[str]]:
-    """The class of each patient that has one in this task; the others are skipped, or told in a note."""
+    """The class of each patient that has one in this task; the others are skipped, or counted in a note."""
     class_of: dict[str, str] = {}
     outside: dict[str, int] = defaultdict(int)
     for group in sorted(patients):
@@ -167,5 +167,5 @@ def _classes(
             outside[group] = len(patients[group].tiles)
     if not outside:
         return class_of, []
-    told = f"{len(outside)} patients ({sum(outside.values())} tiles) are normal-like"
-    return class_of, [f"{told}, which is neither class of the task binary, and were skipped: use --task subtype"]
+    seen = f"{len(outside)} patients ({sum(outside.values())} tiles) are normal-like"
+    return class_of, [f"{seen}, which is neither class of the task binary, and were skipped: use --task subtype"]

@@ -111,7 +111,7 @@ def _recompress(image: Pixels, quality: int) -> Pixels:
 
 
 def _relight(image: Pixels, factor: float | NDArray[np.float64]) -> Pixels:
-    return np.clip(image * factor, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image * factor, 0, 255), np.uint8)
 
 
 def _empty_field(seed: int, side: int = 64) -> Pixels:

@@ -10,7 +10,7 @@ import pytest
 from ganaug.classify import trained
 from ganaug.config import SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
+from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.data.schema import ImageReader, content_digest, read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import ConfigError, LeakError, UserError
@@ -111,7 +111,7 @@ def test_the_record_of_a_filter_names_the_training_patients_of_its_fold(name: st
 @pytest.mark.parametrize("symmetry", range(NUM_SYMMETRIES))
 def test_copies_of_training_images_are_dropped_however_they_are_turned(symmetry: int, setting: Setting) -> None:
     images = setting.dataset.reader[setting.dataset.train(FOLD)]
-    copies = turned(images, symmetry, axes=(1, 2)).astype(np.int64) + np.random.default_rng(0).integers(
+    copies = apply_symmetry(images, symmetry, axes=(1, 2)).astype(np.int64) + np.random.default_rng(0).integers(
         -2, 3, images.shape
     )
     assert not nearest(0.05, setting).accepts(copies.clip(0, 255).astype(np.uint8), 0).any()

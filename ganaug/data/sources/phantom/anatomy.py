@@ -41,7 +41,7 @@ class Habits:
     collagen: float  # eosin of the stroma
     looseness: float  # 0 to 1, pale ground between the fibres
     wave_um: float  # how far the fibres swing
-    fat: float  # the share of fields that show fat
+    fat: float  # the fraction of fields that show fat
     lymphocytes: float  # in a field of 128 by 128 micrometres, on average
 
 

@@ -88,7 +88,7 @@ def draw_one(config: PhantomConfig, seed: int, patient: int, index: int) -> Phan
 
 
 def draw_patient(seed: int, number: int) -> Patient:
-    """A patient: the class goes round with the number, all else is chance and independent of the class."""
+    """A patient: the class goes round with the number, all else is random and independent of the class."""
     # A spawn key, as SeedSequence([seed, number]) alone would repeat the stream of the patient's image 0.
     rng = np.random.default_rng(np.random.SeedSequence([seed, number], spawn_key=(0,)))
     site = int(rng.integers(len(SITES)))

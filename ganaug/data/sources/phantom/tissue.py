@@ -59,10 +59,10 @@ class Scene:
         return np.asarray(plane[row, column])
 
     def scatter(self, radii_um: Array, gap_um: float, first: tuple[float, float]) -> list[tuple[float, float, float]]:
-        """Discs (x, y, radius) `gap_um` apart: one at `first`, then each radius that fits where chance puts it."""
+        """Discs (x, y, radius) `gap_um` apart: one at `first`, then each radius that fits at a random place."""
         discs = [(*first, float(radii_um[0]))]
         for radius, (u, v) in zip(radii_um[1:].tolist(), self.rng.random((len(radii_um) - 1, 2)).tolist()):
-            x, y = (share * (self.field_um + 2 * radius) - radius for share in (u, v))
+            x, y = (fraction * (self.field_um + 2 * radius) - radius for fraction in (u, v))
             if all(hypot(other[0] - x, other[1] - y) > other[2] + radius + gap_um for other in discs):
                 discs.append((x, y, radius))
         return discs
@@ -91,7 +91,7 @@ class Outline:
     along_um: float  # half axes
     across_um: float
     angle: float = 0.0
-    bend: float = 0.0  # how far the ends bow, as a share of the long half axis
+    bend: float = 0.0  # how far the ends bow, as a fraction of the long half axis
     lobes: tuple[float, float, float] = (0.0, 0.0, 0.0)  # relative height of 2, 3 and 5 lobes around the border
     phase: float = 0.0
 
@@ -218,14 +218,14 @@ def stroma(scene: Scene, density: float, wave_um: float, looseness: float) -> Ar
     return np.asarray(np.arctan2(slope_y, slope_x) + pi / 2)
 
 
-def fat(scene: Scene, share: float) -> None:
-    """Cover about `share` of the field with fat: white cells of some 50 micrometres in thin pink walls."""
+def fat(scene: Scene, fraction: float) -> None:
+    """Cover about `fraction` of the field with fat: white cells of some 50 micrometres in thin pink walls."""
     size = 50.0
     count = ceil(scene.field_um / size) + 3
     corner = np.indices((count, count)).transpose(1, 2, 0) - 1
     centres = (corner + scene.rng.uniform(0.15, 0.85, (count, count, 2))) * size  # (y, x) of each cell
     region = scene.look_up(scene.noise(70.0), centres[..., 1], centres[..., 0])
-    is_fat = region > np.quantile(region, 1 - share)
+    is_fat = region > np.quantile(region, 1 - fraction)
     warp_x, warp_y = 3 * scene.noise(25.0), 3 * scene.noise(25.0)
     nearest, second = np.full((2, scene.side_px, scene.side_px), np.float32(4 * size))
     inside = np.zeros_like(scene.eosin)

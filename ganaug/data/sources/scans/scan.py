@@ -1,4 +1,4 @@
-"""What a source tells of its images before any pixel is read, and how it hands out their bytes afterwards."""
+"""A source's images with all that is known of them before any pixel is read, and the way to read their bytes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

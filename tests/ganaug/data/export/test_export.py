@@ -178,9 +178,9 @@ def test_an_export_keeps_patients_and_sites_apart_and_names_none(
         assert len(pairs) == len(set(names.tolist())) == len(set(stored.tolist()))
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         text = b"".join(archive.read(name) for name in archive.namelist()).decode("utf-8", "replace")
-    names = {*table.group_id.tolist(), *table.image_id.tolist(), "ulm"}
-    assert len(names) > 30
-    assert not [name for name in names if name in text]
+    private = {*table.group_id.tolist(), *table.image_id.tolist(), "ulm"}
+    assert len(private) > 30
+    assert not [name for name in private if name in text]
 
 
 def test_a_table_is_read_once_for_an_export(

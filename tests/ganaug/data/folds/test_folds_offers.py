@@ -1,6 +1,7 @@
 """Where the patients do not allow the folds: the arithmetic, and offers that work."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,8 @@ def taken(offer: str, labels: np.ndarray, config: FoldsConfig) -> tuple[np.ndarr
             keep &= labels != "abcd".index(value)
         else:
             option = {"--folds": "num_folds", "--scheme": "scheme", "--fold-by": "by"}[name]
-            config = replace(config, **{option: int(value) if option == "num_folds" else value})
+            change: dict[str, Any] = {option: int(value) if option == "num_folds" else value}
+            config = replace(config, **change)
     return keep, config
 
 

@@ -78,6 +78,9 @@ def test_many_groups_come_out_even_to_a_percent() -> None:
 def test_same_seed_same_partition_and_another_seed_another() -> None:
     counts = np.random.default_rng(0).poisson([10, 4], (60, 2))
     first, again, other = (partition(counts, 5, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first is not None
+    assert again is not None
+    assert other is not None
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -95,8 +98,10 @@ def test_shares_are_kept_and_every_part_holds_every_class() -> None:
 
 def test_equal_shares_are_the_same_as_none_to_the_bit() -> None:
     counts = np.random.default_rng(0).poisson([10, 4, 1], (50, 3))
-    told, untold = (partition(counts, 4, np.random.default_rng(1), shares) for shares in ([0.25] * 4, ()))
-    assert np.array_equal(told, untold)
+    given, default = (partition(counts, 4, np.random.default_rng(1), shares) for shares in ([0.25] * 4, ()))
+    assert given is not None
+    assert default is not None
+    assert np.array_equal(given, default)
 
 
 def test_a_small_share_still_gets_every_class() -> None:

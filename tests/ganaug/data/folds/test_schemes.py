@@ -66,6 +66,8 @@ def test_the_seed_decides(scheme: str) -> None:
     counts = np.random.default_rng(0).poisson([10, 4], (40, 2))
     first, again, other = (SCHEMES[scheme](counts, FoldsConfig(5, seed, scheme)) for seed in (1, 1, 2))
     assert first is not None
+    assert again is not None
+    assert other is not None
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 

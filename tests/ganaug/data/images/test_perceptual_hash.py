@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ganaug.data.images.perceptual_hash import phash, phash_symmetries, same_picture, turned
+from ganaug.data.images.perceptual_hash import apply_symmetry, phash, phash_symmetries, same_picture
 
 SYMMETRIES = range(8)
 Pixels = NDArray[np.uint8]
@@ -41,17 +41,17 @@ def test_the_hashes_of_the_symmetries_are_those_of_the_turned_image(texture: Cal
         image = texture(seed, side)
         hashes = phash_symmetries(image)
         assert hashes[0] == phash(image)
-        again = [phash(np.ascontiguousarray(turned(image, symmetry))) for symmetry in SYMMETRIES]
+        again = [phash(np.ascontiguousarray(apply_symmetry(image, symmetry))) for symmetry in SYMMETRIES]
         assert max(map(distance, hashes, again)) <= 2, "only rounding may differ"
 
 
 def test_the_eight_symmetries_are_eight_and_include_the_quarter_turns() -> None:
     image = np.arange(12).reshape(2, 2, 3)
-    all_turned = {turned(image, symmetry).tobytes() for symmetry in SYMMETRIES}
-    assert len(all_turned) == 8
+    views = {apply_symmetry(image, symmetry).tobytes() for symmetry in SYMMETRIES}
+    assert len(views) == 8
     for times in range(4):
-        assert np.rot90(image, times).tobytes() in all_turned
-        assert np.rot90(image[:, ::-1], times).tobytes() in all_turned
+        assert np.rot90(image, times).tobytes() in views
+        assert np.rot90(image[:, ::-1], times).tobytes() in views
 
 
 def test_an_image_without_structure_has_no_hash(
@@ -73,7 +73,7 @@ def test_a_copy_is_known_however_it_was_spoilt_and_turned(
 ) -> None:
     for patient in range(8):
         image = tissue(patient)
-        copy = np.ascontiguousarray(turned(spoil[way](image), patient))
+        copy = np.ascontiguousarray(apply_symmetry(spoil[way](image), patient))
         assert same_picture(image, copy)
         assert same_picture(copy, image)
 

@@ -1,6 +1,7 @@
 """Crop, tile and resize: what is shown keeps its aspect, its place and its size in micrometres."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_a_circle_stays_a_circle() -> None:
 def test_shrinking_does_not_alias(fit: str) -> None:
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
-    options = {"field_px": 128} if fit == "tile" else {}
+    options: dict[str, Any] = {"field_px": 128} if fit == "tile" else {}
     squares = list(cut(stripes, 32, fit=fit, **options))
     assert len(squares) == (4 if fit == "tile" else 1)
     for square in squares:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganaug.data.images.perceptual_hash import phash_symmetries, turned
+from ganaug.data.images.perceptual_hash import apply_symmetry, phash_symmetries
 from ganaug.data.prepare.duplicates import Copies, find_copies
 from ganaug.errors import for_sharing, private
 
@@ -46,7 +46,7 @@ def test_small_tiles_of_a_few_blobs_are_no_copies_of_one_another(resize: Callabl
 def test_no_two_of_many_real_fields_are_taken_for_copies(recompress: Callable[..., Pixels], shared: Path) -> None:
     paths = sorted(shared.glob("BreaKHis_v1/**/*.png"))[::3]
     images = [np.asarray(Image.open(path).convert("RGB").resize((64, 64), Image.Resampling.BOX)) for path in paths]
-    copy = turned(recompress(images[7], 75), 3).copy()
+    copy = apply_symmetry(recompress(images[7], 75), 3).copy()
     groups = [path.parts[-3] for path in paths]
     copies = copies_of([*images, copy], [0] * len(groups) + [0], [*groups, "another"])
     assert records(copies) == [("near", "i007", f"i{len(groups)}", "patients joined")]
@@ -86,7 +86,8 @@ def test_near_copies_of_one_patient_and_class_are_left_alone(
 ) -> None:
     copies = copies_of([tissue(0), recompress(tissue(0), 80)], [0, 0], ["p", "p"])
     assert copies.keep.all()
-    assert copies.found == copies.notes == ()
+    assert copies.found == ()
+    assert copies.notes == ()
 
 
 def test_copies_with_conflicting_labels_are_all_dropped_and_join_nobody(texture: Callable[..., Pixels]) -> None:
@@ -102,7 +103,7 @@ def test_a_conflict_anywhere_in_a_chain_of_copies_drops_it_all(
     tissue: Callable[..., Pixels], recompress: Callable[..., Pixels]
 ) -> None:
     x = tissue(0)
-    near = turned(recompress(x, 75), 6).copy()
+    near = apply_symmetry(recompress(x, 75), 6).copy()
     copies = copies_of([x, x, near, tissue(1)], [0, 0, 2, 2], ["p", "p", "p", "q"])
     assert copies.keep.tolist() == [False, False, False, True]
     assert {done for *_, done in records(copies)} == {f"skipped: classes differ ({private('DC')}, {private('PC')})"}
@@ -130,7 +131,8 @@ def test_nothing_is_said_where_nothing_repeats(tissue: Callable[..., Pixels]) ->
     copies = copies_of(images, [0] * 18, [f"p{patient}" for patient in range(6) for _ in range(3)])
     assert copies.keep.all()
     assert len(set(copies.group)) == 6
-    assert copies.found == copies.notes == ()
+    assert copies.found == ()
+    assert copies.notes == ()
 
 
 def test_the_order_of_the_images_decides_nothing(
@@ -140,7 +142,7 @@ def test_the_order_of_the_images_decides_nothing(
     originals = [tissue(patient) for patient in range(8)]
     spoilers = list(spoil.values())
     images = [*originals, *originals[:3]]
-    images += [turned(spoilers[k % 6](originals[k % 8]), k % 8).copy() for k in range(16)]
+    images += [apply_symmetry(spoilers[k % 6](originals[k % 8]), k % 8).copy() for k in range(16)]
     label = [k % 3 if k < 14 else int(rng.integers(-1, 3)) for k in range(27)]
     group = [f"p{int(k)}" for k in rng.integers(0, 12, 27)]
     image_id = [f"i{k:03d}" for k in range(27)]

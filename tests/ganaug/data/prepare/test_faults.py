@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,10 +19,10 @@ from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.dataset import open_dataset
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
-from ganaug.data.images.decode import Picture
+from ganaug.data.images.decode import Picture, open_picture
 from ganaug.data.prepare import read_images as module
 from ganaug.data.prepare.pipeline import Prepared, prepare_dataset
-from ganaug.data.schema import read_table
+from ganaug.data.schema import ImageTable, read_table
 from ganaug.errors import DataError, FoldsError, LeakError, WorkspaceError
 from ganaug.workspace import Workspace, open_workspace
 
@@ -121,7 +122,7 @@ def test_folds_are_checked_again_after_images_were_skipped(root: Path, workspace
 class Interrupting(ImageWriter):
     """A writer at which the user presses Ctrl-C in the middle."""
 
-    def finish(self, *_: object, **__: object) -> None:
+    def finish(self, table: ImageTable, **_: Any) -> ImageTable:
         raise KeyboardInterrupt
 
 
@@ -134,14 +135,14 @@ def test_an_interruption_leaves_the_older_data_set_and_nothing_else(
     (root / "a" / "a0" / "0.png").unlink()
     if where == "decoding":
         calls = iter(range(100))
-        original = module.open_picture
+        original = open_picture
 
-        def open_picture(data: bytes) -> Picture:
+        def open_until_stopped(data: bytes) -> Picture:
             if next(calls) == 10:
                 raise KeyboardInterrupt
             return original(data)
 
-        monkeypatch.setattr(module, "open_picture", open_picture)
+        monkeypatch.setattr(module, "open_picture", open_until_stopped)
     else:
         monkeypatch.setattr(ImageWriter, "finish", Interrupting.finish)
     with pytest.raises(KeyboardInterrupt):

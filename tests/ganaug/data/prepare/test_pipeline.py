@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,7 +162,14 @@ def test_tiles_are_of_their_images_patient_and_stay_in_one_part(pictures: Path, 
 
 
 def test_other_pixels_of_the_same_files_are_another_data_set(pictures: Path, workspace: Workspace) -> None:
-    ways = [{}, {"field_px": 30}, {"fit": "resize"}, {"fit": "tile"}, {"stain": "reinhard"}, {"resolution_px": 24}]
+    ways: list[dict[str, Any]] = [
+        {},
+        {"field_px": 30},
+        {"fit": "resize"},
+        {"fit": "tile"},
+        {"stain": "reinhard"},
+        {"resolution_px": 24},
+    ]
     prints = {prepare(workspace, pictures, **way).table.fingerprint for way in ways}
     assert len(prints) == len(ways)
 

@@ -1,9 +1,11 @@
 """What images become in a prepared set: their depth, orientation, pages and masks, and the bounds on memory."""
 
+import os
 import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.images.decode import Picture
+from ganaug.data.images.decode import Picture, open_picture
 from ganaug.data.prepare import read_images as module
 from ganaug.data.prepare.pipeline import Prepared, prepare_dataset
 from ganaug.errors import DataError, private
@@ -61,11 +63,11 @@ def test_the_depth_does_not_depend_on_the_order_of_reading_nor_on_threads(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tops = [1500, 1900, 3000, 4000, 60_000, 3500]
-    found = []
+    found: list[tuple[dict[int, int], list[str]]] = []
     for order in (tops, tops[::-1]):
         root = write(tmp_path / str(len(found)), order)
         for num_threads in (1, 8):
-            monkeypatch.setattr(module.os, "cpu_count", lambda count=num_threads: count)
+            monkeypatch.setattr(os, "cpu_count", lambda count=num_threads: count)
             prepared, images = prepare(workspace, root)
             levels = {order[int(Path(path).parent.name[1:])]: image[0, 0, 0] for path, image in images.items()}
             found.append((levels, sorted(note for note in prepared.notes if "16-bit" in note)))
@@ -155,9 +157,9 @@ def test_images_decoded_at_a_time_are_bounded_over_all_threads(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write(tmp_path / "images", [200] * 12, np.uint8)
-    lock, underway, most, original = threading.Lock(), [0], [0], module.open_picture
+    lock, underway, most, original = threading.Lock(), [0], [0], open_picture
 
-    def open_picture(data: bytes) -> Picture:
+    def open_counted(data: bytes) -> Picture:
         with lock:
             underway[0] += 1
             most[0] = max(most[0], underway[0])
@@ -166,8 +168,8 @@ def test_images_decoded_at_a_time_are_bounded_over_all_threads(
             underway[0] -= 1
         return original(data)
 
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(module, "open_picture", open_picture)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(module, "open_picture", open_counted)
     for limit, expected in ((1, 1), (2 * SIDE * SIDE, 2), (10**6, 8)):
         most[0] = 0
         monkeypatch.setattr(module, "MAX_PIXELS", limit)
@@ -192,7 +194,7 @@ def test_threads_never_hold_more_pixels_than_the_budget_and_all_get_theirs(sizes
                 held.remove(size)
         return size
 
-    jobs = (Job(position, lambda size=size: work(size), 0) for position, size in enumerate(sizes))
+    jobs = (Job(position, partial(work, size), 0) for position, size in enumerate(sizes))
     assert list(in_threads(jobs, 6, 100)) == list(enumerate(sizes))
     assert len(most) == len(sizes)
     assert max(most) <= 10
@@ -203,7 +205,7 @@ def test_threads_never_hold_more_pixels_than_the_budget_and_all_get_theirs(sizes
 def test_files_underway_are_bounded_and_results_come_in_order(sizes: list[int], num_threads: int) -> None:
     underway: list[int] = []
 
-    def jobs() -> list[Job[int]]:
+    def jobs() -> Iterator[Job[int]]:
         for position, size in enumerate(sizes):
             yield Job(position, size.__int__, size)
             underway.append(size)
@@ -217,8 +219,12 @@ def test_files_underway_are_bounded_and_results_come_in_order(sizes: list[int], 
 
 def test_an_error_in_a_thread_is_raised_and_ends_the_work() -> None:
     done: list[int] = []
-    work: Callable[[int], int] = lambda number: done.append(number) or 1 // (number - 3)  # noqa: E731
-    jobs = (Job(number, lambda number=number: work(number), 0) for number in range(1000))
+
+    def work(number: int) -> int:
+        done.append(number)
+        return 1 // (number - 3)
+
+    jobs = (Job(number, partial(work, number), 0) for number in range(1000))
     with pytest.raises(ZeroDivisionError):
         list(in_threads(jobs, 1, 10))
     assert len(done) < 20

@@ -169,7 +169,7 @@ def test_median_stains_are_unit_vectors_and_one_odd_image_does_not_decide() -> N
     )
     ones = [Reference("macenko", {"stains": 0.2 * x, "max_concentration": x[1]}) for x in (usual, usual, other, odd)]
     reference = reference_of(ones)
-    np.testing.assert_allclose(reference.values["stains"], [[0.6, 0], [0.8, 1], [0, 0]], atol=1e-12)
+    np.testing.assert_allclose(reference.values["stains"], np.array([[0.6, 0], [0.8, 1], [0, 0]]), atol=1e-12)
     np.testing.assert_allclose(reference.values["max_concentration"], [4, 1])
 
 

@@ -186,8 +186,8 @@ def fit_and_score(
         img = torch.rot90(train[0][rows], step % 4, (2, 3))
         loss = nn.functional.cross_entropy(net(img.flip(3) if step % 8 > 3 else img), train[1][rows])
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        return (net.eval()(test[0]).argmax(1) == test[1]).float().mean().item()
+        return float((net.eval()(test[0]).argmax(1) == test[1]).float().mean())

@@ -62,10 +62,9 @@ def test_a_manifest_of_another_system_is_read(folder: Path, root: str) -> None:
 def test_a_dataset_json_of_another_system_is_read_with_its_patients(folder: Path) -> None:
     names = [f"images\\{label}{n}\\0.png" for label in "xy" for n in range(3)]
     listed = {
-        "labels": [[name, name[7] == "y"] for name in names],
+        "labels": [[name, int(name[7] == "y")] for name in names],
         "groups": {name: PurePosixPath(name.replace("\\", "/")).parent.name for name in names},
     }
-    listed["labels"] = [[name, int(label)] for name, label in listed["labels"]]
     (folder / "dataset.json").write_text(json.dumps(listed))
     scan = scan_source(PrepareConfig("zip", str(folder)))
     assert scan.skipped == ()
