@@ -105,7 +105,11 @@ class TrainingImages:
     def __init__(self, dataset: DataSet, fold: int, batch: int, seed: int) -> None:
         indices, reader = dataset.train(fold), dataset.images(fold)
         if len(indices) == 0:
-            raise DataError(f"fold {fold} of {dataset.name} has no training image")
+            raise DataError(
+                f"fold {fold} of {dataset.name} has no training image",
+                expected="at least one",
+                todo="prepare the data set again with fewer folds",
+            )
         self.labels = dataset.table.label[indices]
         self.batch, self.seed = batch, seed
         self._indices, self._reader = indices, reader

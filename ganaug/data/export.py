@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ganaug.data.dataset import add_folds
+from ganaug.data.folds.folds import PARTS
 from ganaug.data.images.png import encode_png
-from ganaug.data.schema import ImageReader, ImageTable, name_to_share, open_reader, read_table
+from ganaug.data.schema import IMAGES_AT_A_TIME, ImageReader, ImageTable, name_to_share, open_reader, read_table
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.synthetic_file import stored_record
 from ganaug.errors import ConfigError, DataError, WorkspaceError
@@ -37,9 +38,6 @@ from ganaug.workspace import (
     read_json,
     write_json,
 )
-
-PARTS = ("train", "val", "test")
-BLOCK = 64  # images read at a time
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,11 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
     dataset = add_folds(workspace, path.stem, whole.table)
     indices = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[part](fold)
     if len(indices) == 0:
-        raise DataError(f"the part {part} of fold {fold} of {dataset.name} has no image")
+        raise DataError(
+            f"the part {part} of fold {fold} of {dataset.name} has no image",
+            expected="an image",
+            todo="export another part",
+        )
     note = f"fold {fold} holds these patients back: a generator trained on them cannot serve it"
     return replace(
         whole,
@@ -151,8 +153,8 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _pngs(selection: Selection) -> Iterator[bytes]:
-    for start in range(0, len(selection.indices), BLOCK):
-        for image in selection.images[selection.indices[start : start + BLOCK]]:
+    for start in range(0, len(selection.indices), IMAGES_AT_A_TIME):
+        for image in selection.images[selection.indices[start : start + IMAGES_AT_A_TIME]]:
             yield encode_png(image, synthetic=selection.synthetic)
 
 

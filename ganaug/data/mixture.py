@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ganaug.errors import DataError
 
 
-class Images(Protocol):
+class PixelReader(Protocol):
     """Anything that gives u8 [n,H,W,3] for indices i64 [n]: an array or an ImageReader."""
 
     def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]: ...
@@ -18,15 +18,15 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Mixture:
-    """Images of one size from several places under one numbering: `mixture[indices]` gives u8 [n,H,W,3]."""
+    """PixelReader of one size from several places under one numbering: `mixture[indices]` gives u8 [n,H,W,3]."""
 
-    sources: tuple[Images, ...]
+    sources: tuple[PixelReader, ...]
     source: NDArray[np.int64]  # i64 [n], which of the sources holds an image
     index: NDArray[np.int64]  # i64 [n], where in it
     labels: NDArray[np.int64]  # i64 [n]
 
     @staticmethod
-    def of(parts: Sequence[tuple[Images, NDArray[np.int64], NDArray[np.int64]]]) -> "Mixture":
+    def of(parts: Sequence[tuple[PixelReader, NDArray[np.int64], NDArray[np.int64]]]) -> "Mixture":
         """The images of all parts in order; a part is images, indices i64 [n] into them, and their labels i64 [n]."""
         for _, indices, labels in parts:
             assert len(indices) == len(labels), f"{len(indices)} images with {len(labels)} labels"

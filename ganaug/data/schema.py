@@ -42,6 +42,7 @@ from ganaug.provenance import (
 )
 
 SCHEMA_VERSION = 3
+IMAGES_AT_A_TIME = 64  # that are read or written together
 _UNSEALED = ("seal", "signature", "provenance", "created")  # what is no part of a file's seal
 TEXTS = ("image_id", "group_id", "site_id", "path", "sha256")
 NUMBERS: dict[str, Any] = {"label": np.int64, "magnification": np.int64, "um_per_px": np.float64, "phash": np.uint64}
@@ -189,7 +190,10 @@ def read_table(path: Path) -> ImageTable:
     table = ImageTable(class_names=tuple(attrs.pop("class_names")), attrs=attrs, **numbers, **texts)
     _require_sealed(table, path)
     if table.label.min() < -1 or table.label.max() >= table.num_classes or table.magnification.min() < 0:
-        raise DataError(f"{path} has labels outside of its {table.num_classes} classes, or magnifications below 0")
+        raise DataError(
+            f"{path} has labels outside of its {table.num_classes} classes, or magnifications below 0",
+            todo="make it again with ganaug",
+        )
     return table
 
 

@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.images.perceptual_hash import phash
-from ganaug.data.schema import ImageReader, ImageTable, created_of, open_images, read_table, require_arrays
+from ganaug.data.schema import (
+    IMAGES_AT_A_TIME,
+    ImageReader,
+    ImageTable,
+    created_of,
+    open_images,
+    read_table,
+    require_arrays,
+)
 from ganaug.provenance import Provenance, digest_of_bytes, read_provenance, require_content
 from ganaug.workspace import moment
-
-BLOCK = 64  # images read at a time
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ def stored_rows(path: Path) -> Iterator[Rows]:
     table, reader = read_table(path), ImageReader(path)
     with open_images(path) as file:
         position = file["seed"][:]
-    for start in range(0, len(table), BLOCK):
-        chosen = np.arange(start, min(start + BLOCK, len(table)))
+    for start in range(0, len(table), IMAGES_AT_A_TIME):
+        chosen = np.arange(start, min(start + IMAGES_AT_A_TIME, len(table)))
         yield Rows(reader[chosen], table.label[chosen], position[chosen], table.sha256[chosen], table.phash[chosen])
 
 

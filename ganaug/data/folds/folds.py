@@ -18,8 +18,8 @@ from ganaug.errors import DataError, private
 from ganaug.provenance import digest_of, require_equal_seal, require_signature, signature_of
 from ganaug.workspace import read_json, write_text
 
-_PARTS = ("train", "val", "test")
-LISTED = 10  # folds that the balance table shows
+PARTS = ("train", "val", "test")
+FOLDS_LISTED = 10  # folds that the balance table shows
 NO_SPLITS: Mapping[str, Mapping[str, str]] = {}
 
 
@@ -65,7 +65,7 @@ class Folds:
 
     def parts(self, fold: int) -> dict[str, tuple[str, ...]]:
         """The groups of train, val and test."""
-        return dict(zip(_PARTS, (self.train_groups(fold), self.val_groups(fold), self.test_groups(fold))))
+        return dict(zip(PARTS, (self.train_groups(fold), self.val_groups(fold), self.test_groups(fold))))
 
     def to_dict(self) -> dict[str, Any]:
         """All that defines the folds, as JSON values; every part is listed, so that a reader need not compute one."""
@@ -195,7 +195,7 @@ def read_folds(path: Path, table: ImageTable) -> Folds:
 
 def _parse(values: dict[str, Any], key: bytes) -> Folds:
     """The folds that a file's values describe, once these are of the right kind."""
-    listed = [{part: _texts(fold[part]) for part in _PARTS} for fold in values["folds"]]
+    listed = [{part: _texts(fold[part]) for part in PARTS} for fold in values["folds"]]
     seed, num_repeats = values["seed"], values["num_repeats"]
     if type(seed) is not int or type(num_repeats) is not int or values["scheme"] not in SCHEME_NAMES:
         raise ValueError(f"scheme {values['scheme']}, seed {seed}, {num_repeats} repeats")
@@ -223,9 +223,9 @@ def _texts(values: Any) -> tuple[str, ...]:
 def _fault(listed: list[dict[str, list[str]]], folds: Folds, groups: list[str]) -> str:
     """What is wrong with the parts, if anything: a group in two parts or in none, or tested twice in a repeat."""
     for number, fold in enumerate(listed):
-        if sorted(group for part in _PARTS for group in fold[part]) != groups:
+        if sorted(group for part in PARTS for group in fold[part]) != groups:
             return f"in fold {number} one is in two parts or in none"
-        if not all(fold[part] for part in _PARTS):
+        if not all(fold[part] for part in PARTS):
             return f"a part of fold {number} is empty"
     tested = [(folds.repeat_of(number), group) for number, fold in enumerate(listed) for group in fold["test"]]
     return "" if len(set(tested)) == len(tested) else "one is tested by two folds of a repeat"
@@ -246,10 +246,10 @@ def balance_table(table: ImageTable, folds: Folds) -> str:
         rows += [["all", *map(str, tally[0].sum(axis=0))]]
     else:
         rows = [["fold", "part"]]
-        for number, fold in enumerate(tally[:LISTED]):
-            rows += [[str(number), part, *map(str, row)] for part, row in zip(_PARTS, fold)]
-        if len(tally) > LISTED:
-            ranges = zip(_PARTS, tally.min(axis=0), tally.max(axis=0))
+        for number, fold in enumerate(tally[:FOLDS_LISTED]):
+            rows += [[str(number), part, *map(str, row)] for part, row in zip(PARTS, fold)]
+        if len(tally) > FOLDS_LISTED:
+            ranges = zip(PARTS, tally.min(axis=0), tally.max(axis=0))
             rows += [[f"all {len(tally)}", part, *map("{}–{}".format, low, high)] for part, low, high in ranges]
         rows += [["all", "", *map(str, tally[0].sum(axis=0))]]
     rows[0] += ["patients", *table.class_names]

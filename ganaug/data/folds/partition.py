@@ -15,8 +15,8 @@ def partition(
 ) -> NDArray[np.int64] | None:
     """Assign each group to a part so that every part holds every class, as evenly as the groups allow.
 
-    `counts` is i64 [G,C], the images of each group and class; `fractions` says how much of every class each part is to hold,
-    the same for all where it is empty. Returns i64 [G], the part of each group, or None where no such partition
+    `counts` is i64 [G,C], the images of each group and class; `fractions` says how much of every class each part is to
+    hold, the same for all where it is empty. Returns i64 [G], the part of each group, or None where no such partition
     was found. With groups of one class it is found whenever every class has `num_parts` groups. Groups of several
     classes make the question hard; there the search may miss a partition that exists.
     """

@@ -21,7 +21,7 @@ from ganaug.errors import DataError, LeakError, UserError
 from ganaug.provenance import digest_of_bytes, require_seal, sealed
 from ganaug.workspace import Workspace, read_json, write_json
 
-BLOCK = 256  # rows read at a time
+ROWS_AT_A_TIME = 256  # rows read at a time
 _checked: dict[tuple[str, str], list[int]] = {}  # path and array: what the file's status was when it was found right
 _how = {"insist": False, "note": True}
 
@@ -38,8 +38,8 @@ def keep_no_notes() -> None:
 
 
 def blocks_of(array: h5py.Dataset) -> Iterator[NDArray[Any]]:
-    """The rows of an array, BLOCK at a time."""
-    return (array[start : start + BLOCK] for start in range(0, len(array), BLOCK))
+    """The rows of an array, ROWS_AT_A_TIME at a time."""
+    return (array[start : start + ROWS_AT_A_TIME] for start in range(0, len(array), ROWS_AT_A_TIME))
 
 
 def digest_of_array(array: h5py.Dataset) -> str:

@@ -19,7 +19,7 @@ from ganaug.data.images.perceptual_hash import (
 from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks
 from ganaug.errors import private
 
-MOST_NAMED = 20  # patients that the notes name
+MOST_PATIENTS_NAMED = 20  # patients that the notes name
 _IMAGES_READ = 32  # at a time
 _PAIRS_COMPARED = 512  # at a time
 
@@ -178,8 +178,8 @@ def _notes(
     shared = [(old, new) for old, new in zip(patients.tolist(), renamed.tolist()) if old != new]
     notes += [
         f"patient {private(old)} shares an image with {private(new)}; both count as {private(new)}"
-        for old, new in shared[:MOST_NAMED]
+        for old, new in shared[:MOST_PATIENTS_NAMED]
     ]
-    if len(shared) > MOST_NAMED:
-        notes.append(f"and {len(shared) - MOST_NAMED} more patients share an image with another")
+    if len(shared) > MOST_PATIENTS_NAMED:
+        notes.append(f"and {len(shared) - MOST_PATIENTS_NAMED} more patients share an image with another")
     return tuple(notes)

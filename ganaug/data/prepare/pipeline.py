@@ -224,7 +224,11 @@ def _tabulate(
     shrunk = class_notes(scan, skipped, used.values(), config.exclude_classes)
     facts = [square for square, keep in zip(facts, copies.keep) if keep]
     if not facts:
-        raise DataError("no image is left: all are copies of one another under different classes")
+        raise DataError(
+            "all images are copies of one another under different classes",
+            expected="one class for each picture",
+            todo="correct the labels",
+        )
     scales = np.unique([square.um_per_px for square in facts])  # NaN counts once
     attrs: dict[str, Any] = {
         "source": config.dataset,

@@ -27,10 +27,10 @@ from ganaug.data.images.decode import (
 )
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, grey_version, hashes_of
 from ganaug.data.images.squares import Square, squares, union
+from ganaug.data.schema import IMAGES_AT_A_TIME
 from ganaug.data.sources.scans.scan import Drawn, Item, Load, Scan
 from ganaug.parallel.threads import Job, PixelBudget, in_threads
 
-BLOCK = 64  # images written at a time
 MAX_BYTES = 512 * 2**20  # of files that wait or are decoded at a time
 
 
@@ -202,7 +202,7 @@ class _BlockWriter:
         """Take a square and its grey version; returns its place in the file."""
         self._waiting.append((square, grey))
         place = len(self._writer) + len(self._waiting) - 1
-        if len(self._waiting) == BLOCK:
+        if len(self._waiting) == IMAGES_AT_A_TIME:
             self._flush()
         return place
 

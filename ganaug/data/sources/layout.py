@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from ganaug.errors import DataError, private, some_of
 
 CLASS, PART, MAGNIFICATION, SITE, PATIENT, OTHER = "class", "part", "magnification", "site", "patient", "other"
-PARTS = {
+_PART_OF = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "testset", "holdout", "hold-out", "hold_out"), "test"),
@@ -51,7 +51,7 @@ def parse_layout(text: str) -> Layout:
 
 def part_of(name: str) -> str:
     """train, val or test, by any usual name of theirs; empty for another name."""
-    return PARTS.get(name.strip().casefold(), "")
+    return _PART_OF.get(name.strip().casefold(), "")
 
 
 def magnification_in(name: str) -> int:

@@ -80,7 +80,10 @@ def scan(config: PrepareConfig) -> Scan:
         notes += found.notes
         tables = _tables(found)
     if not class_of:
-        raise DataError(f"none of {len(patients)} patients in {source} can be used{why_none(skipped)}")
+        raise DataError(
+            f"none of {len(patients)} patients in {source} can be used{why_none(skipped)}",
+            expected="patients with a PAM50 call and, where a table is given, expression",
+        )
     return Scan(
         class_names=class_names,
         items=tuple(

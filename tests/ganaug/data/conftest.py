@@ -72,10 +72,10 @@ def make_table() -> Callable[..., ImageTable]:
 
 
 @pytest.fixture
-def png_of_16_bits() -> Callable[[np.ndarray], bytes]:
+def png_of_16_bits() -> Callable[[NDArray[np.uint16]], bytes]:
     """Encode colour u16 [H,W,3] as PNG, which Pillow reads but does not write."""
 
-    def encode(values: np.ndarray) -> bytes:
+    def encode(values: NDArray[np.uint16]) -> bytes:
         def chunk(kind: bytes, data: bytes) -> bytes:
             return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

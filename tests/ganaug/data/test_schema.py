@@ -4,8 +4,7 @@ import multiprocessing
 import operator
 import os
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ganaug.data.hdf5 import seals
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
-from ganaug.data.hdf5.guarded_file import writing_hdf5
-from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
+from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import (
     ImageReader,
     ImageTable,
@@ -44,7 +41,7 @@ def table(make_table: Tabulate) -> ImageTable:
     return replace(plain, attrs=attrs, phash=np.full(7, 2**64 - 1, np.uint64))
 
 
-def write(path: Path, table: ImageTable, pixels: np.ndarray = PIXELS, **options: Any) -> Path:
+def write(path: Path, table: ImageTable, pixels: NDArray[np.uint8] = PIXELS, **options: Any) -> Path:
     with writing_images(path, 16) as writer:
         writer.append(pixels[:3])
         writer.append(pixels[3:])
@@ -74,14 +71,7 @@ def test_the_reader_gives_any_images_in_the_order_asked(tmp_path: Path, table: I
     assert np.array_equal(pickle.loads(pickle.dumps(reader))[np.array([3])], PIXELS[[3]])
 
 
-@contextmanager
-def open_writer(path: Path) -> Iterator[ImageWriter]:
-    """A writer whose file is thrown away."""
-    with writing_hdf5(path) as (file, guarded):
-        yield ImageWriter(file, guarded, 16, masks=True)
-
-
-def test_masks_are_kept_beside_their_images(tmp_path: Path, table: ImageTable) -> None:
+def test_masks_are_kept_next_to_their_images(tmp_path: Path, table: ImageTable) -> None:
     masks = np.where(PIXELS[..., 0] > 99, 255, 0).astype(np.uint8)
     with writing_images(tmp_path / "a.h5", 16, masks=True) as writer:
         writer.append(PIXELS, masks)
@@ -89,7 +79,7 @@ def test_masks_are_kept_beside_their_images(tmp_path: Path, table: ImageTable) -
     assert np.array_equal(ImageReader(tmp_path / "a.h5", "mask")[np.arange(7)], masks)
 
 
-def test_many_long_notices_fit(tmp_path: Path, table: ImageTable) -> None:
+def test_many_long_note_fit(tmp_path: Path, table: ImageTable) -> None:
     skipped = [[f"a/rather/long/path/{number}.png", "damaged or truncated"] for number in range(20_000)]
     path = write(tmp_path / "a.h5", replace(table, attrs={**table.attrs, SKIPPED: skipped}))
     assert read_table(path).attrs[SKIPPED] == skipped
@@ -256,13 +246,13 @@ def test_a_check_of_pixels_is_remembered_until_the_file_changes(
         require_array(path, read_table(path))
 
 
-def test_files_that_are_missing_torn_or_of_another_version_are_refused(tmp_path: Path, table: ImageTable) -> None:
+def test_files_that_are_missing_truncated_or_of_another_version_are_refused(tmp_path: Path, table: ImageTable) -> None:
     with pytest.raises(DataError, match="there is no file"):
         read_table(tmp_path / "none.h5")
     path = write(tmp_path / "a.h5", table)
-    (tmp_path / "torn.h5").write_bytes(path.read_bytes()[:2000])
+    (tmp_path / "truncated.h5").write_bytes(path.read_bytes()[:2000])
     with pytest.raises(DataError, match="not a readable HDF5"):
-        read_table(tmp_path / "torn.h5")
+        read_table(tmp_path / "truncated.h5")
     with h5py.File(path, "r+") as file:
         del file["group_id"]
     with pytest.raises(DataError, match="lacks a part"):
@@ -281,21 +271,3 @@ def test_a_reader_that_is_open_serves_other_processes(tmp_path: Path, table: Ima
     with multiprocessing.get_context(method).Pool(2) as pool:
         rows = pool.starmap_async(operator.getitem, [(reader, np.array([row])) for row in range(7)]).get(timeout=100)
     assert np.array_equal(np.concatenate(rows), PIXELS)
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.permutations(range(9)), st.integers(0, 9))
-def test_images_are_kept_and_ordered_in_place(tmp_path: Path, order: list[int], number: int) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
-    masks = np.where(pixels[..., 0] > 99, 255, 0).astype(np.uint8)
-    with open_writer(tmp_path / "a.h5") as writer:
-        writer.append(pixels, masks)
-        writer.keep(np.array(order[:number], np.int64))
-        assert len(writer) == number
-        assert all(
-            np.array_equal(image, pixels[row])
-            for image, row in zip(writer.read(range(number)), order[:number], strict=True)
-        )
-        kept = list(writer._file["mask"])
-        assert len(kept) == number
-        assert all(np.array_equal(mask, masks[row]) for mask, row in zip(kept, order[:number], strict=True))

@@ -16,7 +16,7 @@ from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan
 from ganaug.data.tables import read_bytes, read_table
 from ganaug.errors import ConfigError, DataError, private, some_of
 
-MOST_NAMED = 10  # sets of names in a note
+MOST_SETS_NAMED = 10  # sets of names in a note
 
 
 def reconcile(scan: Scan, config: PrepareConfig) -> Scan:
@@ -74,7 +74,7 @@ def _settle(
     if not alike:
         return scan
     shown = [" = ".join(map(private, names)) for names in alike]
-    listed = some_of(shown, MOST_NAMED)
+    listed = some_of(shown, MOST_SETS_NAMED)
     if config.near_names == "merge":
         counts = Counter(name for item in scan.items for name in (item.group_id if what == "patients" else item.site,))
         scan = renamed(scan, _spellings(alike, counts))

@@ -8,7 +8,7 @@ from ganaug.data.archives.files import Skip, printable
 from ganaug.data.sources.scans.scan import UNLABELLED, Scan
 from ganaug.errors import for_sharing, private
 
-MOST_NAMED = 20  # classes that the notes name
+MOST_CLASSES_NAMED = 20  # classes that the notes name
 _NUMBER = re.compile(r"\d+")
 
 
@@ -34,8 +34,8 @@ def class_notes(scan: Scan, skipped: Sequence[Skip], used: Iterable[int], exclud
         _class_note(name, left[name], of_class[name])
         for name in sorted(of_class, key=lambda name: (left[name] > 0, -len(of_class[name]), name))
     ]
-    if len(notes) > MOST_NAMED:
-        notes[MOST_NAMED:] = [f"images of {len(notes) - MOST_NAMED} more classes are skipped"]
+    if len(notes) > MOST_CLASSES_NAMED:
+        notes[MOST_CLASSES_NAMED:] = [f"images of {len(notes) - MOST_CLASSES_NAMED} more classes are skipped"]
     return notes
 
 

@@ -114,7 +114,7 @@ def test_a_member_of_a_zip_whose_size_is_a_lie_is_unreadable_and_takes_no_memory
     assert loads[1]() == (b"x",)
 
 
-def test_links_in_a_zip_are_told(tmp_path: Path) -> None:
+def test_links_in_a_zip_are_reported(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "source.zip", "w") as archive:
         link = zipfile.ZipInfo("link.png")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16

@@ -154,7 +154,7 @@ def test_links_and_devices_in_a_tar_are_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
-def test_of_two_members_of_one_name_the_first_counts_and_the_second_is_told(
+def test_of_two_members_of_one_name_the_first_counts_and_the_second_is_reported(
     form: str, tmp_path: Path, contents: Contents
 ) -> None:
     path = tmp_path / "source"
@@ -220,7 +220,7 @@ def test_every_name_can_be_stored_and_printing_it_twice_changes_nothing(name: st
 # ---- folders ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_circle_of_links_ends_and_is_told(tmp_path: Path, forms: Forms) -> None:
+def test_a_circle_of_links_ends_and_is_reported(tmp_path: Path, forms: Forms) -> None:
     root = forms["folder"](tmp_path / "root", {"a/b/1.png": b"one"})
     (root / "a" / "b" / "back").symlink_to(root / "a")
     (root / "self").symlink_to(root)
@@ -248,7 +248,7 @@ def test_a_pipe_named_like_an_image_is_no_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, forms: Forms) -> None:
+def test_a_folder_that_may_not_be_read_is_reported(tmp_path: Path, forms: Forms) -> None:
     root = forms["folder"](tmp_path / "root", {"a/1.png": b"one", "b/2.png": b"two"})
     (root / "a").chmod(0)
     files = open_files(root)

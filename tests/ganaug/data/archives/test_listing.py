@@ -1,4 +1,4 @@
-"""What looks like an image is read or told, under one name, once; and nothing makes the listing hang."""
+"""What looks like an image is read or reported, under one name, once; and nothing makes the listing hang."""
 
 import io
 import os
@@ -27,9 +27,9 @@ def png(seed: int = 0) -> bytes:
     return file.getvalue()
 
 
-def test_whatever_looks_like_an_image_is_read_or_told(form: Write, tmp_path: Path) -> None:
+def test_whatever_looks_like_an_image_is_read_or_reported(form: Write, tmp_path: Path) -> None:
     read = dict.fromkeys(["a/1.jpe", "a/2.JFIF", "a/3.ome.tif"], b"read")
-    told = {
+    reported = {
         **dict.fromkeys(["x.bmp", "x.webp", "x.GIF", "x.jp2", "b/x.heic"], b"?"),
         **dict.fromkeys(["x.svs", "x.ndpi", "x.mrxs", "x.scn", "x.vms", "x.bif", "x.czi", "x.dcm"], b"?"),
         **dict.fromkeys(["x.zip", "x.tar", "b/x.tar.gz", "x.tgz", "x.7z"], b"?"),
@@ -39,11 +39,11 @@ def test_whatever_looks_like_an_image_is_read_or_told(form: Write, tmp_path: Pat
     }
     silent = dict.fromkeys(["Thumbs.db", "a/.DS_Store", "a/desktop.ini", "__MACOSX/x.bmp", ".x.svs"], b"?")
     silent |= {"readme": b"text", "a/notes.txt": b"", "b/features.npy": b"\x93NUMPY", ".hidden/IM0001": png()}
-    files = open_files(form(tmp_path / "source", {**read, **told, **silent}))
+    files = open_files(form(tmp_path / "source", {**read, **reported, **silent}))
     assert files.names == tuple(sorted(read))
     reasons = dict(files.skipped)
-    assert sorted(reasons) == sorted(told)
-    kinds = {"IM0001": "PNG", "scan.dat": "JPEG", "b/scan.bin": "TIFF"}  # told by their first bytes
+    assert sorted(reasons) == sorted(reported)
+    kinds = {"IM0001": "PNG", "scan.dat": "JPEG", "b/scan.bin": "TIFF"}  # known by their first bytes
     for name, reason in reasons.items():
         is_archive = name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z"))
         assert kinds.get(name, "archive" if is_archive else Path(name).suffix.lower()) in reason
@@ -79,14 +79,14 @@ def test_a_file_has_one_name_however_the_archive_writes_it(
     assert sum("leads out" in reason for _, reason in files.skipped) == len(out)
 
 
-def test_two_names_that_print_alike_are_told(form: Write, tmp_path: Path) -> None:
+def test_two_names_that_print_alike_are_reported(form: Write, tmp_path: Path) -> None:
     composed, decomposed = "é/1.png", "e\N{COMBINING ACUTE ACCENT}/1.png"
     files = open_files(form(tmp_path / "source", {composed: b"1", decomposed: b"2"}))
     assert len(files.names) == 1
     assert files.skipped == ((composed, "there are two files of this name"),)
 
 
-def test_names_with_nul_or_of_absurd_length_are_told(tmp_path: Path) -> None:
+def test_names_with_nul_or_of_absurd_length_are_reported(tmp_path: Path) -> None:
     headers = {"nul.png": {"path": "nul\0.png"}, "long.png": {"path": "a/" * 3000 + "x.png"}}
     with tarfile.open(tmp_path / "source.tar", "w", format=tarfile.PAX_FORMAT) as archive:
         for name, header in headers.items():
@@ -131,7 +131,7 @@ def test_links_that_fan_out_list_each_folder_once(tmp_path: Path, forms: Forms) 
     assert len(files.skipped) == 46
 
 
-def test_a_folder_1200_deep_is_listed_or_told(tmp_path: Path) -> None:
+def test_a_folder_1200_deep_is_listed_or_reported(tmp_path: Path) -> None:
     here = os.open(tmp_path, os.O_RDONLY)
     for _ in range(1200):
         os.mkdir("d", dir_fd=here)

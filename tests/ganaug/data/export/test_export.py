@@ -119,7 +119,7 @@ def test_a_part_of_a_fold_holds_its_patients_and_no_others(
     assert np.array_equal(select(dataset, 1).indices, select(dataset, 1, "train").indices)
 
 
-def test_only_the_training_part_goes_without_a_caution(dataset: Path, synthetic: Path) -> None:
+def test_only_the_training_part_goes_without_a_note(dataset: Path, synthetic: Path) -> None:
     assert "can serve no fold" in select(dataset).note
     assert select(dataset, 0).note == ""
     for part in ("val", "test"):

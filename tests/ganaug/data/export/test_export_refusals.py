@@ -87,11 +87,11 @@ def test_an_earlier_export_is_replaced_and_nothing_else(
     export_zip(select(dataset, 0, "test"), out)
     assert export_zip(select(dataset), out) == len(pixels)
     assert len(read_as_stylegan(out)[0]) == len(pixels)
-    raw, torn = tmp_path / "BreaKHis.zip", tmp_path / "torn.zip"
+    raw, truncated = tmp_path / "BreaKHis.zip", tmp_path / "truncated.zip"
     with zipfile.ZipFile(raw, "w") as archive:
         archive.writestr("a.png", b"precious")
-    torn.write_bytes(raw.read_bytes().replace(b"PK\x01\x02", b"XXXX"))
-    for precious in (raw, torn, dataset, tmp_path):
+    truncated.write_bytes(raw.read_bytes().replace(b"PK\x01\x02", b"XXXX"))
+    for precious in (raw, truncated, dataset, tmp_path):
         before = precious.read_bytes() if precious.is_file() else b""
         with pytest.raises(WorkspaceError, match=r"is there and is no archive with a dataset\.json; remove it or name"):
             export_zip(select(dataset), precious)

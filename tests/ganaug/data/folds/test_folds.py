@@ -100,7 +100,7 @@ def test_a_file_of_seventy_folds_can_be_read_by_eye(tmp_path: Path, make_table: 
     assert len(text.splitlines()) < 6 * 70
 
 
-def test_repeats_are_told_apart_by_their_folds(table: ImageTable) -> None:
+def test_repeats_are_kept_apart_by_their_folds(table: ImageTable) -> None:
     folds = make_folds(table, FoldsConfig(3, scheme="repeated", num_repeats=2))
     assert [folds.repeat_of(fold) for fold in range(folds.num_folds)] == [0, 0, 0, 1, 1, 1]
     assert make_folds(table, FoldsConfig(3)).repeat_of(2) == 0

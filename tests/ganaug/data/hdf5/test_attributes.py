@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ganaug.data.describe import describe_images, format_images
 from ganaug.data.export import export_zip, select
@@ -99,7 +100,7 @@ def test_labels_beyond_the_classes_are_refused(label: int, tmp_path: Path, resea
     ],
 )  # fmt: skip
 def test_an_array_of_another_type_or_shape_is_refused_by_name(
-    name: str, array: np.ndarray, tmp_path: Path, reseal: Reseal
+    name: str, array: NDArray[Any], tmp_path: Path, reseal: Reseal
 ) -> None:
     path = write(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:

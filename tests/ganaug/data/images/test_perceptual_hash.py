@@ -36,7 +36,7 @@ def test_the_hash_has_64_bits_half_of_them_set(texture: Callable[..., Pixels]) -
 
 
 @pytest.mark.parametrize("side", [16, 45, 64, 112, 224])
-def test_the_hashes_of_the_symmetries_are_those_of_the_turned_image(texture: Callable[..., Pixels], side: int) -> None:
+def test_the_hashes_of_the_symmetries_are_those_of_the_rotated_image(texture: Callable[..., Pixels], side: int) -> None:
     for seed in range(5):
         image = texture(seed, side)
         hashes = phash_symmetries(image)
@@ -68,7 +68,7 @@ def test_an_image_without_structure_has_no_hash(
 
 
 @pytest.mark.parametrize("way", ["recompressed", "lighter", "darker", "gamma", "blurred", "resized"])
-def test_a_copy_is_known_however_it_was_spoilt_and_turned(
+def test_a_copy_is_known_however_it_was_spoilt_and_rotated(
     tissue: Callable[..., Pixels], spoil: dict[str, Callable[[Pixels], Pixels]], way: str
 ) -> None:
     for patient in range(8):

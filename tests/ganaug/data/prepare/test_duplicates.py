@@ -15,7 +15,7 @@ CLASSES = ("DC", "LC", "PC")
 
 
 def copies_of(
-    images: Sequence[np.ndarray], label: Sequence[int], group: Sequence[str], image_id: Sequence[str] = ()
+    images: Sequence[NDArray[np.uint8]], label: Sequence[int], group: Sequence[str], image_id: Sequence[str] = ()
 ) -> Copies:
     names = image_id or [f"i{index:03d}" for index in range(len(images))]
     return find_copies(
@@ -156,14 +156,14 @@ def test_the_order_of_the_images_decides_nothing(
         assert (after.notes, after.found) == (before.notes, before.found)
 
 
-def test_a_picture_copied_a_thousand_times_is_read_once_an_image_and_told_briefly(
+def test_a_picture_copied_a_thousand_times_is_read_once_an_image_and_noted_briefly(
     tissue: Callable[..., Pixels],
 ) -> None:
     image, num_images = tissue(0), 1000
     hashes = np.repeat(phash_symmetries(image)[None], num_images, axis=0)
     read: list[int] = []
 
-    def pixels(indices: Sequence[int]) -> np.ndarray:
+    def pixels(indices: Sequence[int]) -> NDArray[np.uint8]:
         read.extend(indices)
         return np.repeat(image[None], len(indices), axis=0)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
@@ -38,7 +39,7 @@ def write(root: Path, tops: list[int], dtype: type = np.uint16, suffix: str = "p
     return root
 
 
-def prepare(workspace: Workspace, root: Path) -> tuple[Prepared, dict[str, np.ndarray]]:
+def prepare(workspace: Workspace, root: Path) -> tuple[Prepared, dict[str, NDArray[np.uint8]]]:
     """The prepared set, and its images by the path of their file."""
     prepared = prepare_dataset(workspace, PrepareConfig("folder", str(root), resolution_px=SIDE, folds=FoldsConfig(3)))
     with h5py.File(prepared.path) as file:
@@ -49,7 +50,7 @@ def prepare(workspace: Workspace, root: Path) -> tuple[Prepared, dict[str, np.nd
 def test_values_of_any_depth_in_files_of_16_bits_span_all_levels_and_a_note_says_so(
     bits: int, tmp_path: Path, workspace: Workspace
 ) -> None:
-    tops = [2**bits - 1, *[2 ** (bits - 1)] * 4, 2 ** (bits - 2)]  # dark images stay dark beside bright ones
+    tops = [2**bits - 1, *[2 ** (bits - 1)] * 4, 2 ** (bits - 2)]  # dark images stay dark next to bright ones
     prepared, images = prepare(workspace, write(tmp_path / "images", tops, suffix="tif" if bits == 12 else "png"))
     assert len(images) == len(tops)
     for path, image in images.items():
@@ -86,7 +87,7 @@ def test_images_of_8_bits_stay_as_they_are_and_raise_no_note(tmp_path: Path, wor
     assert not any("bit" in note for note in prepared.notes)
 
 
-def test_a_mask_lies_on_its_turned_image_and_one_of_another_size_leaves_the_image_out(
+def test_a_mask_lies_on_its_rotated_image_and_one_of_another_size_leaves_the_image_out(
     tmp_path: Path, workspace: Workspace
 ) -> None:
     root = write(tmp_path / "images", [99] * 8, np.uint8)
@@ -113,8 +114,8 @@ def test_a_mask_lies_on_its_turned_image_and_one_of_another_size_leaves_the_imag
     assert any("EXIF" in note and private("a/p0/x.png") in note for note in prepared.notes)
 
 
-def test_colour_of_few_bits_in_16_is_refused_and_pages_are_told(
-    tmp_path: Path, workspace: Workspace, png_of_16_bits: Callable[[np.ndarray], bytes]
+def test_colour_of_few_bits_in_16_is_refused_and_pages_are_reported(
+    tmp_path: Path, workspace: Workspace, png_of_16_bits: Callable[[NDArray[np.uint16]], bytes]
 ) -> None:
     root = write(tmp_path / "images", [99] * 7, np.uint8)
     (root / "a" / "p0" / "x.png").write_bytes(png_of_16_bits(np.full((SIDE, SIDE, 3), 4095, np.uint16)))

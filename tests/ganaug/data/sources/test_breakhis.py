@@ -153,7 +153,7 @@ def test_an_archive_gives_the_same_data_set_as_its_folder(root: Path, archive: P
     assert packed.folds == folder.folds
 
 
-def test_the_slide_that_was_labelled_twice_is_skipped_with_a_notice(root: Path) -> None:
+def test_the_slide_that_was_labelled_twice_is_skipped_with_a_note(root: Path) -> None:
     assert scan(config(root)).notes == ()
     for subtype in ("DC", "LC"):
         (root / f"SOB_M_{subtype}-14-13412-200-001.png").write_bytes(picture(99))
@@ -173,7 +173,7 @@ def test_a_name_that_stands_in_two_folders_counts_once(root: Path) -> None:
     assert "1 files bear the name of another" in found.notes[0]
 
 
-def test_misnamed_images_are_skipped_and_told(root: Path, workspace: Workspace) -> None:
+def test_misnamed_images_are_skipped_and_reported(root: Path, workspace: Workspace) -> None:
     (root / "scan-17.png").write_bytes(picture(3))
     prepared = prepare_dataset(workspace, config(root))
     assert len(prepared.table) == 16
@@ -191,9 +191,11 @@ def test_a_magnification_that_is_missing_names_those_that_are_there(root: Path) 
         scan(config(root, magnification="400"))
 
 
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.98])
-def test_a_truncated_archive_is_one_line_and_writes_nothing(archive: Path, workspace: Workspace, share: float) -> None:
-    archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
+@pytest.mark.parametrize("fraction", [0.05, 0.5, 0.98])
+def test_a_truncated_archive_is_one_line_and_writes_nothing(
+    archive: Path, workspace: Workspace, fraction: float
+) -> None:
+    archive.write_bytes(archive.read_bytes()[: int(fraction * archive.stat().st_size)])
     with pytest.raises(DataError, match=r"truncated, damaged or no archive .*download it again"):
         prepare_dataset(workspace, config(archive))
     assert workspace.datasets() == []

@@ -87,7 +87,7 @@ def test_a_manifest_names_label_and_patient(root: Path, encoding: str, newline: 
     assert found.notes == ()
 
 
-def test_a_manifest_without_patients_is_read_with_a_notice(root: Path) -> None:
+def test_a_manifest_without_patients_is_read_with_a_note(root: Path) -> None:
     found = scan(config(manifest(root, "path,label\nbenign/p1/0.png,x\nbenign/p1/1.png,y\n")))
     assert len(set(found.groups)) == 2
     assert "no patient is known for 2 of 2 images" in found.notes[0]

@@ -29,7 +29,7 @@ def read(root: Path, layout: str | None = None, **options: object) -> Scan:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[[Iterable[str]], Path]:
-    """Empty files: what a scan tells it tells without opening one."""
+    """Empty files: a scan opens none of them."""
 
     def make(names: Iterable[str]) -> Path:
         for name in names:

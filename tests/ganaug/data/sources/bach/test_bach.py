@@ -54,7 +54,7 @@ def test_the_whole_official_tree_is_400_images_of_four_classes(write_photos: Cal
     assert found.skipped == ()
 
 
-def test_thumbnails_of_slides_are_passed_over_with_one_notice(root: Path) -> None:
+def test_thumbnails_of_slides_are_passed_over_with_one_note(root: Path) -> None:
     found = scan(config(root))
     assert len(found.items) == 12
     assert found.skipped == ()

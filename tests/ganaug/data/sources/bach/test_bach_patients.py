@@ -64,7 +64,7 @@ def test_a_subset_keeps_the_parts_of_its_images(root: Path) -> None:
 # ---- patients --------------------------------------------------------------------------------------------------------
 
 
-def test_without_patients_a_notice_says_how_to_prevent_a_leak(root: Path) -> None:
+def test_without_patients_a_note_says_how_to_prevent_a_leak(root: Path) -> None:
     note = scan(config(root)).notes[-1]
     assert "no patient is known for 12 of 12 images" in note
     assert "the folds leak" in note
@@ -109,7 +109,7 @@ def test_an_image_under_two_patients_is_skipped(root: Path, tmp_path: Path) -> N
     )
 
 
-def test_images_of_the_csv_that_are_not_there_are_told(root: Path, tmp_path: Path) -> None:
+def test_images_of_the_csv_that_are_not_there_are_reported(root: Path, tmp_path: Path) -> None:
     found = scan(config(root, patients_csv=listed(tmp_path, "b001.tif,p1\nb077.tif,p1\nslide-4.tif,p3\n")))
     assert "2 images of patients.csv are not there, such as b077" in map(for_terminal, found.notes)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 CALLS = {
@@ -16,7 +17,7 @@ CALLS = {
     "TCGA-BH-0005": "Normal",
 }
 GENES = ("ESR1", "ERBB2", "KRT5")
-Column = Sequence[object] | np.ndarray
+Column = Sequence[object] | NDArray[np.float64]
 
 
 def _write_tiles(root: Path, folders: Sequence[str], num: int = 2) -> Path:

@@ -62,7 +62,7 @@ def test_counts_of_cbioportal_become_the_logarithms_of_xena(
     assert found.notes == ("expression: the counts (RSEM) were taken as log2(count + 1)",)
 
 
-def test_the_few_negative_counts_of_batch_correction_are_zero_and_told(
+def test_the_few_negative_counts_of_batch_correction_are_zero_and_reported(
     calls: dict[str, str], write_table: Callable[..., str], tmp_path: Path
 ) -> None:
     counts = {f"{patient}-01": np.arange(100.0) + 100 for patient in calls}
@@ -96,11 +96,11 @@ def test_a_gene_that_stands_twice_counts_once_if_its_lines_agree(
     )
 
 
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
-def test_a_truncated_table_is_one_line(write_table: Callable[..., str], tmp_path: Path, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.02, 0.5, 0.95])
+def test_a_truncated_table_is_one_line(write_table: Callable[..., str], tmp_path: Path, fraction: float) -> None:
     columns = {f"TCGA-A1-{i:04d}-01": np.random.default_rng(i).uniform(0, 20, 30) for i in range(40)}
     path = Path(write_table(tmp_path / "t.gz", columns, [f"G{i}" for i in range(30)]))
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
     with pytest.raises(DataError, match=r"truncated, damaged or no table .*download it again"):
         read_expression(path, {"TCGA-A1-0001"})
 

@@ -236,7 +236,7 @@ def test_the_real_table_is_the_same_in_both_official_layouts(
 # ---- to the end ------------------------------------------------------------------------------------------------------
 
 
-def test_folds_by_site_never_part_a_site_and_expression_is_stored_beside_the_tiles(
+def test_folds_by_site_never_part_a_site_and_expression_is_stored_next_to_the_tiles(
     calls: dict[str, str],
     write_tiles: Callable[..., Path],
     xena_clinical: Callable[..., str],
