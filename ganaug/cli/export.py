@@ -29,8 +29,8 @@ def export(common: Common, file: Path, out: Path, fold: int | None, part: str | 
     selection = select(path, fold, part)
     counts = dict(zip(selection.table.class_names, selection.table.class_counts(selection.indices).tolist()))
     num_images = len(selection.indices)
-    if selection.caution:
-        warn(f"note: {selection.caution}")
+    if selection.note:
+        warn(f"note: {selection.note}")
     if not common.dry_run:
         export_zip(selection, out, with_ids=with_ids, progress=True)
     would = "would write " if common.dry_run else ""

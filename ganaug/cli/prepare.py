@@ -1,25 +1,24 @@
 """`ganaug prepare`: raw images to a data set with patient-disjoint folds."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganaug import presets
 from ganaug.cli.common import Common, common_options, warn
-from ganaug.config import MOST_FOLDS, SCHEMES, SOURCE_NAMES, STAINS, FoldsConfig, PrepareConfig
-from ganaug.errors import ConfigError
+from ganaug.config import MOST_FOLDS, SCHEME_NAMES, SOURCE_NAMES, STAINS
 
 if TYPE_CHECKING:
     from ganaug.data.prepare.pipeline import Prepared
 
-_SITE_FOLDS = "tcga-brca"  # the laboratory can be read off its stain, so its patients are held out together
+_Command = Callable[..., None]
+_Decorator = Callable[[_Command], _Command]
 
 
-def _options(*options: Any) -> Any:
+def _options(*options: _Decorator) -> _Decorator:
     """Several click options as one decorator, in the order given."""
 
-    def decorate(command: Any) -> Any:
+    def decorate(command: _Command) -> _Command:
         for option in reversed(options):
             command = option(command)
         return command
@@ -30,8 +29,8 @@ def _options(*options: Any) -> Any:
 _IMAGES = _options(
     click.option("--resolution", "resolution_px", type=click.IntRange(16, 1024), default=64, show_default=True,
                  help="Side of the images, in pixels"),
-    click.option("--fit", default="crop", show_default=True, metavar="NAME",
-                 help="crop: the central square; tile: a grid of squares; resize: all of it, whatever the aspect"),
+    click.option("--fit", metavar="NAME", help="crop: the central square; tile: a grid of squares; resize: all of it, "
+                 "whatever the aspect; not for the phantom  [default: crop]"),
     click.option("--field-px", type=int,
                  help="Side of the square that becomes one image, in the files' pixels  [default: the shorter side; "
                       "tile: the resolution]"),
@@ -42,7 +41,7 @@ _IMAGES = _options(
 _FOLDS = _options(
     click.option("--folds", "num_folds", type=click.IntRange(3, MOST_FOLDS),
                  help="Parts into which the patients are cut  [default: 5; quick phantom: 4]"),
-    click.option("--scheme", metavar="NAME", help=f"{', '.join(SCHEMES)}  [default: k-fold]"),
+    click.option("--scheme", metavar="NAME", help=f"{', '.join(SCHEME_NAMES)}  [default: k-fold]"),
     click.option("--repeats", "num_repeats", type=click.IntRange(2, MOST_FOLDS),
                  help="repeated: how many times the patients are divided into folds"),
     click.option("--fold-by", "by", metavar="NAME",
@@ -85,92 +84,43 @@ _SOURCES = _options(
 @_IMAGES
 @_FOLDS
 @_SOURCES
-@click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some images had to be left out")
+@click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some images were skipped")
 @common_options
-def prepare(
-    common: Common,
-    dataset: str,
-    name: str | None,
-    num_folds: int | None,
-    scheme: str | None,
-    num_repeats: int | None,
-    by: str | None,
-    fixed: str | None,
-    num_patients: int | None,
-    images_per_patient: int | None,
-    skip_bad: bool,
-    **options: Any,
-) -> None:
+def prepare(common: Common, dataset: str, skip_bad: bool, **options: Any) -> None:
     """Read raw images, write one HDF5 file and its patient-disjoint folds.
 
-    Images that cannot be used are listed, one line each, and left out; the others are prepared. The exit status is then
+    Images that cannot be used are skipped and listed, one line each; the others are prepared. The exit status is then
     2, or 0 with --skip-bad. Nothing is downloaded.
     """
+    from ganaug.data.hdf5.attributes import NOTES
+    from ganaug.data.prepare.options import prepare_config
     from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 
-    if num_repeats and scheme != "repeated":
-        raise ConfigError(f"--repeats for the scheme {scheme or 'k-fold'}", expected="it only with --scheme repeated")
-    if dataset != "phantom" and (num_patients or images_per_patient):
-        raise ConfigError(
-            f"--patients or --images-per-patient for {dataset}", expected="them only for phantom, which is drawn"
-        )
-    phantom, folds = presets.phantom(common.preset)
-    resolution_px = options["resolution_px"]
-    chosen: dict[str, Any] = {
-        "num_folds": num_folds or (folds.num_folds if dataset == "phantom" else None),
-        "scheme": scheme or ("fixed" if fixed else None),
-        "num_repeats": num_repeats,
-        "by": by or ("site" if dataset == _SITE_FOLDS else None),
-        "fixed": fixed,
-    }
-    config = PrepareConfig(
-        dataset=dataset,
-        name=name or dataset,
-        folds=FoldsConfig(seed=common.seed, **{key: value for key, value in chosen.items() if value is not None}),
-        phantom=replace(
-            phantom,
-            resolution_px=resolution_px,
-            um_per_px=phantom.um_per_px * phantom.resolution_px / resolution_px,  # the same field, drawn finer
-            num_patients=num_patients or phantom.num_patients,
-            images_per_patient=images_per_patient or phantom.images_per_patient,
-        ),
-        seed=common.seed,
-        **options,
-    )
+    config = prepare_config(dataset, options, preset=common.preset, seed=common.seed)
     if common.dry_run:
         plan = plan_preparation(config)
-        lines = [f"{key}: {value}" for key, value in plan.items() if key != "notices"]
-        common.tell(plan, "\n".join([*lines, *(f"note: {notice}" for notice in plan["notices"])]))
+        lines = [f"{key}: {value}" for key, value in plan.items() if key != NOTES]
+        common.tell(plan, "\n".join([*lines, *(f"note: {note}" for note in plan[NOTES])]))
         return
     prepared = prepare_dataset(common.workspace, config, progress=True)
-    _tell(common, prepared)
-    if prepared.left_out and not skip_bad:
-        number = len(prepared.left_out)
+    _report(common, prepared)
+    if prepared.skipped and not skip_bad:
+        number = len(prepared.skipped)
         warn(
-            f"ganaug: {number} {'image was' if number == 1 else 'images were'} left out and the others are prepared;"
-            " mend the files and prepare again, or accept this with --skip-bad"
+            f"ganaug: {number} {'image was' if number == 1 else 'images were'} skipped and the others are prepared;"
+            " fix the files and prepare again, or accept this with --skip-bad"
         )
         raise click.exceptions.Exit(2)
 
 
-def _tell(common: Common, prepared: "Prepared") -> None:
-    """The data set on stdout; on stderr what was left out, a line each, and what there is to note."""
+def _report(common: Common, prepared: "Prepared") -> None:
+    """Print the data set to stdout, and to stderr the notes and what was skipped, one line each."""
     from ganaug.data.folds.folds import balance_table
 
-    for notice in prepared.notices:
-        warn(f"note: {notice}")
-    for path, reason in prepared.left_out:
-        warn(f"left out: {path}: {reason}")
+    for note in prepared.notes:
+        warn(f"note: {note}")
+    for path, reason in prepared.skipped:
+        warn(f"skipped: {path}: {reason}")
     table = prepared.table
-    counts = dict(zip(table.class_names, table.class_counts().tolist()))
     folds = balance_table(table, prepared.folds) if prepared.folds else "no labels, so no folds"
-    common.tell(
-        {
-            "file": str(prepared.path),
-            "images": len(table),
-            "classes": counts,
-            "notices": prepared.notices,
-            "left_out": prepared.left_out,
-        },
-        f"{folds}\n{prepared.path}: {len(table)} images",
-    )
+    common.tell(prepared.to_dict(), f"{folds}\n{prepared.path}: {len(table)} images")

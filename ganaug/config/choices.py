@@ -1,4 +1,4 @@
-"""What an option may be, where that is a name out of few, and how much is too much."""
+"""The values that an option can take, where they are few names, and the upper limits of numbers."""
 
 BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
 SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
@@ -6,7 +6,7 @@ MOST_FOLDS = 500  # of all repeats together, as every fold has a generator of it
 EXTRACTOR_NAMES = ("inception", "squeezenet", "classifier")  # of features, the best known first
 SNAPSHOT_METRICS = ("auto", "none", *EXTRACTOR_NAMES)  # what may score snapshots
 MOST_IMAGES = 10_000_000  # of a class, that a generator is asked for
-SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
+SCHEME_NAMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")
 TRUNCATIONS = ("global", "class")  # whose mean w truncation draws towards
 AUGMENTATIONS = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images

@@ -1,4 +1,4 @@
-"""How much of the procedural data set is drawn."""
+"""The size of the procedural data set."""
 
 from dataclasses import dataclass
 

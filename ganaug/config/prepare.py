@@ -1,4 +1,4 @@
-"""What is read into a data set, and how."""
+"""The source of a data set, and how its images are prepared."""
 
 from dataclasses import dataclass, field
 

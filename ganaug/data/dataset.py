@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import SOURCE_NAMES, require_name
 from ganaug.data.folds.folds import Folds, read_folds
-from ganaug.data.schema import ImageReader, ImageTable, created_of, read_table, require_content, stained_name
+from ganaug.data.schema import ImageReader, ImageTable, created_of, open_reader, read_table, stained_name
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace
 
@@ -23,13 +24,13 @@ class DataSet:
     table: ImageTable
     folds: Folds
 
-    def train(self, fold: int) -> np.ndarray:
+    def train(self, fold: int) -> NDArray[np.int64]:
         return self.table.indices_of(self.folds.train_groups(self._known(fold)))
 
-    def val(self, fold: int) -> np.ndarray:
+    def val(self, fold: int) -> NDArray[np.int64]:
         return self.table.indices_of(self.folds.val_groups(self._known(fold)))
 
-    def test(self, fold: int) -> np.ndarray:
+    def test(self, fold: int) -> NDArray[np.int64]:
         return self.table.indices_of(self.folds.test_groups(self._known(fold)))
 
     def largest_class(self, fold: int) -> int:
@@ -42,14 +43,12 @@ class DataSet:
         Raises LeakError where the pixels are not those that the data set was sealed with.
         """
         name = stained_name(self._known(fold)) if self.table.attrs.get("stain") else "images"
-        require_content(self.path, self.table, name)
-        return ImageReader(self.path, name)
+        return open_reader(self.path, self.table, name)
 
     @property
     def reader(self) -> ImageReader:
         """All images as they were prepared; raises LeakError as `images` does."""
-        require_content(self.path, self.table)
-        return ImageReader(self.path)
+        return open_reader(self.path, self.table)
 
     def _known(self, fold: int) -> int:
         if not 0 <= fold < self.folds.num_folds:
@@ -63,14 +62,18 @@ def open_dataset(workspace: Workspace, name: str) -> DataSet:
     path = workspace.dataset(name)
     if not path.exists():
         raise _not_prepared(workspace, name)
-    table = read_table(path)
+    return add_folds(workspace, name, read_table(path))
+
+
+def add_folds(workspace: Workspace, name: str, table: ImageTable) -> DataSet:
+    """The data set of this name, whose table was read, with its folds; raises as `open_dataset` does."""
     if not table.class_counts().any():
         raise DataError(
             f"the images of {name!r} have no labels", expected="a data set that can be trained and tested on"
         )
     if not workspace.folds(name).exists():
         raise _not_prepared(workspace, name)
-    return DataSet(name, path, table, read_folds(workspace.folds(name), table))
+    return DataSet(name, workspace.dataset(name), table, read_folds(workspace.folds(name), table))
 
 
 def _not_prepared(workspace: Workspace, name: str) -> DataError:
@@ -102,7 +105,11 @@ class TrainingImages:
     def __init__(self, dataset: DataSet, fold: int, batch: int, seed: int) -> None:
         indices, reader = dataset.train(fold), dataset.images(fold)
         if len(indices) == 0:
-            raise DataError(f"fold {fold} of {dataset.name} has no training image")
+            raise DataError(
+                f"fold {fold} of {dataset.name} has no training image",
+                expected="at least one",
+                todo="prepare the data set again with fewer folds",
+            )
         self.labels = dataset.table.label[indices]
         self.batch, self.seed = batch, seed
         self._indices, self._reader = indices, reader
@@ -110,7 +117,7 @@ class TrainingImages:
         self._pixels = reader[indices] if fits else None
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
-    def batch_at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch_at(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Images u8 [B,H,W,3] and labels i64 [B] of step 0, 1, 2, …"""
         num = len(self.labels)
         positions = range(step * self.batch, (step + 1) * self.batch)
@@ -118,7 +125,7 @@ class TrainingImages:
         images = self._reader[self._indices[chosen]] if self._pixels is None else self._pixels[chosen]
         return images, self.labels[chosen]
 
-    def _order_of(self, epoch: int) -> np.ndarray:
+    def _order_of(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
             self._epoch, self._order = epoch, rng.permutation(len(self.labels))

@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.images.sheet import save_sheet
 from ganaug.data.schema import ImageReader, ImageTable, open_images, read_table
 
@@ -40,7 +41,7 @@ def describe_images(path: Path) -> dict[str, Any]:
     if seeds is not None:
         description["seeds"] = [int(seeds.min()), int(seeds.max())]
     description |= {name: table.attrs[name] for name in ("stain", "provenance") if name in table.attrs}
-    return description | {name: table.attrs.get(name, []) for name in ("notices", "duplicates", "left_out")}
+    return description | {name: table.attrs.get(name, []) for name in (NOTES, "duplicates", SKIPPED)}
 
 
 def _further_tables(file: h5py.File) -> list[str]:
@@ -77,13 +78,13 @@ def format_images(description: dict[str, Any]) -> str:
     record = description.get("provenance")
     for name, value in record.items() if isinstance(record, dict) else ():
         lines.append(f"provenance.{name}: {as_text(value)}")
-    lines += [f"note: {notice}" for notice in description["notices"]]
-    copies = [f"{one['kind']} copy: {one['a']} and {one['b']}: {one['done']}" for one in description["duplicates"]]
-    left_out = [f"left out: {path}: {reason}" for path, reason in description["left_out"]]
-    return "\n".join(lines + shortened(copies, "copies") + shortened(left_out, "left out"))
+    lines += [f"note: {note}" for note in description[NOTES]]
+    copies = [f"{copy['kind']} copy: {copy['a']} and {copy['b']}: {copy['done']}" for copy in description["duplicates"]]
+    skipped = [f"skipped: {path}: {reason}" for path, reason in description[SKIPPED]]
+    return "\n".join(lines + shorten(copies, "copies") + shorten(skipped, "skipped"))
 
 
-def shortened(lines: list[str], what: str) -> list[str]:
+def shorten(lines: list[str], what: str) -> list[str]:
     """The first lines, and how many more there are."""
     return [*lines[:LISTED], *([f"{what}: and {len(lines) - LISTED} more (see --json)"] if len(lines) > LISTED else [])]
 

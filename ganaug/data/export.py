@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ganaug.data.dataset import open_dataset
+from ganaug.data.dataset import add_folds
+from ganaug.data.folds.folds import PARTS
 from ganaug.data.images.png import encode_png
-from ganaug.data.schema import ImageReader, ImageTable, name_to_share, read_table, require_content
+from ganaug.data.schema import IMAGES_AT_A_TIME, ImageReader, ImageTable, name_to_share, open_reader, read_table
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.synthetic_file import stored_record
 from ganaug.errors import ConfigError, DataError, WorkspaceError
@@ -37,9 +39,6 @@ from ganaug.workspace import (
     write_json,
 )
 
-PARTS = ("train", "val", "test")
-BLOCK = 64  # images read at a time
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -48,9 +47,9 @@ class Selection:
     path: Path
     table: ImageTable
     images: ImageReader  # stain-normalised to a fold where the data set is
-    indices: np.ndarray  # i64 [n]
+    indices: NDArray[np.int64]  # i64 [n]
     origin: dict[str, Any]  # of which file, fold and part they are
-    caution: str = ""  # what a generator trained on them may not be used for
+    note: str = ""  # what a generator trained on them may not be used for
 
     @property
     def synthetic(self) -> bool:
@@ -65,16 +64,15 @@ def select(path: Path, fold: int | None = None, part: str | None = None) -> Sele
     if fold is None and part is not None:
         raise ConfigError(f"the part {part} of no fold", expected="a fold", todo="name it with --fold")
     table = read_table(path)
-    require_content(path, table)
     origin = {"name": Path(name_to_share(path, table.fingerprint)).stem, "fingerprint": table.fingerprint}
-    whole = Selection(path, table, ImageReader(path), np.arange(len(table)), origin)
+    whole = Selection(path, table, open_reader(path, table), np.arange(len(table)), origin)
     if fold is not None:
         return _part_of(whole, fold, part or PARTS[0])
-    caution = (
+    note = (
         "these are all patients: a generator trained on them has seen every one and can serve no fold; "
         "export what a fold trains on with --fold"
     )
-    return whole if whole.synthetic else replace(whole, caution=caution)
+    return whole if whole.synthetic else replace(whole, note=note)
 
 
 def _part_of(whole: Selection, fold: int, part: str) -> Selection:
@@ -84,11 +82,15 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
     workspace = Workspace(path.parent.parent)
     if whole.synthetic or workspace.dataset(path.stem) != path:
         raise ConfigError(f"fold {fold} of {whole.path}", expected="a data set of a workspace: nothing else has folds")
-    dataset = open_dataset(workspace, path.stem)
+    dataset = add_folds(workspace, path.stem, whole.table)
     indices = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[part](fold)
     if len(indices) == 0:
-        raise DataError(f"the part {part} of fold {fold} of {dataset.name} has no image")
-    caution = f"fold {fold} holds these patients back: a generator trained on them cannot serve it"
+        raise DataError(
+            f"the part {part} of fold {fold} of {dataset.name} has no image",
+            expected="an image",
+            todo="export another part",
+        )
+    note = f"fold {fold} holds these patients back: a generator trained on them cannot serve it"
     return replace(
         whole,
         images=dataset.images(fold),
@@ -100,7 +102,7 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
             "part": part,
             "stained": "stain" in dataset.table.attrs,
         },
-        caution="" if part == "train" else caution,
+        note="" if part == "train" else note,
     )
 
 
@@ -119,7 +121,7 @@ def export_zip(selection: Selection, out: Path, *, with_ids: bool = False, progr
     names = [f"{index // 1000:05d}/img{index:08d}.png" for index in range(len(selection.indices))]
     tables = {DATASET_JSON: _description(selection, names, with_ids)}
     if selection.synthetic:
-        record = stored_record(selection.path, selection.table.attrs)
+        record = stored_record(selection.path, selection.table)
         tables[PROVENANCE_BESIDE_IMAGES] = record.to_dict()
     pngs = tqdm(_pngs(selection), total=len(names), unit="img", desc="export", disable=not progress or None)
     with atomic_path(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
@@ -151,8 +153,8 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _pngs(selection: Selection) -> Iterator[bytes]:
-    for start in range(0, len(selection.indices), BLOCK):
-        for image in selection.images[selection.indices[start : start + BLOCK]]:
+    for start in range(0, len(selection.indices), IMAGES_AT_A_TIME):
+        for image in selection.images[selection.indices[start : start + IMAGES_AT_A_TIME]]:
             yield encode_png(image, synthetic=selection.synthetic)
 
 
@@ -170,10 +172,10 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
     Raises LeakError as `export_zip` does, WorkspaceError where something else stands at `folder` or the disk is full.
     """
     selection = select(path)
-    record = stored_record(path, selection.table.attrs)
+    record = stored_record(path, selection.table)
     if folder.exists():
-        told = folder / PROVENANCE_BESIDE_IMAGES
-        if told.exists() and read_json(told) == record.to_dict():
+        stored = folder / PROVENANCE_BESIDE_IMAGES
+        if stored.exists() and read_json(stored) == record.to_dict():
             return
         raise WorkspaceError(f"{folder} is there and holds something else", todo="remove it or name another --out")
     with atomic_folder(folder) as part:
@@ -184,8 +186,8 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
 def _write_pngs(selection: Selection, folder: Path, *, progress: bool) -> None:
     table = selection.table
     folders = [folder / file_name(name) for name in table.class_names]
-    for one in folders:
-        one.mkdir(parents=True)
+    for class_folder in folders:
+        class_folder.mkdir(parents=True)
     pngs = tqdm(_pngs(selection), total=len(table), unit="img", desc="export", disable=not progress or None)
     for name, label, png in zip(table.image_id, table.label, pngs):
         (folders[label] / f"{file_name(name)}.png").write_bytes(png)
@@ -212,14 +214,15 @@ EXPORTS: dict[str, tuple[Callable[..., None], str]] = {"png": (export_pngs, ""),
 def _description(selection: Selection, names: list[str], with_ids: bool) -> dict[str, Any]:
     """Labels, and what the format does not know; facts that are unknown of an image are absent."""
     table = selection.table if with_ids or selection.synthetic else _anonymous(selection.table)
-    facts = {
+    facts: dict[str, tuple[NDArray[Any], NDArray[np.bool_]]] = {
         "groups": (table.group_id, table.group_id != ""),
         "sites": (table.site_id, table.site_id != ""),
         "image_ids": (table.image_id, table.image_id != ""),
         "magnifications": (table.magnification, table.magnification > 0),
         "um_per_px": (table.um_per_px, np.isfinite(table.um_per_px)),
     }
-    by_image = {key: _by_image(names, *(column[selection.indices] for column in facts[key])) for key in facts}
+    chosen = selection.indices
+    by_image = {key: _by_image(names, values[chosen], known[chosen]) for key, (values, known) in facts.items()}
     return {
         "labels": _labels(selection, names),
         "class_names": list(table.class_names),
@@ -240,7 +243,7 @@ def _anonymous(table: ImageTable) -> ImageTable:
     )
 
 
-def _by_image(names: list[str], values: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+def _by_image(names: list[str], values: NDArray[Any], known: NDArray[np.bool_]) -> dict[str, Any]:
     return {name: value for name, value, is_known in zip(names, values.tolist(), known.tolist()) if is_known}
 
 

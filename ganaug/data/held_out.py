@@ -4,15 +4,16 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
     NUM_SYMMETRIES,
+    apply_symmetry,
     grey_version,
     hashes_of,
     similarity,
-    turned,
 )
 from ganaug.data.prepare.hash_search import MAX_BITS
 from ganaug.data.schema import ImageReader
@@ -24,12 +25,12 @@ MAX_BITS_OF_ONE_PICTURE = 4
 _ROWS = 256  # images compared at a time
 
 
-def held_out(dataset: DataSet, fold: int) -> np.ndarray:
+def held_out(dataset: DataSet, fold: int) -> NDArray[np.int64]:
     """The images of the validation and test part of a fold, i64 [n]."""
     return np.sort(np.concatenate([dataset.val(fold), dataset.test(fold)]))
 
 
-def find_seen(dataset: DataSet, fold: int, seen: Seen) -> np.ndarray:
+def find_seen(dataset: DataSet, fold: int, seen: Seen) -> NDArray[np.int64]:
     """The held-out images of a fold that are among the images `seen`, i64 [n].
 
     An image counts as seen where its digest is listed, or a listed hash is its own in any of the eight orientations and
@@ -46,7 +47,7 @@ def find_seen(dataset: DataSet, fold: int, seen: Seen) -> np.ndarray:
     return members[listed]
 
 
-def find_shown(dataset: DataSet, fold: int, images: np.ndarray) -> np.ndarray:
+def find_shown(dataset: DataSet, fold: int, images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Pairs i64 [P,2] of an image of u8 [N,H,W,3] and a held-out image of the fold that show the same picture.
 
     Found by hash under the eight orientations, and then by pixels, as `ganaug prepare` finds copies.
@@ -60,7 +61,7 @@ def find_shown(dataset: DataSet, fold: int, images: np.ndarray) -> np.ndarray:
     return np.column_stack([kept[:, 0], members[kept[:, 1]]])
 
 
-def _near_pairs(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
+def _near_pairs(hashes: NDArray[np.uint64], own: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Pairs of hashes u64 [N,8] and own u64 [M,8] that some orientation brings within MAX_BITS, no blank ones."""
     shows = np.flatnonzero(hashes[:, 0] != 0)
     found = [np.empty((0, 2), np.int64)]
@@ -72,7 +73,7 @@ def _near_pairs(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def fewest_bits(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
+def fewest_bits(hashes: NDArray[np.uint64], own: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """The fewest differing bits u8 [n,M] of hashes u64 [n] and any orientation of own u64 [M,8]."""
     fewest = np.full((len(hashes), len(own)), 64, np.uint8)
     for symmetry in range(NUM_SYMMETRIES):
@@ -80,7 +81,7 @@ def fewest_bits(hashes: np.ndarray, own: np.ndarray) -> np.ndarray:
     return fewest
 
 
-def _fewest_to_any(own: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _fewest_to_any(own: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """For each of own u64 [M,8] the fewest bits to any of known u64 [n], u8 [M]."""
     fewest = np.full(len(own), 64, np.uint8)
     for start in range(0, len(known), _ROWS):
@@ -88,19 +89,19 @@ def _fewest_to_any(own: np.ndarray, known: np.ndarray) -> np.ndarray:
     return fewest
 
 
-def _alike(one: np.ndarray, other: np.ndarray) -> float:
+def _alike(grey: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """How alike two grey versions f32 [32,32] are, in the best orientation."""
-    views = np.stack([turned(one, symmetry) for symmetry in range(NUM_SYMMETRIES)])
+    views = np.stack([apply_symmetry(grey, symmetry) for symmetry in range(NUM_SYMMETRIES)])
     return float(similarity(views, np.broadcast_to(other, views.shape)).max())
 
 
-def _hashes(reader: ImageReader, members: np.ndarray) -> np.ndarray:
+def _hashes(reader: ImageReader, members: NDArray[np.int64]) -> NDArray[np.uint64]:
     """The hashes u64 [M,8] of images of a file, computed once a process."""
     return _hashes_at(reader.path, reader.dataset, reader.path.stat().st_mtime_ns, tuple(members.tolist()))
 
 
 @lru_cache(maxsize=16)
-def _hashes_at(path: Path, name: str, changed_ns: int, members: tuple[int, ...]) -> np.ndarray:
+def _hashes_at(path: Path, name: str, changed_ns: int, members: tuple[int, ...]) -> NDArray[np.uint64]:
     reader, parts = ImageReader(path, name), [np.empty((0, NUM_SYMMETRIES), np.uint64)]
     for start in range(0, len(members), _ROWS):
         images = reader[np.array(members[start : start + _ROWS])]

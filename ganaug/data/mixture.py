@@ -5,27 +5,28 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.errors import DataError
 
 
-class Images(Protocol):
+class PixelReader(Protocol):
     """Anything that gives u8 [n,H,W,3] for indices i64 [n]: an array or an ImageReader."""
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray: ...
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Images of one size from several places under one numbering: `mixture[indices]` gives u8 [n,H,W,3]."""
+    """PixelReader of one size from several places under one numbering: `mixture[indices]` gives u8 [n,H,W,3]."""
 
-    sources: tuple[Images, ...]
-    source: np.ndarray  # i64 [n], which of the sources holds an image
-    index: np.ndarray  # i64 [n], where in it
-    labels: np.ndarray  # i64 [n]
+    sources: tuple[PixelReader, ...]
+    source: NDArray[np.int64]  # i64 [n], which of the sources holds an image
+    index: NDArray[np.int64]  # i64 [n], where in it
+    labels: NDArray[np.int64]  # i64 [n]
 
     @staticmethod
-    def of(parts: Sequence[tuple[Images, np.ndarray, np.ndarray]]) -> "Mixture":
+    def of(parts: Sequence[tuple[PixelReader, NDArray[np.int64], NDArray[np.int64]]]) -> "Mixture":
         """The images of all parts in order; a part is images, indices i64 [n] into them, and their labels i64 [n]."""
         for _, indices, labels in parts:
             assert len(indices) == len(labels), f"{len(indices)} images with {len(labels)} labels"
@@ -39,7 +40,7 @@ class Mixture:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         indices = np.asarray(indices, dtype=np.int64)
         source, index = self.source[indices], self.index[indices]
         used = np.unique(source)
@@ -50,12 +51,12 @@ class Mixture:
 
 
 def repeat_to(
-    indices: np.ndarray,
-    labels: np.ndarray,
-    counts_per_class: np.ndarray,
+    indices: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    counts_per_class: NDArray[np.int64],
     rng: np.random.Generator,
     class_names: Sequence[str],
-) -> np.ndarray:
+) -> NDArray[np.int64]:
     """Repeat images until class k has `counts_per_class[k]` of them: i64 [sum of counts], class by class.
 
     indices and labels are i64 [n]. Of m images each is taken n // m times, and n % m at random once more.
@@ -75,8 +76,8 @@ def repeat_to(
 
 
 def draw(
-    labels: np.ndarray, counts_per_class: np.ndarray, rng: np.random.Generator, class_names: Sequence[str]
-) -> np.ndarray:
+    labels: NDArray[np.int64], counts_per_class: NDArray[np.int64], rng: np.random.Generator, class_names: Sequence[str]
+) -> NDArray[np.int64]:
     """Draw `counts_per_class[k]` images of each class k without replacement: positions in `labels`, class by class.
 
     Raises DataError, with the number needed, where a class has fewer.

@@ -7,7 +7,7 @@ image_id, group_id (patient), site_id (laboratory, "" unknown), path, sha256    
 stained/fold<k> u8 [N,H,W,3]   optional, the images as fold k sees them: stain normalised to its training groups
 expression/...                 optional, further tables of the source
 seed i64 [N]                   of synthetic files, the position within the class
-attrs: schema_version, and as JSON: source, class_names, pixels (how they came about), licence, notices, left_out,
+attrs: schema_version, and as JSON: source, class_names, pixels (how they came about), licence, notes, skipped,
        duplicates, content (the digest of every array that is no column), fingerprint (of what defines the data set),
        seal (of all that the file holds), signature, created; of synthetic files also provenance. Attributes that are
        too large for HDF5 stand as text in the group attrs.
@@ -25,6 +25,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.hdf5 import seals
 from ganaug.data.hdf5.attributes import faults_of_arrays, faults_of_attributes
@@ -41,6 +42,7 @@ from ganaug.provenance import (
 )
 
 SCHEMA_VERSION = 3
+IMAGES_AT_A_TIME = 64  # that are read or written together
 _UNSEALED = ("seal", "signature", "provenance", "created")  # what is no part of a file's seal
 TEXTS = ("image_id", "group_id", "site_id", "path", "sha256")
 NUMBERS: dict[str, Any] = {"label": np.int64, "magnification": np.int64, "um_per_px": np.float64, "phash": np.uint64}
@@ -51,16 +53,16 @@ class ImageTable:
     """All that a file says of its images but the pixels; every array has length N."""
 
     class_names: tuple[str, ...]
-    label: np.ndarray  # i64, index into class_names; -1 for images without a label
-    image_id: np.ndarray  # text
-    group_id: np.ndarray  # text, the patient
-    site_id: np.ndarray  # text, the laboratory; empty where unknown
-    path: np.ndarray  # text, where the image came from, relative to the source
-    sha256: np.ndarray  # text, of the source file's bytes
-    magnification: np.ndarray  # i64, 0 where unknown
-    um_per_px: np.ndarray  # f64, micrometres per pixel of the stored images, NaN where unknown
-    phash: np.ndarray  # u64, perceptual hash
-    attrs: dict[str, Any] = field(default_factory=dict)  # source, licence, pixels, notices, ...
+    label: NDArray[np.int64]  # i64, index into class_names; -1 for images without a label
+    image_id: NDArray[np.str_]  # text
+    group_id: NDArray[np.str_]  # text, the patient
+    site_id: NDArray[np.str_]  # text, the laboratory; empty where unknown
+    path: NDArray[np.str_]  # text, where the image came from, relative to the source
+    sha256: NDArray[np.str_]  # text, of the source file's bytes
+    magnification: NDArray[np.int64]  # i64, 0 where unknown
+    um_per_px: NDArray[np.float64]  # f64, micrometres per pixel of the stored images, NaN where unknown
+    phash: NDArray[np.uint64]  # u64, perceptual hash
+    attrs: dict[str, Any] = field(default_factory=dict)  # source, licence, pixels, notes, ...
 
     def __len__(self) -> int:
         return len(self.label)
@@ -89,15 +91,15 @@ class ImageTable:
         """What stands for a patient outside of the data set."""
         return keyed_digest(self.key, "patient", group)
 
-    def image_digests(self, indices: np.ndarray) -> list[str]:
+    def image_digests(self, indices: NDArray[np.int64]) -> list[str]:
         """What stands for images outside of the data set, for positions i64 [n]."""
         return [keyed_digest(self.key, "image", sha256) for sha256 in self.sha256[indices].tolist()]
 
-    def in_shared_order(self, indices: np.ndarray) -> np.ndarray:
-        """Positions i64 [n] in the order of their images' digests, which tells nothing of the patients' names."""
+    def in_shared_order(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions i64 [n] in the order of their images' digests, which says nothing of the patients' names."""
         return indices[np.argsort(np.array(self.image_digests(indices)), kind="stable")]
 
-    def seen(self, indices: np.ndarray) -> Seen:
+    def seen(self, indices: NDArray[np.int64]) -> Seen:
         """What something has seen that was shown the images at `indices` i64 [n]."""
         groups = np.unique(self.group_id[indices]).tolist()
         hashes = np.unique(self.phash[indices])
@@ -107,18 +109,18 @@ class ImageTable:
             hashes=tuple(f"{value:016x}" for value in hashes[hashes != 0].tolist()),
         )
 
-    def indices_of(self, groups: Iterable[str]) -> np.ndarray:
+    def indices_of(self, groups: Iterable[str]) -> NDArray[np.int64]:
         """The images of these groups, in file order."""
         return np.flatnonzero(np.isin(self.group_id, np.asarray(sorted(groups), dtype=object).astype(str)))
 
-    def class_counts(self, indices: np.ndarray | None = None) -> np.ndarray:
+    def class_counts(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Images per class, i64 [K]; those without a label are not counted."""
         label = self.label if indices is None else self.label[indices]
         return np.bincount(label[label >= 0], minlength=self.num_classes)
 
 
 def resolve_patients(table: ImageTable, digests: Iterable[str]) -> dict[str, str]:
-    """The patients that digests out of a shared file stand for, by digest; those of other data sets are left out."""
+    """The patients that digests out of a shared file stand for, by digest; those of other data sets are skipped."""
     name_of = {table.patient_digest(name): name for name in np.unique(table.group_id).tolist()}
     return {digest: name_of[digest] for digest in digests if digest in name_of}
 
@@ -188,7 +190,10 @@ def read_table(path: Path) -> ImageTable:
     table = ImageTable(class_names=tuple(attrs.pop("class_names")), attrs=attrs, **numbers, **texts)
     _require_sealed(table, path)
     if table.label.min() < -1 or table.label.max() >= table.num_classes or table.magnification.min() < 0:
-        raise DataError(f"{path} has labels outside of its {table.num_classes} classes, or magnifications below 0")
+        raise DataError(
+            f"{path} has labels outside of its {table.num_classes} classes, or magnifications below 0",
+            todo="make it again with ganaug",
+        )
     return table
 
 
@@ -207,8 +212,8 @@ def _require_sealed(table: ImageTable, path: Path) -> None:
     require_signature(attrs["seal"], attrs.get("signature"), path)
 
 
-def require_content(path: Path, table: ImageTable, name: str = "images") -> str:
-    """The digest of an array of a file, once it is what the table was sealed with; raises LeakError."""
+def require_array(path: Path, table: ImageTable, name: str = "images") -> str:
+    """The digest of an array of a file, once it is what the file's table was sealed with; raises LeakError."""
     expected = table.attrs["content"].get(name)
     if not isinstance(expected, str):
         raise DataError(f"{path} holds no {name}", todo="make it again with ganaug")
@@ -222,15 +227,23 @@ def name_to_share(path: Path, digest: str) -> str:
     return path.name if is_ours else f"file-{digest[:12]}{path.suffix}"
 
 
-class ImageReader:
-    """The pixels of a file: `reader[indices]` gives u8 [n,H,W,3]; opened lazily, so other processes may be sent it."""
+def open_reader(path: Path, table: ImageTable, name: str = "images") -> "ImageReader":
+    """The pixels of a file whose table was read, with their digest; raises LeakError where they were changed."""
+    return ImageReader(path, name, require_array(path, table, name))
 
-    def __init__(self, path: Path, dataset: str = "images") -> None:
-        self.path, self.dataset = path, dataset
+
+class ImageReader:
+    """The pixels of a file: `reader[indices]` gives u8 [n,H,W,3]; opened lazily, so other processes may be sent it.
+
+    `digest` is that of the array, known where `open_reader` made the reader and else empty.
+    """
+
+    def __init__(self, path: Path, dataset: str = "images", digest: str = "") -> None:
+        self.path, self.dataset, self.digest = path, dataset, digest
         self._file: h5py.File | None = None
         self._process = 0  # that opened the file
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         try:
             if self._file is None or self._process != os.getpid():  # a handle that a fork inherited must not be used
                 self._file, self._process = h5py.File(self.path, "r"), os.getpid()
@@ -249,14 +262,18 @@ class ImageReader:
             return len(file[self.dataset])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "dataset": self.dataset, "_file": None, "_process": 0}
+        return {"path": self.path, "dataset": self.dataset, "digest": self.digest, "_file": None, "_process": 0}
 
 
 def content_digest(path: Path) -> str:
     """The seal of a file, once its table and all its arrays are found to be what it was sealed with."""
-    table = read_table(path)
+    return require_arrays(path, read_table(path))
+
+
+def require_arrays(path: Path, table: ImageTable) -> str:
+    """The seal of a file whose table was read, once all its arrays are what it was sealed with; raises LeakError."""
     for name in table.attrs["content"]:
-        require_content(path, table, name)
+        require_array(path, table, name)
     return str(table.attrs["seal"])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_seen
-from ganaug.data.schema import ImageTable, content_digest, read_table, resolve_patients
+from ganaug.data.schema import ImageTable, read_table, require_arrays, resolve_patients
 from ganaug.errors import ConfigError, DataError, LeakError, private, some_of
 from ganaug.provenance import Provenance, Seen, read_provenance, require_content
 
@@ -22,7 +22,7 @@ def admit_synthetic(dataset: DataSet, path: Path, fold: int | None = None) -> tu
     """
     table = read_table(path)
     record = read_provenance(table.attrs.get("provenance"), path)
-    require_content(record, content_digest(path), path)
+    require_content(record, require_arrays(path, table), path)
     served = record.fold if fold is None else fold
     require_serves(dataset, served, record, path)
     _require_filters_serve(dataset, served, table, path)
@@ -77,7 +77,7 @@ def _require_patients(dataset: DataSet, fold: int, seen: Seen, path: Path | str,
             expected=f"only training patients of fold {fold}",
             todo=f"use the generator of fold {fold} (ganaug train-gan --fold {fold})",
         )
-    unknown = sum(one not in name_of for one in seen.groups)
+    unknown = sum(digest not in name_of for digest in seen.groups)
     if unknown and unknown_is_refused:
         raise LeakError(
             f"{path} comes from a training that saw {unknown} patients whom {dataset.name} does not know",
@@ -109,9 +109,9 @@ def _require_filters_serve(dataset: DataSet, fold: int, table: ImageTable, path:
             expected=f"the records of these filters, not of {', '.join(filters) or 'none'}",
             todo="make it again",
         )
-    for name, told in filters.items():
+    for name, entry in filters.items():
         source = f"the filter {name} of {path}"
-        require_serves(dataset, fold, read_provenance(told.get("provenance"), source), source)
+        require_serves(dataset, fold, read_provenance(entry.get("provenance"), source), source)
 
 
 def _require_fits(dataset: DataSet, table: ImageTable, path: Path) -> None:

@@ -6,31 +6,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.images.perceptual_hash import phash
-from ganaug.data.schema import ImageReader, ImageTable, content_digest, created_of, open_images, read_table
+from ganaug.data.schema import (
+    IMAGES_AT_A_TIME,
+    ImageReader,
+    ImageTable,
+    created_of,
+    open_images,
+    read_table,
+    require_arrays,
+)
 from ganaug.provenance import Provenance, digest_of_bytes, read_provenance, require_content
 from ganaug.workspace import moment
-
-BLOCK = 64  # images read at a time
 
 
 @dataclass(frozen=True)
 class Rows:
     """Some images that follow each other in a file, and what is known of each."""
 
-    images: np.ndarray  # u8 [n,H,W,3]
-    label: np.ndarray  # i64 [n]
-    position: np.ndarray  # i64 [n], within its class: with the seed and the class it fixes the latents
-    sha256: np.ndarray  # text [n], of the pixels
-    phash: np.ndarray  # u64 [n]
+    images: NDArray[np.uint8]  # u8 [n,H,W,3]
+    label: NDArray[np.int64]  # i64 [n]
+    position: NDArray[np.int64]  # i64 [n], within its class: with the seed and the class it fixes the latents
+    sha256: NDArray[np.str_]  # text [n], of the pixels
+    phash: NDArray[np.uint64]  # u64 [n]
 
     def __len__(self) -> int:
         return len(self.label)
 
 
-def rows_of(images: np.ndarray, label: int, positions: np.ndarray) -> Rows:
+def rows_of(images: NDArray[np.uint8], label: int, positions: NDArray[np.int64]) -> Rows:
     """Images u8 [n,H,W,3] of a class at positions i64 [n], hashed."""
     digests = np.array([digest_of_bytes([image.tobytes()]) for image in images], dtype="<U64")
     perceptual = np.array([phash(image) for image in images], dtype=np.uint64)
@@ -42,15 +49,15 @@ def stored_rows(path: Path) -> Iterator[Rows]:
     table, reader = read_table(path), ImageReader(path)
     with open_images(path) as file:
         position = file["seed"][:]
-    for start in range(0, len(table), BLOCK):
-        some = np.arange(start, min(start + BLOCK, len(table)))
-        yield Rows(reader[some], table.label[some], position[some], table.sha256[some], table.phash[some])
+    for start in range(0, len(table), IMAGES_AT_A_TIME):
+        chosen = np.arange(start, min(start + IMAGES_AT_A_TIME, len(table)))
+        yield Rows(reader[chosen], table.label[chosen], position[chosen], table.sha256[chosen], table.phash[chosen])
 
 
-def stored_record(path: Path, attrs: dict[str, Any]) -> Provenance:
-    """The provenance of a file with these attrs; LeakError where the record or what it was sealed with was changed."""
-    record = read_provenance(attrs.get("provenance"), path)
-    require_content(record, content_digest(path), path)
+def stored_record(path: Path, table: ImageTable) -> Provenance:
+    """The provenance of a file whose table was read; LeakError where it, or what it was sealed with, was changed."""
+    record = read_provenance(table.attrs.get("provenance"), path)
+    require_content(record, require_arrays(path, table), path)
     return record
 
 
@@ -63,9 +70,9 @@ def write_rows(
     """
     known = []  # everything but the pixels
     with writing_images(path, attrs["resolution_px"]) as writer:
-        for some in rows:
-            writer.append(some.images)
-            known.append((some.label, some.position, some.sha256, some.phash))
+        for block in rows:
+            writer.append(block.images)
+            known.append((block.label, block.position, block.sha256, block.phash))
         label, position, sha256, hashes = (np.concatenate(column) for column in zip(*known))
         others = (other for other in path.parent.glob("*.h5") if other != path)
         attrs = {**attrs, "created": moment(after=map(created_of, others))}
@@ -74,10 +81,10 @@ def write_rows(
 
 
 def _table(
-    label: np.ndarray,
-    position: np.ndarray,
-    sha256: np.ndarray,
-    hashes: np.ndarray,
+    label: NDArray[np.int64],
+    position: NDArray[np.int64],
+    sha256: NDArray[np.str_],
+    hashes: NDArray[np.uint64],
     class_names: tuple[str, ...],
     attrs: dict[str, Any],
 ) -> ImageTable:

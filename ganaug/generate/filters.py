@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ganaug.classify.trained import trained_classifier
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
-from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
+from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.data.synthetic_file import Rows, rows_of
 from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.generate.sampler import CHUNK, Pixels, Sampler, map_in_threads, one_thread
@@ -138,7 +138,7 @@ def _reduce(images: Pixels, device: str) -> Tensor:
 def _distances(images: Tensor, references: Tensor) -> Tensor:
     """Root mean square distances [n,N] of reduced images to references, the smallest over the orientations."""
     arrays = images.cpu().numpy()
-    views = np.stack([turned(arrays, symmetry, axes=(2, 3)) for symmetry in range(NUM_SYMMETRIES)])
+    views = np.stack([apply_symmetry(arrays, symmetry, axes=(2, 3)) for symmetry in range(NUM_SYMMETRIES)])
     flat = torch.from_numpy(views).to(references.device).flatten(0, 1).flatten(1)
     distances: Tensor = torch.cdist(flat, references.flatten(1)) / flat.shape[1] ** 0.5
     return distances.view(NUM_SYMMETRIES, len(images), -1).min(0).values

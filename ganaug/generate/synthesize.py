@@ -114,11 +114,11 @@ def is_made(path: Path, config: SynthesisConfig, snapshot: Snapshot) -> bool:
     if not path.exists():
         return False
     try:
-        attrs = read_table(path).attrs
-        record = stored_record(path, attrs)
+        table = read_table(path)
+        record = stored_record(path, table)
     except UserError:
         return False
-    same_options = digest_of(attrs.get("synthesis")) == digest_of(to_dict(config))
+    same_options = digest_of(table.attrs.get("synthesis")) == digest_of(to_dict(config))
     return record.generator == snapshot.provenance.generator and same_options
 
 

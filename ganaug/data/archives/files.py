@@ -11,8 +11,9 @@ from ganaug.config import PrepareConfig
 from ganaug.data.archives.folder_files import SPECIAL, FolderFiles
 from ganaug.data.archives.listing import (
     IMAGE_SUFFIXES,
-    LeftOut,
     LoadFiles,
+    Skip,
+    Skipped,
     archive_faults_as_data_errors,
     is_image_name,
     printable,
@@ -25,8 +26,9 @@ from ganaug.workspace import user_path
 __all__ = [
     "IMAGE_SUFFIXES",
     "Files",
-    "LeftOut",
     "LoadFiles",
+    "Skip",
+    "Skipped",
     "existing",
     "files_at",
     "is_image_name",
@@ -37,7 +39,7 @@ __all__ = [
 
 
 class Files(Protocol):
-    """Images and tables below one place: `names` with slashes, relative to it, sorted; `left_out` with reasons.
+    """Images and tables below one place: `names` with slashes, relative to it, sorted; `skipped` with reasons.
 
     `read` hands out, for each tuple of names, its position and a function that gives the bytes of these files. The
     function may be called in another thread; it raises OSError where a file cannot be read. `table` gives the bytes of
@@ -48,7 +50,7 @@ class Files(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
     @property
-    def left_out(self) -> LeftOut: ...
+    def skipped(self) -> Skipped: ...
 
     def read(self, wanted: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, LoadFiles]]: ...
 

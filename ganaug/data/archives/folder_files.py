@@ -11,9 +11,9 @@ from pathlib import Path
 from ganaug.data.archives import listing as limits
 from ganaug.data.archives.listing import (
     NUM_HEAD,
-    LeftOut,
     Listing,
     LoadFiles,
+    Skipped,
     is_passed_over,
     is_table_name,
     looks_like_image,
@@ -29,13 +29,13 @@ class FolderFiles:
 
     root: Path
     names: tuple[str, ...]
-    left_out: LeftOut
+    skipped: Skipped
 
     @staticmethod
     def list(root: Path) -> "FolderFiles":
         listing = Listing[None]()
         _walk(root, listing)
-        return FolderFiles(root, listing.names, listing.left_out)
+        return FolderFiles(root, listing.names, listing.skipped)
 
     def read(self, wanted: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, LoadFiles]]:
         for position, names in enumerate(wanted):
@@ -78,12 +78,12 @@ def _walk(root: Path, listing: Listing[None]) -> None:
         try:
             found = os.stat(folder)
             if (found.st_dev, found.st_ino) in seen:
-                listing.leave_out(name, "a link to a folder that is listed already")
+                listing.skip(name, "a link to a folder that is listed already")
                 continue
             seen.add((found.st_dev, found.st_ino))
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            listing.leave_out(name or ".", f"the folder may not be read ({error.strerror or error})")
+            listing.skip(name or ".", f"the folder may not be read ({error.strerror or error})")
             continue
         for entry in entries:
             below = f"{name}/{entry.name}" if name else entry.name
@@ -107,7 +107,7 @@ def _list_file(entry: os.DirEntry[str], name: str, listing: Listing[None]) -> No
         found = entry.stat()
     except OSError:  # a link to nothing, or in a circle
         if looks_like_image(name) or is_table_name(name):
-            listing.leave_out(name, "a link that leads nowhere")
+            listing.skip(name, "a link that leads nowhere")
         return
     if stat.S_ISREG(found.st_mode):
         listing.add(name, found.st_size, None, head=partial(_head, entry.path))

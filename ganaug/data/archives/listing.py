@@ -1,4 +1,4 @@
-"""The kinds of a source's files, by name and first bytes: images, tables, or left out with a reason.
+"""The kinds of a source's files, by name and first bytes: images, tables, or skipped with a reason.
 
 PNG, JPEG and TIFF files are read. Whatever else looks like an image, a slide or an archive is reported, so that no
 file vanishes before it is counted. Hidden files and those that systems leave behind (Thumbs.db, __MACOSX) stay silent.
@@ -38,7 +38,8 @@ NUM_HEAD = 8  # bytes that give an image's format away
 _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
-LeftOut = tuple[tuple[str, str], ...]  # path and reason
+Skip = tuple[str, str]  # path of a file that is not used, and the reason
+Skipped = tuple[Skip, ...]
 Place = TypeVar("Place")
 
 
@@ -58,7 +59,7 @@ class Listing(Generic[Place]):
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}
-        self._left_out: list[tuple[str, str]] = []
+        self._skipped: list[tuple[str, str]] = []
         self._taken: set[str] = set()
 
     @property
@@ -66,8 +67,8 @@ class Listing(Generic[Place]):
         return tuple(sorted(self.places))
 
     @property
-    def left_out(self) -> LeftOut:
-        return tuple(sorted(self._left_out))
+    def skipped(self) -> Skipped:
+        return tuple(sorted(self._skipped))
 
     def add(
         self, name: str, num_bytes: int, place: Place, *, objection: str = "", head: Callable[[], bytes] = bytes
@@ -85,19 +86,19 @@ class Listing(Generic[Place]):
         if not reason and printable(name) in self._taken:
             reason = "there are two files of this name"
         if reason:
-            self.leave_out(name, reason)
+            self.skip(name, reason)
             return False
         self._taken.add(printable(name))
         self.places[name] = place
         return True
 
-    def leave_out(self, name: str, reason: str) -> None:
+    def skip(self, name: str, reason: str) -> None:
         shown = printable(name)
-        self._left_out.append((shown if len(shown) <= MAX_NAME else f"{shown[:200]}…", reason))
+        self._skipped.append((shown if len(shown) <= MAX_NAME else f"{shown[:200]}…", reason))
 
 
 def is_image_name(path: PurePath) -> bool:
-    """Whether a file's name is an image's; hidden files are not (macOS puts `._name.png` beside `name.png`)."""
+    """Whether a file's name is an image's; hidden files are not (macOS puts `._name.png` next to `name.png`)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 

@@ -12,9 +12,9 @@ from typing import IO, Any, Self
 from ganaug.data.archives import listing as limits
 from ganaug.data.archives.listing import (
     NUM_HEAD,
-    LeftOut,
     Listing,
     LoadFiles,
+    Skipped,
     archive_faults_as_data_errors,
     archived_name,
     is_table_name,
@@ -67,7 +67,7 @@ class TarFiles:
 
     path: Path
     places: dict[str, int] = field(repr=False)  # where in the archive a file's header is
-    left_out: LeftOut
+    skipped: Skipped
     tables: dict[str, bytes] = field(repr=False)
 
     @property
@@ -93,7 +93,7 @@ class TarFiles:
                     tables[name] = _contents(tar, member)
                     num_read += member.size
             _read_to_the_end(tar, path)
-        return TarFiles(path, listing.places, listing.left_out, tables)
+        return TarFiles(path, listing.places, listing.skipped, tables)
 
     def table(self, name: str) -> bytes:
         return self.tables[name]

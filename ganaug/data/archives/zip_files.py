@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ganaug.data.archives.listing import NUM_HEAD, LeftOut, Listing, LoadFiles, archived_name
+from ganaug.data.archives.listing import NUM_HEAD, Listing, LoadFiles, Skipped, archived_name
 from ganaug.errors import DataError, private
 
 _PIECE = 2**20
@@ -22,7 +22,7 @@ class ZipFiles:
     path: Path
     archive: zipfile.ZipFile  # open as long as a function that reads from it lives
     members: dict[str, zipfile.ZipInfo]
-    left_out: LeftOut
+    skipped: Skipped
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ class ZipFiles:
             name, objection = archived_name(_decoded_name(member))
             objection = objection or _objection(member)
             listing.add(name, member.file_size, member, objection=objection, head=partial(_head, archive, member))
-        return ZipFiles(path, archive, listing.places, listing.left_out)
+        return ZipFiles(path, archive, listing.places, listing.skipped)
 
     def read(self, wanted: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, LoadFiles]]:
         for position, names in enumerate(wanted):
@@ -55,8 +55,8 @@ class ZipFiles:
         try:
             return tuple(read_member(self.archive, self.members[name]) for name in names)
         except Exception as error:  # zipfile and its decompressors raise a dozen kinds
-            said = private(" ".join(str(error).split()))  # mostly with the name of the member
-            raise OSError(f"damaged in the archive: {said if str(error) else type(error).__name__}") from error
+            reason = private(" ".join(str(error).split()))  # mostly with the name of the member
+            raise OSError(f"damaged in the archive: {reason if str(error) else type(error).__name__}") from error
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import FoldsConfig
 from ganaug.data.folds.partition import partition
@@ -66,7 +67,7 @@ def require_known(fixed: FixedList, groups: Collection[str]) -> None:
 
 def fixed_roles(
     population: Population, class_names: Sequence[str], config: FoldsConfig, fixed: FixedList
-) -> tuple[np.ndarray, str]:
+) -> tuple[NDArray[np.int64], str]:
     """The role of every unit in the one fold, i64 [1,U], and the rule in words.
 
     A list without a validation part has it cut from its training part. Raises FoldsError where a group is not listed,
@@ -95,15 +96,19 @@ def fixed_roles(
     return roles[None], rule + absent + kept_together(config)
 
 
-def _of_units(population: Population, fixed: FixedList) -> np.ndarray:
+def _of_units(population: Population, fixed: FixedList) -> NDArray[np.int64]:
     listed = np.array([_ROLES[fixed.parts[group]] for group in population.groups.tolist()])
     roles = np.full(population.unit.max() + 1, TRAIN)
     roles[population.unit] = listed
-    torn = np.flatnonzero(roles[population.unit] != listed)
-    if len(torn):
-        one = torn[0]
-        two = np.flatnonzero((population.unit == population.unit[one]) & (listed != listed[one]))[0]
-        first, second = (f"{population.groups[at]} ({_NAMES[int(listed[at])]})" for at in sorted((one, two)))
+    divided = np.flatnonzero(roles[population.unit] != listed)
+    if len(divided):
+        first_group = divided[0]
+        second_group = np.flatnonzero(
+            (population.unit == population.unit[first_group]) & (listed != listed[first_group])
+        )[0]
+        first, second = (
+            f"{population.groups[at]} ({_NAMES[int(listed[at])]})" for at in sorted((first_group, second_group))
+        )
         raise FoldsError(
             f"the list {fixed.name} parts {first} from {second}, of one site",
             expected="whole sites in one part",
@@ -113,12 +118,12 @@ def _of_units(population: Population, fixed: FixedList) -> np.ndarray:
 
 
 def _validate_some(
-    roles: np.ndarray, population: Population, class_names: Sequence[str], config: FoldsConfig, fixed: FixedList
+    roles: NDArray[np.int64], population: Population, class_names: Sequence[str], config: FoldsConfig, fixed: FixedList
 ) -> None:
-    """Give a share of the training units to validation, so that both hold every class."""
+    """Give a fraction of the training units to validation, so that both hold every class."""
     train = np.flatnonzero(roles == TRAIN)
-    counts, share = population.counts[train], 1 / config.num_folds
-    part = partition(counts, 2, np.random.default_rng([config.seed, config.num_folds]), (share, 1 - share))
+    counts, fraction = population.counts[train], 1 / config.num_folds
+    part = partition(counts, 2, np.random.default_rng([config.seed, config.num_folds]), (fraction, 1 - fraction))
     if part is None:
         held = zip(class_names, (counts > 0).sum(axis=0).tolist())
         few = ", ".join(f"{number} of {name}" for name, number in held if number < 2)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ganaug.config import SCHEMES, FoldsConfig
+from ganaug.config import SCHEME_NAMES, FoldsConfig
 from ganaug.data.folds.fixed import fixed_list, fixed_roles, require_known
 from ganaug.data.folds.schemes import TEST, VAL, Population, cut, gather, rule_of
 from ganaug.data.schema import ImageTable
@@ -17,8 +18,8 @@ from ganaug.errors import DataError, private
 from ganaug.provenance import digest_of, require_equal_seal, require_signature, signature_of
 from ganaug.workspace import read_json, write_text
 
-_PARTS = ("train", "val", "test")
-LISTED = 10  # folds that the balance table shows
+PARTS = ("train", "val", "test")
+FOLDS_LISTED = 10  # folds that the balance table shows
 NO_SPLITS: Mapping[str, Mapping[str, str]] = {}
 
 
@@ -64,7 +65,7 @@ class Folds:
 
     def parts(self, fold: int) -> dict[str, tuple[str, ...]]:
         """The groups of train, val and test."""
-        return dict(zip(_PARTS, (self.train_groups(fold), self.val_groups(fold), self.test_groups(fold))))
+        return dict(zip(PARTS, (self.train_groups(fold), self.val_groups(fold), self.test_groups(fold))))
 
     def to_dict(self) -> dict[str, Any]:
         """All that defines the folds, as JSON values; every part is listed, so that a reader need not compute one."""
@@ -96,7 +97,7 @@ def make_folds(
 
     In k-fold, repeated and hold-out every part holds every class; in leave-one-out and fixed the training and
     validation parts do. `splits` are those the source offers by name; a fixed list may name groups that the table
-    lacks, as their images may have been left out. `suggestion` is a further offer for the message of the error.
+    lacks, as their images may be skipped. `suggestion` is a further offer for the message of the error.
     """
     population = gather(table.label, table.group_id, table.site_id, table.num_classes, config.by)
     roles, rule = _roles(population, table.class_names, config, suggestion, splits)
@@ -114,9 +115,9 @@ def make_folds(
 
 
 def check_feasible(
-    labels: np.ndarray,
-    groups: np.ndarray,
-    sites: np.ndarray,
+    labels: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    sites: NDArray[np.str_],
     class_names: Sequence[str],
     config: FoldsConfig,
     *,
@@ -140,7 +141,7 @@ def _roles(
     config: FoldsConfig,
     suggestion: str,
     splits: Mapping[str, Mapping[str, str]],
-) -> tuple[np.ndarray, str]:
+) -> tuple[NDArray[np.int64], str]:
     """The role of every unit in every fold, i64 [F,U], and the rule in words."""
     if config.scheme == "fixed":
         return fixed_roles(population, class_names, config, fixed_list(config.fixed, splits))
@@ -193,10 +194,10 @@ def read_folds(path: Path, table: ImageTable) -> Folds:
 
 
 def _parse(values: dict[str, Any], key: bytes) -> Folds:
-    """The folds that a file's values tell, once these are of the right kind."""
-    listed = [{part: _texts(fold[part]) for part in _PARTS} for fold in values["folds"]]
+    """The folds that a file's values describe, once these are of the right kind."""
+    listed = [{part: _texts(fold[part]) for part in PARTS} for fold in values["folds"]]
     seed, num_repeats = values["seed"], values["num_repeats"]
-    if type(seed) is not int or type(num_repeats) is not int or values["scheme"] not in SCHEMES:
+    if type(seed) is not int or type(num_repeats) is not int or values["scheme"] not in SCHEME_NAMES:
         raise ValueError(f"scheme {values['scheme']}, seed {seed}, {num_repeats} repeats")
     if not listed or num_repeats < 1 or len(listed) % num_repeats:
         raise ValueError(f"{len(listed)} folds in {num_repeats} repeats")
@@ -222,9 +223,9 @@ def _texts(values: Any) -> tuple[str, ...]:
 def _fault(listed: list[dict[str, list[str]]], folds: Folds, groups: list[str]) -> str:
     """What is wrong with the parts, if anything: a group in two parts or in none, or tested twice in a repeat."""
     for number, fold in enumerate(listed):
-        if sorted(group for part in _PARTS for group in fold[part]) != groups:
+        if sorted(group for part in PARTS for group in fold[part]) != groups:
             return f"in fold {number} one is in two parts or in none"
-        if not all(fold[part] for part in _PARTS):
+        if not all(fold[part] for part in PARTS):
             return f"a part of fold {number} is empty"
     tested = [(folds.repeat_of(number), group) for number, fold in enumerate(listed) for group in fold["test"]]
     return "" if len(set(tested)) == len(tested) else "one is tested by two folds of a repeat"
@@ -245,19 +246,19 @@ def balance_table(table: ImageTable, folds: Folds) -> str:
         rows += [["all", *map(str, tally[0].sum(axis=0))]]
     else:
         rows = [["fold", "part"]]
-        for number, fold in enumerate(tally[:LISTED]):
-            rows += [[str(number), part, *map(str, row)] for part, row in zip(_PARTS, fold)]
-        if len(tally) > LISTED:
-            ranges = zip(_PARTS, tally.min(axis=0), tally.max(axis=0))
+        for number, fold in enumerate(tally[:FOLDS_LISTED]):
+            rows += [[str(number), part, *map(str, row)] for part, row in zip(PARTS, fold)]
+        if len(tally) > FOLDS_LISTED:
+            ranges = zip(PARTS, tally.min(axis=0), tally.max(axis=0))
             rows += [[f"all {len(tally)}", part, *map("{}–{}".format, low, high)] for part, low, high in ranges]
         rows += [["all", "", *map(str, tally[0].sum(axis=0))]]
     rows[0] += ["patients", *table.class_names]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows]
-    return "\n".join([*lines, *(f"note: {notice}" for notice in _notices(table, tally))])
+    return "\n".join([*lines, *(f"note: {note}" for note in _notes(table, tally))])
 
 
-def _tally(table: ImageTable, folds: Folds) -> np.ndarray:
+def _tally(table: ImageTable, folds: Folds) -> NDArray[np.int64]:
     """Patients, then images of each class, of every fold and part: i64 [F,3,1+K]."""
     population = gather(table.label, table.group_id, table.site_id, table.num_classes, "group")
     columns = np.column_stack([np.ones(len(population.groups), dtype=np.int64), population.images])
@@ -266,7 +267,7 @@ def _tally(table: ImageTable, folds: Folds) -> np.ndarray:
     return np.array([[columns[[row_of[group] for group in part]].sum(axis=0) for part in fold] for fold in parts])
 
 
-def _notices(table: ImageTable, tally: np.ndarray) -> list[str]:
+def _notes(table: ImageTable, tally: NDArray[np.int64]) -> list[str]:
     tested = tally[:, 2, 1:]
     untested = [name for name, number in zip(table.class_names, tested.sum(axis=0).tolist()) if number == 0]
     if untested:

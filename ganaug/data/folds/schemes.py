@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import MOST_FOLDS, FoldsConfig
 from ganaug.data.folds.partition import partition
@@ -20,13 +21,13 @@ FEWEST = 3  # units of every class: one each to train, to validate and to test
 class Population:
     """The groups of a data set, their images, and what stays together."""
 
-    groups: np.ndarray  # text [G], sorted
-    images: np.ndarray  # i64 [G,K], labelled images of each group and class
-    unit: np.ndarray  # i64 [G], the unit of each group
+    groups: NDArray[np.str_]  # text [G], sorted
+    images: NDArray[np.int64]  # i64 [G,K], labelled images of each group and class
+    unit: NDArray[np.int64]  # i64 [G], the unit of each group
     noun: str = "patient"  # what a unit is called
 
     @property
-    def counts(self) -> np.ndarray:
+    def counts(self) -> NDArray[np.int64]:
         """Labelled images of each unit and class, i64 [U,K]."""
         counts = np.zeros((self.unit.max(initial=-1) + 1, self.images.shape[1]), dtype=np.int64)
         np.add.at(counts, self.unit, self.images)
@@ -37,7 +38,9 @@ class Population:
         return Population(self.groups, self.images, np.arange(len(self.groups)))
 
 
-def gather(labels: np.ndarray, groups: np.ndarray, sites: np.ndarray, num_classes: int, by: str) -> Population:
+def gather(
+    labels: NDArray[np.int64], groups: NDArray[np.str_], sites: NDArray[np.str_], num_classes: int, by: str
+) -> Population:
     """Count the images of every group; labels i64 [N] (negative: unlabelled), groups and sites text [N].
 
     By site, a group with images of two sites joins them into one unit. Raises FoldsError where a site is unknown.
@@ -58,7 +61,7 @@ def gather(labels: np.ndarray, groups: np.ndarray, sites: np.ndarray, num_classe
     return replace(alone, unit=_joined(row, np.unique(sites, return_inverse=True)[1]), noun="site")
 
 
-def _joined(group: np.ndarray, site: np.ndarray) -> np.ndarray:
+def _joined(group: NDArray[np.int64], site: NDArray[np.int64]) -> NDArray[np.int64]:
     """The unit of each group, i64 [G]: groups are together where a chain of shared sites connects them."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -72,7 +75,7 @@ def _joined(group: np.ndarray, site: np.ndarray) -> np.ndarray:
 # ---- schemes: counts i64 [U,K] to the role of every unit in every fold, i64 [F,U], or None where none was found ------
 
 
-def k_fold(counts: np.ndarray, config: FoldsConfig, repeat: int = 0) -> np.ndarray | None:
+def k_fold(counts: NDArray[np.int64], config: FoldsConfig, repeat: int = 0) -> NDArray[np.int64] | None:
     """Every unit is tested once; every part holds every class."""
     num_folds = config.num_folds
     part = partition(counts, num_folds, np.random.default_rng([config.seed, num_folds, repeat]))
@@ -82,20 +85,20 @@ def k_fold(counts: np.ndarray, config: FoldsConfig, repeat: int = 0) -> np.ndarr
     return np.where(part == fold, TEST, np.where(part == (fold + 1) % num_folds, VAL, TRAIN))
 
 
-def repeated(counts: np.ndarray, config: FoldsConfig) -> np.ndarray | None:
+def repeat_k_fold(counts: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64] | None:
     """Every unit is tested once a repeat; the first repeat is the k-fold of the same seed."""
     cuts = [k_fold(counts, config, repeat) for repeat in range(config.num_repeats)]
     found = [cut for cut in cuts if cut is not None]
     return np.concatenate(found) if len(found) == len(cuts) else None
 
 
-def hold_out(counts: np.ndarray, config: FoldsConfig) -> np.ndarray | None:
+def hold_out(counts: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64] | None:
     """One fold; each of its parts holds every class."""
     part = _test_val_train(counts, config)
     return None if part is None else np.array([TEST, VAL, TRAIN])[part][None]
 
 
-def leave_one_out(counts: np.ndarray, config: FoldsConfig) -> np.ndarray | None:
+def leave_one_out(counts: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64] | None:
     """Every unit alone is tested once; the validation and training parts hold every class, whichever unit is taken out.
 
     Three parts that each hold every class suffice: a unit is taken from one of them, another one validates, and the
@@ -110,15 +113,15 @@ def leave_one_out(counts: np.ndarray, config: FoldsConfig) -> np.ndarray | None:
     return roles
 
 
-def _test_val_train(counts: np.ndarray, config: FoldsConfig) -> np.ndarray | None:
-    share = 1 / config.num_folds
+def _test_val_train(counts: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64] | None:
+    fraction = 1 / config.num_folds
     rng = np.random.default_rng([config.seed, config.num_folds])
-    return partition(counts, 3, rng, (share, share, 1 - 2 * share))
+    return partition(counts, 3, rng, (fraction, fraction, 1 - 2 * fraction))
 
 
-SCHEMES: dict[str, Callable[[np.ndarray, FoldsConfig], np.ndarray | None]] = {
+SCHEMES: dict[str, Callable[[NDArray[np.int64], FoldsConfig], NDArray[np.int64] | None]] = {
     "k-fold": k_fold,
-    "repeated": repeated,
+    "repeated": repeat_k_fold,
     "leave-one-out": leave_one_out,
     "hold-out": hold_out,
 }
@@ -148,7 +151,9 @@ def _noun(config: FoldsConfig) -> str:
 # ---- where a scheme fails --------------------------------------------------------------------------------------------
 
 
-def cut(population: Population, class_names: Sequence[str], config: FoldsConfig, suggestion: str = "") -> np.ndarray:
+def cut(
+    population: Population, class_names: Sequence[str], config: FoldsConfig, suggestion: str = ""
+) -> NDArray[np.int64]:
     """The role of every unit in every fold, i64 [F,U].
 
     Raises FoldsError with the arithmetic and with options that do work; `suggestion` is one more to offer.
@@ -187,7 +192,7 @@ def _arithmetic(population: Population, class_names: Sequence[str], config: Fold
 
 
 def _offers(population: Population, class_names: Sequence[str], config: FoldsConfig) -> tuple[list[str], list[str]]:
-    """Options that do work, each tried on the groups: within the scheme, and beside it."""
+    """Options that do work, each tried on the groups: within the scheme, and in other schemes."""
     counts = population.counts
     held_by = (counts > 0).sum(axis=0)
     fewest_folds, own = FEWEST, [(config.num_folds, FEWEST)]
@@ -198,11 +203,11 @@ def _offers(population: Population, class_names: Sequence[str], config: FoldsCon
     offers = []
     for folds, fewest in own:
         kept = held_by >= fewest
-        fitting = (replace(config, num_folds=number) for number in range(folds, fewest_folds - 1, -1))
-        possible = next((change for change in fitting if kept.sum() > 1 and _works(counts[:, kept], change)), None)
+        candidates = (replace(config, num_folds=number) for number in range(folds, fewest_folds - 1, -1))
+        possible = next((change for change in candidates if kept.sum() > 1 and _works(counts[:, kept], change)), None)
         if possible is not None:
-            left_out = [f"--exclude-class {name}" for name, keep in zip(class_names, kept) if not keep]
-            offers.append(" ".join([f"--folds {possible.num_folds}", *left_out]))
+            excluded = [f"--exclude-class {name}" for name, keep in zip(class_names, kept) if not keep]
+            offers.append(" ".join([f"--folds {possible.num_folds}", *excluded]))
     others = [
         f"--scheme {scheme}"
         for scheme in ("k-fold", "hold-out", "leave-one-out")
@@ -213,5 +218,5 @@ def _offers(population: Population, class_names: Sequence[str], config: FoldsCon
     return list(dict.fromkeys(offers)), others
 
 
-def _works(counts: np.ndarray, config: FoldsConfig) -> bool:
+def _works(counts: NDArray[np.int64], config: FoldsConfig) -> bool:
     return SCHEMES[config.scheme](counts[counts.any(axis=1)], config) is not None

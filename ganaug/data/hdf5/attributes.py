@@ -1,4 +1,4 @@
-"""What the attributes and arrays of a file of images must be, before anything makes use of them."""
+"""The kinds that the attributes and arrays of a file of images must have before they are used."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 Fits = Callable[[Any], bool]
+NOTES, SKIPPED = "notices", "left_out"  # the attributes with remarks to the user, and with the unused files
 _CLASSES_AT_MOST = 10_000
 
 
@@ -69,8 +70,8 @@ _OPTIONAL: dict[str, Fits] = {
     **dict.fromkeys(("source", "licence", "citation", "signature", "created", "generator", "snapshot"), _is_text),
     **dict.fromkeys(("psi", "kimg", "um_per_px"), _is_number),
     **dict.fromkeys(("pixels", "options", "stain"), lambda value: isinstance(value, dict)),
-    "notices": _are(_is_text),
-    "left_out": _are(_is_pair),
+    NOTES: _are(_is_text),
+    SKIPPED: _are(_is_pair),
     "duplicates": _are(_is_copy),
     "synthesis": _is_synthesis,
     "filters": _are_filters,

@@ -1,6 +1,6 @@
 """The lengths that a file's texts in attributes declare, read from its bytes: HDF5 takes as much memory as they say.
 
-An attribute of text holds the length and the place of the text, which stands elsewhere. HDF5 tells neither without
+An attribute of text holds the length and the place of the text, which stands elsewhere. HDF5 gives neither without
 reading the text, and fills as many bytes with zeros before it finds that there are none. So the object header that
 holds the attributes is read here, in the oldest layout, which h5py writes unless it is asked for another.
 Source: HDF5 File Format Specification 3.0, sections IV.A.1.a and IV.A.2.m.

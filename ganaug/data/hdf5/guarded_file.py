@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.parallel.processes import deferred_stops
 
@@ -112,11 +113,11 @@ class GuardedDataset:
         with self._guarded.in_use():
             return len(self._stored)
 
-    def __getitem__(self, index: Any) -> np.ndarray:
+    def __getitem__(self, index: Any) -> NDArray[Any]:
         with self._guarded.in_use():
             return np.asarray(self._stored[index])
 
-    def __setitem__(self, index: Any, values: np.ndarray) -> None:
+    def __setitem__(self, index: Any, values: NDArray[Any]) -> None:
         with self._guarded.in_use():
             self._stored[index] = values
 

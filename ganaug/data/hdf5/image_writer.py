@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.hdf5 import seals
 from ganaug.data.hdf5.guarded_file import GuardedDataset, GuardedFile, writing_hdf5
@@ -39,7 +40,7 @@ class ImageWriter:
     def __len__(self) -> int:
         return len(self._images)
 
-    def append(self, images: np.ndarray, masks: np.ndarray | None = None) -> None:
+    def append(self, images: NDArray[np.uint8], masks: NDArray[np.uint8] | None = None) -> None:
         """Add images u8 [n,H,W,3], and their masks u8 [n,H,W] where the file has masks."""
         for stored, new in ((self._images, images), (self._masks, masks)):
             if stored is not None:
@@ -47,22 +48,22 @@ class ImageWriter:
                 stored.resize(len(stored) + len(new), axis=0)
                 stored[-len(new) :] = new
 
-    def keep(self, places: np.ndarray) -> None:
+    def keep(self, places: NDArray[np.int64]) -> None:
         """Leave only the images at these places i64 [n], each once, in this order."""
         for stored in (self._images, self._masks):
             if stored is not None:
                 _rearrange(stored, places)
 
-    def read(self, indices: Sequence[int]) -> np.ndarray:
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """Images that have been written, u8 [n,H,W,3]."""
         rows = [self._images[index] for index in indices]
         return np.stack(rows) if rows else np.empty((0, *self._images.shape[1:]), np.uint8)
 
-    def blocks(self) -> Iterator[np.ndarray]:
+    def blocks(self) -> Iterator[NDArray[np.uint8]]:
         """What has been written so far, u8 [n,H,W,3] at a time."""
         return seals.blocks_of(self._images)
 
-    def append_stained(self, fold: int, images: np.ndarray) -> None:
+    def append_stained(self, fold: int, images: NDArray[np.uint8]) -> None:
         """Add images u8 [n,H,W,3] as a fold sees them, in the order of `append`."""
         name = stained_name(fold)
         if name not in self._stained:
@@ -75,9 +76,9 @@ class ImageWriter:
         self,
         table: ImageTable,
         *,
-        positions: np.ndarray | None = None,
+        positions: NDArray[np.int64] | None = None,
         record: Provenance | None = None,
-        tables: Mapping[str, np.ndarray] | None = None,
+        tables: Mapping[str, NDArray[Any]] | None = None,
     ) -> ImageTable:
         """Write all but the pixels and seal the file; returns the table with its fingerprint and seal.
 
@@ -91,7 +92,9 @@ class ImageWriter:
             self._write_attrs(table)
         return table
 
-    def _write_columns(self, table: ImageTable, positions: np.ndarray | None, tables: Mapping[str, np.ndarray]) -> None:
+    def _write_columns(
+        self, table: ImageTable, positions: NDArray[np.int64] | None, tables: Mapping[str, NDArray[Any]]
+    ) -> None:
         for name, dtype in NUMBERS.items():
             self._file.create_dataset(name, data=getattr(table, name).astype(dtype), track_times=False)
         for name in TEXTS:
@@ -114,7 +117,7 @@ class ImageWriter:
             else:
                 self._file.attrs[name] = text
 
-    def _write_text(self, name: str, values: np.ndarray) -> None:
+    def _write_text(self, name: str, values: NDArray[np.str_]) -> None:
         self._file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype(), track_times=False)
 
     def _sealed(self, table: ImageTable, record: Provenance | None) -> ImageTable:
@@ -137,7 +140,7 @@ def writing_images(path: Path, resolution_px: int, *, masks: bool = False) -> It
         yield ImageWriter(file, guarded, resolution_px, masks=masks)
 
 
-def _rearrange(stored: GuardedDataset, places: np.ndarray) -> None:
+def _rearrange(stored: GuardedDataset, places: NDArray[np.int64]) -> None:
     """Row i becomes what row places[i] was, the rest goes: in place, so that no copy takes room on the disk."""
     source = np.concatenate([places, np.setdiff1d(np.arange(len(stored)), places)])
     settled = source == np.arange(len(source))

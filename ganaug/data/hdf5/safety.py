@@ -134,7 +134,7 @@ def _require_plain_data(data: h5py.Dataset, name: str, file_bytes: int, path: Pa
 
 
 def _is_text_of_any_length(kind: Any) -> bool:
-    return kind.get_class() == h5py.h5t.STRING and kind.is_variable_str()
+    return bool(kind.get_class() == h5py.h5t.STRING and kind.is_variable_str())
 
 
 def _require_plain_type(kind: Any, name: str, path: Path) -> None:
@@ -148,7 +148,7 @@ def _require_plain_type(kind: Any, name: str, path: Path) -> None:
 def _require_short_texts(data: h5py.Dataset, name: str, file_bytes: int, path: Path) -> None:
     """Bound what a column of text takes in memory: a thousand rows may all be the same megabyte of the file.
 
-    The lengths stand in a row beside the places of the texts, so they can be read without the texts.
+    The lengths stand in a row next to the places of the texts, so they can be read without the texts.
     """
     start, num_rows = data.id.get_offset(), data.size
     num_bytes = num_rows * _LENGTH_AND_PLACE.itemsize

@@ -15,12 +15,13 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.errors import DataError, LeakError, UserError
 from ganaug.provenance import digest_of_bytes, require_seal, sealed
 from ganaug.workspace import Workspace, read_json, write_json
 
-BLOCK = 256  # rows read at a time
+ROWS_AT_A_TIME = 256  # rows read at a time
 _checked: dict[tuple[str, str], list[int]] = {}  # path and array: what the file's status was when it was found right
 _how = {"insist": False, "note": True}
 
@@ -36,9 +37,9 @@ def keep_no_notes() -> None:
     _how["note"] = False
 
 
-def blocks_of(array: h5py.Dataset) -> Iterator[np.ndarray]:
-    """The rows of an array, BLOCK at a time."""
-    return (array[start : start + BLOCK] for start in range(0, len(array), BLOCK))
+def blocks_of(array: h5py.Dataset) -> Iterator[NDArray[Any]]:
+    """The rows of an array, ROWS_AT_A_TIME at a time."""
+    return (array[start : start + ROWS_AT_A_TIME] for start in range(0, len(array), ROWS_AT_A_TIME))
 
 
 def digest_of_array(array: h5py.Dataset) -> str:
@@ -49,7 +50,7 @@ def digest_of_array(array: h5py.Dataset) -> str:
     return digest_of_bytes([kind, *(_rows(blocks_of(array)))])
 
 
-def _rows(blocks: Iterable[np.ndarray]) -> Iterator[bytes]:
+def _rows(blocks: Iterable[NDArray[Any]]) -> Iterator[bytes]:
     return (np.ascontiguousarray(row).tobytes() for block in blocks for row in block)
 
 

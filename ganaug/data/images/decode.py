@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
 from ganaug.data.images.png import is_marked_synthetic
 
@@ -53,7 +53,7 @@ _FOREIGN = (
 
 
 class Undecodable(Exception):
-    """The reason, in a few words, why an image file is left out."""
+    """The reason, in a few words, why an image file is skipped."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ PLAIN = About()
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image, turned as it is shown: 8 bits of some mode, or 16-bit grey whose range the whole set tells."""
+    """A decoded image, upright: 8 bits of some mode, or 16-bit grey whose range only the whole set shows."""
 
     pixels: Image.Image
     about: About
@@ -148,7 +148,7 @@ def _silence_libraries() -> None:
     """Keep Pillow and libtiff from printing remarks on damaged files, which name no file and repeat what they raise."""
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     with suppress(AttributeError, OSError):  # where libtiff is a part of Pillow's own library it cannot be reached
-        set_handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
         set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
         set_handler(None)
 
@@ -174,7 +174,7 @@ def _faults_as_reasons(data: bytes) -> Iterator[None]:
 
 
 def _foreign(data: bytes) -> str:
-    """Why a file that is no PNG, JPEG or TIFF is left out."""
+    """Why a file that is no PNG, JPEG or TIFF is skipped."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         kind = "WebP"
     else:
@@ -216,7 +216,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _has_16_bits(image: Image.Image) -> bool:
-    """Whether a file stores 16 bits per value, as its tiles tell before they are decoded."""
+    """Whether a file stores 16 bits per value, as its tiles show before they are decoded."""
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # the raw mode, such as RGB;16B
 
 

@@ -3,13 +3,14 @@
 from io import BytesIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 MARK, SYNTHETIC = "ganaug", "synthetic"  # a text chunk: its keyword and its text
 
 
-def encode_png(image: np.ndarray, *, synthetic: bool) -> bytes:
+def encode_png(image: NDArray[np.uint8], *, synthetic: bool) -> bytes:
     """A PNG of u8 [H,W,3]; with the mark where a generator made the image."""
     mark = PngInfo()
     if synthetic:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.workspace import atomic_path
@@ -12,7 +13,7 @@ GAP_PX = 2
 SMALLEST_PX = 96  # smaller images are enlarged by whole factors, pixel by pixel
 
 
-def sheet(rows: Sequence[np.ndarray]) -> np.ndarray:
+def sheet(rows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Tile rows of images u8 [n,H,W,3], all of one size, to one white-bordered image u8 [h,w,3]."""
     side = rows[0].shape[1]
     factor = max(1, round(SMALLEST_PX / side))
@@ -25,7 +26,7 @@ def sheet(rows: Sequence[np.ndarray]) -> np.ndarray:
     return canvas
 
 
-def save_sheet(path: Path, rows: Sequence[np.ndarray]) -> None:
+def save_sheet(path: Path, rows: Sequence[NDArray[np.uint8]]) -> None:
     """Write a sheet as PNG."""
     with atomic_path(path) as part:
         Image.fromarray(sheet(rows)).save(part, format="PNG")

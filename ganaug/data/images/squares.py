@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.config import PrepareConfig
@@ -18,8 +19,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in the sour
 class Square:
     """One square of an image, at its final size."""
 
-    image: np.ndarray  # u8 [S,S,3]
-    mask: np.ndarray | None  # u8 [S,S], 0 or 255
+    image: NDArray[np.uint8]  # u8 [S,S,3]
+    mask: NDArray[np.uint8] | None  # u8 [S,S], 0 or 255
     place: str  # which part of the image it is; empty where an image gives one square
     um_per_px: float  # of these pixels, NaN where unknown
     enlarged: bool
@@ -89,11 +90,11 @@ def _resample(image: Image.Image, box: Box, side_px: int) -> Image.Image:
     if all(edge == int(edge) for edge in box) and (box[2] - box[0], box[3] - box[1]) == (side_px, side_px):
         return image.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))
     inside = (box[0], box[1], right, bottom)
-    # Beyond a reduction by 6 whole pixels are averaged first, which cannot be told from the filter alone.
+    # Beyond a reduction by 6 whole pixels are averaged first, which looks the same as the filter alone.
     return image.resize((side_px, side_px), Image.Resampling.BICUBIC, inside, reducing_gap=3.0)
 
 
-def _resample_mask(mask: Image.Image, box: Box, side_px: int) -> np.ndarray:
+def _resample_mask(mask: Image.Image, box: Box, side_px: int) -> NDArray[np.uint8]:
     """A pixel is marked where at least half of what it covers is."""
     small = mask.resize((side_px, side_px), Image.Resampling.BOX, box=box)
     return np.where(np.asarray(small) >= 128, 255, 0).astype(np.uint8)

@@ -1,1 +1,1 @@
-"""From a source to a prepared data set: pixels, copies, stain, and the pipeline of them all."""
+"""The preparation of a data set from a source: pixels, copies, stain, and the pipeline of them all."""

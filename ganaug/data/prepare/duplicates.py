@@ -1,29 +1,25 @@
 """Images that occur twice, and what follows for the classes and the patients that share them.
 
-Exact copies are found by digest; near copies, turned, recompressed or relit, by perceptual hash and then by pixels.
+Exact copies are found by digest; near copies, rotated, recompressed or relit, by perceptual hash and then by pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
     NUM_SYMMETRIES,
+    apply_symmetry,
     grey_version,
-    phash,
-    phash_symmetries,
-    same_picture,
     similarity,
-    turned,
 )
-from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks, near_pairs
+from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks
 from ganaug.errors import private
 
-__all__ = ["Copies", "Copy", "find_copies", "near_pairs", "phash", "phash_symmetries", "same_picture"]
-
-MOST_NAMED = 20  # patients that the notices name
+MOST_PATIENTS_NAMED = 20  # patients that the notes name
 _IMAGES_READ = 32  # at a time
 _PAIRS_COMPARED = 512  # at a time
 
@@ -40,22 +36,22 @@ class Copy:
 
 @dataclass(frozen=True)
 class Copies:
-    """What copies mean for a data set: the images to keep, the groups to count with, what to tell the user."""
+    """The consequences of copies: the images to keep, the groups to count with, the notes for the user."""
 
-    keep: np.ndarray  # bool [N]
-    group: np.ndarray  # text [N], groups that share an image bear one name
-    notices: tuple[str, ...]
+    keep: NDArray[np.bool_]  # bool [N]
+    group: NDArray[np.str_]  # text [N], groups that share an image bear one name
+    notes: tuple[str, ...]
     found: tuple[Copy, ...]  # near copies of one patient and one class, which harm nothing, are not listed
 
 
 def find_copies(
-    sha256: np.ndarray,
-    hashes: np.ndarray,
-    label: np.ndarray,
-    group: np.ndarray,
-    image_id: np.ndarray,
+    sha256: NDArray[np.str_],
+    hashes: NDArray[np.uint64],
+    label: NDArray[np.int64],
+    group: NDArray[np.str_],
+    image_id: NDArray[np.str_],
     class_names: Sequence[str],
-    pixels: Callable[[Sequence[int]], np.ndarray],
+    pixels: Callable[[Sequence[int]], NDArray[np.uint8]],
     *,
     progress: bool = False,
 ) -> Copies:
@@ -83,9 +79,9 @@ def find_copies(
     for kind, a, b in pairs:
         done = []
         if disagree[a]:
-            done.append(f"left out: classes differ ({', '.join(map(private, classes[int(sets.root[a])]))})")
+            done.append(f"skipped: classes differ ({', '.join(map(private, classes[int(sets.root[a])]))})")
         elif kind == "exact":
-            done.append("left out: same image of the same class")
+            done.append("skipped: same image of the same class")
         if patient[a] != patient[b] and shows[a] and not disagree[a]:
             joined.join(patient[a], patient[b])
             done.append("patients joined")
@@ -93,12 +89,12 @@ def find_copies(
             found.append(Copy(kind, names[a], names[b], "; ".join(done)))
 
     renamed = patients[joined.root]
-    notices = _notices(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
+    notes = _notes(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
     back = np.argsort(order)
-    return Copies(~(equal | disagree)[back], renamed[patient][back], notices, tuple(found))
+    return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 
 
-def _first_equal(sha256: np.ndarray) -> np.ndarray:
+def _first_equal(sha256: NDArray[np.str_]) -> NDArray[np.int64]:
     """Of each image the index of the first that equals it, i64 [N]."""
     _, first, which = np.unique(sha256, return_index=True, return_inverse=True)
     return first[which]
@@ -107,7 +103,7 @@ def _first_equal(sha256: np.ndarray) -> np.ndarray:
 class _Sets:
     """Numbers in disjoint sets, each known by its smallest member, `root`."""
 
-    def __init__(self, root: np.ndarray) -> None:
+    def __init__(self, root: NDArray[np.int64]) -> None:
         self.root = root.copy()
 
     def join(self, a: int, b: int) -> bool:
@@ -120,12 +116,12 @@ class _Sets:
 class _Greys:
     """The grey versions of the images that are asked for, each read once: 2 KiB an image stay in memory."""
 
-    def __init__(self, pixels: Callable[[np.ndarray], np.ndarray], num_images: int) -> None:
+    def __init__(self, pixels: Callable[[NDArray[np.int64]], NDArray[np.uint8]], num_images: int) -> None:
         self._pixels = pixels
         self._greys = np.zeros((num_images, 32, 32), np.float16)  # takes memory only where it is written
         self._known = np.zeros(num_images, bool)
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         unknown = np.unique(indices[~self._known[indices]])
         for start in range(0, len(unknown), _IMAGES_READ):
             block = unknown[start : start + _IMAGES_READ]
@@ -135,7 +131,7 @@ class _Greys:
 
 
 def _near_copies(
-    distinct: np.ndarray, hashes: np.ndarray, greys: _Greys, sets: _Sets, progress: bool
+    distinct: NDArray[np.int64], hashes: NDArray[np.uint64], greys: _Greys, sets: _Sets, progress: bool
 ) -> Iterator[tuple[int, int]]:
     """Pairs of the `distinct` images that are copies by their pixels, as many as connect each set; joins the sets.
 
@@ -150,40 +146,40 @@ def _near_copies(
                     yield a, b
 
 
-def _alike(pairs: np.ndarray, hashes: np.ndarray, greys: _Greys) -> np.ndarray:
+def _alike(pairs: NDArray[np.int64], hashes: NDArray[np.uint64], greys: _Greys) -> NDArray[np.bool_]:
     """Which pairs are copies, bool [p], under a symmetry that their hashes allow."""
     first, second = pairs.T
-    one, two = greys[first], greys[second]
+    left, right = greys[first], greys[second]
     alike = np.zeros(len(pairs), bool)
     for symmetry in range(NUM_SYMMETRIES):
         near = np.flatnonzero(np.bitwise_count(hashes[first, symmetry] ^ hashes[second, 0]) <= MAX_BITS)
-        alike[near] |= similarity(turned(one[near], symmetry, axes=(1, 2)), two[near]) >= MIN_SIMILARITY
+        alike[near] |= similarity(apply_symmetry(left[near], symmetry, axes=(1, 2)), right[near]) >= MIN_SIMILARITY
     return alike
 
 
-def _classes(sets: _Sets, label: np.ndarray, class_names: Sequence[str]) -> dict[int, list[str]]:
+def _classes(sets: _Sets, label: NDArray[np.int64], class_names: Sequence[str]) -> dict[int, list[str]]:
     """The classes of each set, by its root."""
     labels: dict[int, set[int]] = {}
-    for root, one in zip(sets.root.tolist(), label.tolist()):
-        labels.setdefault(root, set()).update([one] if one >= 0 else [])
-    return {root: [class_names[one] for one in sorted(members)] for root, members in labels.items()}
+    for root, number in zip(sets.root.tolist(), label.tolist()):
+        labels.setdefault(root, set()).update([number] if number >= 0 else [])
+    return {root: [class_names[number] for number in sorted(members)] for root, members in labels.items()}
 
 
-def _notices(
-    num_extra: int, num_disagreeing: int, num_blank: int, patients: np.ndarray, renamed: np.ndarray
+def _notes(
+    num_extra: int, num_disagreeing: int, num_blank: int, patients: NDArray[np.str_], renamed: NDArray[np.str_]
 ) -> tuple[str, ...]:
-    notices = []
+    notes = []
     if num_extra:
-        notices.append(f"{num_extra} images are exact copies of others of the same class and were left out")
+        notes.append(f"{num_extra} images are exact copies of others of the same class and were skipped")
     if num_disagreeing:
-        notices.append(f"{num_disagreeing} images are copies of one another under different classes; all were left out")
+        notes.append(f"{num_disagreeing} images are copies of one another under different classes; all were skipped")
     if num_blank:
-        notices.append(f"{num_blank} images show next to nothing and were not searched for near copies")
+        notes.append(f"{num_blank} images show next to nothing and were not searched for near copies")
     shared = [(old, new) for old, new in zip(patients.tolist(), renamed.tolist()) if old != new]
-    notices += [
+    notes += [
         f"patient {private(old)} shares an image with {private(new)}; both count as {private(new)}"
-        for old, new in shared[:MOST_NAMED]
+        for old, new in shared[:MOST_PATIENTS_NAMED]
     ]
-    if len(shared) > MOST_NAMED:
-        notices.append(f"and {len(shared) - MOST_NAMED} more patients share an image with another")
-    return tuple(notices)
+    if len(shared) > MOST_PATIENTS_NAMED:
+        notes.append(f"and {len(shared) - MOST_PATIENTS_NAMED} more patients share an image with another")
+    return tuple(notes)

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-# Copies differ by 6 bits at most when turned, recompressed, blurred or resized, by 10 when overexposed as well. Of
-# different BreakHis fields one pair in 100,000 differs by so few: no more than the pixel check can look at.
+# Copies differ by 6 bits at most when rotated or flipped, recompressed, blurred or resized, by 10 when overexposed as
+# well. Of different BreakHis fields one pair in 100,000 differs by so few: no more than the pixel check can look at.
 MAX_BITS = 12
 
-_ROWS, _COLUMNS = 32, 8192  # hashes compared at a time: their distances stay in the processor's cache
+_ROWS, _COLUMNS = 32, 8192  # hashes compared at a time: their distances stay in the CPU's cache
 
 
-def near_pairs(hashes: np.ndarray, max_bits: int = MAX_BITS, progress: bool = False) -> np.ndarray:
+def near_pairs(hashes: NDArray[np.uint64], max_bits: int = MAX_BITS, progress: bool = False) -> NDArray[np.int64]:
     """All pairs i < j, i64 [P,2], of which a symmetry s has hashes[i,s] and hashes[j,0] differ by `max_bits` or less.
 
     `hashes` is u64 [N,8], of `phash_symmetries`. Time grows with N², memory with N and P.
@@ -24,13 +25,15 @@ def near_pairs(hashes: np.ndarray, max_bits: int = MAX_BITS, progress: bool = Fa
     return np.concatenate([np.empty((0, 2), np.int64), *blocks])
 
 
-def near_blocks(hashes: np.ndarray, max_bits: int = MAX_BITS, progress: bool = False) -> Iterator[np.ndarray]:
+def near_blocks(
+    hashes: NDArray[np.uint64], max_bits: int = MAX_BITS, progress: bool = False
+) -> Iterator[NDArray[np.int64]]:
     """The pairs of `near_pairs` in order of i, some i64 [p,2] at a time, on all cores; memory does not grow with P."""
     num_threads = min(8, os.cpu_count() or 1)
     starts = range(0, len(hashes), _ROWS)
     upright = np.ascontiguousarray(hashes[:, 0])
     bar = tqdm(total=len(hashes), desc="compare", unit="img", disable=not progress or None)
-    underway: deque[Future[np.ndarray]] = deque()
+    underway: deque[Future[NDArray[np.int64]]] = deque()
     with bar, ThreadPoolExecutor(num_threads) as pool:
         for start in starts:
             underway.append(pool.submit(_near_rows, hashes, upright, start, max_bits))
@@ -41,7 +44,7 @@ def near_blocks(hashes: np.ndarray, max_bits: int = MAX_BITS, progress: bool = F
             yield underway.popleft().result()
 
 
-def _near_rows(hashes: np.ndarray, upright: np.ndarray, start: int, max_bits: int) -> np.ndarray:
+def _near_rows(hashes: NDArray[np.uint64], upright: NDArray[np.uint64], start: int, max_bits: int) -> NDArray[np.int64]:
     """The pairs whose first image is one of the rows from `start`."""
     rows = hashes[start : start + _ROWS]
     found = []

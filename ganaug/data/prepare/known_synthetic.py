@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.data.held_out import fewest_bits
-from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
+from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.data.prepare.hash_search import MAX_BITS
 from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import UserError
@@ -19,11 +20,11 @@ _SIDE_PX = 32
 
 
 def find_synthetic(
-    files: Iterable[Path], hashes: np.ndarray, pixels: Callable[[Sequence[int]], np.ndarray]
+    files: Iterable[Path], hashes: NDArray[np.uint64], pixels: Callable[[Sequence[int]], NDArray[np.uint8]]
 ) -> dict[int, str]:
     """Which images show what a synthetic file holds: their place, and the name of that file.
 
-    `hashes` is u64 [N,8], of `phash_symmetries`; `pixels` gives the images u8 [n,H,W,3] at some places. A file that
+    `hashes` is u64 [N,8], of `phash_symmetries`; `pixels` gives the images u8 [n,H,W,3] at rows places. A file that
     cannot be read is passed over: what it holds is then not recognised.
     """
     found: dict[int, str] = {}
@@ -39,24 +40,24 @@ def find_synthetic(
     return found
 
 
-def _near(hashes: np.ndarray, known: np.ndarray) -> list[tuple[int, int]]:
-    """Places in hashes u64 [N,8] and in known u64 [M] that some orientation brings within MAX_BITS; no blank images."""
+def _near(hashes: NDArray[np.uint64], known: NDArray[np.uint64]) -> list[tuple[int, int]]:
+    """Places in hashes u64 [N,8] and in known u64 [M] that rows orientation brings within MAX_BITS; no blank images."""
     shows = np.flatnonzero(known != 0)
     pairs = []
     for start in range(0, len(shows), 256):
-        some = shows[start : start + 256]
-        near = np.argwhere((fewest_bits(known[some], hashes) <= MAX_BITS) & (hashes[:, 0] != 0))
-        pairs += [(int(place), int(some[image])) for image, place in near.tolist()]
+        rows = shows[start : start + 256]
+        near = np.argwhere((fewest_bits(known[rows], hashes) <= MAX_BITS) & (hashes[:, 0] != 0))
+        pairs += [(int(place), int(rows[image])) for image, place in near.tolist()]
     return pairs
 
 
-def _is_same(one: np.ndarray, other: np.ndarray) -> bool:
+def _is_same(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
     """Whether two images u8 [H,W,3], of any sizes, are alike in colour under one of the eight orientations."""
-    small, wanted = _small(one), _small(other)
-    differences = (turned(small, symmetry) - wanted for symmetry in range(NUM_SYMMETRIES))
+    small, wanted = _small(image), _small(other)
+    differences = (apply_symmetry(small, symmetry) - wanted for symmetry in range(NUM_SYMMETRIES))
     return min(float(np.sqrt(np.mean(difference**2))) for difference in differences) <= MAX_DIFFERENCE
 
 
-def _small(image: np.ndarray) -> np.ndarray:
+def _small(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     reduced = Image.fromarray(image).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.HAMMING)
     return np.asarray(reduced, np.float32)

@@ -1,4 +1,4 @@
-"""`ganaug prepare`: a source's images become one HDF5 file and its folds.
+"""The pipeline of `ganaug prepare`: a source's images become one HDF5 file and its folds.
 
 In order: what the source names, whether the folds are possible, then the pixels, copies, the two files. Pixels are
 written as they come in, and set in order when it is known which of them can be used.
@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import printable
 from ganaug.data.folds.folds import Folds, check_feasible, make_folds, write_folds
+from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
 from ganaug.data.prepare.duplicates import find_copies
 from ganaug.data.prepare.known_synthetic import find_synthetic
@@ -22,46 +24,56 @@ from ganaug.data.prepare.pixel_notes import pixel_notes
 from ganaug.data.prepare.read_images import Facts, read_pixels
 from ganaug.data.prepare.stain import stain_folds
 from ganaug.data.schema import ImageTable, created_of
-from ganaug.data.sources import SOURCES, resolved, scan_source
-from ganaug.data.sources.scan import Scan
-from ganaug.data.sources.skipped import class_notes, why_none
+from ganaug.data.sources import SOURCES, resolve, scan_source
+from ganaug.data.sources.scans.scan import Scan
+from ganaug.data.sources.scans.skipped import class_notes, why_none
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace, explained, moment
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare_dataset` wrote, and what it left out."""
+    """What `prepare_dataset` wrote, and what it skipped."""
 
     name: str
     path: Path
     table: ImageTable
     folds: Folds | None  # None for images without labels
-    left_out: tuple[tuple[str, str], ...]  # path and reason
-    notices: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]  # path and reason
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a program wants to know of it, as JSON values."""
+        return {
+            "file": str(self.path),
+            "images": len(self.table),
+            "classes": dict(zip(self.table.class_names, self.table.class_counts().tolist())),
+            NOTES: list(self.notes),
+            SKIPPED: [list(pair) for pair in self.skipped],
+        }
 
 
 def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bool = False) -> Prepared:
-    """Read a source, write its data set and folds, and say which images had to be left out and why.
+    """Read a source, write its data set and folds, and say which images had to be skipped and why.
 
     Raises FoldsError before any pixel is read where the patients do not allow the folds, and DataError where no image
-    can be used. Images that cannot be decoded are left out; the data set is made of the others.
+    can be used. Images that cannot be decoded are skipped; the data set is made of the others.
     """
-    config = _resolved(config)
+    config = _resolve(config)
     scan, _ = _feasible_scan(config)
     path = workspace.dataset(config.workspace_name)
     with explained(path), writing_images(path, config.resolution_px, masks=scan.has_masks) as writer:
         facts, hashes, undecodable = read_pixels(scan, config, writer, progress)
-        left_out = [(printable(where), reason) for where, reason in [*scan.left_out, *undecodable]]
+        skipped = [(printable(where), reason) for where, reason in [*scan.skipped, *undecodable]]
         if not facts:
             raise DataError(
-                f"{_place(config)} holds no image that can be used{why_none(left_out)}",
+                f"{_place(config)} holds no image that can be used{why_none(skipped)}",
                 expected="images that can be read",
                 todo="correct the reason that is named, and prepare again",
             )
-        facts, hashes = _without_synthetic(workspace, facts, hashes, writer, left_out)
-        table, places = _tabulate(scan, config, facts, hashes, writer, left_out)
-        folds = _folds(scan, config, table, left_out)
+        facts, hashes = _without_synthetic(workspace, facts, hashes, writer, skipped)
+        table, places = _tabulate(scan, config, facts, hashes, writer, skipped)
+        folds = _folds(scan, config, table, skipped)
         writer.keep(places)
         if config.stain != "none" and folds is not None:
             table = _stain(writer, table, folds, config.stain, progress)
@@ -73,12 +85,12 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
     else:
         folds = replace(folds, dataset_fingerprint=table.fingerprint)
         write_folds(workspace.folds(config.workspace_name), folds)
-    return Prepared(config.workspace_name, path, table, folds, tuple(left_out), tuple(table.attrs["notices"]))
+    return Prepared(config.workspace_name, path, table, folds, tuple(skipped), tuple(table.attrs[NOTES]))
 
 
 def plan_preparation(config: PrepareConfig) -> dict[str, Any]:
     """What `prepare_dataset` would read and write, without reading a pixel; raises what it would raise by then."""
-    config = _resolved(config)
+    config = _resolve(config)
     scan, num_folds = _feasible_scan(config)
     counts = np.bincount(scan.labels[scan.labels >= 0], minlength=len(scan.class_names))
     plan = {
@@ -90,8 +102,8 @@ def plan_preparation(config: PrepareConfig) -> dict[str, Any]:
         "folds": num_folds,
         "resolution_px": config.resolution_px,
         "fit": config.fit,
-        "left_out": len(scan.left_out),
-        "notices": [*scan.notices, *class_notes(scan, scan.left_out, scan.labels.tolist(), config.exclude_classes)],
+        SKIPPED: len(scan.skipped),
+        NOTES: [*scan.notes, *class_notes(scan, scan.skipped, scan.labels.tolist(), config.exclude_classes)],
     }
     if config.fit != "tile":  # how many tiles an image gives is only known when it is opened
         copies = 1 if config.stain == "none" else 1 + num_folds
@@ -99,14 +111,10 @@ def plan_preparation(config: PrepareConfig) -> dict[str, Any]:
     return plan
 
 
-def _resolved(config: PrepareConfig) -> PrepareConfig:
-    """The configuration with its source's defaults; the phantom is drawn at its final size and knows no other."""
-    config = resolved(config)
-    if config.dataset != "phantom":
-        return config
-    if (config.fit, config.field_px, config.field_um) != ("crop", None, None):
-        raise ConfigError(f"fit {config.fit} of the phantom", expected="images to fit: the phantom is drawn to size")
-    return replace(config, resolution_px=config.phantom.resolution_px)
+def _resolve(config: PrepareConfig) -> PrepareConfig:
+    """The configuration with its source's defaults; the phantom is drawn at its final size and has no other."""
+    config = resolve(config)
+    return replace(config, resolution_px=config.phantom.resolution_px) if config.dataset == "phantom" else config
 
 
 def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
@@ -114,7 +122,7 @@ def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
     scan = scan_source(config)
     if not scan.items:
         raise DataError(
-            f"{_place(config)} holds no image of the classes {', '.join(scan.class_names)}{why_none(scan.left_out)}"
+            f"{_place(config)} holds no image of the classes {', '.join(scan.class_names)}{why_none(scan.skipped)}"
         )
     num_folds = 0
     if scan.labelled:
@@ -136,10 +144,10 @@ def _place(config: PrepareConfig) -> str:
     return config.source or f"the {config.dataset}"
 
 
-def _folds(scan: Scan, config: PrepareConfig, table: ImageTable, left_out: list[tuple[str, str]]) -> Folds | None:
+def _folds(scan: Scan, config: PrepareConfig, table: ImageTable, skipped: list[tuple[str, str]]) -> Folds | None:
     if not scan.labelled:
         return None
-    suggestion = f"the skipped images once they are corrected{why_none(left_out)}" if left_out else ""
+    suggestion = f"the skipped images once they are corrected{why_none(skipped)}" if skipped else ""
     return make_folds(table, config.folds, suggestion=suggestion or scan.suggestion, splits=scan.splits)
 
 
@@ -151,8 +159,8 @@ def _stain(writer: ImageWriter, table: ImageTable, folds: Folds, method: str, pr
         writer.append_stained(fold, block)
     failed = table.image_id[stained.failed].tolist()
     about = {"references": [reference.to_dict() for reference in stained.references], "kept_as_they_are": failed}
-    told = [f"{len(failed)} of {len(table)} images show no stain and were kept as they are"] if failed else []
-    return replace(table, attrs={**table.attrs, "stain": about, "notices": [*table.attrs["notices"], *told]})
+    notes = [f"{len(failed)} of {len(table)} images show no stain and were kept as they are"] if failed else []
+    return replace(table, attrs={**table.attrs, "stain": about, NOTES: [*table.attrs[NOTES], *notes]})
 
 
 def _options(config: PrepareConfig) -> dict[str, Any]:
@@ -169,16 +177,20 @@ def _options(config: PrepareConfig) -> dict[str, Any]:
 
 
 def _without_synthetic(
-    workspace: Workspace, facts: list[Facts], hashes: np.ndarray, writer: ImageWriter, left_out: list[tuple[str, str]]
-) -> tuple[list[Facts], np.ndarray]:
-    """Facts and hashes less the images that generators of this workspace made, which are added to what is left out."""
+    workspace: Workspace,
+    facts: list[Facts],
+    hashes: NDArray[np.uint64],
+    writer: ImageWriter,
+    skipped: list[tuple[str, str]],
+) -> tuple[list[Facts], NDArray[np.uint64]]:
+    """Facts and hashes less the images that generators of this workspace made, which are added to what is skipped."""
 
-    def pixels(places: Sequence[int]) -> np.ndarray:
+    def pixels(places: Sequence[int]) -> NDArray[np.uint8]:
         return writer.read([facts[place].place for place in places])
 
     found = find_synthetic(workspace.synthetics(), hashes, pixels)
     for place, name in found.items():
-        left_out.append((printable(facts[place].item.path), f"a generator made it ({name}): it stands for no patient"))
+        skipped.append((printable(facts[place].item.path), f"a generator made it ({name}): it stands for no patient"))
     if len(found) == len(facts):
         raise DataError(
             f"all {len(facts)} images were made by a generator of this workspace", expected="images of patients"
@@ -194,26 +206,30 @@ def _tabulate(
     scan: Scan,
     config: PrepareConfig,
     facts: list[Facts],
-    hashes: np.ndarray,
+    hashes: NDArray[np.uint64],
     writer: ImageWriter,
-    left_out: list[tuple[str, str]],
-) -> tuple[ImageTable, np.ndarray]:
+    skipped: list[tuple[str, str]],
+) -> tuple[ImageTable, NDArray[np.int64]]:
     """The table of the images to be written, less copies, and their places in the file."""
     copies = find_copies(
-        np.array([one.sha256 for one in facts]),
+        np.array([square.sha256 for square in facts]),
         hashes,
-        np.array([one.item.label for one in facts]),
-        np.array([one.item.group_id for one in facts]),
-        np.array([one.image_id for one in facts]),
+        np.array([square.item.label for square in facts]),
+        np.array([square.item.group_id for square in facts]),
+        np.array([square.image_id for square in facts]),
         scan.class_names,
         pixels=lambda indices: writer.read([facts[index].place for index in indices]),
     )
-    used = {one.order[0]: one.item.label for one in facts}  # by image, which may give several tiles
-    shrunk = class_notes(scan, left_out, used.values(), config.exclude_classes)
-    facts = [one for one, keep in zip(facts, copies.keep) if keep]
+    used = {square.order[0]: square.item.label for square in facts}  # by image, which may give several tiles
+    shrunk = class_notes(scan, skipped, used.values(), config.exclude_classes)
+    facts = [square for square, keep in zip(facts, copies.keep) if keep]
     if not facts:
-        raise DataError("no image is left: all are copies of one another under different classes")
-    scales = np.unique([one.um_per_px for one in facts])  # NaN counts once
+        raise DataError(
+            "all images are copies of one another under different classes",
+            expected="one class for each picture",
+            todo="correct the labels",
+        )
+    scales = np.unique([square.um_per_px for square in facts])  # NaN counts once
     attrs: dict[str, Any] = {
         "source": config.dataset,
         "resolution_px": config.resolution_px,
@@ -226,42 +242,42 @@ def _tabulate(
         "licence": scan.licence,
         "citation": scan.citation,
         "options": _options(config),
-        "notices": [*scan.notices, *shrunk, *copies.notices, *_notices(scan, config, facts)],
-        "left_out": [list(pair) for pair in left_out],
-        "duplicates": [asdict(one) for one in copies.found],
+        NOTES: [*scan.notes, *shrunk, *copies.notes, *_notes(scan, config, facts)],
+        SKIPPED: [list(pair) for pair in skipped],
+        "duplicates": [asdict(copy) for copy in copies.found],
         **({"um_per_px": float(scales[0])} if len(scales) == 1 and np.isfinite(scales[0]) else {}),
     }
     table = ImageTable(
         class_names=scan.class_names,
-        label=np.array([one.item.label for one in facts], dtype=np.int64),
-        image_id=np.array([one.image_id for one in facts], dtype=str),
+        label=np.array([square.item.label for square in facts], dtype=np.int64),
+        image_id=np.array([square.image_id for square in facts], dtype=str),
         group_id=copies.group[copies.keep],
-        site_id=np.array([one.item.site for one in facts], dtype=str),
-        path=np.array([printable(one.item.path) for one in facts], dtype=str),
-        sha256=np.array([one.sha256 for one in facts], dtype=str),
-        magnification=np.array([one.item.magnification for one in facts], dtype=np.int64),
-        um_per_px=np.array([one.um_per_px for one in facts], dtype=np.float64),
+        site_id=np.array([square.item.site for square in facts], dtype=str),
+        path=np.array([printable(square.item.path) for square in facts], dtype=str),
+        sha256=np.array([square.sha256 for square in facts], dtype=str),
+        magnification=np.array([square.item.magnification for square in facts], dtype=np.int64),
+        um_per_px=np.array([square.um_per_px for square in facts], dtype=np.float64),
         phash=hashes[copies.keep, 0],
         attrs=attrs,
     )
-    return table, np.array([one.place for one in facts])
+    return table, np.array([square.place for square in facts])
 
 
-def _notices(scan: Scan, config: PrepareConfig, facts: Sequence[Facts]) -> list[str]:
+def _notes(scan: Scan, config: PrepareConfig, facts: Sequence[Facts]) -> list[str]:
     """What there is to say of sizes."""
-    notices = []
-    num_enlarged, num_squashed = (sum(getattr(one, name) for one in facts) for name in ("enlarged", "squashed"))
+    notes = []
+    num_enlarged, num_squashed = (sum(getattr(square, name) for square in facts) for name in ("enlarged", "squashed"))
     if num_enlarged:
-        notices.append(f"{num_enlarged} images are smaller than {config.resolution_px} px and were enlarged")
+        notes.append(f"{num_enlarged} images are smaller than {config.resolution_px} px and were enlarged")
     if num_squashed:
-        notices.append(f"{num_squashed} images were squashed to squares, as --fit resize asks for")
-    resized = next((one.resized_before for one in facts if one.resized_before), None)
+        notes.append(f"{num_squashed} images were squashed to squares, as --fit resize asks for")
+    resized = next((square.resized_before for square in facts if square.resized_before), None)
     if resized:
-        notices.append(
+        notes.append(
             f"images such as one of {resized[0]}×{resized[1]} px were resized before: "
             f"the original is {scan.native_width_px} px wide, so micrometres per pixel are unknown"
         )
     if config.fit == "tile":
-        num_images = len({one.order[0] for one in facts})
-        notices.append(f"{num_images} images were cut into {len(facts)} tiles; a tile belongs to its image's patient")
-    return notices + pixel_notes(facts)
+        num_images = len({square.order[0] for square in facts})
+        notes.append(f"{num_images} images were cut into {len(facts)} tiles; a tile belongs to its image's patient")
+    return notes + pixel_notes(facts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -26,10 +27,10 @@ from ganaug.data.images.decode import (
 )
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, grey_version, hashes_of
 from ganaug.data.images.squares import Square, squares, union
-from ganaug.data.sources.scan import Drawn, Item, Load, Scan
+from ganaug.data.schema import IMAGES_AT_A_TIME
+from ganaug.data.sources.scans.scan import Drawn, Item, Load, Scan
 from ganaug.parallel.threads import Job, PixelBudget, in_threads
 
-BLOCK = 64  # images written at a time
 MAX_BYTES = 512 * 2**20  # of files that wait or are decoded at a time
 
 
@@ -53,7 +54,7 @@ class Facts:
 class _Seen:
     """The squares of one image, ready to be written."""
 
-    squares: list[tuple[Square, str, np.ndarray]]  # with digest and grey version
+    squares: list[tuple[Square, str, NDArray[np.float32]]]  # with digest and grey version
     size: tuple[int, int]
     resized_before: bool
     about: About = PLAIN
@@ -61,17 +62,17 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Deferred:
-    """An image of 16 bits per value whose range only the whole set tells: it is read again when that is known."""
+    """An image of 16 bits per value whose range only the whole set shows: it is read again when that is known."""
 
     about: About
 
 
-_Result = _Seen | _Deferred | str  # a text is the reason why an image is left out
+_Result = _Seen | _Deferred | str  # a text is the reason why an image is skipped
 
 
 def read_pixels(
     scan: Scan, config: PrepareConfig, writer: ImageWriter, progress: bool
-) -> tuple[list[Facts], np.ndarray, list[tuple[str, str]]]:
+) -> tuple[list[Facts], NDArray[np.uint64], list[tuple[str, str]]]:
     """Write every image as it comes in; returns facts and hashes u64 [N,8] of the squares, in the scan's order.
 
     Images that cannot be used come last, as path and reason.
@@ -84,7 +85,7 @@ def read_pixels(
         reader.read(deferred, final=True)
     facts = reader.facts
     order = sorted(range(len(facts)), key=lambda index: facts[index].order)
-    return [facts[index] for index in order], reader.blocks.finish()[order], sorted(reader.left_out)
+    return [facts[index] for index in order], reader.blocks.finish()[order], sorted(reader.skipped)
 
 
 class _Reader:
@@ -98,7 +99,7 @@ class _Reader:
     def __init__(self, scan: Scan, config: PrepareConfig, blocks: "_BlockWriter", progress: bool) -> None:
         self.blocks = blocks
         self.facts: list[Facts] = []
-        self.left_out: list[tuple[str, str]] = []
+        self.skipped: list[tuple[str, str]] = []
         self._scan, self._config, self._progress = scan, config, progress
         self._budget = PixelBudget(MAX_PIXELS)
         self._highest = {"grey": 0, "colour": 0}  # the largest 16-bit value so far
@@ -118,7 +119,7 @@ class _Reader:
         results = in_threads(jobs, num_threads, MAX_BYTES)
         for position, result in tqdm(results, "prepare", len(items), unit="img", disable=not self._progress or None):
             if isinstance(result, str):
-                self.left_out.append((scan.items[position].path, result))
+                self.skipped.append((scan.items[position].path, result))
                 continue
             if result.about.deep:
                 self._highest[result.about.deep] = max(self._highest[result.about.deep], result.about.max_value)
@@ -194,18 +195,18 @@ class _BlockWriter:
 
     def __init__(self, writer: ImageWriter, has_masks: bool) -> None:
         self._writer, self._has_masks = writer, has_masks
-        self._waiting: list[tuple[Square, np.ndarray]] = []
+        self._waiting: list[tuple[Square, NDArray[np.float32]]] = []
         self._hashes = [np.empty((0, NUM_SYMMETRIES), np.uint64)]
 
-    def add(self, square: Square, grey: np.ndarray) -> int:
+    def add(self, square: Square, grey: NDArray[np.float32]) -> int:
         """Take a square and its grey version; returns its place in the file."""
         self._waiting.append((square, grey))
         place = len(self._writer) + len(self._waiting) - 1
-        if len(self._waiting) == BLOCK:
+        if len(self._waiting) == IMAGES_AT_A_TIME:
             self._flush()
         return place
 
-    def finish(self) -> np.ndarray:
+    def finish(self) -> NDArray[np.uint64]:
         """The hashes u64 [n,8] of all squares, by place."""
         self._flush()
         return np.concatenate(self._hashes)

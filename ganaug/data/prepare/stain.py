@@ -1,7 +1,7 @@
 """Stain normalisation by torchstain: every image is given the stain of a reference, which is set by training images.
 
 In a cross-validated data set each fold has its own training set and so its own reference; `stain_folds` gives the
-images as each fold sees them. An image that does not show two stains, such as background, is kept as it is and told of.
+images as each fold sees them. An image that does not show two stains, such as background, is kept as it is and noted.
 
 torchstain's Macenko is called with white at 255 and tissue from a density of 0.05, not with its own 240 and 0.15. With
 those, pale eosin counts as background: the stains are fitted to nuclei alone, and in one of thirteen BreakHis images
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -25,12 +26,12 @@ TISSUE_DENSITY = 0.05  # natural optical density from which a pixel, in all its 
 _MACENKO = {"Io": WHITE, "beta": TISSUE_DENSITY}
 
 # Below these an image counts as background, whose noise would be blown up. BreakHis begins at 0.13, 0.19, 8° and 2.3.
-MIN_TISSUE = 0.05  # share of the pixels
+MIN_TISSUE = 0.05  # fraction of the pixels
 MIN_CONCENTRATION = 0.15  # of each stain, in natural optical density
 MIN_ANGLE_DEG = 3.0  # between the two stains; beyond 90° they are no stains, as one takes light away and one adds it
 MIN_SPREAD = 1.0  # standard deviation of each LAB channel
 
-Blocks = Callable[[], Iterable[np.ndarray]]  # all images in order, u8 [n,H,W,3] at a time
+Blocks = Callable[[], Iterable[NDArray[np.uint8]]]  # all images in order, u8 [n,H,W,3] at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,14 @@ class Reference:
     """
 
     method: str  # macenko or reinhard
-    values: dict[str, np.ndarray]
+    values: dict[str, NDArray[np.float64]]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {"method": self.method} | {name: value.tolist() for name, value in self.values.items()}
 
 
-def fit_one(image: np.ndarray, method: str) -> Reference | None:
+def fit_one(image: NDArray[np.uint8], method: str) -> Reference | None:
     """The stain of one image u8 [H,W,3]; None where it does not show one, being background or of a single colour.
 
     Source: Macenko et al., A method for normalizing histology slides for quantitative analysis, 2009; Reinhard et al.,
@@ -61,21 +62,21 @@ def fit_one(image: np.ndarray, method: str) -> Reference | None:
     return None if values is None else Reference(method, values)
 
 
-def reference_of(ones: Sequence[Reference]) -> Reference:
+def reference_of(references: Sequence[Reference]) -> Reference:
     """The stain of a training set: number by number the median over its images, stain vectors made unit again.
 
     The median is our choice: neither paper says how to take a reference from many images, and one chosen image would
     decide all. Raises DataError where there is no image to take it from.
     """
-    if not ones:
+    if not references:
         raise DataError("no training image shows a stain", todo="prepare without stain normalisation")
-    values = {name: np.median([one.values[name] for one in ones], axis=0) for name in ones[0].values}
+    values = {name: np.median([fitted.values[name] for fitted in references], axis=0) for name in references[0].values}
     if "stains" in values:
         values["stains"] /= np.linalg.norm(values["stains"], axis=0)
-    return Reference(ones[0].method, values)
+    return Reference(references[0].method, values)
 
 
-def normalise(image: np.ndarray, reference: Reference) -> np.ndarray | None:
+def normalise(image: NDArray[np.uint8], reference: Reference) -> NDArray[np.uint8] | None:
     """The image u8 [H,W,3] with the stain of the reference; None where it shows none itself, see `fit_one`."""
     return None if fit_one(image, reference.method) is None else _restain(image, reference)
 
@@ -85,13 +86,13 @@ class StainedFolds:
     """The images of a cross-validated data set as its folds see them; made by `stain_folds`."""
 
     references: tuple[Reference, ...]  # of each fold
-    failed: np.ndarray  # i64, the images that show no stain and stay as they are in every fold
+    failed: NDArray[np.int64]  # i64, the images that show no stain and stay as they are in every fold
     _blocks: Blocks
     _num_images: int
     _workers: int
     _progress: bool
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Pairs of a fold and its next images u8 [n,H,W,3]; the images of each fold come in order."""
         kept, start = set(self.failed.tolist()), 0
         with _threads(self._workers) as pool, self._bar() as bar:
@@ -110,32 +111,34 @@ class StainedFolds:
 
 
 def stain_folds(
-    blocks: Blocks, train: Sequence[np.ndarray], method: str, *, workers: int, progress: bool = False
+    blocks: Blocks, train: Sequence[NDArray[np.int64]], method: str, *, workers: int, progress: bool = False
 ) -> StainedFolds:
     """Fit each fold's reference to its training images, `train` i64 [n] a fold, and nothing else.
 
     `blocks` is called twice, here to fit every image by itself, and where the result is gone through. Raises DataError
     where no training image of a fold shows a stain.
     """
-    ones: list[Reference | None] = []
+    fitted: list[Reference | None] = []
     with _threads(workers) as pool:
         for block in tqdm(blocks(), "fit stain", unit="block", disable=not progress or None):
-            ones.extend(pool.map(fit_one, block, [method] * len(block)))
-    references = tuple(reference_of([one for index in indices if (one := ones[index])]) for indices in train)
-    failed = np.array([index for index, one in enumerate(ones) if one is None], dtype=np.int64)
-    return StainedFolds(references, failed, blocks, len(ones), workers, progress)
+            fitted.extend(pool.map(fit_one, block, [method] * len(block)))
+    references = tuple(
+        reference_of([reference for index in indices if (reference := fitted[index])]) for indices in train
+    )
+    failed = np.array([index for index, reference in enumerate(fitted) if reference is None], dtype=np.int64)
+    return StainedFolds(references, failed, blocks, len(fitted), workers, progress)
 
 
 @contextmanager
 def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:  # the matrix products are too small to share out
+    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:  # the matrix products are too small to split
         yield pool
 
 
 # ---- torchstain ------------------------------------------------------------------------------------------------------
 
 
-def _fit_macenko(image: np.ndarray) -> dict[str, np.ndarray] | None:
+def _fit_macenko(image: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]] | None:
     from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
     tissue = np.all(image + 1.0 <= WHITE * np.exp(-TISSUE_DENSITY), axis=2)
@@ -153,7 +156,7 @@ def _fit_macenko(image: np.ndarray) -> dict[str, np.ndarray] | None:
     return {"stains": stains, "max_concentration": concentration}
 
 
-def _fit_reinhard(image: np.ndarray) -> dict[str, np.ndarray] | None:
+def _fit_reinhard(image: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]] | None:
     from torchstain.numpy.normalizers import NumpyReinhardNormalizer
 
     own = NumpyReinhardNormalizer()
@@ -163,7 +166,7 @@ def _fit_reinhard(image: np.ndarray) -> dict[str, np.ndarray] | None:
     return {"means": own.target_means.astype(np.float64), "stds": own.target_stds.astype(np.float64)}
 
 
-def _restain(image: np.ndarray, reference: Reference) -> np.ndarray:
+def _restain(image: NDArray[np.uint8], reference: Reference) -> NDArray[np.uint8]:
     """The image, which must have a stain of its own, with that of the reference."""
     from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
 
@@ -171,7 +174,7 @@ def _restain(image: np.ndarray, reference: Reference) -> np.ndarray:
         if reference.method == "macenko":
             macenko = NumpyMacenkoNormalizer()
             macenko.HERef, macenko.maxCRef = reference.values["stains"], reference.values["max_concentration"]
-            return macenko.normalize(image, stains=False, **_MACENKO)[0]
+            return np.asarray(macenko.normalize(image, stains=False, **_MACENKO)[0])
         reinhard = NumpyReinhardNormalizer()
         reinhard.target_means, reinhard.target_stds = reference.values["means"], reference.values["stds"]
-        return reinhard.normalize(image)
+        return np.asarray(reinhard.normalize(image))

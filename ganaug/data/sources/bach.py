@@ -23,9 +23,9 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import BREAST_CLASSES, PrepareConfig
 from ganaug.data.archives.files import Files, existing, is_image_name, open_files, printable, source_path
-from ganaug.data.sources.listed import read_listed
-from ganaug.data.sources.scan import UNLABELLED, Item, Scan, no_class, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.listed import read_listed
+from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan, no_class, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.data.tables import Row, read_bytes, read_rows, require_width
 from ganaug.errors import ConfigError, DataError, private
 
@@ -67,8 +67,8 @@ def parse_name(name: str) -> Name | None:
 @dataclass
 class _Listing:
     items: list[Item]
-    left_out: list[tuple[str, str]]  # path and reason
-    notices: list[str]
+    skipped: list[tuple[str, str]]  # path and reason
+    notes: list[str]
 
 
 def scan(config: PrepareConfig) -> Scan:
@@ -85,7 +85,7 @@ def scan(config: PrepareConfig) -> Scan:
         if config.patients_csv:
             _give_patients(listing, existing(config.patients_csv, "--patients-csv"))
         splits = _splits(listing)
-        listing.notices += _lone_images(listing.items, config)
+        listing.notes += _lone_images(listing.items, config)
     return Scan(
         class_names=BREAST_CLASSES,
         items=tuple(listing.items),
@@ -93,8 +93,8 @@ def scan(config: PrepareConfig) -> Scan:
         licence=LICENCE,
         citation=CITATION,
         native_width_px=None if config.um_per_px else WIDTH_PX,
-        left_out=tuple(listing.left_out),
-        notices=tuple(listing.notices),
+        skipped=tuple(listing.skipped),
+        notes=tuple(listing.notes),
         splits=splits,
         class_of=_class_of if config.part != "test" else no_class,
     )
@@ -114,14 +114,14 @@ def _training_images(source: Path, files: Files, config: PrepareConfig) -> _List
     """The images on whose label all witnesses agree; each counts as a patient of its own."""
     truth, notes = _ground_truth(source, files)
     found: dict[str, Item] = {}
-    left_out, others, repeated = list(files.left_out), [], []
+    skipped, others, repeated = list(files.skipped), [], []
     for path in _images(files):
         name, stem = parse_name(path), _stem(path)
         folder = _class_folder(path)
         if name is None and not folder:
             others.append(path)
         elif reason := _objection(name, folder, truth.get(stem, set())):
-            left_out.append((path, reason))
+            skipped.append((path, reason))
         elif stem in found:
             repeated.append(path)
         elif name:
@@ -131,9 +131,9 @@ def _training_images(source: Path, files: Files, config: PrepareConfig) -> _List
         tests = [path for path in others if _TEST_NAME.fullmatch(_stem(path))]
         if tests:
             raise DataError(f"{source} holds the {len(tests)} test images only", todo="read them with --part test")
-        raise DataError(f"{source} holds no usable image of BACH{why_none(left_out)}", expected=_LAYOUT)
+        raise DataError(f"{source} holds no usable image of BACH{why_none(skipped)}", expected=_LAYOUT)
     notes += _passed_over(repeated, others, "no training images of BACH")
-    return _Listing([found[stem] for stem in sorted(found)], left_out, notes)
+    return _Listing([found[stem] for stem in sorted(found)], skipped, notes)
 
 
 def _test_images(source: Path, files: Files, config: PrepareConfig) -> _Listing:
@@ -150,11 +150,11 @@ def _test_images(source: Path, files: Files, config: PrepareConfig) -> _Listing:
             found[stem] = Item(path, UNLABELLED, stem, stem, um_per_px=config.um_per_px or UM_PER_PX)
     if not found:
         raise DataError(
-            f"{source} holds no test image of BACH ({len(others)} images of other names){why_none(files.left_out)}",
+            f"{source} holds no test image of BACH ({len(others)} images of other names){why_none(files.skipped)}",
             expected="ICIAR2018_BACH_Challenge_TestDataset/Photos/testN.tif",
         )
     items = sorted(found.values(), key=lambda item: int(item.image_id.removeprefix("test")))
-    return _Listing(items, list(files.left_out), _passed_over(repeated, others, "no test images of BACH"))
+    return _Listing(items, list(files.skipped), _passed_over(repeated, others, "no test images of BACH"))
 
 
 def _images(files: Files) -> Iterator[str]:
@@ -166,26 +166,24 @@ def _stem(name: str) -> str:
 
 
 def _passed_over(repeated: Sequence[str], others: Sequence[str], what: str) -> list[str]:
-    notices = []
+    notes = []
     if repeated:
-        notices.append(f"{len(repeated)} files bear the name of another in a second folder and were left out")
+        notes.append(f"{len(repeated)} files bear the name of another in a second folder and were skipped")
     if others:
-        notices.append(
-            f"{len(others)} images that are {what} were passed over, such as {private(printable(others[0]))}"
-        )
-    return notices
+        notes.append(f"{len(others)} images that are {what} were passed over, such as {private(printable(others[0]))}")
+    return notes
 
 
 def _objection(name: Name | None, folder: str, truth: set[str]) -> str:
-    """Why an image is left out, or nothing: its witnesses are its folder, its name and the ground truth."""
+    """Why an image is skipped, or nothing: its witnesses are its folder, its name and the ground truth."""
     if name is None:
         return "the name is not of BACH's form b001.tif"
     if not folder:
         return "it stands in none of the folders Benign, InSitu, Invasive and Normal"
     if {folder, name.class_name} | truth == {name.class_name}:
         return ""
-    told = f", {GROUND_TRUTH} {' and '.join(map(private, sorted(truth)))}" if truth else ""
-    return f"the label is in doubt: the folder says {folder}, the name {name.class_name}{told}"
+    truth_says = f", {GROUND_TRUTH} {' and '.join(map(private, sorted(truth)))}" if truth else ""
+    return f"the label is in doubt: the folder says {folder}, the name {name.class_name}{truth_says}"
 
 
 def _ground_truth(source: Path, files: Files) -> tuple[dict[str, set[str]], list[str]]:
@@ -209,7 +207,7 @@ def _ground_truth(source: Path, files: Files) -> tuple[dict[str, set[str]], list
 
 
 def _give_patients(listing: _Listing, table: Path) -> None:
-    """Give the images the patients of a CSV; an image under two patients is left out."""
+    """Give the images the patients of a CSV; an image under two patients is skipped."""
     patients: dict[str, set[str]] = defaultdict(set)
     for row in _rows(read_bytes(table), str(table), "file,patient"):
         file, patient = row.cells[:2]
@@ -222,7 +220,7 @@ def _give_patients(listing: _Listing, table: Path) -> None:
             expected="lines such as b001.tif,patient-7",
         )
     if unknown:
-        listing.notices.append(
+        listing.notes.append(
             f"{len(unknown)} images of {private(table.name)} are not there, such as {private(printable(unknown[0]))}"
         )
     kept = []
@@ -230,7 +228,7 @@ def _give_patients(listing: _Listing, table: Path) -> None:
         known = sorted(patients.get(item.image_id, {item.group_id}))
         if len(known) > 1:
             several = " and ".join(map(private, known))
-            listing.left_out.append((item.path, f"{private(table.name)} gives it the patients {several}"))
+            listing.skipped.append((item.path, f"{private(table.name)} gives it the patients {several}"))
         else:
             kept.append(replace(item, group_id=known[0]))
     listing.items = kept
@@ -257,10 +255,10 @@ def _splits(listing: _Listing) -> dict[str, dict[str, str]]:
         name = parse_name(item.image_id)
         assert name is not None
         parts[item.group_id].add(name.split_part)
-    torn = sorted(group for group, found in parts.items() if len(found) > 1)
-    if torn:
-        listing.notices.append(
-            f"the split {SPLIT} is not on offer: it would part {len(torn)} patients, such as {private(torn[0])}"
+    divided = sorted(group for group, found in parts.items() if len(found) > 1)
+    if divided:
+        listing.notes.append(
+            f"the split {SPLIT} is not on offer: it would part {len(divided)} patients, such as {private(divided[0])}"
         )
         return {}
     return {SPLIT: {group: part for group, (part,) in parts.items()}}

@@ -9,7 +9,7 @@ The mirrors nest the folders differently, so only the file name counts:
 SOB_<B|M>_<TYPE>-<YEAR>-<SLIDE>-<MAGNIFICATION>-<NUMBER>.png.
 A slide's letters (22549AB, 22549CD) mark parts of one accession, so a patient is year and digits (14-22549) unless
 `group="folder"` asks for the slide as it is written. Slide 14-13412 stands in the collection twice, as ductal and as
-lobular carcinoma with the same images, and is left out. The published pixel sizes are nominal, see `NOMINAL`.
+lobular carcinoma with the same images, and is skipped. The published pixel sizes are nominal, see `NOMINAL`.
 """
 
 import re
@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import is_image_name, open_files, source_path
-from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.scan import Item, Scan, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.errors import ConfigError, DataError, private
 
 SUBTYPES = {
@@ -76,32 +76,32 @@ def scan(config: PrepareConfig) -> Scan:
     """List the images of a folder or an archive, however nested; raises DataError where there is none."""
     source = source_path(config)
     files = open_files(source)
-    left_out = list(files.left_out)
+    skipped = list(files.skipped)
     named: dict[str, tuple[str, Name]] = {}
-    notices = []
+    notes = []
     num_repeated = 0
     for path in filter(_is_image, files.names):
         name = parse_name(PurePosixPath(path).name)
         if name is None:
-            left_out.append((path, "the name is not of BreakHis' form SOB_B_A-14-22549AB-200-001.png"))
+            skipped.append((path, "the name is not of BreakHis' form SOB_B_A-14-22549AB-200-001.png"))
         elif PurePosixPath(path).stem in named:
             num_repeated += 1
         else:
             named[PurePosixPath(path).stem] = (path, name)
     if not named:
         raise DataError(
-            f"{source} holds no BreakHis image{why_none(left_out)}",
+            f"{source} holds no BreakHis image{why_none(skipped)}",
             expected="names such as SOB_B_A-14-22549AB-200-001.png",
             todo="point --source to the folder or .tar.gz of BreaKHis_v1",
         )
     if num_repeated:
-        notices.append(f"{num_repeated} files bear the name of another in a second folder and were left out")
+        notes.append(f"{num_repeated} files bear the name of another in a second folder and were skipped")
     chosen = _choose(named, config, source)
-    notices += _notes_on_scale({name.magnification for _, name in chosen.values()}, config)
+    notes += _notes_on_scale({name.magnification for _, name in chosen.values()}, config)
     twice = [stem for stem, (_, name) in chosen.items() if name.slide == TWICE_LABELLED]
     if twice:
-        notices.append(
-            f"{len(twice)} images of slide {private(TWICE_LABELLED)} were left out: it is labelled both DC and LC"
+        notes.append(
+            f"{len(twice)} images of slide {private(TWICE_LABELLED)} were skipped: it is labelled both DC and LC"
         )
     items = tuple(_item(stem, *chosen[stem], config) for stem in sorted(set(chosen) - set(twice)))
     return Scan(
@@ -111,8 +111,8 @@ def scan(config: PrepareConfig) -> Scan:
         licence=LICENCE,
         citation=CITATION,
         native_width_px=None if config.um_per_px else 700,
-        left_out=tuple(left_out),
-        notices=tuple(notices),
+        skipped=tuple(skipped),
+        notes=tuple(notes),
         suggestion=_suggestion(items, config),
         class_of=lambda path: _class_of(path, config),
     )

@@ -6,7 +6,7 @@
 The format knows no patients. Further keys, which `ganaug export` writes and which may be written by hand, do:
 `class_names`, a list; and by file name `groups` (the patient), `sites` (the laboratory), `image_ids`, `magnifications`
 and `um_per_px`. An image without a group counts as a patient of its own, which is safe only if no patient has two: a
-note says so. Names with backslashes, or of another machine, are matched by `listed.locate`. Synthetic images are
+note says so. Names with backslashes, or of another machine, are matched by `scans.listed.locate`. Synthetic images are
 refused: they would stand for patients who do not exist.
 
 The data, their licence and their citation are the user's; this tool downloads nothing.
@@ -18,11 +18,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganaug.config import PrepareConfig
-from ganaug.data.archives.files import Files, LeftOut, is_image_name, open_files, printable, source_path
-from ganaug.data.names import plain
-from ganaug.data.sources.listed import locate, read_listed
-from ganaug.data.sources.scan import UNLABELLED, Item, Scan, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.archives.files import Files, Skipped, is_image_name, open_files, printable, source_path
+from ganaug.data.sources.scans.listed import locate, read_listed
+from ganaug.data.sources.scans.names import plain
+from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.errors import DataError, LeakError, private
 from ganaug.files import parse_json
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES
@@ -48,11 +48,11 @@ def scan(config: PrepareConfig) -> Scan:
     here = locate(_listed_names(listed, entries), paths.__contains__)
     if entries is not None:
         entries = [(here.place_of[name], label) for name, label in entries]
-    labels, left_out, notices = _match(entries, paths, class_names) if entries is not None else _unlabelled(paths)
+    labels, skipped, notes = _match(entries, paths, class_names) if entries is not None else _unlabelled(paths)
     facts = {key: _by_image(listed, key, where, here.place_of) for key in _FACTS}
-    skipped = _paths_left_out(files, folder, left_out)
+    all_skipped = _paths_skipped(files, folder, skipped)
     if not labels:
-        raise DataError(f"{where} lists no image that is there{why_none(skipped)}", expected=_LABELS)
+        raise DataError(f"{where} lists no image that is there{why_none(all_skipped)}", expected=_LABELS)
     class_of_entry = {printable(folder + name): label for name, label in entries or ()}
     return Scan(
         class_names=class_names,
@@ -60,9 +60,9 @@ def scan(config: PrepareConfig) -> Scan:
         read=reading(files),
         licence=_text(listed, "licence", where),
         citation=_text(listed, "citation", where),
-        left_out=skipped,
+        skipped=all_skipped,
         class_of=lambda path: class_names[class_of_entry[path]] if path in class_of_entry else "",
-        notices=(*notices, *here.notes, *_absent(class_names, labels), *_unknown_patients(labels, facts["groups"])),
+        notes=(*notes, *here.notes, *_absent(class_names, labels), *_unknown_patients(labels, facts["groups"])),
     )
 
 
@@ -83,7 +83,7 @@ def _find(files: Files, source: Path) -> str:
     found = [name for name in files.names if PurePosixPath(name).name == DATASET_JSON]
     if not found:
         raise DataError(
-            f"{source} holds no {DATASET_JSON}{why_none(files.left_out)}",
+            f"{source} holds no {DATASET_JSON}{why_none(files.skipped)}",
             expected=_LABELS,
             todo="read folders of classes with --dataset folder",
         )
@@ -184,7 +184,7 @@ def _class_names(listed: Mapping[str, Any], entries: list[tuple[str, int]] | Non
     return names
 
 
-_Matched = tuple[dict[str, int], dict[str, str], list[str]]  # classes, what is left out with reasons, notices
+_Matched = tuple[dict[str, int], dict[str, str], list[str]]  # classes, what is skipped with reasons, notes
 
 
 def _unlabelled(paths: Mapping[str, str]) -> _Matched:
@@ -195,37 +195,36 @@ def _match(entries: Sequence[tuple[str, int]], paths: Mapping[str, str], class_n
     """Match what is listed with what is there."""
     labels: dict[str, int] = {}
     repeated: dict[str, int] = {}
-    left_out = dict.fromkeys(paths.keys() - {name for name, _ in entries}, f"not listed in {DATASET_JSON}")
+    skipped = dict.fromkeys(paths.keys() - {name for name, _ in entries}, f"not listed in {DATASET_JSON}")
     for name, label in entries:
         if name not in paths:
-            left_out[name] = f"listed in {DATASET_JSON}, but there is no such image"
+            skipped[name] = f"listed in {DATASET_JSON}, but there is no such image"
         elif name not in labels:
             labels[name] = label
         elif labels[name] == label:
             repeated[name] = label
         else:
-            left_out[name] = (
-                f"listed under two classes, {' and '.join(private(class_names[one]) for one in (labels[name], label))}"
-            )
-    kept = {name: label for name, label in labels.items() if name not in left_out}
+            both = " and ".join(private(class_names[number]) for number in (labels[name], label))
+            skipped[name] = f"listed under two classes, {both}"
+    kept = {name: label for name, label in labels.items() if name not in skipped}
     repeated = {name: label for name, label in repeated.items() if name in kept}
-    notices = []
+    notes = []
     if repeated:
-        notices.append(f"{len(repeated)} images are listed more than once, such as {private(printable(min(repeated)))}")
-    return kept, left_out, notices
+        notes.append(f"{len(repeated)} images are listed more than once, such as {private(printable(min(repeated)))}")
+    return kept, skipped, notes
 
 
 def _absent(class_names: Sequence[str], labels: Mapping[str, int]) -> list[str]:
-    """A notice of the classes without an image, where the images have classes at all."""
+    """A note of the classes without an image, where the images have classes at all."""
     seen = set(labels.values()) - {UNLABELLED}
     absent = [name for label, name in enumerate(class_names) if label not in seen]
     return [f"there is no image of the class {', '.join(map(private, absent))}"] if absent and seen else []
 
 
-def _paths_left_out(files: Files, folder: str, names: Mapping[str, str]) -> LeftOut:
-    """What the files could not offer and what the list left out, each once."""
+def _paths_skipped(files: Files, folder: str, names: Mapping[str, str]) -> Skipped:
+    """What the files could not offer and what the list skipped, each once."""
     reasons = {printable(folder + name): reason for name, reason in names.items()}
-    return tuple(sorted((reasons | dict(files.left_out)).items()))
+    return tuple(sorted((reasons | dict(files.skipped)).items()))
 
 
 # ---- the further keys ------------------------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.tables import require_different, require_width
 from ganaug.errors import DataError
 
 PAM50 = ("LumA", "LumB", "Basal", "Her2", "Normal")
 LOG2_MAX = 40.0  # no count reaches 2^40, so larger values are no logarithms and smaller maxima no counts
-NEGATIVE_SHARE = 0.05  # batch correction leaves under 1 % of the counts negative; of centred values it is half
+MAX_NEGATIVE_FRACTION = 0.05  # batch correction leaves under 1 % of the counts negative; of centred values it is half
 _MISSING = ("", "na", "nan", "null", "[not available]")
 _BARCODE = re.compile(r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(\d{2})[A-Z]?)?(?:[-._ ].*)?")
 _CALL_COLUMNS = (("sampleID", "PAM50Call_RNAseq"), ("PATIENT_ID", "SUBTYPE"))  # UCSC Xena, cBioPortal
@@ -54,9 +55,9 @@ class Expression:
 
     patients: tuple[str, ...]
     genes: tuple[str, ...]
-    values: np.ndarray  # f32 [P,G]
+    values: NDArray[np.float32]  # f32 [P,G]
     differing: tuple[str, ...]  # patients with two samples that are not the same, who are not among the P
-    notices: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def read_calls(path: Path) -> dict[str, set[str]]:
@@ -107,14 +108,14 @@ def read_expression(path: Path, wanted: Collection[str]) -> Expression:
     names = [gene for gene, known in zip(names, is_known) if known]
     if not names:
         raise DataError(f"{path} has no gene with a value in each patient", expected=_TABLE)
-    values, told = _logarithms(path, values[:, is_known], rows.are_counts)
-    notices = [
+    values, scale_notes = _logarithms(path, values[:, is_known], rows.are_counts)
+    notes = [
         *_named(rows.differing, "stand in the table twice, with different values"),
         *_named(rows.nameless, "have no name"),
         *_named(missing, "lack a value in some patient"),
-        *told,
+        *scale_notes,
     ]
-    return Expression(patients, tuple(names), values, differing, tuple(notices))
+    return Expression(patients, tuple(names), values, differing, tuple(notes))
 
 
 @dataclass
@@ -123,7 +124,7 @@ class _Rows:
 
     patients: list[str]
     are_counts: bool
-    genes: dict[str, np.ndarray]
+    genes: dict[str, NDArray[np.float32]]
     differing: list[str]  # genes that stand in the table twice, with different values
     nameless: list[str]
 
@@ -164,8 +165,8 @@ def _samples(path: Path, header: Sequence[str], first_name: str) -> tuple[int, d
 
 
 def _one_sample_each(
-    values: np.ndarray, patients: Sequence[str]
-) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    values: NDArray[np.float32], patients: Sequence[str]
+) -> tuple[NDArray[np.float32], tuple[str, ...], tuple[str, ...]]:
     """One row for each patient, sorted; those whose samples differ are taken out and named."""
     rows: dict[str, list[int]] = defaultdict(list)
     for row, patient in enumerate(patients):
@@ -179,10 +180,10 @@ def _one_sample_each(
     return values[[rows[patient][0] for patient in kept]], tuple(kept), tuple(sorted(differing))
 
 
-def _logarithms(path: Path, values: np.ndarray, are_counts: bool) -> tuple[np.ndarray, list[str]]:
+def _logarithms(path: Path, values: NDArray[np.float32], are_counts: bool) -> tuple[NDArray[np.float32], list[str]]:
     """Values as log2(count + 1), and what was done to them; raises DataError where they are something else."""
     num_negative = int((values < 0).sum())
-    if num_negative > (NEGATIVE_SHARE * values.size if are_counts else 0):
+    if num_negative > (MAX_NEGATIVE_FRACTION * values.size if are_counts else 0):
         raise DataError(
             f"{num_negative} of {values.size} values of {path} are below zero, as where genes are centred over samples",
             expected=f"values that no test patient had a part in: {_TABLE}",
@@ -192,20 +193,20 @@ def _logarithms(path: Path, values: np.ndarray, are_counts: bool) -> tuple[np.nd
         raise DataError(f"{path} holds {seen} (the largest value is {values.max():g})", expected=_TABLE)
     if not are_counts:
         return values, []
-    notices = ["expression: the counts (RSEM) were taken as log2(count + 1)"]
+    notes = ["expression: the counts (RSEM) were taken as log2(count + 1)"]
     if num_negative:
-        notices.append(f"expression: {num_negative} counts are below zero (batch correction) and were taken as 0")
-    return np.log2(np.maximum(values, 0) + 1), notices
+        notes.append(f"expression: {num_negative} counts are below zero (batch correction) and were taken as 0")
+    return np.log2(np.maximum(values, 0) + 1), notes
 
 
 def _named(genes: Sequence[str], what: str) -> list[str]:
     if not genes:
         return []
-    such = ", ".join(genes[:5]) + (", …" if len(genes) > 5 else "")
-    return [f"expression: {len(genes)} genes {what} and were left out: {such}"]
+    named = ", ".join(genes[:5]) + (", …" if len(genes) > 5 else "")
+    return [f"expression: {len(genes)} genes {what} and were skipped: {named}"]
 
 
-def _numbers(cells: Sequence[str], path: Path, line_number: int) -> np.ndarray:
+def _numbers(cells: Sequence[str], path: Path, line_number: int) -> NDArray[np.float32]:
     """The cells as f32, NaN where a value is missing."""
     try:
         return np.array(list(map(float, cells)), np.float32)

@@ -4,7 +4,7 @@ The CSV has the columns `path,label[,group][,site][,magnification]`, in any orde
 folder; `group` is the patient and `site` the laboratory. In a folder the levels are what `--layout` says, or else what
 `layout.infer_layout` makes of them, and a note says which; the same patient name under two classes is the same patient.
 An image without a known patient counts as a patient of its own, which is safe only if no patient has two: a note says
-so. `x_mask.png` beside `x.png` is its mask and no image.
+so. `x_mask.png` next to `x.png` is its mask and no image.
 
 The data, their licence and their citation are the user's; this tool downloads nothing.
 """
@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import Files, files_at, is_image_name, open_files, printable, source_path
-from ganaug.data.names import plain
 from ganaug.data.sources.dataset_zip import DATASET_JSON
 from ganaug.data.sources.layout import (
     CLASS,
@@ -35,9 +34,10 @@ from ganaug.data.sources.layout import (
     part_of,
     parts_note,
 )
-from ganaug.data.sources.listed import locate
-from ganaug.data.sources.scan import Item, Scan, no_class, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.listed import locate
+from ganaug.data.sources.scans.names import plain
+from ganaug.data.sources.scans.scan import Item, Scan, no_class, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.data.tables import magnification_of, read_bytes, read_table
 from ganaug.errors import ConfigError, DataError, LeakError, private
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES
@@ -64,7 +64,7 @@ class _Row:
 class _Listing:
     files: Files
     rows: list[_Row]
-    left_out: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
     notes: list[str]
     class_of: Callable[[str], str] = no_class
     splits: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def scan(config: PrepareConfig) -> Scan:
     class_names = tuple(sorted({row.label for row in rows}))
     if len(class_names) < 2:
         raise DataError(
-            f"{source} holds {len(rows)} images in {len(class_names)} classes{why_none(listing.left_out)}",
+            f"{source} holds {len(rows)} images in {len(class_names)} classes{why_none(listing.skipped)}",
             expected=f"two classes or more in {_LAYOUT}",
             todo=listing.todo,
         )
@@ -100,8 +100,8 @@ def scan(config: PrepareConfig) -> Scan:
         read=reading(listing.files),
         licence="the user's",
         citation="the user's",
-        left_out=tuple(listing.left_out),
-        notices=tuple(listing.notes),
+        skipped=tuple(listing.skipped),
+        notes=tuple(listing.notes),
         splits=listing.splits,
         suggestion=listing.suggestion,
         class_of=listing.class_of,
@@ -130,17 +130,17 @@ def _folders(source: Path, layout_text: str | None) -> _Listing:
 
     is_mask = {path: any(name.lower() in _MASK_FOLDERS for name in above(path)) for path in paths}
     layout = given or infer_layout([above(path) for path in paths if not is_mask[path]], str(source))
-    rows, left_out = [], list(files.left_out)
+    rows, skipped = [], list(files.skipped)
     for path in paths:
         label = layout.name(above(path), CLASS)
         if is_mask[path]:
-            left_out.append((str(path), "stands in a folder of masks, which is no class"))
+            skipped.append((str(path), "stands in a folder of masks, which is no class"))
         elif not label:
-            left_out.append((str(path), "stands outside of every class folder"))
+            skipped.append((str(path), "stands outside of every class folder"))
         else:
             rows.append(_row_in(str(path), label, above(path), layout, source))
-    listing = _Listing(files, rows, left_out, [], lambda path: layout.name(above(PurePosixPath(path)), CLASS))
-    _say_layout(listing, layout, given is not None)
+    listing = _Listing(files, rows, skipped, [], lambda path: layout.name(above(PurePosixPath(path)), CLASS))
+    _note_layout(listing, layout, given is not None)
     return listing
 
 
@@ -174,7 +174,7 @@ def _row_in(path: str, label: str, folders: tuple[str, ...], layout: Layout, sou
     )
 
 
-def _say_layout(listing: _Listing, layout: Layout, is_given: bool) -> None:
+def _note_layout(listing: _Listing, layout: Layout, is_given: bool) -> None:
     """Note how the folders were read and what that does not settle, and offer the parts that they come in."""
     rows = listing.rows
     if len({row.label for row in rows}) < 2:
@@ -223,7 +223,7 @@ def _take_masks(listing: _Listing) -> dict[str, tuple[str, ...]]:
         if owner:
             masks[owner] += (row.path,)
         elif match:
-            listing.left_out.append((row.path, "named like a mask, and there is no image it belongs to"))
+            listing.skipped.append((row.path, "named like a mask, and there is no image it belongs to"))
         else:
             images.append(row)
     listing.rows = images
@@ -234,9 +234,9 @@ def _take_masks(listing: _Listing) -> dict[str, tuple[str, ...]]:
 
 
 def _manifest(manifest: Path) -> _Listing:
-    """The rows of a CSV; images that are missing, without a label, or listed in two ways are left out."""
+    """The rows of a CSV; images that are missing, without a label, or listed in two ways are skipped."""
     found: dict[str, _Row] = {}
-    left_out: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     label_of: dict[str, str] = {}
     lines = _lines(manifest)
     here = locate((row.path for _, row in lines), lambda name: _is_file(manifest.parent / name))
@@ -244,28 +244,28 @@ def _manifest(manifest: Path) -> _Listing:
     for number, listed in lines:
         row = replace(listed, path=here.place_of[listed.path])
         label_of.setdefault(printable(row.path), row.label)
-        if row.path in left_out:
+        if row.path in skipped:
             continue
         first = found.get(row.path)
         if first == row:
             notes.append(f"line {number} of {private(manifest.name)} repeats {private(printable(row.path))}")
         elif first:
-            ways = [" ".join(private(name) for name in (one.label, one.group) if name) for one in (first, row)]
-            left_out[row.path] = (
+            ways = [" ".join(private(name) for name in (entry.label, entry.group) if name) for entry in (first, row)]
+            skipped[row.path] = (
                 f"line {number} of {private(manifest.name)} lists it as {ways[1]}, an earlier one as {ways[0]}"
             )
             del found[row.path]
         elif not row.label:
-            left_out[row.path] = f"line {number} of {private(manifest.name)} has no label"
+            skipped[row.path] = f"line {number} of {private(manifest.name)} has no label"
         elif not is_image_name(PurePosixPath(row.path)):
-            left_out[row.path] = "the name is not of a PNG, JPEG or TIFF file"
+            skipped[row.path] = "the name is not of a PNG, JPEG or TIFF file"
         elif not _is_file(manifest.parent / row.path):
-            left_out[row.path] = "there is no such file"
+            skipped[row.path] = "there is no such file"
         else:
             found[row.path] = row
     files = files_at(manifest.parent)
     return _Listing(
-        files, list(found.values()), list(left_out.items()), notes, lambda path: label_of.get(printable(path), "")
+        files, list(found.values()), list(skipped.items()), notes, lambda path: label_of.get(printable(path), "")
     )
 
 

@@ -1,4 +1,4 @@
-"""What the folder levels above images are: a class, a part, a magnification, a site, a patient.
+"""The folder levels above images: a class, a part, a magnification, a site, a patient.
 
 The levels are named from the top, as in `class/magnification/patient`. What the user does not name is inferred from
 the names at each level and from which of them recur under several classes; where two readings are equally good, none
@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from ganaug.errors import DataError, private, some_of
 
 CLASS, PART, MAGNIFICATION, SITE, PATIENT, OTHER = "class", "part", "magnification", "site", "patient", "other"
-PARTS = {
+_PART_OF = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "testset", "holdout", "hold-out", "hold_out"), "test"),
@@ -51,7 +51,7 @@ def parse_layout(text: str) -> Layout:
 
 def part_of(name: str) -> str:
     """train, val or test, by any usual name of theirs; empty for another name."""
-    return PARTS.get(name.strip().casefold(), "")
+    return _PART_OF.get(name.strip().casefold(), "")
 
 
 def magnification_in(name: str) -> int:
@@ -85,7 +85,7 @@ def infer_layout(images: Sequence[Folders], where: str) -> Layout:
     if not unnamed:
         return Layout(tuple(kinds))
     kinds[unnamed[0]] = CLASS
-    for at in unnamed[1:]:  # a level that is the same for every image, such as `images`, tells nothing
+    for at in unnamed[1:]:  # a level that is the same for every image, such as `images`, says nothing
         if len({folders[at : at + 1] for folders in images}) == 1:
             kinds[at] = OTHER
     varying = [at for at in unnamed[1:] if not kinds[at]]

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import is_image_name, open_files, printable, source_path
-from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.scan import Item, Scan, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.errors import DataError, private
 
 CLASSES = ("Normal", "Benign", "Cancer")
@@ -37,7 +37,7 @@ def scan(config: PrepareConfig) -> Scan:
     items: dict[str, Item] = {}  # by image_id
     masks: dict[str, list[str]] = defaultdict(list)  # by the path of their image, less its suffix
     repeated: list[PurePosixPath] = []
-    left_out, suffixes = list(files.left_out), Counter[str]()
+    skipped, suffixes = list(files.skipped), Counter[str]()
     for path in filter(is_image_name, map(PurePosixPath, files.names)):
         match = _NAME.fullmatch(path.stem)
         if match and match["mask"]:
@@ -47,25 +47,25 @@ def scan(config: PrepareConfig) -> Scan:
         status = _status_of(path)
         image_id = f"{status}-{path.stem}"
         if reason := _objection(path, match, status):
-            left_out.append((str(path), reason))
+            skipped.append((str(path), reason))
         elif image_id in items:
             repeated.append(path)
         else:
             items[image_id] = Item(str(path), CLASSES.index(status), f"{status}-{path.parent.name}", image_id)
-    _require_one_tree(source, suffixes, items, left_out)
+    _require_one_tree(source, suffixes, items, skipped)
     for path in repeated:
         masks.pop(str(path.with_suffix("")), None)
     found = [_with_masks(items[image_id], masks) for image_id in sorted(items)]
-    left_out += [(mask, "a mask without an image") for orphans in masks.values() for mask in orphans]
-    notices = [f"{len(repeated)} files bear the name of another in a second folder and were left out"]
+    skipped += [(mask, "a mask without an image") for orphans in masks.values() for mask in orphans]
+    notes = [f"{len(repeated)} files bear the name of another in a second folder and were skipped"]
     return Scan(
         class_names=CLASSES,
         items=tuple(found),
         read=reading(files),
         licence=LICENCE,
         citation=CITATION,
-        left_out=tuple(left_out),
-        notices=tuple(notices if repeated else ()),
+        skipped=tuple(skipped),
+        notes=tuple(notes if repeated else ()),
         class_of=lambda path: _status_of(PurePosixPath(path)),
     )
 
@@ -75,7 +75,7 @@ def _status_of(path: PurePosixPath) -> str:
 
 
 def _objection(path: PurePosixPath, match: re.Match[str] | None, status: str) -> str:
-    """Why a file that is no mask is left out, or nothing."""
+    """Why a file that is no mask is skipped, or nothing."""
     if not match:
         return "the name is not of Mini-DDSM's form A_0001_1.LEFT_CC.jpg"
     if not status:
@@ -87,11 +87,11 @@ def _objection(path: PurePosixPath, match: re.Match[str] | None, status: str) ->
 
 
 def _require_one_tree(
-    source: Path, suffixes: Counter[str], items: dict[str, Item], left_out: list[tuple[str, str]]
+    source: Path, suffixes: Counter[str], items: dict[str, Item], skipped: list[tuple[str, str]]
 ) -> None:
     if not items:
         raise DataError(
-            f"{source} holds no mammogram of Mini-DDSM{why_none(left_out)}", expected=f"names such as {_LAYOUT}"
+            f"{source} holds no mammogram of Mini-DDSM{why_none(skipped)}", expected=f"names such as {_LAYOUT}"
         )
     num_jpeg, num_png = suffixes[".jpg"] + suffixes[".jpeg"], suffixes[".png"]
     if num_jpeg and num_png:

@@ -10,8 +10,8 @@ the tables are from: Goldman et al., Nature Biotechnology 38, 2020 (Xena), or Ce
 
 Tiles stand in one folder for each patient, named by the barcode TCGA-XX-XXXX or that of a sample or slide of it. Only
 primary tumours (sample type 01) are taken. XX is the tissue source site, which the stain gives away: folds can keep a
-site's patients together. `task="binary"` tells the luminal subtypes from the basal-like and HER2-enriched ones,
-`task="subtype"` tells all five apart. PAM50 is called from expression, so expression predicts it almost by definition.
+site's patients together. `task="binary"` separates the luminal subtypes from the basal-like and HER2-enriched ones,
+`task="subtype"` separates all five. PAM50 is called from expression, so expression predicts it almost by definition.
 
 The expression is stored unscaled, log2(count + 1), as `expression/{values,group_id,genes}`: whoever scales it must do
 so on the training part of a fold only, since scaling over all patients lets the test patients have a part.
@@ -21,14 +21,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import Files, existing, is_image_name, open_files, printable, source_path
 from ganaug.data.sources.expression import PAM50, Barcode, Expression, parse_barcode, read_calls, read_expression
-from ganaug.data.sources.scan import Item, Scan, reading
-from ganaug.data.sources.skipped import why_none
+from ganaug.data.sources.scans.scan import Item, Scan, reading
+from ganaug.data.sources.scans.skipped import why_none
 from ganaug.errors import ConfigError, DataError, private
 
 BINARY = ("Luminal", "BasalHer2")
@@ -53,32 +55,35 @@ def scan(config: PrepareConfig) -> Scan:
     if config.clinical is None:
         raise ConfigError("no PAM50 calls for tcga-brca", todo="name the table that has them with --clinical")
     files = open_files(source)
-    left_out = list(files.left_out)
+    skipped = list(files.skipped)
     calls = read_calls(existing(config.clinical, "--clinical"))
-    patients = _patients(files, left_out)
+    patients = _patients(files, skipped)
     if not patients:
         raise DataError(
-            f"{source} holds no tile of a primary tumour{why_none(left_out)}", expected="<TCGA-XX-XXXX>/*.png"
+            f"{source} holds no tile of a primary tumour{why_none(skipped)}", expected="<TCGA-XX-XXXX>/*.png"
         )
     class_names = PAM50 if config.task == "subtype" else BINARY
-    class_of, notices = _classes(patients, calls, config.task, left_out)
-    tables: dict[str, np.ndarray] = {}
+    class_of, notes = _classes(patients, calls, config.task, skipped)
+    tables: dict[str, NDArray[Any]] = {}
     if config.expression:
         found = read_expression(existing(config.expression, "--expression"), class_of)
         without = Counter[str]()
         for group in sorted(set(class_of) - set(found.patients)):
             differing = "the expression table has two samples of its primary tumour that differ"
             reason = differing if group in found.differing else "no expression of a primary tumour"
-            left_out.append((patients[group].folder, reason))
+            skipped.append((patients[group].folder, reason))
             without[class_of.pop(group)] += 1
-        notices += [
+        notes += [
             f"class {name}: {number} patients have no usable expression and are skipped"
             for name, number in sorted(without.items())
         ]
-        notices += found.notices
+        notes += found.notes
         tables = _tables(found)
     if not class_of:
-        raise DataError(f"none of {len(patients)} patients in {source} can be used{why_none(left_out)}")
+        raise DataError(
+            f"none of {len(patients)} patients in {source} can be used{why_none(skipped)}",
+            expected="patients with a PAM50 call and, where a table is given, expression",
+        )
     return Scan(
         class_names=class_names,
         items=tuple(
@@ -96,8 +101,8 @@ def scan(config: PrepareConfig) -> Scan:
         read=reading(files),
         licence=LICENCE,
         citation=CITATION,
-        left_out=tuple(left_out),
-        notices=tuple(notices),
+        skipped=tuple(skipped),
+        notes=tuple(notes),
         tables=tables,
         class_of=lambda path: _class_of(path, calls, config.task),
     )
@@ -111,7 +116,7 @@ def _class_of(path: str, calls: Mapping[str, set[str]], task: str | None) -> str
     return call if task == "subtype" else BINARY_OF.get(call, "")
 
 
-def _tables(found: Expression) -> dict[str, np.ndarray]:
+def _tables(found: Expression) -> dict[str, NDArray[Any]]:
     return {
         "expression/values": found.values,
         "expression/group_id": np.array(found.patients, dtype=object),
@@ -125,27 +130,27 @@ def _barcode_of(path: PurePosixPath) -> tuple[str, Barcode | None]:
     return next((pair for pair in above if pair[1]), ("", None))
 
 
-def _patients(files: Files, left_out: list[tuple[str, str]]) -> dict[str, _Patient]:
+def _patients(files: Files, skipped: list[tuple[str, str]]) -> dict[str, _Patient]:
     """The patients with tiles of their primary tumour, by the barcode of the nearest folder above each tile."""
     patients: dict[str, _Patient] = {}
     other_samples: dict[str, str] = {}
     for path in filter(is_image_name, map(PurePosixPath, files.names)):
         folder, barcode = _barcode_of(path)
         if barcode is None:
-            left_out.append((str(path), "it stands in no folder that is named by a TCGA barcode"))
+            skipped.append((str(path), "it stands in no folder that is named by a TCGA barcode"))
         elif not barcode.is_primary:
             other_samples[folder] = f"sample type {barcode.sample_type}, which is no primary tumour (01)"
         else:
             patient = patients.setdefault(barcode.patient, _Patient(barcode.site, folder))
             patient.tiles.append(str(path))
-    left_out += other_samples.items()
+    skipped += other_samples.items()
     return patients
 
 
 def _classes(
-    patients: Mapping[str, _Patient], calls: Mapping[str, set[str]], task: str | None, left_out: list[tuple[str, str]]
+    patients: Mapping[str, _Patient], calls: Mapping[str, set[str]], task: str | None, skipped: list[tuple[str, str]]
 ) -> tuple[dict[str, str], list[str]]:
-    """The class of each patient that has one in this task; the others are left out, or told in a notice."""
+    """The class of each patient that has one in this task; the others are skipped, or counted in a note."""
     class_of: dict[str, str] = {}
     outside: dict[str, int] = defaultdict(int)
     for group in sorted(patients):
@@ -156,7 +161,7 @@ def _classes(
                 if found
                 else "no PAM50 call of a primary tumour"
             )
-            left_out.append((patients[group].folder, reason))
+            skipped.append((patients[group].folder, reason))
         elif task == "subtype":
             class_of[group] = found[0]
         elif found[0] in BINARY_OF:
@@ -165,5 +170,5 @@ def _classes(
             outside[group] = len(patients[group].tiles)
     if not outside:
         return class_of, []
-    told = f"{len(outside)} patients ({sum(outside.values())} tiles) are normal-like"
-    return class_of, [f"{told}, which is neither class of the task binary, and were left out: use --task subtype"]
+    seen = f"{len(outside)} patients ({sum(outside.values())} tiles) are normal-like"
+    return class_of, [f"{seen}, which is neither class of the task binary, and were skipped: use --task subtype"]

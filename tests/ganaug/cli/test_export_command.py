@@ -20,9 +20,9 @@ def test_a_fold_is_exported_by_the_name_of_its_data_set(workspace: Workspace, ti
     out = tmp_path / "out.zip"
     result = run("phantom", "--zip", out, "--fold", 1, "--workspace", workspace.root, "--json")
     assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert told["file"] == str(out)
-    assert told["images"] == len(tiny.train(1)) == sum(told["classes"].values())
+    reported = json.loads(result.stdout)
+    assert reported["file"] == str(out)
+    assert reported["images"] == len(tiny.train(1)) == sum(reported["classes"].values())
     assert "note:" not in result.stderr
     with zipfile.ZipFile(out) as archive:
         assert len(archive.namelist()) == len(tiny.train(1)) + 1

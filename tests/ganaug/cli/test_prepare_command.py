@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from ganaug.cli.main import main
+from ganaug.data.hdf5.attributes import NOTES
 
 
 @pytest.fixture
@@ -34,10 +35,10 @@ def prepare(root: Path, *options: str, as_json: bool = True) -> Result:
 def test_the_reading_is_said_and_near_equal_patients_are_joined_as_asked(root: Path) -> None:
     kept = json.loads(prepare(root, "--dry-run").stdout)
     assert (kept["images"], kept["patients"]) == (20, 10)
-    assert any("class/magnification/patient/image: 2 classes, 10 patients" in note for note in kept["notices"])
-    assert any("b 3  = b3 = b3_slide2" in note for note in kept["notices"])
+    assert any("class/magnification/patient/image: 2 classes, 10 patients" in note for note in kept[NOTES])
+    assert any("b 3  = b3 = b3_slide2" in note for note in kept[NOTES])
     lines = prepare(root, "--dry-run", as_json=False).stdout.splitlines()
-    assert [line for line in lines if line.startswith("note: ")] == [f"note: {note}" for note in kept["notices"]]
+    assert [line for line in lines if line.startswith("note: ")] == [f"note: {note}" for note in kept[NOTES]]
     merged = json.loads(prepare(root, "--dry-run", "--near-names", "merge").stdout)
     assert (merged["images"], merged["patients"]) == (20, 6)
     table = root.parent / "same.csv"

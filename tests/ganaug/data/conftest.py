@@ -1,3 +1,6 @@
+"""What the tests of data share: a workspace, folders and tables of images, and pictures with ways to copy them."""
+
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -5,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
+from ganaug.config import PhantomConfig
 from ganaug.data.schema import ImageTable
+from ganaug.data.sources.phantom.draw import draw_one
 from ganaug.workspace import Workspace, open_workspace
+
+Pixels = NDArray[np.uint8]  # [H,W,3]
 
 
 @pytest.fixture
@@ -64,10 +72,10 @@ def make_table() -> Callable[..., ImageTable]:
 
 
 @pytest.fixture
-def png_of_16_bits() -> Callable[[np.ndarray], bytes]:
+def png_of_16_bits() -> Callable[[NDArray[np.uint16]], bytes]:
     """Encode colour u16 [H,W,3] as PNG, which Pillow reads but does not write."""
 
-    def encode(values: np.ndarray) -> bytes:
+    def encode(values: NDArray[np.uint16]) -> bytes:
         def chunk(kind: bytes, data: bytes) -> bytes:
             return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -77,3 +85,86 @@ def png_of_16_bits() -> Callable[[np.ndarray], bytes]:
         return b"\x89PNG\r\n\x1a\n" + b"".join(ends)
 
     return encode
+
+
+# ---- pictures and copies of them -------------------------------------------------------------------------------------
+
+
+def _texture(seed: int, side: int = 64) -> Pixels:
+    small = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def _tissue(patient: int, index: int = 0) -> Pixels:
+    config = PhantomConfig(resolution_px=64, num_patients=12, images_per_patient=6)
+    return draw_one(config, 0, patient, index).image
+
+
+def _resize(image: Pixels, side: int) -> Pixels:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def _recompress(image: Pixels, quality: int) -> Pixels:
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def _relight(image: Pixels, factor: float | NDArray[np.float64]) -> Pixels:
+    return np.asarray(np.clip(image * factor, 0, 255), np.uint8)
+
+
+def _empty_field(seed: int, side: int = 64) -> Pixels:
+    """Glass under an uneven lamp: a vignette and the sensor's noise, at JPEG quality 60."""
+    row, column = np.mgrid[:side, :side] / side - 0.45
+    light = 230 - 60 * (row**2 + column**2) - 15 * row
+    noise = np.random.default_rng(seed).normal(0, 3, (side, side, 3))
+    return _recompress(np.clip(light[..., None] + noise, 0, 255).astype(np.uint8), 60)
+
+
+_SPOIL: dict[str, Callable[[Pixels], Pixels]] = {
+    "recompressed": lambda image: _recompress(image, 50),
+    "lighter": lambda image: _relight(image, 1.1),
+    "darker": lambda image: _relight(image, 0.9),
+    "gamma": lambda image: (255 * (image / 255) ** 0.8).astype(np.uint8),
+    "blurred": lambda image: np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(0.6))),
+    "resized": lambda image: _resize(_resize(image, 29), 64),
+}
+
+
+@pytest.fixture
+def texture() -> Callable[..., Pixels]:
+    """An image of smooth random blobs, by seed and side in pixels."""
+    return _texture
+
+
+@pytest.fixture
+def tissue() -> Callable[..., Pixels]:
+    """An image of the phantom of 64 px, by patient and index."""
+    return _tissue
+
+
+@pytest.fixture
+def resize() -> Callable[..., Pixels]:
+    return _resize
+
+
+@pytest.fixture
+def recompress() -> Callable[..., Pixels]:
+    return _recompress
+
+
+@pytest.fixture
+def relight() -> Callable[..., Pixels]:
+    return _relight
+
+
+@pytest.fixture
+def empty_field() -> Callable[..., Pixels]:
+    return _empty_field
+
+
+@pytest.fixture
+def spoil() -> dict[str, Callable[[Pixels], Pixels]]:
+    """The ways in which a copy differs from its original, by name."""
+    return _SPOIL

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.describe import LISTED, contact_sheet, describe_images, format_images
+from ganaug.data.hdf5.attributes import SKIPPED
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import ImageTable
@@ -41,10 +42,10 @@ def test_a_data_set_is_described_by_classes_patients_and_faults(prepared: Path) 
     assert json.loads(json.dumps(description)) == description
     assert (description["kind"], description["images"], description["patients"]) == ("data set", 22, 7)
     assert description["classes"]["b"] == {"images": 16, "patients": 4, "magnifications": {"unknown": 16}}
-    assert description["left_out"] == [["a/a0/bad.png", "the file is empty"]]
+    assert description[SKIPPED] == [["a/a0/bad.png", "the file is empty"]]
     text = format_images(description)
     assert "22 images of 7 patients" in text
-    assert "left out: a/a0/bad.png: the file is empty" in text
+    assert "skipped: a/a0/bad.png: the file is empty" in text
 
 
 def test_synthetic_images_are_described_by_their_generator(synthetic: Path) -> None:
@@ -59,10 +60,10 @@ def test_synthetic_images_are_described_by_their_generator(synthetic: Path) -> N
 
 
 def test_a_long_list_of_faults_is_cut_in_the_text_alone(prepared: Path) -> None:
-    description = describe_images(prepared) | {"left_out": [[f"{n}.png", "empty"] for n in range(LISTED + 30)]}
+    description = describe_images(prepared) | {SKIPPED: [[f"{n}.png", "empty"] for n in range(LISTED + 30)]}
     lines = format_images(description).splitlines()
-    assert sum(line.startswith("left out: ") for line in lines) == LISTED + 1
-    assert lines[-1] == "left out: and 30 more (see --json)"
+    assert sum(line.startswith("skipped: ") for line in lines) == LISTED + 1
+    assert lines[-1] == "skipped: and 30 more (see --json)"
 
 
 def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pictures recognised by what they show: real fields are told apart, and a blank image is no picture of anything."""
+"""Pictures known by what they show: real fields differ from each other, and a blank image is no picture of anything."""
 
 from pathlib import Path
 

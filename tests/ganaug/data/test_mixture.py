@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ganaug.data.mixture import Mixture, draw, repeat_to
 from ganaug.errors import DataError
 
 
-def numbered(count: int, first: int) -> np.ndarray:
+def numbered(count: int, first: int) -> NDArray[np.uint8]:
     """Images u8 [count,2,2,3] that each hold one number."""
     return np.broadcast_to(np.arange(first, first + count, dtype=np.uint8)[:, None, None, None], (count, 2, 2, 3))
 

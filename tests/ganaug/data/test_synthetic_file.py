@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic_file import Rows, rows_of, stored_record, stored_rows, write_rows
@@ -26,11 +27,11 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     for name in ("images", "label", "position", "sha256", "phash"):
         written = np.concatenate([getattr(block(label), name) for label in range(2)])
         assert np.array_equal(getattr(stored, name), written), name
-    assert stored_record(path, read_table(path).attrs).groups_seen == ("p1", "p2")
+    assert stored_record(path, read_table(path)).groups_seen == ("p1", "p2")
 
 
 def test_pixels_that_are_written_are_let_go(tmp_path: Path) -> None:
-    drawn: list[weakref.ref] = []
+    drawn: list[weakref.ref[NDArray[np.uint8]]] = []
 
     def rows() -> Iterator[Rows]:
         for label in range(4):

@@ -223,7 +223,7 @@ def test_each_table_refuses_what_is_no_table_in_one_line_that_names_it(
     }[damage]
     path.write_bytes(damaged)
     if make is ground_truth and damage in ("header only", "empty"):  # one witness of three, whose lack is noted
-        assert any("lists no image" in note for note in read(path).notices)  # type: ignore[attr-defined]
+        assert any("lists no image" in note for note in read(path).notes)  # type: ignore[attr-defined]
         return
     with pytest.raises(DataError, match=path.name) as refusal:
         read(path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ganaug.classify import trained
 from ganaug.config import Compute, SynthesisConfig
 from ganaug.data.dataset import DataSet
-from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, turned
+from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.data.schema import ImageReader, content_digest, read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import ConfigError, LeakError, UserError
@@ -108,7 +108,7 @@ def test_the_record_of_a_filter_names_the_training_patients_of_its_fold(name: st
 @pytest.mark.parametrize("symmetry", range(NUM_SYMMETRIES))
 def test_copies_of_training_images_are_dropped_in_every_orientation(symmetry: int, inputs: FilterInputs) -> None:
     images = inputs.dataset.reader[inputs.dataset.train(FOLD)]
-    copies = turned(images, symmetry, axes=(1, 2)).astype(np.int64) + np.random.default_rng(0).integers(
+    copies = apply_symmetry(images, symmetry, axes=(1, 2)).astype(np.int64) + np.random.default_rng(0).integers(
         -2, 3, images.shape
     )
     assert not nearest(0.05, inputs).accepts(copies.clip(0, 255).astype(np.uint8), 0).any()

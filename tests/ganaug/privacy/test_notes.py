@@ -129,7 +129,7 @@ def test_no_note_and_no_reason_of_a_source_shares_a_name(
     folds = FoldsConfig(num_folds=3, scheme="hold-out")
     config = replace(source_of(folder), resolution_px=16, name="lab", folds=folds)
     prepared = prepare_dataset(open_workspace(tmp_path / "w"), config)
-    said = [*prepared.notices, *(reason for _, reason in prepared.left_out)]
+    said = [*prepared.notes, *(reason for _, reason in prepared.skipped)]
     shared = [for_sharing(line) for line in said]
     assert len(said) >= 2
     assert [line for line in said if WORD in for_terminal(line).lower()] != []

@@ -234,8 +234,8 @@ def test_synthetic_images_saved_again_are_found_among_real_ones(
         workspace, PrepareConfig("folder", str(root), name="mixed", resolution_px=64, folds=FoldsConfig(3))
     )
     assert len(prepared.table) == 12
-    assert [Path(name).stem for name, _ in prepared.left_out] == ["12", "13"]
-    assert all(path.name in reason for _, reason in prepared.left_out)
+    assert [Path(name).stem for name, _ in prepared.skipped] == ["12", "13"]
+    assert all(path.name in reason for _, reason in prepared.skipped)
 
 
 COLUMNS = ("label", "image_id", "group_id", "site_id", "path", "sha256", "magnification", "um_per_px")

@@ -7,8 +7,10 @@ that a classifier that has seen few patients learns shortcuts which fail on the 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from ganaug.config import BREAST_CLASSES, PhantomConfig
@@ -29,8 +31,8 @@ SITES = (
 class PhantomImage:
     """One image, the mask of what decides its class, and where it comes from."""
 
-    image: np.ndarray  # u8 [H,W,3]
-    mask: np.ndarray  # u8 [H,W], 255 where the structures are that decide the class
+    image: NDArray[np.uint8]  # u8 [H,W,3]
+    mask: NDArray[np.uint8]  # u8 [H,W], 255 where the structures are that decide the class
     label: int  # index into BREAST_CLASSES
     group_id: str
     site: str
@@ -86,7 +88,7 @@ def draw_one(config: PhantomConfig, seed: int, patient: int, index: int) -> Phan
 
 
 def draw_patient(seed: int, number: int) -> Patient:
-    """A patient: the class goes round with the number, all else is chance and independent of the class."""
+    """A patient: the class goes round with the number, all else is random and independent of the class."""
     # A spawn key, as SeedSequence([seed, number]) alone would repeat the stream of the patient's image 0.
     rng = np.random.default_rng(np.random.SeedSequence([seed, number], spawn_key=(0,)))
     site = int(rng.integers(len(SITES)))
@@ -120,7 +122,7 @@ def _set_up(config: PhantomConfig, seed: int, patient: int, index: int) -> tuple
     return Scene(config.resolution_px * config.um_per_px, config.resolution_px * finer, rng), finer
 
 
-def _expose(scene: Scene, patient: Patient, finer: int) -> Array:
+def _expose(scene: Scene, patient: Patient, finer: int) -> NDArray[np.uint8]:
     """The photograph u8 [H,W,3]: absorbance by Beer–Lambert, the lens's blur, the sensor's pixels and their noise.
 
     Source: Ruifrok and Johnston, Quantification of histochemical staining by color deconvolution, 2001, equation 1.
@@ -132,10 +134,10 @@ def _expose(scene: Scene, patient: Patient, finer: int) -> Array:
         light = ndimage.gaussian_filter(light, (blur_px, blur_px, 0), truncate=2.5)
     pixels = _shrink(light, finer)
     pixels = pixels + 0.012 * scene.rng.standard_normal(pixels.shape, dtype=np.float32) * np.sqrt(pixels)
-    return np.clip(np.rint(255 * pixels), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(255 * pixels), 0, 255), np.uint8)
 
 
-def _shrink(plane: Array, factor: int) -> Array:
+def _shrink(plane: NDArray[Any], factor: int) -> Array:
     """Mean over squares of `factor` by `factor` pixels."""
     side = len(plane) // factor
-    return plane.reshape(side, factor, side, factor, *plane.shape[2:]).mean(axis=(1, 3))
+    return np.asarray(plane.reshape(side, factor, side, factor, *plane.shape[2:]).mean(axis=(1, 3)))

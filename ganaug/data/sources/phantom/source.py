@@ -9,7 +9,7 @@ from itertools import product
 
 from ganaug.config import BREAST_CLASSES, PhantomConfig, PrepareConfig
 from ganaug.data.sources.phantom.draw import draw_one
-from ganaug.data.sources.scan import Drawn, Item, Load, Scan
+from ganaug.data.sources.scans.scan import Drawn, Item, Load, Scan
 
 
 def scan(config: PrepareConfig) -> Scan:

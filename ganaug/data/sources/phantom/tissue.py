@@ -7,10 +7,12 @@ view shows the same scene at every resolution.
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import ceil, cos, hypot, pi, sin
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-Array = np.ndarray
+Array = NDArray[np.floating[Any]]  # of tissue: micrometres, concentrations, covers, mostly f32
 Place = tuple[slice, slice]
 
 
@@ -23,7 +25,7 @@ class Scene:
     rng: np.random.Generator
     haematoxylin: Array = field(init=False)  # f32 [side, side], concentration 0 and up
     eosin: Array = field(init=False)
-    mask: Array = field(init=False)  # bool [side, side], the structures that decide the class
+    mask: NDArray[np.bool_] = field(init=False)  # [side, side], the structures that decide the class
     deciding_nuclei: list["Nuclei"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -49,18 +51,18 @@ class Scene:
         """A smooth random field [side, side] of zero mean and unit variance that varies over about `scale_um`."""
         weights = _noise_weights(scale_um, self.field_um, self.side_px)
         white = self.rng.standard_normal((weights.shape[1], weights.shape[1]))
-        return (weights @ white @ weights.T).astype(np.float32)
+        return np.asarray(weights @ white @ weights.T, np.float32)
 
     def look_up(self, plane: Array, x: Array, y: Array) -> Array:
         """The values of a plane at points that may lie outside of the field (then at its border)."""
         row, column = (np.clip((at / self.um_per_px).astype(int), 0, self.side_px - 1) for at in (y, x))
-        return plane[row, column]
+        return np.asarray(plane[row, column])
 
     def scatter(self, radii_um: Array, gap_um: float, first: tuple[float, float]) -> list[tuple[float, float, float]]:
-        """Discs (x, y, radius) `gap_um` apart: one at `first`, then each radius that fits where chance puts it."""
+        """Discs (x, y, radius) `gap_um` apart: one at `first`, then each radius that fits at a random place."""
         discs = [(*first, float(radii_um[0]))]
         for radius, (u, v) in zip(radii_um[1:].tolist(), self.rng.random((len(radii_um) - 1, 2)).tolist()):
-            x, y = (share * (self.field_um + 2 * radius) - radius for share in (u, v))
+            x, y = (fraction * (self.field_um + 2 * radius) - radius for fraction in (u, v))
             if all(hypot(other[0] - x, other[1] - y) > other[2] + radius + gap_um for other in discs):
                 discs.append((x, y, radius))
         return discs
@@ -72,12 +74,12 @@ def _noise_weights(scale_um: float, field_um: float, side_px: int) -> Array:
     knots = np.arange(-2 * scale_um, field_um + 2 * scale_um, 0.8 * scale_um)
     pixels = (np.arange(side_px) + 0.5) * (field_um / side_px)
     weights = np.exp(-0.5 * ((pixels[:, None] - knots) / (0.6 * scale_um)) ** 2)
-    return weights / np.linalg.norm(weights, axis=1, keepdims=True)
+    return np.asarray(weights / np.linalg.norm(weights, axis=1, keepdims=True))
 
 
-def ramp(depth_um: Array, softness_um: float = 1.0) -> Array:
+def ramp(depth_um: Array, softness_um: float | Array = 1.0) -> Array:
     """Cover of what begins at depth 0: rises from 0 to 1 over `softness_um` on either side of the edge."""
-    return np.clip(0.5 + 0.5 * depth_um / softness_um, 0.0, 1.0)
+    return np.asarray(np.clip(0.5 + 0.5 * depth_um / softness_um, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Outline:
     along_um: float  # half axes
     across_um: float
     angle: float = 0.0
-    bend: float = 0.0  # how far the ends bow, as a share of the long half axis
+    bend: float = 0.0  # how far the ends bow, as a fraction of the long half axis
     lobes: tuple[float, float, float] = (0.0, 0.0, 0.0)  # relative height of 2, 3 and 5 lobes around the border
     phase: float = 0.0
 
@@ -117,7 +119,7 @@ class Outline:
         slope = np.maximum(np.hypot(slope_u, slope_v) / np.maximum(level, 1e-6), 1 / (2 * self.along_um))
         level = level / self._border(np.arctan2(v, u))
         # Near the long axis the first order overshoots; no point is deeper than the outline is wide there.
-        return np.minimum((1 - level) / slope, self.across_um * np.sqrt(np.clip(1 - level**2, 0, None)))
+        return np.asarray(np.minimum((1 - level) / slope, self.across_um * np.sqrt(np.clip(1 - level**2, 0, None))))
 
     @cached_property
     def _walk(self) -> tuple[Array, Array, Array, Array]:
@@ -151,10 +153,10 @@ class Nuclei:
     density: Array
 
     def area_um2(self) -> Array:
-        return np.pi * self.along_um * self.across_um
+        return np.asarray(np.pi * self.along_um * self.across_um)
 
 
-def _stamp(scene: Scene, cells: Nuclei, swell: float) -> tuple[Array, Array, Array]:
+def _stamp(scene: Scene, cells: Nuclei, swell: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
     """The pixels within `swell` half axes of each cell: flat index [m], which cell [m], how many half axes away [m]."""
     reach_um, half_um = swell * float(np.max(cells.along_um, initial=0.0)), scene.field_um / 2
     seen = np.flatnonzero(np.maximum(abs(cells.x - half_um), abs(cells.y - half_um)) < half_um + reach_um)
@@ -172,7 +174,7 @@ def _stamp(scene: Scene, cells: Nuclei, swell: float) -> tuple[Array, Array, Arr
     away = along**2 + across**2
     in_field = (row >= 0) & (row < scene.side_px) & (column >= 0) & (column < scene.side_px)
     near = in_field & (away < swell**2)
-    which = np.repeat(seen, near.sum(axis=(1, 2)))
+    which = np.repeat(seen, near.sum(axis=(1, 2))).astype(np.int64)
     return (row * scene.side_px + column)[near], which, np.sqrt(away[near])
 
 
@@ -213,17 +215,17 @@ def stroma(scene: Scene, density: float, wave_um: float, looseness: float) -> Ar
     scene.eosin[:] = density * (0.3 + 0.7 * body)
     scene.haematoxylin[:] = 0.05 + 0.05 * body
     slope_y, slope_x = np.gradient(across)
-    return np.arctan2(slope_y, slope_x) + pi / 2
+    return np.asarray(np.arctan2(slope_y, slope_x) + pi / 2)
 
 
-def fat(scene: Scene, share: float) -> None:
-    """Cover about `share` of the field with fat: white cells of some 50 micrometres in thin pink walls."""
+def fat(scene: Scene, fraction: float) -> None:
+    """Cover about `fraction` of the field with fat: white cells of some 50 micrometres in thin pink walls."""
     size = 50.0
     count = ceil(scene.field_um / size) + 3
     corner = np.indices((count, count)).transpose(1, 2, 0) - 1
     centres = (corner + scene.rng.uniform(0.15, 0.85, (count, count, 2))) * size  # (y, x) of each cell
     region = scene.look_up(scene.noise(70.0), centres[..., 1], centres[..., 0])
-    is_fat = region > np.quantile(region, 1 - share)
+    is_fat = region > np.quantile(region, 1 - fraction)
     warp_x, warp_y = 3 * scene.noise(25.0), 3 * scene.noise(25.0)
     nearest, second = np.full((2, scene.side_px, scene.side_px), np.float32(4 * size))
     inside = np.zeros_like(scene.eosin)

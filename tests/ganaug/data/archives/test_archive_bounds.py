@@ -36,8 +36,8 @@ def test_tables_of_a_tar_are_bounded_together(tmp_path: Path, monkeypatch: pytes
     tables = {f"{number}.csv": bytes(400_000) for number in range(5)}
     files = open_files(forms["tar.gz"](tmp_path / "source.tar.gz", {**tables, "x.png": b"x"}))
     assert files.names == ("0.csv", "1.csv", "x.png")
-    assert [path for path, _ in files.left_out] == ["2.csv", "3.csv", "4.csv"]
-    assert "1 MiB" in files.left_out[0][1]
+    assert [path for path, _ in files.skipped] == ["2.csv", "3.csv", "4.csv"]
+    assert "1 MiB" in files.skipped[0][1]
 
 
 def test_an_archive_that_is_empty_but_huge_is_refused(
@@ -114,20 +114,20 @@ def test_a_member_of_a_zip_whose_size_is_a_lie_is_unreadable_and_takes_no_memory
     assert loads[1]() == (b"x",)
 
 
-def test_links_in_a_zip_are_told(tmp_path: Path) -> None:
+def test_links_in_a_zip_are_reported(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "source.zip", "w") as archive:
         link = zipfile.ZipInfo("link.png")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
     files = open_files(tmp_path / "source.zip")
-    assert files.left_out == (("link.png", "a link or a special file in the archive"),)
+    assert files.skipped == (("link.png", "a link or a special file in the archive"),)
 
 
 def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path: Path, forms: Forms) -> None:
     inner = forms["zip"](tmp_path / "inner.zip", {"evil.png": b"evil"}).read_bytes()
     files = open_files(forms["tar"](tmp_path / "source.tar", {"good.png": b"good", "inner.zip": inner}))
     assert files.names == ("good.png",)
-    assert [path for path, _ in files.left_out] == ["inner.zip"]
+    assert [path for path, _ in files.skipped] == ["inner.zip"]
 
 
 def opened_or_refused(path: Path) -> str:

@@ -32,7 +32,7 @@ PACKED = ["zip", "tar", "tar.gz", "tar.xz", "tar.bz2"]
 def test_each_form_tells_the_same_files(form: Write, tmp_path: Path, contents: Contents) -> None:
     files = open_files(form(tmp_path / "source", {**CONTENT, "readme.txt": b"text", "b/empty": b""}))
     assert files.names == tuple(sorted(CONTENT))
-    assert files.left_out == ()
+    assert files.skipped == ()
     assert contents(files) == CONTENT
     assert files.table("labels.csv") == b"x,y\n"
     assert files.table("b/dataset.json") == b"{}"
@@ -66,14 +66,14 @@ def test_hidden_files_and_resource_forks_are_not_listed(form: Write, tmp_path: P
     strays = {"a/._1.png": b"", ".cache/2.png": b"", "__MACOSX/a/1.png": b"", "a/.hidden.csv": b""}
     files = open_files(form(tmp_path / "source", {**CONTENT, **strays}))
     assert files.names == tuple(sorted(CONTENT))
-    assert files.left_out == ()
+    assert files.skipped == ()
 
 
-def test_too_large_a_file_is_left_out_unread(form: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_a_file_is_skipped_unread(form: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_FILE_BYTES", 2**20)
     files = open_files(form(tmp_path / "source", {"bomb.png": bytes(2**20 + 1), "good.png": bytes(2**20)}))
     assert files.names == ("good.png",)
-    assert files.left_out == (("bomb.png", "the file is larger than 1 MiB"),)
+    assert files.skipped == (("bomb.png", "the file is larger than 1 MiB"),)
 
 
 # ---- archives --------------------------------------------------------------------------------------------------------
@@ -123,12 +123,12 @@ def test_a_file_that_is_no_archive_is_one_line(text: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("form", PACKED)
-def test_members_that_lead_out_of_the_archive_are_left_out(form: str, tmp_path: Path, forms: Forms) -> None:
+def test_members_that_lead_out_of_the_archive_are_skipped(form: str, tmp_path: Path, forms: Forms) -> None:
     evil = ["../../1.png", "/2.png", "a/../../3.csv", "a/b/../4.png"]
     files = open_files(forms[form](tmp_path / "source", {**dict.fromkeys(evil, b"evil"), "good.png": b"good"}))
     assert files.names == ("good.png",)
-    assert sorted(path for path, _ in files.left_out) == sorted(evil)
-    assert {reason for _, reason in files.left_out} == {"the path leads out of the archive"}
+    assert sorted(path for path, _ in files.skipped) == sorted(evil)
+    assert {reason for _, reason in files.skipped} == {"the path leads out of the archive"}
 
 
 def test_backslashes_in_a_zip_are_slashes_and_lead_out_no_more_than_those(
@@ -136,10 +136,10 @@ def test_backslashes_in_a_zip_are_slashes_and_lead_out_no_more_than_those(
 ) -> None:
     files = open_files(forms["zip"](tmp_path / "source.zip", {"a\\1.png": b"one", "..\\..\\2.png": b"evil"}))
     assert contents(files) == {"a/1.png": b"one"}
-    assert files.left_out == (("../../2.png", "the path leads out of the archive"),)
+    assert files.skipped == (("../../2.png", "the path leads out of the archive"),)
 
 
-def test_links_and_devices_in_a_tar_are_left_out(tmp_path: Path) -> None:
+def test_links_and_devices_in_a_tar_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "source.tar"
     kinds = {"sym.png": tarfile.SYMTYPE, "hard.png": tarfile.LNKTYPE, "dev.png": tarfile.CHRTYPE, "f.csv": b"6"}
     with tarfile.open(path, "w") as archive:
@@ -149,12 +149,12 @@ def test_links_and_devices_in_a_tar_are_left_out(tmp_path: Path) -> None:
             archive.addfile(member)
     files = open_files(path)
     assert files.names == ()
-    assert dict(files.left_out) == dict.fromkeys(kinds, "a link or a special file in the archive")
+    assert dict(files.skipped) == dict.fromkeys(kinds, "a link or a special file in the archive")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
-def test_of_two_members_of_one_name_the_first_counts_and_the_second_is_told(
+def test_of_two_members_of_one_name_the_first_counts_and_the_second_is_reported(
     form: str, tmp_path: Path, contents: Contents
 ) -> None:
     path = tmp_path / "source"
@@ -173,16 +173,16 @@ def test_of_two_members_of_one_name_the_first_counts_and_the_second_is_told(
     files = open_files(path)
     assert contents(files) == {"a/1.png": b"first", "t.csv": b"first"}
     assert files.table("t.csv") == b"first"
-    assert files.left_out == tuple((name, "there are two files of this name") for name in ("a/1.png", "t.csv"))
+    assert files.skipped == tuple((name, "there are two files of this name") for name in ("a/1.png", "t.csv"))
 
 
-def test_an_encrypted_member_is_left_out(tmp_path: Path, forms: Forms) -> None:
+def test_an_encrypted_member_is_skipped(tmp_path: Path, forms: Forms) -> None:
     path = forms["zip"](tmp_path / "source.zip", {"1.png": b"secret"})
     data = bytearray(path.read_bytes())
     data[6] |= 1  # the flag in the member's header
     data[data.index(b"PK\x01\x02") + 8] |= 1  # and in the archive's directory
     path.write_bytes(data)
-    assert open_files(path).left_out == (("1.png", "the file is encrypted"),)
+    assert open_files(path).skipped == (("1.png", "the file is encrypted"),)
 
 
 # ---- names in other encodings ----------------------------------------------------------------------------------------
@@ -220,14 +220,14 @@ def test_every_name_can_be_stored_and_printing_it_twice_changes_nothing(name: st
 # ---- folders ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_circle_of_links_ends_and_is_told(tmp_path: Path, forms: Forms) -> None:
+def test_a_circle_of_links_ends_and_is_reported(tmp_path: Path, forms: Forms) -> None:
     root = forms["folder"](tmp_path / "root", {"a/b/1.png": b"one"})
     (root / "a" / "b" / "back").symlink_to(root / "a")
     (root / "self").symlink_to(root)
     (root / "loop.png").symlink_to(root / "loop.png")
     files = open_files(root)
     assert files.names == ("a/b/1.png",)
-    assert files.left_out == (
+    assert files.skipped == (
         ("a/b/back", "a link to a folder that is listed already"),
         ("loop.png", "a link that leads nowhere"),
         ("self", "a link to a folder that is listed already"),
@@ -248,13 +248,13 @@ def test_a_pipe_named_like_an_image_is_no_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, forms: Forms) -> None:
+def test_a_folder_that_may_not_be_read_is_reported(tmp_path: Path, forms: Forms) -> None:
     root = forms["folder"](tmp_path / "root", {"a/1.png": b"one", "b/2.png": b"two"})
     (root / "a").chmod(0)
     files = open_files(root)
     (root / "a").chmod(0o700)
     assert files.names == ("b/2.png",)
-    assert files.left_out == (("a", "the folder may not be read (Permission denied)"),)
+    assert files.skipped == (("a", "the folder may not be read (Permission denied)"),)
 
 
 def test_a_file_that_vanished_is_unreadable(tmp_path: Path, forms: Forms) -> None:

@@ -1,4 +1,4 @@
-"""What looks like an image is read or told, under one name, once; and nothing makes the listing hang."""
+"""What looks like an image is read or reported, under one name, once; and nothing makes the listing hang."""
 
 import io
 import os
@@ -27,9 +27,9 @@ def png(seed: int = 0) -> bytes:
     return file.getvalue()
 
 
-def test_whatever_looks_like_an_image_is_read_or_told(form: Write, tmp_path: Path) -> None:
+def test_whatever_looks_like_an_image_is_read_or_reported(form: Write, tmp_path: Path) -> None:
     read = dict.fromkeys(["a/1.jpe", "a/2.JFIF", "a/3.ome.tif"], b"read")
-    told = {
+    reported = {
         **dict.fromkeys(["x.bmp", "x.webp", "x.GIF", "x.jp2", "b/x.heic"], b"?"),
         **dict.fromkeys(["x.svs", "x.ndpi", "x.mrxs", "x.scn", "x.vms", "x.bif", "x.czi", "x.dcm"], b"?"),
         **dict.fromkeys(["x.zip", "x.tar", "b/x.tar.gz", "x.tgz", "x.7z"], b"?"),
@@ -39,11 +39,11 @@ def test_whatever_looks_like_an_image_is_read_or_told(form: Write, tmp_path: Pat
     }
     silent = dict.fromkeys(["Thumbs.db", "a/.DS_Store", "a/desktop.ini", "__MACOSX/x.bmp", ".x.svs"], b"?")
     silent |= {"readme": b"text", "a/notes.txt": b"", "b/features.npy": b"\x93NUMPY", ".hidden/IM0001": png()}
-    files = open_files(form(tmp_path / "source", {**read, **told, **silent}))
+    files = open_files(form(tmp_path / "source", {**read, **reported, **silent}))
     assert files.names == tuple(sorted(read))
-    reasons = dict(files.left_out)
-    assert sorted(reasons) == sorted(told)
-    kinds = {"IM0001": "PNG", "scan.dat": "JPEG", "b/scan.bin": "TIFF"}  # told by their first bytes
+    reasons = dict(files.skipped)
+    assert sorted(reasons) == sorted(reported)
+    kinds = {"IM0001": "PNG", "scan.dat": "JPEG", "b/scan.bin": "TIFF"}  # known by their first bytes
     for name, reason in reasons.items():
         is_archive = name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z"))
         assert kinds.get(name, "archive" if is_archive else Path(name).suffix.lower()) in reason
@@ -59,7 +59,7 @@ def test_no_image_vanishes_before_it_is_counted(
     for form in ("folder", "zip", "tar"):
         (root / "none.txt").write_bytes(b"")
         files = open_files(forms[form](root / form, {**content, "none.txt": b""}))
-        assert sorted([*files.names, *(path for path, _ in files.left_out)]) == sorted(content)
+        assert sorted([*files.names, *(path for path, _ in files.skipped)]) == sorted(content)
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------
@@ -74,19 +74,19 @@ def test_a_file_has_one_name_however_the_archive_writes_it(
     out = ["a/../b.png", "C:\\x.png", "C:/y.png", "c:z.png", "\\\\server\\x.png"]
     files = open_files(forms[form](tmp_path / "source", {**dict.fromkeys(same, b"x"), **dict.fromkeys(out, b"y")}))
     assert contents(files) == {"A/x.png": b"x"}
-    twice = [path for path, reason in files.left_out if "two files" in reason]
+    twice = [path for path, reason in files.skipped if "two files" in reason]
     assert twice == ["A/x.png"] * (len(same) - 1)
-    assert sum("leads out" in reason for _, reason in files.left_out) == len(out)
+    assert sum("leads out" in reason for _, reason in files.skipped) == len(out)
 
 
-def test_two_names_that_print_alike_are_told(form: Write, tmp_path: Path) -> None:
+def test_two_names_that_print_alike_are_reported(form: Write, tmp_path: Path) -> None:
     composed, decomposed = "é/1.png", "e\N{COMBINING ACUTE ACCENT}/1.png"
     files = open_files(form(tmp_path / "source", {composed: b"1", decomposed: b"2"}))
     assert len(files.names) == 1
-    assert files.left_out == ((composed, "there are two files of this name"),)
+    assert files.skipped == ((composed, "there are two files of this name"),)
 
 
-def test_names_with_nul_or_of_absurd_length_are_told(tmp_path: Path) -> None:
+def test_names_with_nul_or_of_absurd_length_are_reported(tmp_path: Path) -> None:
     headers = {"nul.png": {"path": "nul\0.png"}, "long.png": {"path": "a/" * 3000 + "x.png"}}
     with tarfile.open(tmp_path / "source.tar", "w", format=tarfile.PAX_FORMAT) as archive:
         for name, header in headers.items():
@@ -95,9 +95,9 @@ def test_names_with_nul_or_of_absurd_length_are_told(tmp_path: Path) -> None:
             archive.addfile(member)
     files = open_files(tmp_path / "source.tar")
     assert files.names == ()
-    assert len(files.left_out) == 2
-    assert all(len(path) < 300 for path, _ in files.left_out)
-    assert {"NUL" in reason or "4096" in reason for _, reason in files.left_out} == {True}
+    assert len(files.skipped) == 2
+    assert all(len(path) < 300 for path, _ in files.skipped)
+    assert {"NUL" in reason or "4096" in reason for _, reason in files.skipped} == {True}
 
 
 def test_a_file_that_two_items_share_is_handed_to_both(form: Write, tmp_path: Path) -> None:
@@ -128,10 +128,10 @@ def test_links_that_fan_out_list_each_folder_once(tmp_path: Path, forms: Forms) 
             (root / str(level) / side).symlink_to(root / str(level + 1))  # 2^23 ways to the last folder
     files = open_files(root)
     assert files.names == tuple(sorted(f"{level}/x.png" for level in range(24)))
-    assert len(files.left_out) == 46
+    assert len(files.skipped) == 46
 
 
-def test_a_folder_1200_deep_is_listed_or_told(tmp_path: Path) -> None:
+def test_a_folder_1200_deep_is_listed_or_reported(tmp_path: Path) -> None:
     here = os.open(tmp_path, os.O_RDONLY)
     for _ in range(1200):
         os.mkdir("d", dir_fd=here)
@@ -156,7 +156,7 @@ def test_pipes_sockets_and_devices_are_told_and_never_opened(tmp_path: Path, for
     (root / "zero.csv").symlink_to("/dev/zero")
     files = open_files(root)
     assert files.names == ("a/1.png",)
-    assert [path for path, _ in files.left_out] == ["link.png", "pipe.png", "zero.csv"]
+    assert [path for path, _ in files.skipped] == ["link.png", "pipe.png", "zero.csv"]
     [(_, load)] = files_at(root).read([("zero.csv",)])
     with pytest.raises(OSError, match="device"):
         load()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def listed(parts: dict[str, str]) -> str:
 def folds_of(tmp_path: Path, table: ImageTable) -> Callable[..., Folds]:
     """Folds of the table by a CSV of this text, checked as `prepare` does before it reads pixels."""
 
-    def make(text: str | bytes, **change: str) -> Folds:
+    def make(text: str | bytes, **change: Any) -> Folds:
         path = tmp_path / "split.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         config = FoldsConfig(scheme="fixed", fixed=str(path), **change)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganaug.config import FoldsConfig
+from ganaug.data.folds import schemes
 from ganaug.data.folds.folds import balance_table, check_feasible, make_folds, read_folds, write_folds
 from ganaug.data.schema import ImageTable
 from ganaug.errors import DataError, FoldsError, LeakError, for_terminal
@@ -18,7 +19,7 @@ from ganaug.provenance import digest_of
 Tabulate = Callable[..., ImageTable]
 
 
-SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out")
+SCHEMES = tuple(schemes.SCHEMES)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,7 +100,7 @@ def test_a_file_of_seventy_folds_can_be_read_by_eye(tmp_path: Path, make_table: 
     assert len(text.splitlines()) < 6 * 70
 
 
-def test_repeats_are_told_apart_by_their_folds(table: ImageTable) -> None:
+def test_repeats_are_kept_apart_by_their_folds(table: ImageTable) -> None:
     folds = make_folds(table, FoldsConfig(3, scheme="repeated", num_repeats=2))
     assert [folds.repeat_of(fold) for fold in range(folds.num_folds)] == [0, 0, 0, 1, 1, 1]
     assert make_folds(table, FoldsConfig(3)).repeat_of(2) == 0

@@ -1,16 +1,19 @@
 """Where the patients do not allow the folds: the arithmetic, and offers that work."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ganaug.config import FoldsConfig
+from ganaug.data.folds import schemes
 from ganaug.data.folds.folds import check_feasible
 from ganaug.errors import FoldsError
 
 FIVE = FoldsConfig(5)
-SCHEMES = ("k-fold", "repeated", "leave-one-out", "hold-out")
+SCHEMES = tuple(schemes.SCHEMES)
 
 
 def check(patients: dict[str, int], config: FoldsConfig = FIVE, suggestion: str = "", per_site: int = 1) -> str:
@@ -47,21 +50,21 @@ def test_two_patients_are_too_few_for_any_scheme(scheme: str) -> None:
     )
 
 
-def test_too_many_patients_for_leave_one_out_are_told_as_folds() -> None:
+def test_too_many_patients_for_leave_one_out_are_reported_as_folds() -> None:
     assert check({"a": 300, "b": 212}, FoldsConfig(scheme="leave-one-out")) == (
         "512 patients make 512 folds, each with a generator of its own; expected at most 500 patients for "
         "leave-one-out; use --scheme k-fold, or --scheme hold-out"
     )
 
 
-def test_too_few_sites_are_told_as_sites_and_patients_offered() -> None:
+def test_too_few_sites_are_reported_as_sites_and_patients_offered() -> None:
     assert check({"a": 8, "b": 8}, FoldsConfig(by="site"), per_site=4) == (
         "a has 2 sites, b has 2 sites; expected at least 5 sites of every class for 5 folds "
         "(a: at most 2 folds can test it); use --fold-by group"
     )
 
 
-def taken(offer: str, labels: np.ndarray, config: FoldsConfig) -> tuple[np.ndarray, FoldsConfig]:
+def taken(offer: str, labels: NDArray[np.int64], config: FoldsConfig) -> tuple[NDArray[np.bool_], FoldsConfig]:
     """Which images stay, and the options, where a user follows an offer such as `--folds 3 --exclude-class a`."""
     words, keep = offer.split(), np.ones(len(labels), dtype=bool)
     for name, value in zip(words[::2], words[1::2], strict=True):
@@ -69,7 +72,8 @@ def taken(offer: str, labels: np.ndarray, config: FoldsConfig) -> tuple[np.ndarr
             keep &= labels != "abcd".index(value)
         else:
             option = {"--folds": "num_folds", "--scheme": "scheme", "--fold-by": "by"}[name]
-            config = replace(config, **{option: int(value) if option == "num_folds" else value})
+            change: dict[str, Any] = {option: int(value) if option == "num_folds" else value}
+            config = replace(config, **change)
     return keep, config
 
 

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ganaug.data.folds.partition import partition
 
 
-def totals_of(counts: np.ndarray, part: np.ndarray, num_parts: int) -> np.ndarray:
+def totals_of(counts: NDArray[np.int64], part: NDArray[np.int64], num_parts: int) -> NDArray[np.int64]:
     return np.stack([counts[part == index].sum(axis=0) for index in range(num_parts)])
 
 
 @st.composite
-def group_structures(draw: st.DrawFn) -> np.ndarray:
+def group_structures(draw: st.DrawFn) -> NDArray[np.int64]:
     num_groups, num_classes = draw(st.integers(1, 40)), draw(st.integers(1, 6))
     sizes = st.one_of(st.just(0), st.integers(0, 3), st.integers(0, 200))
     rows = st.lists(sizes, min_size=num_classes, max_size=num_classes)
@@ -25,7 +26,7 @@ def group_structures(draw: st.DrawFn) -> np.ndarray:
 @settings(max_examples=150, deadline=None)
 @given(group_structures(), st.integers(3, 6), st.integers(0, 2**32 - 1))
 def test_every_group_is_in_one_part_and_every_part_holds_every_class(
-    counts: np.ndarray, num_parts: int, seed: int
+    counts: NDArray[np.int64], num_parts: int, seed: int
 ) -> None:
     part = partition(counts, num_parts, np.random.default_rng(seed))
     if part is not None:
@@ -56,7 +57,9 @@ def test_the_parts_are_as_even_as_the_best_of_all_assignments() -> None:
         counts[4:] = counts[4:, ::-1]
         target = counts.sum(axis=0) / 3
 
-        def unevenness(part: np.ndarray, counts: np.ndarray = counts, target: np.ndarray = target) -> float:
+        def unevenness(
+            part: NDArray[np.int64], counts: NDArray[np.int64] = counts, target: NDArray[np.float64] = target
+        ) -> float:
             totals = totals_of(counts, part, 3)
             return float(np.square((totals - target) / target).sum()) if totals.min() > 0 else np.inf
 
@@ -78,25 +81,30 @@ def test_many_groups_come_out_even_to_a_percent() -> None:
 def test_same_seed_same_partition_and_another_seed_another() -> None:
     counts = np.random.default_rng(0).poisson([10, 4], (60, 2))
     first, again, other = (partition(counts, 5, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first is not None
+    assert again is not None
+    assert other is not None
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_shares_are_kept_and_every_part_holds_every_class() -> None:
-    rng, shares = np.random.default_rng(0), (0.2, 0.2, 0.6)
+    rng, fractions = np.random.default_rng(0), (0.2, 0.2, 0.6)
     for _ in range(30):
         counts = rng.poisson(rng.uniform(0.5, 8, 3), (60, 3))
-        part = partition(counts, 3, rng, shares)
+        part = partition(counts, 3, rng, fractions)
         assert part is not None
         totals = totals_of(counts, part, 3)
         assert totals.min() > 0
-        assert np.abs(totals / counts.sum(axis=0) - np.array(shares)[:, None]).max() < 0.05
+        assert np.abs(totals / counts.sum(axis=0) - np.array(fractions)[:, None]).max() < 0.05
 
 
 def test_equal_shares_are_the_same_as_none_to_the_bit() -> None:
     counts = np.random.default_rng(0).poisson([10, 4, 1], (50, 3))
-    told, untold = (partition(counts, 4, np.random.default_rng(1), shares) for shares in ([0.25] * 4, ()))
-    assert np.array_equal(told, untold)
+    given, default = (partition(counts, 4, np.random.default_rng(1), fractions) for fractions in ([0.25] * 4, ()))
+    assert given is not None
+    assert default is not None
+    assert np.array_equal(given, default)
 
 
 def test_a_small_share_still_gets_every_class() -> None:
@@ -106,7 +114,7 @@ def test_a_small_share_still_gets_every_class() -> None:
     assert totals_of(counts, part, 2).tolist() == [[100, 100, 100], [100, 100, 200]]
 
 
-def by_scikit_learn(counts: np.ndarray, num_parts: int, seed: int) -> np.ndarray:
+def by_scikit_learn(counts: NDArray[np.int64], num_parts: int, seed: int) -> NDArray[np.int64]:
     group, label = (np.repeat(index, counts.ravel()) for index in np.indices(counts.shape).reshape(2, -1))
     part = np.zeros(len(counts), int)
     splitter = StratifiedGroupKFold(num_parts, shuffle=True, random_state=seed)
@@ -115,7 +123,7 @@ def by_scikit_learn(counts: np.ndarray, num_parts: int, seed: int) -> np.ndarray
     return part
 
 
-def unevenness(counts: np.ndarray, part: np.ndarray, num_parts: int) -> float:
+def unevenness(counts: NDArray[np.int64], part: NDArray[np.int64], num_parts: int) -> float:
     """Root mean square of the relative deviations from equal parts."""
     return float(np.sqrt(np.square(totals_of(counts, part, num_parts) / counts.sum(axis=0) * num_parts - 1).mean()))
 

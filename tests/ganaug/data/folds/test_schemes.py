@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ganaug import config as options
 from ganaug.config import FoldsConfig
@@ -11,7 +12,7 @@ from ganaug.errors import FoldsError
 ALL_PARTS = (TRAIN, VAL, TEST)
 
 
-def random_counts(rng: np.random.Generator, single: bool) -> np.ndarray:
+def random_counts(rng: np.random.Generator, single: bool) -> NDArray[np.int64]:
     """Images per unit and class, of units of one class or of several."""
     num_units, num_classes = int(rng.integers(3, 26)), int(rng.integers(1, 5))
     sizes = rng.geometric(rng.uniform(0.02, 0.9), num_units)
@@ -30,7 +31,7 @@ def times_tested(scheme: str, config: FoldsConfig) -> int:
 
 
 def test_every_scheme_of_the_options_is_there_but_the_fixed_list() -> None:
-    assert {*SCHEMES, "fixed"} == set(options.SCHEMES)
+    assert {*SCHEMES, "fixed"} == set(options.SCHEME_NAMES)
 
 
 def test_thousands_of_random_structures_get_what_their_scheme_promises() -> None:
@@ -66,11 +67,13 @@ def test_the_seed_decides(scheme: str) -> None:
     counts = np.random.default_rng(0).poisson([10, 4], (40, 2))
     first, again, other = (SCHEMES[scheme](counts, FoldsConfig(5, seed, scheme)) for seed in (1, 1, 2))
     assert first is not None
+    assert again is not None
+    assert other is not None
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_the_first_repeat_is_the_k_fold_of_the_seed_and_the_others_are_cut_anew() -> None:
+def test_the_first_repeat_is_the_k_fold_of_the_seed_and_the_others_are_cut_again() -> None:
     counts = np.random.default_rng(0).poisson([10, 4], (40, 2))
     config = FoldsConfig(4, 7, "repeated", num_repeats=3)
     alone, roles = k_fold(counts, config), SCHEMES["repeated"](counts, config)
@@ -87,8 +90,8 @@ def test_validation_gets_its_share_of_every_class(scheme: str) -> None:
     counts = np.random.default_rng(1).poisson([12, 6, 3], (80, 3))
     roles = SCHEMES[scheme](counts, FoldsConfig(5, 0, scheme))
     assert roles is not None
-    shares = (roles == VAL) @ counts / counts.sum(axis=0)
-    assert np.abs(shares - 0.2).max() < 0.02
+    fractions = (roles == VAL) @ counts / counts.sum(axis=0)
+    assert np.abs(fractions - 0.2).max() < 0.02
 
 
 def test_leave_one_out_stops_at_five_hundred_folds() -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ganaug.data.describe import describe_images, format_images
 from ganaug.data.export import export_zip, select
+from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.schema import created_of, read_table
 from ganaug.data.synthetic_file import rows_of, write_rows
 from ganaug.errors import DataError, UserError
@@ -24,7 +26,7 @@ RECORD = Provenance("tiny", "a" * 64, "b" * 64, 0, ("p",), "c" * 64, kimg=1.0, g
 FILTERS = {"nearest": {"value": 0.1, "provenance": {}}}
 ATTRS: dict[str, Any] = {"resolution_px": 16, "generator": "run", "snapshot": "ema", "psi": 0.5, "kimg": 1.0,
                          "synthesis": {"reject": [["nearest", 0.1]]}, "filters": FILTERS, "licence": "none",
-                         "notices": ["a"], "left_out": [["x.png", "a reason"]], "pixels": {"fit": "crop"},
+                         NOTES: ["a"], SKIPPED: [["x.png", "a reason"]], "pixels": {"fit": "crop"},
                          "duplicates": [{"kind": "exact", "a": "x", "b": "y", "done": "kept"}]}  # fmt: skip
 leaves = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2))
@@ -66,7 +68,7 @@ def test_any_value_of_any_attribute_is_described_or_refused_in_one_line(
     ("name", "value"),
     [
         ("class_names", ["a", "a"]), ("class_names", "ab"), ("resolution_px", 16.0),
-        ("resolution_px", 32), ("notices", [5]), ("left_out", [["x", 5]]), ("left_out", {"x": "y"}),
+        ("resolution_px", 32), (NOTES, [5]), (SKIPPED, [["x", 5]]), (SKIPPED, {"x": "y"}),
         ("duplicates", [{"kind": "exact"}]), ("synthesis", {"reject": [["nearest", "a"]]}), ("synthesis", 5),
         ("filters", {"nearest": 5}), ("psi", 2**70), ("psi", float("nan")), ("created", 5), ("licence", ["a"]),
     ],
@@ -98,7 +100,7 @@ def test_labels_beyond_the_classes_are_refused(label: int, tmp_path: Path, resea
     ],
 )  # fmt: skip
 def test_an_array_of_another_type_or_shape_is_refused_by_name(
-    name: str, array: np.ndarray, tmp_path: Path, reseal: Reseal
+    name: str, array: NDArray[Any], tmp_path: Path, reseal: Reseal
 ) -> None:
     path = write(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:

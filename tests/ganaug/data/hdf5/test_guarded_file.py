@@ -12,6 +12,7 @@ FILL = """
 import errno, resource, sys
 from pathlib import Path
 import numpy as np
+from ganaug.data.hdf5.attributes import NOTES
 from ganaug.data.hdf5.guarded_file import writing_hdf5
 from ganaug.data.hdf5.image_writer import ImageWriter
 
@@ -27,7 +28,7 @@ def write():
         writer.keep(np.arange(40)[::-2])
         with guarded.in_use():
             file["ids"] = [f"image {number}" * 50 for number in range(40)]
-            file.attrs["notices"] = "x" * 30000
+            file.attrs[NOTES] = "x" * 30000
     return path.stat().st_size
 
 size, failed = write(), 0

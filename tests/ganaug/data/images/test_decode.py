@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import EpsImagePlugin, Image
 
 from ganaug.data.images import decode as module
@@ -67,14 +68,14 @@ def test_pixels_of_unknown_range_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
-def test_truncated_files_are_told_from_foreign_ones(kind: str) -> None:
+def test_truncated_files_are_distinguished_from_other_formats(kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = encode(Image.fromarray(noise), kind)
     with pytest.raises(Undecodable, match="damaged or truncated"):
         decode(data[: len(data) // 2])
 
 
-def test_empty_and_foreign_files_are_told() -> None:
+def test_empty_and_other_files_are_reported() -> None:
     with pytest.raises(Undecodable, match="the file is empty"):
         decode(b"")
     with pytest.raises(Undecodable, match="not an image"):
@@ -93,7 +94,7 @@ def test_a_decompression_bomb_is_refused_from_its_header(side: int, monkeypatch:
     assert side * side > module.MAX_PIXELS
 
 
-def test_an_image_that_a_generator_made_is_told_by_its_mark() -> None:
+def test_an_image_that_a_generator_made_is_known_by_its_mark() -> None:
     pixels = np.full((8, 8, 3), 90, np.uint8)
     assert np.array_equal(np.asarray(decode(encode_png(pixels, synthetic=False))), pixels)
     with pytest.raises(Undecodable, match="a generator made it"):
@@ -168,7 +169,7 @@ def test_every_mutation_of_a_file_is_an_image_or_a_reason_in_one_line(capfd: pyt
 
 # ---- orientation, pages, depth ---------------------------------------------------------------------------------------
 
-SHOWN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation, Exif 2.32, 4.6.4 A
+SHOWN: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {  # by EXIF orientation, Exif 2.32, 4.6.4 A
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -201,7 +202,7 @@ def test_damaged_exif_says_nothing_and_the_pixels_are_read() -> None:
     assert decode(data).size == (4, 8)
 
 
-def test_of_several_pages_the_first_is_used_and_their_number_told() -> None:
+def test_of_several_pages_the_first_is_used_and_their_number_noted() -> None:
     pages = [Image.new("RGB", (4, 4), (10 * number, 0, 0)) for number in range(120)]
     for kind, number, expected in (("TIFF", 3, 3), ("PNG", 5, 5), ("TIFF", 120, 100), ("TIFF", 1, 1), ("PNG", 1, 1)):
         data = encode(pages[0], kind, save_all=True, append_images=pages[1:number])
@@ -225,7 +226,7 @@ def test_grey_of_any_depth_spans_all_levels_in_order(bits: int, values: list[int
 
 
 def test_of_colour_of_16_bits_the_upper_byte_is_used_and_fewer_bits_are_refused(
-    png_of_16_bits: Callable[[np.ndarray], bytes],
+    png_of_16_bits: Callable[[NDArray[np.uint16]], bytes],
 ) -> None:
     values = np.full((4, 4, 3), 0x1234, np.uint16)
     values[0, 0] = 0xFEDC

@@ -1,11 +1,13 @@
 """Crop, tile and resize: what is shown keeps its aspect, its place and its size in micrometres."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.config import PrepareConfig
@@ -15,14 +17,18 @@ from ganaug.errors import ConfigError, private
 
 
 def cut(
-    pixels: np.ndarray, side: int, um_per_px: float | None = None, mask: np.ndarray | None = None, **options: object
+    pixels: NDArray[np.uint8],
+    side: int,
+    um_per_px: float | None = None,
+    mask: NDArray[np.uint8] | None = None,
+    **options: object,
 ) -> list[Square]:
     config = PrepareConfig("folder", "images", resolution_px=side, **options)  # type: ignore[arg-type]
     marked = None if mask is None else Image.fromarray(mask)
     return list(squares(Image.fromarray(pixels), marked, config, um_per_px))
 
 
-def noise(height: int, width: int) -> np.ndarray:
+def noise(height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -46,7 +52,7 @@ def test_a_circle_stays_a_circle() -> None:
 def test_shrinking_does_not_alias(fit: str) -> None:
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
-    options = {"field_px": 128} if fit == "tile" else {}
+    options: dict[str, Any] = {"field_px": 128} if fit == "tile" else {}
     squares = list(cut(stripes, 32, fit=fit, **options))
     assert len(squares) == (4 if fit == "tile" else 1)
     for square in squares:
@@ -100,7 +106,7 @@ def test_a_field_in_micrometres_needs_a_scale() -> None:
         cut(noise(60, 80), 30, None, field_um=10.0)
 
 
-def test_squashing_and_enlarging_are_told() -> None:
+def test_squashing_and_enlarging_are_reported() -> None:
     assert [(s.squashed, s.enlarged) for s in cut(noise(60, 80), 32, fit="resize")] == [(True, False)]
     assert [(s.squashed, s.enlarged) for s in cut(noise(60, 60), 32, fit="resize")] == [(False, False)]
     assert [(s.squashed, s.enlarged) for s in cut(noise(20, 80), 32)] == [(False, True)]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,11 +17,12 @@ from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.dataset import open_dataset
+from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
-from ganaug.data.images.decode import Picture
+from ganaug.data.images.decode import Picture, open_picture
 from ganaug.data.prepare import read_images as module
 from ganaug.data.prepare.pipeline import Prepared, prepare_dataset
-from ganaug.data.schema import read_table
+from ganaug.data.schema import ImageTable, read_table
 from ganaug.errors import DataError, FoldsError, LeakError, WorkspaceError
 from ganaug.workspace import Workspace, open_workspace
 
@@ -40,7 +42,7 @@ def left_over(workspace: Workspace) -> list[str]:
     return [path.name for path in workspace.root.rglob("*") if path.is_file() and path.name != "workspace.json"]
 
 
-def test_faulty_images_are_left_out_with_reasons_and_the_others_are_prepared(root: Path, workspace: Workspace) -> None:
+def test_faulty_images_are_skipped_with_reasons_and_the_others_are_prepared(root: Path, workspace: Workspace) -> None:
     folder = root / "a" / "a0"
     good = (folder / "0.png").read_bytes()
     rgba = io.BytesIO()
@@ -61,12 +63,12 @@ def test_faulty_images_are_left_out_with_reasons_and_the_others_are_prepared(roo
     prepared = prepare(workspace, root)
     assert len(prepared.table) == 25
     reasons = told_before | {name: reason for name, (_, reason) in faults.items()}
-    assert {path for path, _ in prepared.left_out} == {f"a/a0/{name}" for name in reasons}
-    for path, reason in prepared.left_out:
+    assert {path for path, _ in prepared.skipped} == {f"a/a0/{name}" for name in reasons}
+    for path, reason in prepared.skipped:
         assert reasons[Path(path).name] in reason
         assert "\n" not in reason
     dataset = open_dataset(workspace, "folder")
-    assert dataset.table.attrs["left_out"] == [list(pair) for pair in prepared.left_out]
+    assert dataset.table.attrs[SKIPPED] == [list(pair) for pair in prepared.skipped]
     assert dataset.reader[dataset.test(0)].shape[1:] == (16, 16, 3)
 
 
@@ -82,7 +84,7 @@ def _header_of(side: int) -> bytes:
     return bytes(data)
 
 
-def test_a_file_that_vanishes_or_cannot_be_read_is_left_out(
+def test_a_file_that_vanishes_or_cannot_be_read_is_skipped(
     root: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = Path.read_bytes
@@ -93,7 +95,7 @@ def test_a_file_that_vanishes_or_cannot_be_read_is_left_out(
         return original(path)
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    assert prepare(workspace, root).left_out == (("b/b2/1.png", "cannot be read (Permission denied)"),)
+    assert prepare(workspace, root).skipped == (("b/b2/1.png", "cannot be read (Permission denied)"),)
 
 
 def test_no_usable_image_is_one_line(root: Path, workspace: Workspace) -> None:
@@ -107,7 +109,7 @@ def test_no_usable_image_is_one_line(root: Path, workspace: Workspace) -> None:
     assert left_over(workspace) == []
 
 
-def test_folds_are_checked_again_after_images_were_left_out(root: Path, workspace: Workspace) -> None:
+def test_folds_are_checked_again_after_images_were_skipped(root: Path, workspace: Workspace) -> None:
     for path in (root / "a" / "a3").iterdir():
         path.write_bytes(b"")
     assert len(prepare(workspace, root).table) == 21
@@ -120,7 +122,7 @@ def test_folds_are_checked_again_after_images_were_left_out(root: Path, workspac
 class Interrupting(ImageWriter):
     """A writer at which the user presses Ctrl-C in the middle."""
 
-    def finish(self, *_: object, **__: object) -> None:
+    def finish(self, table: ImageTable, **_: Any) -> ImageTable:
         raise KeyboardInterrupt
 
 
@@ -133,14 +135,14 @@ def test_an_interruption_leaves_the_older_data_set_and_nothing_else(
     (root / "a" / "a0" / "0.png").unlink()
     if where == "decoding":
         calls = iter(range(100))
-        original = module.open_picture
+        original = open_picture
 
-        def open_picture(data: bytes) -> Picture:
+        def open_until_stopped(data: bytes) -> Picture:
             if next(calls) == 10:
                 raise KeyboardInterrupt
             return original(data)
 
-        monkeypatch.setattr(module, "open_picture", open_picture)
+        monkeypatch.setattr(module, "open_picture", open_until_stopped)
     else:
         monkeypatch.setattr(ImageWriter, "finish", Interrupting.finish)
     with pytest.raises(KeyboardInterrupt):
@@ -226,10 +228,10 @@ def test_names_that_are_no_text_are_noted_and_stored(root: Path, workspace: Work
     (folder / "broken.png").write_bytes(b"no image")
     prepared = prepare(workspace, root)
     assert len(prepared.table) == 27
-    named = [note for note in prepared.notices if "\\udcff" in note]
+    named = [note for note in prepared.notes if "\\udcff" in note]
     assert len(named) >= 2
-    assert read_table(prepared.path).attrs["notices"] == list(prepared.notices)
-    assert [r"\udcff" in path for path, _ in prepared.left_out] == [True]
+    assert read_table(prepared.path).attrs[NOTES] == list(prepared.notes)
+    assert [r"\udcff" in path for path, _ in prepared.skipped] == [True]
 
 
 def test_an_index_that_leads_out_of_the_file_is_one_line(root: Path, workspace: Workspace) -> None:

@@ -3,11 +3,12 @@ import tracemalloc
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ganaug.data.prepare.hash_search import near_pairs
 
 
-def brute_force(hashes: np.ndarray, max_bits: int) -> list[tuple[int, int]]:
+def brute_force(hashes: NDArray[np.uint64], max_bits: int) -> list[tuple[int, int]]:
     rows = hashes.tolist()
     return [
         (i, j)

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 
 from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.dataset import open_dataset
+from ganaug.data.hdf5.attributes import NOTES
 from ganaug.data.prepare import read_images as module
 from ganaug.data.prepare.pipeline import Prepared, plan_preparation, prepare_dataset
 from ganaug.data.schema import ImageReader, content_digest, read_table
@@ -92,13 +94,13 @@ def test_exact_copies_are_kept_once_and_join_their_patients(root: Path, workspac
     assert len(prepared.table) == 23
     assert "a1" not in prepared.table.group_id
     assert np.sum(prepared.table.group_id == "a0") == 5
-    assert any("a1 shares an image with a0" in for_terminal(notice) for notice in prepared.notices)
-    assert read_table(prepared.path).attrs["notices"] == list(prepared.notices)
+    assert any("a1 shares an image with a0" in for_terminal(note) for note in prepared.notes)
+    assert read_table(prepared.path).attrs[NOTES] == list(prepared.notes)
 
 
 def test_enlarging_is_noted(root: Path, workspace: Workspace) -> None:
-    assert len(prepare(workspace, root).notices) == 1  # how the folders were read
-    assert prepare(workspace, root, resolution_px=32).notices[1:] == (
+    assert len(prepare(workspace, root).notes) == 1  # how the folders were read
+    assert prepare(workspace, root, resolution_px=32).notes[1:] == (
         "24 images are smaller than 32 px and were enlarged",
     )
 
@@ -160,23 +162,30 @@ def test_tiles_are_of_their_images_patient_and_stay_in_one_part(pictures: Path, 
 
 
 def test_other_pixels_of_the_same_files_are_another_data_set(pictures: Path, workspace: Workspace) -> None:
-    ways = [{}, {"field_px": 30}, {"fit": "resize"}, {"fit": "tile"}, {"stain": "reinhard"}, {"resolution_px": 24}]
+    ways: list[dict[str, Any]] = [
+        {},
+        {"field_px": 30},
+        {"fit": "resize"},
+        {"fit": "tile"},
+        {"stain": "reinhard"},
+        {"resolution_px": 24},
+    ]
     prints = {prepare(workspace, pictures, **way).table.fingerprint for way in ways}
     assert len(prints) == len(ways)
 
 
 def test_squashing_is_never_silent(pictures: Path, workspace: Workspace) -> None:
-    assert prepare(workspace, pictures).notices[1:] == ()
-    assert any("squashed" in notice for notice in prepare(workspace, pictures, fit="resize").notices)
+    assert prepare(workspace, pictures).notes[1:] == ()
+    assert any("squashed" in note for note in prepare(workspace, pictures, fit="resize").notes)
 
 
-def test_images_smaller_than_the_field_are_left_out_and_the_others_prepared(
+def test_images_smaller_than_the_field_are_skipped_and_the_others_prepared(
     pictures: Path, workspace: Workspace
 ) -> None:
     picture(99, 20, 20).save(pictures / "a" / "p0" / "small.png")
     prepared = prepare(workspace, pictures, field_px=40)
     assert len(prepared.table) == 16
-    assert prepared.left_out == (("a/p0/small.png", "20×20 px are less than a field of 40 px"),)
+    assert prepared.skipped == (("a/p0/small.png", "20×20 px are less than a field of 40 px"),)
 
 
 def test_a_mask_is_kept_with_its_image_and_is_none(pictures: Path, workspace: Workspace) -> None:
@@ -186,7 +195,7 @@ def test_a_mask_is_kept_with_its_image_and_is_none(pictures: Path, workspace: Wo
     Image.fromarray(marked).save(pictures / "a" / "p0" / "gone_mask.png")
     prepared = prepare(workspace, pictures)
     assert len(prepared.table) == 16
-    assert [path for path, _ in prepared.left_out] == ["a/p0/gone_mask.png"]
+    assert [path for path, _ in prepared.skipped] == ["a/p0/gone_mask.png"]
     masks = ImageReader(prepared.path, "mask")[np.arange(16)]
     (masked,) = np.flatnonzero(masks.any(axis=(1, 2)))
     assert prepared.table.path[masked] == "a/p0/0.png"
@@ -216,7 +225,7 @@ def test_each_fold_sees_stain_that_no_patient_of_its_test_or_validation_part_dec
 
 
 def test_an_option_of_another_source_is_refused(pictures: Path, workspace: Workspace) -> None:
-    with pytest.raises(ConfigError, match=r"--magnification for folder; expected it only for breakhis"):
+    with pytest.raises(ConfigError, match="--magnification with folder; expected it with breakhis"):
         prepare(workspace, pictures, magnification="40")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.config import PhantomConfig
@@ -35,17 +36,17 @@ def method(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def tissue() -> np.ndarray:
+def tissue() -> NDArray[np.uint8]:
     """Images u8 [16,H,W,3] of eight patients, two each, next to each other."""
     return np.stack([one.image for one in phantom.draw(CONFIG, 3)])
 
 
 @pytest.fixture
-def stained_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], np.ndarray]:
+def stained_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], NDArray[np.uint8]]:
     """The same tissue as one laboratory and one strength of its dyes show it."""
     draw_patient = phantom.draw_patient
 
-    def at(site: int, strength: float) -> np.ndarray:
+    def at(site: int, strength: float) -> NDArray[np.uint8]:
         absorbance = strength * np.array(phantom.SITES[site], np.float32)
         with monkeypatch.context() as patch:
             patch.setattr(phantom, "draw_patient", lambda *of: replace(draw_patient(*of), absorbance=absorbance))
@@ -54,7 +55,7 @@ def stained_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], np.nda
     return at
 
 
-def noise(mean: float, std: float) -> np.ndarray:
+def noise(mean: float, std: float) -> NDArray[np.uint8]:
     """Grey noise, the same in the three channels."""
     shade = np.random.default_rng(0).normal(mean, std, (SIDE, SIDE, 1))
     return np.clip(shade, 0, 255).astype(np.uint8).repeat(3, axis=2)
@@ -69,22 +70,22 @@ BACKGROUND = {
 }
 
 
-def distance(a: np.ndarray, b: np.ndarray) -> float:
+def distance(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Mean absolute difference in shades of 256."""
     return float(np.abs(a.astype(float) - b).mean())
 
 
-def reference_to(images: np.ndarray, method: str) -> Reference:
+def reference_to(images: NDArray[np.uint8], method: str) -> Reference:
     return reference_of([one for image in images if (one := fit_one(image, method))])
 
 
-def cut(images: np.ndarray, size: int = 5) -> Callable[[], Iterator[np.ndarray]]:
+def cut(images: NDArray[np.uint8], size: int = 5) -> Callable[[], Iterator[NDArray[np.uint8]]]:
     return lambda: (images[start : start + size] for start in range(0, len(images), size))
 
 
-def as_seen(folds: StainedFolds) -> list[np.ndarray]:
+def as_seen(folds: StainedFolds) -> list[NDArray[np.uint8]]:
     """All images of every fold."""
-    seen: list[list[np.ndarray]] = [[] for _ in folds.references]
+    seen: list[list[NDArray[np.uint8]]] = [[] for _ in folds.references]
     for fold, block in folds:
         seen[fold].append(block)
     return [np.concatenate(blocks) for blocks in seen]
@@ -105,7 +106,7 @@ def test_an_image_brought_to_its_own_stain_stays_as_it_is(method: str) -> None:
     assert distance(again, image) < 1  # torchstain rounds down
 
 
-def test_the_stain_that_is_found_is_the_dyes_own(stained_at: Callable[[int, float], np.ndarray]) -> None:
+def test_the_stain_that_is_found_is_the_dyes_own(stained_at: Callable[[int, float], NDArray[np.uint8]]) -> None:
     found = reference_to(stained_at(1, 1.0), "macenko").values["stains"]
     dyes = np.array(phantom.SITES[1]).T / np.linalg.norm(phantom.SITES[1], axis=1)
     assert np.degrees(np.arccos((found * dyes).sum(axis=0))).max() < 7
@@ -114,7 +115,7 @@ def test_the_stain_that_is_found_is_the_dyes_own(stained_at: Callable[[int, floa
 
 @pytest.mark.parametrize(("site", "strength"), [(1, 1.3), (2, 0.8), (3, 1.2)])
 def test_two_stains_of_the_same_tissue_come_closer(
-    stained_at: Callable[[int, float], np.ndarray], method: str, site: int, strength: float
+    stained_at: Callable[[int, float], NDArray[np.uint8]], method: str, site: int, strength: float
 ) -> None:
     here, there = stained_at(0, 1.0), stained_at(site, strength)
     reference = reference_to(here, method)
@@ -124,7 +125,7 @@ def test_two_stains_of_the_same_tissue_come_closer(
     assert np.mean(after) < 0.6 * distance(here, there)
 
 
-def test_macenko_is_torchstains_own(tissue: np.ndarray) -> None:
+def test_macenko_is_torchstains_own(tissue: NDArray[np.uint8]) -> None:
     from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
     peer = NumpyMacenkoNormalizer()
@@ -135,7 +136,7 @@ def test_macenko_is_torchstains_own(tissue: np.ndarray) -> None:
     np.testing.assert_array_equal(normalise(tissue[5], reference), expected)
 
 
-def test_reinhard_is_torchstains_own(tissue: np.ndarray) -> None:
+def test_reinhard_is_torchstains_own(tissue: NDArray[np.uint8]) -> None:
     from torchstain.numpy.normalizers import NumpyReinhardNormalizer
 
     peer = NumpyReinhardNormalizer()
@@ -146,7 +147,7 @@ def test_reinhard_is_torchstains_own(tissue: np.ndarray) -> None:
     assert difference.max() <= 1  # ours keeps the reference in double precision
 
 
-def test_extreme_references_do_not_wrap_around(tissue: np.ndarray) -> None:
+def test_extreme_references_do_not_wrap_around(tissue: NDArray[np.uint8]) -> None:
     greyish = Reference("reinhard", {"means": np.array([50.0, 0, 0]), "stds": np.array([90.0, 0.01, 0.01])})
     image = tissue[0]
     brought = normalise(image, greyish)
@@ -169,7 +170,7 @@ def test_median_stains_are_unit_vectors_and_one_odd_image_does_not_decide() -> N
     )
     ones = [Reference("macenko", {"stains": 0.2 * x, "max_concentration": x[1]}) for x in (usual, usual, other, odd)]
     reference = reference_of(ones)
-    np.testing.assert_allclose(reference.values["stains"], [[0.6, 0], [0.8, 1], [0, 0]], atol=1e-12)
+    np.testing.assert_allclose(reference.values["stains"], np.array([[0.6, 0], [0.8, 1], [0, 0]]), atol=1e-12)
     np.testing.assert_allclose(reference.values["max_concentration"], [4, 1])
 
 
@@ -179,7 +180,7 @@ def test_a_training_set_without_stain_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("name", BACKGROUND)
-def test_background_is_refused_without_a_warning(name: str, method: str, tissue: np.ndarray) -> None:
+def test_background_is_refused_without_a_warning(name: str, method: str, tissue: NDArray[np.uint8]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert fit_one(BACKGROUND[name], method) is None
@@ -191,10 +192,10 @@ def test_a_stroke_of_ink_on_glass_is_no_tissue() -> None:
     glass[:3] = np.random.default_rng(0).integers(20, 200, (3, SIDE, 3))
     assert fit_one(glass, "macenko") is None
     glass[:12] = np.random.default_rng(0).integers(20, 200, (12, SIDE, 3))
-    assert fit_one(glass, "macenko") is not None  # so it is the share that decides
+    assert fit_one(glass, "macenko") is not None  # so it is the fraction that decides
 
 
-def test_background_is_kept_and_told_of(tissue: np.ndarray, method: str) -> None:
+def test_background_is_kept_and_noted(tissue: NDArray[np.uint8], method: str) -> None:
     images = tissue.copy()
     images[[2, 11]] = BACKGROUND["camera noise"], BACKGROUND["white"]
     folds = stain_folds(cut(images), [np.arange(6), np.arange(6, 16)], method, workers=1)
@@ -206,7 +207,7 @@ def test_background_is_kept_and_told_of(tissue: np.ndarray, method: str) -> None
         assert all(distance(seen[index], images[index]) > 0.5 for index in range(16) if index not in (2, 11))
 
 
-def test_folds_see_every_image_brought_to_their_own_reference(tissue: np.ndarray, method: str) -> None:
+def test_folds_see_every_image_brought_to_their_own_reference(tissue: NDArray[np.uint8], method: str) -> None:
     train = [np.arange(8), np.array([9, 15, 12])]
     folds = stain_folds(cut(tissue), train, method, workers=1)
     assert len(folds.references) == len(train)
@@ -218,7 +219,7 @@ def test_folds_see_every_image_brought_to_their_own_reference(tissue: np.ndarray
 
 
 @pytest.mark.parametrize(("size", "workers"), [(1, 1), (16, 3), (3, 2)])
-def test_blocks_and_workers_change_nothing(tissue: np.ndarray, method: str, size: int, workers: int) -> None:
+def test_blocks_and_workers_change_nothing(tissue: NDArray[np.uint8], method: str, size: int, workers: int) -> None:
     train = [np.arange(10), np.arange(6, 16)]
     expected = as_seen(stain_folds(cut(tissue), train, method, workers=1))
     found = as_seen(stain_folds(cut(tissue, size), train, method, workers=workers))
@@ -228,7 +229,9 @@ def test_blocks_and_workers_change_nothing(tissue: np.ndarray, method: str, size
 
 
 @pytest.mark.parametrize("held_out", [0, 1, 2, 3])
-def test_a_held_out_patient_changes_nothing_but_its_own_images(tissue: np.ndarray, method: str, held_out: int) -> None:
+def test_a_held_out_patient_changes_nothing_but_its_own_images(
+    tissue: NDArray[np.uint8], method: str, held_out: int
+) -> None:
     """The leak: fold k tests patients 2k and 2k + 1, validates on the next two and trains on the other four."""
     patient = np.arange(16) // 2
     part = patient // 2
@@ -245,7 +248,7 @@ def test_a_held_out_patient_changes_nothing_but_its_own_images(tissue: np.ndarra
         assert not np.array_equal(old[of_it], new[of_it])
 
 
-def test_references_go_into_a_file_as_json(tissue: np.ndarray, method: str) -> None:
+def test_references_go_into_a_file_as_json(tissue: NDArray[np.uint8], method: str) -> None:
     reference = reference_to(tissue, method)
     stored = json.loads(json.dumps(reference.to_dict()))
     assert stored.pop("method") == method

@@ -124,7 +124,7 @@ def test_binary_at_one_magnification_by_accession(root: Path) -> None:
     assert {item.magnification for item in found.items} == {200}
     assert np.bincount(found.labels).tolist() == [10, 6]
     assert set(found.groups) == {"14-100", "14-101", "14-102", "14-103", "14-200", "14-201", "14-202"}
-    assert found.left_out == ()
+    assert found.skipped == ()
 
 
 def test_slides_as_groups_on_request(root: Path) -> None:
@@ -153,15 +153,15 @@ def test_an_archive_gives_the_same_data_set_as_its_folder(root: Path, archive: P
     assert packed.folds == folder.folds
 
 
-def test_the_slide_that_was_labelled_twice_is_left_out_with_a_notice(root: Path) -> None:
-    assert scan(config(root)).notices == ()
+def test_the_slide_that_was_labelled_twice_is_skipped_with_a_note(root: Path) -> None:
+    assert scan(config(root)).notes == ()
     for subtype in ("DC", "LC"):
         (root / f"SOB_M_{subtype}-14-13412-200-001.png").write_bytes(picture(99))
     found = scan(config(root))
     assert "14-13412" not in found.groups
     assert len(found.items) == 16
-    assert tuple(map(for_terminal, found.notices)) == (
-        "2 images of slide 14-13412 were left out: it is labelled both DC and LC",
+    assert tuple(map(for_terminal, found.notes)) == (
+        "2 images of slide 14-13412 were skipped: it is labelled both DC and LC",
     )
 
 
@@ -170,14 +170,14 @@ def test_a_name_that_stands_in_two_folders_counts_once(root: Path) -> None:
     (root / "zz" / NAMES[2]).write_bytes(picture(2))
     found = scan(config(root))
     assert len(found.items) == 16
-    assert "1 files bear the name of another" in found.notices[0]
+    assert "1 files bear the name of another" in found.notes[0]
 
 
-def test_misnamed_images_are_left_out_and_told(root: Path, workspace: Workspace) -> None:
+def test_misnamed_images_are_skipped_and_reported(root: Path, workspace: Workspace) -> None:
     (root / "scan-17.png").write_bytes(picture(3))
     prepared = prepare_dataset(workspace, config(root))
     assert len(prepared.table) == 16
-    assert [path for path, _ in prepared.left_out] == ["scan-17.png"]
+    assert [path for path, _ in prepared.skipped] == ["scan-17.png"]
 
 
 def test_a_folder_without_breakhis_images_says_what_it_expects(tmp_path: Path) -> None:
@@ -191,9 +191,11 @@ def test_a_magnification_that_is_missing_names_those_that_are_there(root: Path) 
         scan(config(root, magnification="400"))
 
 
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.98])
-def test_a_truncated_archive_is_one_line_and_writes_nothing(archive: Path, workspace: Workspace, share: float) -> None:
-    archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
+@pytest.mark.parametrize("fraction", [0.05, 0.5, 0.98])
+def test_a_truncated_archive_is_one_line_and_writes_nothing(
+    archive: Path, workspace: Workspace, fraction: float
+) -> None:
+    archive.write_bytes(archive.read_bytes()[: int(fraction * archive.stat().st_size)])
     with pytest.raises(DataError, match=r"truncated, damaged or no archive .*download it again"):
         prepare_dataset(workspace, config(archive))
     assert workspace.datasets() == []
@@ -213,7 +215,7 @@ def test_a_file_that_is_no_archive_is_one_line(tmp_path: Path) -> None:
         scan(config(tmp_path / "data.tar.gz"))
 
 
-def test_members_that_lead_out_of_the_archive_or_are_links_are_left_out(tmp_path: Path) -> None:
+def test_members_that_lead_out_of_the_archive_or_are_links_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "evil.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         for seed, name in enumerate((f"../../{NAMES[2]}", f"/tmp/{NAMES[3]}", f"good/{NAMES[6]}")):
@@ -226,7 +228,7 @@ def test_members_that_lead_out_of_the_archive_or_are_links_are_left_out(tmp_path
         tar.addfile(link)
     found = scan(config(path))
     assert [item.path for item in found.items] == [f"good/{NAMES[6]}"]
-    assert Counter(reason for _, reason in found.left_out) == {
+    assert Counter(reason for _, reason in found.skipped) == {
         "the path leads out of the archive": 2,
         "a link or a special file in the archive": 1,
     }
@@ -243,28 +245,28 @@ def test_micrometres_per_pixel_are_kept_only_for_original_sizes(
     prepared = prepare_dataset(workspace, config(root))
     if known:
         assert prepared.table.attrs["um_per_px"] == pytest.approx(0.10 * 460 / 16)
-        assert not any("micrometres" in notice for notice in prepared.notices)
+        assert not any("micrometres" in note for note in prepared.notes)
     else:
         assert "um_per_px" not in prepared.table.attrs
-        assert any("micrometres per pixel are unknown" in notice for notice in prepared.notices)
+        assert any("micrometres per pixel are unknown" in note for note in prepared.notes)
 
 
 def test_real_images_are_found_and_prepared(shared: Path, workspace: Workspace) -> None:
     assert len(scan(config(shared / "BreaKHis_v1")).items) == 839
     native = prepare_dataset(workspace, config(shared / "breakhis-native", magnification="all"))
     assert len(native.table) == 35
-    assert native.left_out == ()
+    assert native.skipped == ()
 
 
 # ---- the scale -------------------------------------------------------------------------------------------------------
 
 
 def test_the_published_scale_is_called_nominal_wherever_micrometres_enter(root: Path) -> None:
-    assert not any("nominal" in note for note in scan(config(root)).notices)
-    [note] = [note for note in scan(config(root, field_um=3.0)).notices if "nominal" in note]
+    assert not any("nominal" in note for note in scan(config(root)).notes)
+    [note] = [note for note in scan(config(root, field_um=3.0)).notes if "nominal" in note]
     assert "0.10 µm at 200X" in note
     assert "--um-per-px" in note
-    assert not any("nominal" in note for note in scan(config(root, field_um=3.0, um_per_px=0.35)).notices)
+    assert not any("nominal" in note for note in scan(config(root, field_um=3.0, um_per_px=0.35)).notes)
 
 
 def test_a_scale_of_the_users_overrides_the_published_one_whatever_the_width(root: Path, workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.schema import ImageReader
 from ganaug.data.sources.dataset_zip import scan
-from ganaug.data.sources.scan import Scan
+from ganaug.data.sources.scans.scan import Scan
 from ganaug.errors import DataError, LeakError, for_terminal
 from ganaug.workspace import Workspace
 
@@ -61,7 +61,7 @@ def test_integer_labels_are_classes_named_by_their_numbers(make: Make) -> None:
     found = read(make({"labels": [[B, 3], [A, 0], [C, 3]]}))
     assert found.class_names == ("0", "1", "2", "3")
     assert list(of(found).items()) == [(A, 0), (B, 3), (C, 3)]  # by name, whatever the order of the list
-    assert "there is no image of the class 1, 2" in map(for_terminal, found.notices)
+    assert "there is no image of the class 1, 2" in map(for_terminal, found.notes)
     assert (found.licence, found.citation) == ("the user's", "the user's")
 
 
@@ -76,8 +76,8 @@ def test_without_labels_every_image_is_unlabelled(make: Make, listed: dict[str, 
     assert of(found) == {A: -1, B: -1, C: -1}
     assert not found.labelled
     assert found.class_names == tuple(listed.get("class_names", ()))
-    assert found.notices[0] == "dataset.json gives no labels"
-    assert not any("no image of the class" in notice for notice in found.notices)
+    assert found.notes[0] == "dataset.json gives no labels"
+    assert not any("no image of the class" in note for note in found.notes)
 
 
 def test_the_further_keys_tell_what_the_format_does_not_know(make: Make) -> None:
@@ -100,33 +100,33 @@ def test_the_further_keys_tell_what_the_format_does_not_know(make: Make) -> None
     assert [item.magnification for item in found.items] == [200, 0, 0]
     assert [item.um_per_px for item in found.items] == [0.5, 1, None]
     assert (found.licence, found.citation) == ("CC BY 4.0", "Someone, 2020")
-    assert found.notices == ()
+    assert found.notes == ()
     assert [item.um_per_px for item in read(make(listed), um_per_px=0.25).items] == [0.25] * 3
 
 
 def test_without_patients_every_image_is_its_own_and_that_is_said_loudly(make: Make) -> None:
     found = read(make({"labels": [[A, 0], [B, 1], [C, 1]], "groups": {C: "anna"}}))
     assert found.groups.tolist() == [A, B, "anna"]
-    (notice,) = found.notices
-    assert "no patient is known for 2 of 3 images" in notice
-    assert "the folds leak" in notice
+    (note,) = found.notes
+    assert "no patient is known for 2 of 3 images" in note
+    assert "the folds leak" in note
 
 
-def test_what_is_listed_or_there_alone_is_left_out_with_the_reason(make: Make) -> None:
+def test_what_is_listed_or_there_alone_is_skipped_with_the_reason(make: Make) -> None:
     found = read(make({"labels": [[A, 0], [B, 1], ["00000/gone.png", 1]]}))
     assert of(found) == {A: 0, B: 1}
-    assert found.left_out == (
+    assert found.skipped == (
         ("00000/gone.png", "listed in dataset.json, but there is no such image"),
         (C, "not listed in dataset.json"),
     )
 
 
-def test_an_image_listed_twice_is_noted_and_one_under_two_classes_left_out(make: Make) -> None:
+def test_an_image_listed_twice_is_noted_and_one_under_two_classes_skipped(make: Make) -> None:
     for order in ([[A, 0], [A, 0], [B, 1], [C, 0], [C, 1]], [[C, 1], [C, 0], [C, 1], [A, 0], [B, 1], [A, 0]]):
         found = read(make({"labels": order}))
         assert of(found) == {A: 0, B: 1}
-        assert f"1 images are listed more than once, such as {A}" in map(for_terminal, found.notices)
-        ((path, reason),) = found.left_out
+        assert f"1 images are listed more than once, such as {A}" in map(for_terminal, found.notes)
+        ((path, reason),) = found.skipped
         assert path == C
         assert reason.startswith("listed under two classes, ")
 
@@ -138,7 +138,7 @@ def test_names_are_relative_to_the_list_however_the_archive_nests_it(make: Make,
     folder = folder.removeprefix("./")  # "./x.png" goes by the name "x.png"
     assert of(found) == {folder + A: 0, folder + B: 1}
     assert found.groups.tolist() == ["p", "q"]
-    assert found.left_out == ((folder + C, "not listed in dataset.json"),)
+    assert found.skipped == ((folder + C, "not listed in dataset.json"),)
     assert [load() for _, load in found.read(found.items)] == [(png(0),), (png(1),)]
 
 
@@ -233,10 +233,10 @@ def test_a_truncated_archive_is_one_line(make: Make, tmp_path: Path, cut: float)
         read(broken)
 
 
-def test_a_name_that_leads_out_of_the_archive_is_left_out_once(make: Make) -> None:
+def test_a_name_that_leads_out_of_the_archive_is_skipped_once(make: Make) -> None:
     found = read(make({"labels": [[A, 0], [B, 1], ["../evil.png", 1]]}, names=(A, B, "../evil.png")))
     assert of(found) == {A: 0, B: 1}
-    assert found.left_out == (("../evil.png", "the path leads out of the archive"),)
+    assert found.skipped == (("../evil.png", "the path leads out of the archive"),)
 
 
 def test_a_prepared_archive_has_its_pixels_labels_and_patients(make: Make, workspace: Workspace) -> None:
@@ -248,7 +248,7 @@ def test_a_prepared_archive_has_its_pixels_labels_and_patients(make: Make, works
     }
     config = PrepareConfig("zip", str(make(listed, names=names)), resolution_px=16, folds=FoldsConfig(3))
     prepared = prepare_dataset(workspace, config)
-    assert prepared.left_out == ()
+    assert prepared.skipped == ()
     assert prepared.table.class_names == ("benign", "malignant")
     assert prepared.table.label.tolist() == [0, 1] * 6
     assert prepared.table.group_id.tolist() == [f"p{index // 2}" for index in range(12)]

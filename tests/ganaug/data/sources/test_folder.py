@@ -36,24 +36,24 @@ def test_folders_are_classes_and_the_folders_in_them_patients(root: Path) -> Non
         ("benign/p2/0.png", 0, "p2"),
     ]
     assert found.groups.tolist().count("p2") == 2  # one patient, though under two classes
-    assert found.notices[0].startswith("the folders are read as class/patient/image: 2 classes, 3 patients")
+    assert found.notes[0].startswith("the folders are read as class/patient/image: 2 classes, 3 patients")
 
 
 def test_images_without_a_patient_count_for_themselves_and_that_is_said_loudly(make_tree: MakeTree) -> None:
     root = make_tree({"a": {"": 3}, "b": {"": 2, "p1": 2}})
     found = scan(config(root))
     assert len(set(found.groups)) == 6
-    assert "no patient is known for 5 of 7 images" in found.notices[-1]
-    assert "the folds leak" in found.notices[-1]
+    assert "no patient is known for 5 of 7 images" in found.notes[-1]
+    assert "the folds leak" in found.notes[-1]
 
 
-def test_images_outside_of_a_class_are_left_out_and_other_files_ignored(root: Path) -> None:
+def test_images_outside_of_a_class_are_skipped_and_other_files_ignored(root: Path) -> None:
     (root / "stray.png").write_bytes(b"")
     (root / "benign" / "notes.txt").write_text("")
     (root / ".hidden").mkdir()
     found = scan(config(root))
     assert len(found.items) == 7
-    assert found.left_out == (("stray.png", "stands outside of every class folder"),)
+    assert found.skipped == (("stray.png", "stands outside of every class folder"),)
 
 
 @pytest.mark.parametrize("content", [{}, {"only": {"p1": 3}}])
@@ -84,13 +84,13 @@ def test_a_manifest_names_label_and_patient(root: Path, encoding: str, newline: 
         ("malignant/p3/0.png", 1, "bea"),
         ("benign/p2/0.png", 0, "anna"),
     ]
-    assert found.notices == ()
+    assert found.notes == ()
 
 
-def test_a_manifest_without_patients_is_read_with_a_notice(root: Path) -> None:
+def test_a_manifest_without_patients_is_read_with_a_note(root: Path) -> None:
     found = scan(config(manifest(root, "path,label\nbenign/p1/0.png,x\nbenign/p1/1.png,y\n")))
     assert len(set(found.groups)) == 2
-    assert "no patient is known for 2 of 2 images" in found.notices[0]
+    assert "no patient is known for 2 of 2 images" in found.notes[0]
 
 
 def test_missing_columns_are_named(root: Path) -> None:
@@ -101,24 +101,24 @@ def test_missing_columns_are_named(root: Path) -> None:
 
 
 @pytest.mark.parametrize("second", ["benign/p1/0.png,y,anna", "benign/p1/0.png,x,bea"])
-def test_an_image_under_two_labels_or_patients_is_left_out(root: Path, second: str) -> None:
+def test_an_image_under_two_labels_or_patients_is_skipped(root: Path, second: str) -> None:
     good = "benign/p1/1.png,x,anna\nbenign/p2/0.png,y,bea\n"
     path = manifest(root, f"path,label,group\nbenign/p1/0.png,x,anna\n{second}\nbenign/p1/0.png,x,anna\n{good}")
     found = scan(config(path))
     assert [item.path for item in found.items] == ["benign/p1/1.png", "benign/p2/0.png"]
-    assert [name for name, _ in found.left_out] == ["benign/p1/0.png"]
-    assert "line 3 of list.csv lists it as" in for_terminal(found.left_out[0][1])
+    assert [name for name, _ in found.skipped] == ["benign/p1/0.png"]
+    assert "line 3 of list.csv lists it as" in for_terminal(found.skipped[0][1])
 
 
-def test_rows_that_cannot_be_used_are_left_out_one_by_one(root: Path) -> None:
+def test_rows_that_cannot_be_used_are_skipped_one_by_one(root: Path) -> None:
     lines = ["path,label,group", "benign/p1/0.png,x,a", "gone.png,x,a", "benign/p1/1.png,,a", "benign/p2/0.png,y,b"]
     found = scan(config(manifest(root, "\n".join([*lines, lines[1]]))))
     assert len(found.items) == 2
-    assert [(path, for_terminal(reason)) for path, reason in found.left_out] == [
+    assert [(path, for_terminal(reason)) for path, reason in found.skipped] == [
         ("gone.png", "there is no such file"),
         ("benign/p1/1.png", "line 4 of list.csv has no label"),
     ]
-    assert tuple(map(for_terminal, found.notices)) == ("line 6 of list.csv repeats benign/p1/0.png",)
+    assert tuple(map(for_terminal, found.notes)) == ("line 6 of list.csv repeats benign/p1/0.png",)
 
 
 def test_a_file_that_is_no_table_is_refused(root: Path) -> None:
@@ -133,4 +133,4 @@ def test_names_in_another_encoding_are_read_and_written_out(make_tree: MakeTree,
     (root / "a" / "a0" / "0.png").rename(root / "a" / "a0" / "\udce4.png")  # byte e4, "ä" in latin-1
     prepared = prepare_dataset(workspace, config(root, folds=FoldsConfig(3)))
     assert prepared.table.path[0] == r"a/a0/\udce4.png"
-    assert prepared.left_out == ()
+    assert prepared.skipped == ()

@@ -16,7 +16,7 @@ from ganaug.config import LAYOUT_LEVELS, FoldsConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources import scan_source
 from ganaug.data.sources.layout import Layout, infer_layout, magnification_in, part_of
-from ganaug.data.sources.scan import Scan
+from ganaug.data.sources.scans.scan import Scan
 from ganaug.errors import ConfigError, DataError, FoldsError, for_terminal
 from ganaug.workspace import Workspace
 
@@ -29,7 +29,7 @@ def read(root: Path, layout: str | None = None, **options: object) -> Scan:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[[Iterable[str]], Path]:
-    """Empty files: what a scan tells it tells without opening one."""
+    """Empty files: a scan opens none of them."""
 
     def make(names: Iterable[str]) -> Path:
         for name in names:
@@ -90,8 +90,8 @@ def test_a_magnification_below_the_class_is_no_patient(tree: Callable[[Iterable[
     assert scan.class_names == CLASSES
     assert len(set(scan.groups)) == 12
     assert {item.magnification for item in scan.items} == {40, 100}
-    assert scan.notices[0].startswith("the folders are read as class/magnification/patient/image: 3 classes, 12 pat")
-    assert "--layout" in scan.notices[0]
+    assert scan.notes[0].startswith("the folders are read as class/magnification/patient/image: 3 classes, 12 pat")
+    assert "--layout" in scan.notes[0]
 
 
 @pytest.mark.parametrize("pack", ["folder", "zip", "tar"])
@@ -120,7 +120,7 @@ def test_parts_are_no_classes_and_become_a_split(tree: Callable[[Iterable[str]],
     split = scan.splits["parts"]
     assert set(split) == set(scan.groups)
     assert {group: PARTS[int(group[1]) % 3] for group in split} == dict(split)
-    assert any("--split parts" in note for note in scan.notices)
+    assert any("--split parts" in note for note in scan.notes)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_patients_in_two_parts_are_named_and_the_parts_not_offered(tree: Callabl
     names = [name for name in named(("part", "class", "patient")) if not name.startswith("test/benign")]
     scan = read(tree([*names, "train/benign/b1/9.png", "test/normal/n0/9.png"]))
     assert scan.splits == {}
-    [note] = [for_terminal(note) for note in scan.notices if "two parts" in note]
+    [note] = [for_terminal(note) for note in scan.notes if "two parts" in note]
     assert note.startswith("2 patients stand in two parts (b1, n0)")
-    [note] = [for_terminal(note) for note in scan.notices if "has no image of the class" in note]
+    [note] = [for_terminal(note) for note in scan.notes if "has no image of the class" in note]
     assert note == "the part test has no image of the class benign"
 
 
@@ -203,7 +203,7 @@ def test_of_nested_folders_the_outermost_is_the_patient_and_the_other_reading_is
     root = tree(f"{label}/{label[0]}{n}/slide{s}/0.png" for label in CLASSES for n in range(4) for s in range(2))
     scan = read(root)
     assert len(set(scan.groups)) == 12
-    assert "--layout class/other/patient" in scan.notices[0]
+    assert "--layout class/other/patient" in scan.notes[0]
     assert len(set(read(root, "class/other/patient").groups)) == 2
 
 
@@ -214,14 +214,14 @@ def test_a_level_that_is_the_same_everywhere_tells_nothing(tree: Callable[[Itera
 
 def test_a_folder_for_each_image_is_noted(tree: Callable[[Iterable[str]], Path]) -> None:
     scan = read(tree(f"{label}/{label}_{n}/{n}.png" for label in CLASSES for n in range(4)))
-    assert any("each of the 12 patient folders holds one image" in note for note in scan.notices)
+    assert any("each of the 12 patient folders holds one image" in note for note in scan.notes)
 
 
 def test_patients_of_every_class_are_noted_by_name(tree: Callable[[Iterable[str]], Path]) -> None:
     root = tree(
         f"{label}/p{n}/{i}.png" for label in CLASSES[:2] for n in range(3 + 3 * (label == "benign")) for i in "01"
     )
-    [note] = [for_terminal(note) for note in read(root).notices if "of all 2 classes" in note]
+    [note] = [for_terminal(note) for note in read(root).notes if "of all 2 classes" in note]
     assert note.startswith("3 of 6 patients have images of all 2 classes (p0, p1, p2)")
 
 
@@ -238,7 +238,7 @@ def test_a_layout_is_for_folders_only(tree: Callable[[Iterable[str]], Path]) -> 
     (root / "list.csv").write_text("path,label\na/p/0.png,a\nb/q/0.png,b\n")
     with pytest.raises(ConfigError, match="--layout with a CSV"):
         read(root / "list.csv", "class/patient")
-    with pytest.raises(ConfigError, match="--layout for breakhis; expected it only for folder"):
+    with pytest.raises(ConfigError, match="--layout with breakhis; expected it with folder"):
         scan_source(PrepareConfig("breakhis", str(root), layout="class"))
 
 

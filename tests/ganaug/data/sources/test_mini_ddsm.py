@@ -60,8 +60,8 @@ def test_masks_belong_to_their_images_and_are_never_counted(tmp_path: Path, tree
     folder = "Cancer/1104/A_1104_1.LEFT_CC"
     assert masks[folder + suffix] == (f"{folder}_Mask{suffix}", f"{folder}_Mask2{suffix}")
     assert found.has_masks
-    assert found.left_out == ()
-    assert found.notices == ()
+    assert found.skipped == ()
+    assert found.notes == ()
 
 
 def test_a_patient_is_status_and_case(root: Path) -> None:
@@ -105,11 +105,11 @@ def test_both_trees_in_one_source_are_refused(root: Path) -> None:
     assert len(scan(config(root / PNG)).items) == 24
 
 
-def test_a_mask_without_an_image_is_left_out(root: Path) -> None:
+def test_a_mask_without_an_image_is_skipped(root: Path) -> None:
     (root / JPEG / "Benign" / "0029" / "C_0029_1.LEFT_CC.jpg").unlink()
     found = scan(config(root))
     assert len(found.items) == 23
-    assert found.left_out == ((f"{JPEG}/Benign/0029/C_0029_1.LEFT_CC_Mask.jpg", "a mask without an image"),)
+    assert found.skipped == ((f"{JPEG}/Benign/0029/C_0029_1.LEFT_CC_Mask.jpg", "a mask without an image"),)
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_mask_without_an_image_is_left_out(root: Path) -> None:
         ("Other/0029/C_0029_1.LEFT_CC.jpg", "it stands in none of the folders Normal, Benign and Cancer"),
     ],
 )
-def test_what_is_in_doubt_is_left_out(root: Path, path: str, reason: str) -> None:
+def test_what_is_in_doubt_is_skipped(root: Path, path: str, reason: str) -> None:
     file = root / JPEG / path
     file.parent.mkdir(parents=True, exist_ok=True)
     _draw(file, 5)
     found = scan(config(root))
     assert len(found.items) == 24
-    [(where, why)] = found.left_out
+    [(where, why)] = found.skipped
     assert where == f"{JPEG}/{path}"
     assert for_terminal(why).startswith(reason)
 
@@ -137,8 +137,8 @@ def test_a_second_copy_of_the_tree_counts_once(root: Path) -> None:
     found = scan(config(root))
     assert len(found.items) == 24
     assert sum(len(item.masks) for item in found.items) == 5
-    assert found.left_out == ()
-    assert found.notices == ("24 files bear the name of another in a second folder and were left out",)
+    assert found.skipped == ()
+    assert found.notes == ("24 files bear the name of another in a second folder and were skipped",)
 
 
 def test_a_source_without_mammograms_says_what_it_expects(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_prepared_masks_mark_their_own_images_only(tmp_path: Path, workspace: Wo
     prepared = prepare_dataset(
         workspace, PrepareConfig("mini-ddsm", str(root), resolution_px=16, fit="resize", folds=FoldsConfig(3))
     )
-    assert prepared.left_out == ()
+    assert prepared.skipped == ()
     assert len(prepared.table) == 9
     with h5py.File(prepared.path) as file:
         marked = (file["mask"][:] > 0).mean(axis=2)

@@ -1,10 +1,12 @@
 """The phantom: reproducible, independent images whose classes differ as they should and whose patients differ more."""
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ganaug.config import BREAST_CLASSES, PhantomConfig
@@ -16,7 +18,7 @@ from ganaug.errors import ConfigError
 SMALL = PhantomConfig(resolution_px=32, um_per_px=4.0, num_patients=8, images_per_patient=2)
 
 
-def haematoxylin(made: PhantomImage, seed: int) -> np.ndarray:
+def haematoxylin(made: PhantomImage, seed: int) -> NDArray[np.floating[Any]]:
     """The concentration of haematoxylin that the picture shows, unmixed with the patient's own stains."""
     person = draw_patient(seed, int(made.group_id.removeprefix("phantom-p")))
     absorbance = -np.log(np.maximum(made.image, 1) / (255 * person.background))
@@ -70,7 +72,7 @@ def test_site_and_stain_tell_nothing_of_the_class() -> None:
     assert sites.min() > 10  # 25 expected
     colour = np.array([person.absorbance.ravel() for person in people])
     means = np.array([colour[label::4].mean(axis=0) for label in range(4)])
-    assert np.all(means.std(axis=0) < 0.25 * colour.std(axis=0))  # chance alone: a tenth
+    assert np.all(means.std(axis=0) < 0.25 * colour.std(axis=0))  # random alone: a tenth
 
 
 @pytest.mark.parametrize(("resolution_px", "patient"), [(16, 0), (16, 1), (16, 2), (16, 3), (33, 1), (98, 2), (512, 3)])
@@ -186,8 +188,8 @@ def fit_and_score(
         img = torch.rot90(train[0][rows], step % 4, (2, 3))
         loss = nn.functional.cross_entropy(net(img.flip(3) if step % 8 > 3 else img), train[1][rows])
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        return (net.eval()(test[0]).argmax(1) == test[1]).float().mean().item()
+        return float((net.eval()(test[0]).argmax(1) == test[1]).float().mean())

@@ -1,9 +1,11 @@
-"""What a source tells of its images before any pixel is read, and how it hands out their bytes afterwards."""
+"""A source's images with all that is known of them before any pixel is read, and the way to read their bytes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.archives.files import Files
 from ganaug.errors import ConfigError
@@ -15,8 +17,8 @@ UNLABELLED = -1
 class Drawn:
     """An image that was drawn, not decoded: u8 [H,W,3] at its final size, with its mask u8 [H,W]."""
 
-    image: np.ndarray
-    mask: np.ndarray
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -57,25 +59,25 @@ class Scan:
     citation: str
     native_width_px: int | None = None  # the image width at which um_per_px holds; None: any
     drawn: bool = False  # the images are drawn at their final size
-    left_out: tuple[tuple[str, str], ...] = ()  # path and reason
-    notices: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()  # path and reason
+    notes: tuple[str, ...] = ()
     suggestion: str = ""  # options to offer where the folds are not feasible
     splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by name: group to train, val or test
-    tables: Mapping[str, np.ndarray] = field(default_factory=dict)  # further arrays, stored under these names
+    tables: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # further arrays, stored under these names
     class_of: Callable[[str], str] = (
         no_class  # the class that the path of a skipped image says; empty where it says none
     )
 
     @property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> NDArray[np.int64]:
         return np.array([item.label for item in self.items], dtype=np.int64)
 
     @property
-    def groups(self) -> np.ndarray:
+    def groups(self) -> NDArray[np.str_]:
         return np.array([item.group_id for item in self.items])
 
     @property
-    def sites(self) -> np.ndarray:
+    def sites(self) -> NDArray[np.str_]:
         return np.array([item.site for item in self.items])
 
     @property

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganaug.config import FoldsConfig, PrepareConfig
+from ganaug.data.hdf5.attributes import NOTES
 from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 from ganaug.data.sources import scan_source
-from ganaug.data.sources.scan import Scan
-from ganaug.data.sources.skipped import class_notes, why_none
+from ganaug.data.sources.scans.scan import Scan
+from ganaug.data.sources.scans.skipped import class_notes, why_none
 from ganaug.errors import DataError, for_sharing, for_terminal, private
 from ganaug.workspace import Workspace
 
@@ -88,7 +89,7 @@ def test_each_source_names_the_class_that_skipped_images_make_smaller(
     options = kind.more(tmp_path)
     config = PrepareConfig(name, str(tmp_path), folds=FoldsConfig(), **options)  # type: ignore[arg-type]
     scan = scan_source(config)
-    [note] = map(for_terminal, class_notes(scan, scan.left_out, scan.labels.tolist()))
+    [note] = map(for_terminal, class_notes(scan, scan.skipped, scan.labels.tolist()))
     assert note.startswith(f"class {kind.class_names[0]}: {num_skipped} of 4 images are skipped: ")
     assert "larger than 512 MiB" in note
 
@@ -105,15 +106,15 @@ def test_a_class_that_vanishes_is_named_before_a_pixel_is_read_and_after(tmp_pat
         sparse(path)
     (root / "a" / "a0" / "1.png").write_bytes(b"no image")
     config = PrepareConfig("folder", str(root), resolution_px=16, folds=FoldsConfig(3))
-    planned = [for_terminal(note) for note in plan_preparation(config)["notices"] if "class" in note.split()]
+    planned = [for_terminal(note) for note in plan_preparation(config)[NOTES] if "class" in note.split()]
     prepared = prepare_dataset(workspace, config)
-    noted = [for_terminal(note) for note in prepared.notices if "class" in note.split()]
+    noted = [for_terminal(note) for note in prepared.notes if "class" in note.split()]
     vanished = "class ductal: all 4 images are skipped: the file is larger than 512 MiB; none is left of this class"
     assert planned == [vanished]
     assert noted[0] == vanished
     assert noted[1].startswith("class a: 1 of 5 images are skipped: not an image")
     assert len(noted) == 2
-    assert "ductal" not in for_sharing("\n".join(prepared.notices))
+    assert "ductal" not in for_sharing("\n".join(prepared.notes))
 
 
 @settings(max_examples=60, deadline=None)

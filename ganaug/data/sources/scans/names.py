@@ -36,7 +36,7 @@ def near_key(name: str) -> str:
 
 
 def equal_but_for_spelling(names: Iterable[str]) -> list[list[str]]:
-    """Sets of two names or more that share a `near_key`, each sorted, sorted."""
+    """Sets of two names or more with the same `near_key`, each sorted, sorted."""
     by_key: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set(names)):
         by_key[near_key(name)].append(name)

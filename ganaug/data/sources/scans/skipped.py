@@ -4,17 +4,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ganaug.data.archives.files import printable
-from ganaug.data.sources.scan import UNLABELLED, Scan
+from ganaug.data.archives.files import Skip, printable
+from ganaug.data.sources.scans.scan import UNLABELLED, Scan
 from ganaug.errors import for_sharing, private
 
-MOST_NAMED = 20  # classes that the notes name
+MOST_CLASSES_NAMED = 20  # classes that the notes name
 _NUMBER = re.compile(r"\d+")
 
-Skipped = Sequence[tuple[str, str]]  # path and reason
 
-
-def why_none(skipped: Skipped) -> str:
+def why_none(skipped: Sequence[Skip]) -> str:
     """How many files are skipped, the most frequent reason and an example, to follow "holds no image"; may be empty."""
     if not skipped:
         return ""
@@ -24,7 +22,7 @@ def why_none(skipped: Skipped) -> str:
     return f" ({files}, {most}such as {private(printable(path))}: {reason})"
 
 
-def class_notes(scan: Scan, skipped: Skipped, used: Iterable[int], excluded: Sequence[str] = ()) -> list[str]:
+def class_notes(scan: Scan, skipped: Sequence[Skip], used: Iterable[int], excluded: Sequence[str] = ()) -> list[str]:
     """A note for each class that skipped images make smaller; `used` are the labels of the images that stay."""
     left = Counter(scan.class_names[label] for label in used if label != UNLABELLED)
     of_class: dict[str, list[tuple[str, str]]] = {}
@@ -36,12 +34,12 @@ def class_notes(scan: Scan, skipped: Skipped, used: Iterable[int], excluded: Seq
         _class_note(name, left[name], of_class[name])
         for name in sorted(of_class, key=lambda name: (left[name] > 0, -len(of_class[name]), name))
     ]
-    if len(notes) > MOST_NAMED:
-        notes[MOST_NAMED:] = [f"images of {len(notes) - MOST_NAMED} more classes are skipped"]
+    if len(notes) > MOST_CLASSES_NAMED:
+        notes[MOST_CLASSES_NAMED:] = [f"images of {len(notes) - MOST_CLASSES_NAMED} more classes are skipped"]
     return notes
 
 
-def _class_note(name: str, num_left: int, skipped: Skipped) -> str:
+def _class_note(name: str, num_left: int, skipped: Sequence[Skip]) -> str:
     _, reason, number = _most_frequent(skipped)
     total = num_left + len(skipped)
     seen = f"{len(skipped)} of {total} images are skipped" if num_left else f"all {total} images are skipped"
@@ -50,7 +48,7 @@ def _class_note(name: str, num_left: int, skipped: Skipped) -> str:
     return f"class {private(printable(name))}: {seen}: {most}{reason}{vanished}"
 
 
-def _most_frequent(skipped: Skipped) -> tuple[str, str, int]:
+def _most_frequent(skipped: Sequence[Skip]) -> tuple[str, str, int]:
     """An example of the most frequent kind of reason, and how many have it; names and numbers make no kind."""
     kinds = [_NUMBER.sub("0", for_sharing(reason)) for _, reason in skipped]
     kind, number = Counter(reversed(kinds)).most_common(1)[0]  # of equals the last: what the source found out itself

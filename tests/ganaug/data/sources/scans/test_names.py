@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ganaug.data.names import equal_but_for_spelling, near_key, near_patients, plain
 from ganaug.data.sources.breakhis import parse_name
+from ganaug.data.sources.scans.names import equal_but_for_spelling, near_key, near_patients, plain
 
 NAME = st.text(st.characters(categories=("L", "N", "Pd")), min_size=1, max_size=8)
 SPELLINGS = (

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.sources import SOURCES, scan_source
-from ganaug.data.sources.same import reconcile
-from ganaug.data.sources.scan import Item, Scan
+from ganaug.data.sources.scans.reconcile import reconcile
+from ganaug.data.sources.scans.scan import Item, Scan
 from ganaug.errors import ConfigError, DataError, for_sharing, for_terminal
 
 Rows = list[tuple[str, str, str]]  # label, patient, site
@@ -52,7 +52,7 @@ def test_near_equal_classes_are_refused_until_the_user_says_what_they_are(
     merged = scan_source(make(rows, near_names="merge"))
     assert merged.class_names == ("Benign", "malignant")
     assert merged.labels.tolist() == [0, 0, 0, 1]
-    assert any("Benign" in for_terminal(note) and other in for_terminal(note) for note in merged.notices)
+    assert any("Benign" in for_terminal(note) and other in for_terminal(note) for note in merged.notes)
     assert scan_source(make(rows, exclude_classes=(other,))).class_names == ("Benign", "malignant")
 
 
@@ -63,7 +63,7 @@ def test_near_equal_patients_and_sites_are_kept_apart_and_noted(
     scan = scan_source(make(ROWS, near_names=near_names))
     assert scan.groups.tolist() == [group for _, group, _ in ROWS]
     assert scan.sites.tolist() == [site for *_, site in ROWS]
-    [patients, sites] = [for_terminal(note) for note in scan.notices if "near-equal" in note]
+    [patients, sites] = [for_terminal(note) for note in scan.notes if "near-equal" in note]
     assert "p01 = p1" in patients
     assert "q1 = q1_slide2" in patients
     assert "Lab  A = Lab A = lab a" in sites
@@ -76,7 +76,7 @@ def test_near_equal_patients_and_sites_are_merged_where_the_user_asks_for_it(
     scan = scan_source(make(ROWS, near_names="merge", folds=FoldsConfig(by="site")))
     assert scan.groups.tolist() == ["p01", "p01", "q1", "q1", "r"]
     assert scan.sites.tolist() == ["Lab  A"] * 3 + ["Lab B", ""]
-    assert sum("count as one each" in note for note in scan.notices) == 2
+    assert sum("count as one each" in note for note in scan.notes) == 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,7 +97,7 @@ def test_merging_joins_whole_patients_and_loses_no_image(rows: list[tuple[int, s
     pairs = set(zip(scan.groups.tolist(), merged.groups.tolist()))
     assert len(pairs) == len({old for old, _ in pairs})  # images of one patient stay together
     assert not any(
-        "near-equal" in note for note in reconcile(merged, PrepareConfig("folder")).notices[len(merged.notices) :]
+        "near-equal" in note for note in reconcile(merged, PrepareConfig("folder")).notes[len(merged.notes) :]
     )
 
 
@@ -106,8 +106,8 @@ def test_a_table_joins_the_patients_of_its_rows(make: Callable[..., PrepareConfi
     table.write_text("patient,same_as,remark\nq1_slide2,q1,\np01,p1,seen in 2019\np1,r,\n")
     scan = scan_source(make(ROWS, same_patient=str(table)))
     assert scan.groups.tolist() == ["r", "r", "q1", "q1", "r"]
-    assert any("3 patients count as another" in note for note in scan.notices)
-    assert not any("near-equal patients" in note for note in scan.notices)
+    assert any("3 patients count as another" in note for note in scan.notes)
+    assert not any("near-equal patients" in note for note in scan.notes)
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,14 @@ def test_a_split_that_would_part_joined_patients_is_not_on_offer() -> None:
     scan = Scan(("a", "b"), items, lambda items: iter(()), "", "", splits=splits)
     merged = reconcile(scan, PrepareConfig("folder", near_names="merge"))
     assert dict(merged.splits) == {"safe": {"p01": "train", "q": "val", "r": "test"}}
-    assert any("the split leaky is not on offer" in note for note in merged.notices)
+    assert any("the split leaky is not on offer" in note for note in merged.notes)
 
 
 def test_every_source_whose_names_come_from_people_takes_the_options() -> None:
     assert len(SOURCES) == 7
     for name, source in SOURCES.items():
         assert ({"near_names", "same_patient"} <= set(source.options)) == (name != "phantom")
-    with pytest.raises(ConfigError, match="--near-names for phantom"):
+    with pytest.raises(ConfigError, match="--near-names with phantom"):
         scan_source(PrepareConfig("phantom", near_names="merge"))
 
 
@@ -150,8 +150,8 @@ def test_no_note_shares_the_name_of_a_patient_or_site(make: Callable[..., Prepar
     ]
     for near_names in (None, "merge", "keep"):
         scan = scan_source(make(secret, near_names=near_names))
-        assert len(scan.notices) >= 2
-        shared = for_sharing("\n".join(scan.notices))
+        assert len(scan.notes) >= 2
+        shared = for_sharing("\n".join(scan.notes))
         assert "Hadwig" not in shared
         assert "Ulm" not in shared
-        assert "Hadwig" in for_terminal("\n".join(scan.notices))
+        assert "Hadwig" in for_terminal("\n".join(scan.notes))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import printable
 from ganaug.data.sources import scan_source
-from ganaug.data.sources.listed import locate
+from ganaug.data.sources.scans.listed import locate
 from ganaug.errors import DataError, for_sharing, for_terminal
 
 PART = st.text("abz 1_", min_size=1, max_size=4).filter(lambda text: text.strip() == text)
@@ -55,20 +55,19 @@ def test_a_manifest_of_another_system_is_read(folder: Path, root: str) -> None:
     rows = [f"{root}images\\{label}{n}\\0.png,{label},{label}{n}" for label in "xy" for n in range(3)]
     (folder / "list.csv").write_text("\n".join(["path,label,group", *rows]))
     scan = scan_source(PrepareConfig("folder", str(folder / "list.csv")))
-    assert scan.left_out == ()
+    assert scan.skipped == ()
     assert [item.path for item in scan.items] == [f"images/{label}{n}/0.png" for label in "xy" for n in range(3)]
 
 
 def test_a_dataset_json_of_another_system_is_read_with_its_patients(folder: Path) -> None:
     names = [f"images\\{label}{n}\\0.png" for label in "xy" for n in range(3)]
     listed = {
-        "labels": [[name, name[7] == "y"] for name in names],
+        "labels": [[name, int(name[7] == "y")] for name in names],
         "groups": {name: PurePosixPath(name.replace("\\", "/")).parent.name for name in names},
     }
-    listed["labels"] = [[name, int(label)] for name, label in listed["labels"]]
     (folder / "dataset.json").write_text(json.dumps(listed))
     scan = scan_source(PrepareConfig("zip", str(folder)))
-    assert scan.left_out == ()
+    assert scan.skipped == ()
     assert scan.groups.tolist() == ["x0", "x1", "x2", "y0", "y1", "y2"]
 
 
@@ -95,7 +94,7 @@ def test_a_name_that_no_file_can_have_is_skipped_or_refused(folder: Path, name: 
         return
     scan = scan_source(PrepareConfig("folder", str(folder / "list.csv")))
     assert len(scan.items) == 2
-    [(_, reason)] = scan.left_out
+    [(_, reason)] = scan.skipped
     assert "no such file" in reason or "the name is not of" in for_terminal(reason)
 
 
@@ -104,5 +103,5 @@ def test_the_class_of_a_skipped_row_is_known_by_the_path_that_is_stored(folder: 
     rows = [f"images/{label}0/0.png,{label}" for label in "xy"]
     (folder / "list.csv").write_text("\n".join(["path,label", *rows, f"{name},ductal"]), encoding="utf-8")
     scan = scan_source(PrepareConfig("folder", str(folder / "list.csv")))
-    [(path, _)] = scan.left_out
+    [(path, _)] = scan.skipped
     assert scan.class_of(path) == scan.class_of(printable(path)) == "ductal"

@@ -11,12 +11,12 @@ from pathlib import PurePosixPath
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import IMAGE_SUFFIXES, existing
-from ganaug.data.names import equal_but_for_spelling, near_patients, plain
-from ganaug.data.sources.scan import UNLABELLED, Item, Scan
+from ganaug.data.sources.scans.names import equal_but_for_spelling, near_patients, plain
+from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan
 from ganaug.data.tables import read_bytes, read_table
 from ganaug.errors import ConfigError, DataError, private, some_of
 
-MOST_NAMED = 10  # sets of names in a note
+MOST_SETS_NAMED = 10  # sets of names in a note
 
 
 def reconcile(scan: Scan, config: PrepareConfig) -> Scan:
@@ -34,7 +34,7 @@ def reconcile(scan: Scan, config: PrepareConfig) -> Scan:
     scan = _settle(scan, config, "patients", near_patients(known), _with_groups)
     sites = equal_but_for_spelling(item.site for item in scan.items if item.site)
     scan = _settle(scan, config, "sites", sites, _with_sites)
-    return replace(scan, notices=(*scan.notices, *_spanning(scan)))
+    return replace(scan, notes=(*scan.notes, *_spanning(scan)))
 
 
 def _is_image(item: Item) -> bool:
@@ -74,7 +74,7 @@ def _settle(
     if not alike:
         return scan
     shown = [" = ".join(map(private, names)) for names in alike]
-    listed = some_of(shown, MOST_NAMED)
+    listed = some_of(shown, MOST_SETS_NAMED)
     if config.near_names == "merge":
         counts = Counter(name for item in scan.items for name in (item.group_id if what == "patients" else item.site,))
         scan = renamed(scan, _spellings(alike, counts))
@@ -86,7 +86,7 @@ def _settle(
         note = (
             f"{len(alike)} sets of near-equal {what} are kept apart, which leaks if a set is {leak}: {listed}{advice}"
         )
-    return replace(scan, notices=(*scan.notices, note))
+    return replace(scan, notes=(*scan.notes, note))
 
 
 def _spellings(alike: Iterable[Sequence[str]], counts: Mapping[str, int]) -> dict[str, str]:
@@ -125,7 +125,7 @@ def _merge_classes(scan: Scan) -> Scan:
             item if item.label == UNLABELLED else replace(item, label=place[item.label]) for item in scan.items
         ),
         class_of=class_of,
-        notices=(*scan.notices, f"near-equal classes count as one each, as --near-names merge asks: {merged}"),
+        notes=(*scan.notes, f"near-equal classes count as one each, as --near-names merge asks: {merged}"),
     )
 
 
@@ -160,7 +160,7 @@ def _join_patients(scan: Scan, option: str) -> Scan:
         raise ConfigError("--same-patient with --expression", expected="one row of expression for each patient")
     note = f"{number} patients count as another one each, as {private(path.name)} says"
     scan = _with_groups(scan, mapping)
-    return replace(scan, notices=(*scan.notices, note) if number else scan.notices)
+    return replace(scan, notes=(*scan.notes, note) if number else scan.notes)
 
 
 def _with_groups(scan: Scan, mapping: Mapping[str, str]) -> Scan:
@@ -175,7 +175,7 @@ def _with_groups(scan: Scan, mapping: Mapping[str, str]) -> Scan:
             notes.append(f"the split {name} is not on offer: it would part a patient whose names are joined")
         else:
             splits[name] = {group: part for group, (part,) in found.items()}
-    return replace(scan, items=items, splits=splits, notices=(*scan.notices, *notes))
+    return replace(scan, items=items, splits=splits, notes=(*scan.notes, *notes))
 
 
 def _with_sites(scan: Scan, mapping: Mapping[str, str]) -> Scan:
