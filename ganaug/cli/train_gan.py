@@ -72,7 +72,7 @@ def train_gan(
     The same command again takes up what was stopped. Under torchrun its processes train together.
     """
     from ganaug.checkpoint.snapshot import best_ema
-    from ganaug.train.distributed import num_processes, rank
+    from ganaug.parallel.launcher import num_processes, process_rank
     from ganaug.train.loop import train_gans
     from ganaug.train.task import plan_training
     from ganaug.weights import WEIGHTS, find_weights, weights_folder
@@ -103,7 +103,7 @@ def train_gan(
     except Ended:
         warn("ganaug: stopped as the system asked; the state is saved, and the same command takes it up")
         return
-    if rank() == 0:
+    if process_rank() == 0:
         snapshots = [str(best_ema(run)) for run in done]
         common.tell({"snapshots": snapshots}, "\n".join(snapshots))
 

@@ -1,6 +1,5 @@
 """Training by several processes that torchrun started: who one is, what all agree on, and their mean gradients."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ganaug.errors import ConfigError, UserError
+from ganaug.parallel.launcher import MeetingPoint, local_rank, num_processes, process_rank, read_meeting_point
 
 BUCKET_BYTES = 8 * 2**20  # of gradients that travel together: large enough for the network, small enough to overlap
 SECONDS_BETWEEN_LOOKS = 0.2  # while the processes find each other
@@ -49,21 +49,6 @@ class Team:
         return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag))) > 0)
 
 
-def num_processes() -> int:
-    """How many processes torchrun started; 1 without it. Raises ConfigError where its variables make no sense."""
-    try:
-        return max(int(os.environ.get("WORLD_SIZE") or 1), 1)
-    except ValueError:
-        raise ConfigError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}", expected="a number, as torchrun sets"
-        ) from None
-
-
-def rank() -> int:
-    """Which of torchrun's processes this is; 0 without it."""
-    return int(os.environ.get("RANK") or 0)
-
-
 @contextmanager
 def joined_team(device: str) -> Iterator[Team]:
     """Join the processes that torchrun started, each on a GPU of its own where `device` is one; else be alone.
@@ -74,7 +59,7 @@ def joined_team(device: str) -> Iterator[Team]:
     if size == 1:
         yield Team(device=torch.device(device))
         return
-    local = int(os.environ.get("LOCAL_RANK") or 0)
+    local = local_rank() or 0
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         if local >= torch.cuda.device_count():
@@ -104,11 +89,9 @@ def _find_each_other(backend: str) -> None:
     torch itself would wait inside C++, where no signal is handled, so the processes first meet at a store that is asked
     now and then. Raises RuntimeError where somebody is missing after PATIENCE.
     """
-    rank, size = int(os.environ["RANK"]), num_processes()
+    rank, size, place = process_rank(), num_processes(), read_meeting_point()
     deadline = time.monotonic() + PATIENCE.total_seconds()
-    store = dist.PrefixStore(
-        f"ganaug/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", _store(rank, size, deadline)
-    )
+    store = dist.PrefixStore(f"ganaug/{place.attempt}", _store(rank, size, place, deadline))
     store.set(f"here/{rank}", "1")
     missing = {f"here/{other}" for other in range(size)}
     while missing := {key for key in missing if not store.check([key])}:
@@ -117,17 +100,18 @@ def _find_each_other(backend: str) -> None:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
 
 
-def _store(rank: int, size: int, deadline: float) -> dist.TCPStore:
+def _store(rank: int, size: int, place: MeetingPoint, deadline: float) -> dist.TCPStore:
     """The store where the processes meet: torchrun's own, else one that the first process holds."""
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    holds = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    holds = rank == 0 and not place.has_store
     while True:
         try:
-            return dist.TCPStore(host, port, size, holds, timeout=ONE_TRY, wait_for_workers=False, multi_tenant=True)
+            return dist.TCPStore(
+                place.host, place.port, size, holds, timeout=ONE_TRY, wait_for_workers=False, multi_tenant=True
+            )
         except dist.DistNetworkError:  # nobody holds it yet
             if holds:
                 raise
-            _wait(deadline, f"nobody answers at {host}:{port}")
+            _wait(deadline, f"nobody answers at {place.host}:{place.port}")
 
 
 def _wait(deadline: float, reason: str) -> None:

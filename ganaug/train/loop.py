@@ -12,9 +12,10 @@ from ganaug.augment.dihedral import random_dihedral
 from ganaug.data.dataset import TrainingImages
 from ganaug.errors import ConfigError, Ended
 from ganaug.model.pixels import from_pixels, one_hot
+from ganaug.parallel.launcher import num_processes
 from ganaug.parallel.processes import num_cores, run_parallel
 from ganaug.train.board import Board
-from ganaug.train.distributed import Team, joined_team, num_processes
+from ganaug.train.distributed import Team, joined_team
 from ganaug.train.interrupt import StopRequest, stop_requested
 from ganaug.train.lock import run_lock
 from ganaug.train.memory import fitting

@@ -12,8 +12,8 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_seen
 from ganaug.data.schema import resolve_patients
 from ganaug.errors import ConfigError, DataError
+from ganaug.parallel.launcher import num_processes
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file, sealed
-from ganaug.train.distributed import num_processes
 from ganaug.train.state import resumable_config
 from ganaug.workspace import GanRun, Workspace, created_of, moment, write_json
 
