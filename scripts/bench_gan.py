@@ -22,10 +22,9 @@ import torch
 from tqdm import tqdm
 
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.train.ema import update_ema
-from ganaug.train.meter import memory_mib
+from ganaug.train.monitoring.meter import memory_mib
+from ganaug.train.networks import make_networks, make_optimizers, step, update_ema
 from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step
-from ganaug.train.players import make_networks, make_optimizers, step
 
 NUM_CLASSES, GAMMA = 4, 0.05
 SETTINGS = {"cpu": (8192, 256, 16), "cuda": (16384, 512, 32)}  # channel base, most channels, batch

@@ -30,13 +30,12 @@ from ganaug.data.dataset import DataSet, TrainingImages, open_dataset
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.model.pixels import from_pixels, one_hot
 from ganaug.parallel.processes import run_parallel
-from ganaug.train.distributed import Team
-from ganaug.train.ema import ema_beta
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.loop import train_gan
-from ganaug.train.players import step
+from ganaug.train.monitoring.monitor import Watch
+from ganaug.train.networks import ema_beta, step
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
-from ganaug.train.watch import Watch
 from ganaug.workspace import open_workspace, read_jsonl
 
 NETWORK = NetworkConfig(64, 4, z_dim=128, w_dim=128, channel_base=512, channel_max=64)

@@ -25,7 +25,7 @@ mine = cores[int(os.environ.get("LOCAL_RANK", 0))]
 os.sched_setaffinity(0, mine)
 torch.set_num_threads(len(mine))
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.train.distributed import joined_team
+from ganaug.train.distributed.process_group import joined_team
 from ganaug.train.phases import train_iteration
 from ganaug.train.state import new_state, random_of
 network = NetworkConfig(resolution, 4, channel_base=8192, channel_max=256)

@@ -24,9 +24,8 @@ from tqdm import tqdm
 
 import custom_ops
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.train.ema import update_ema
+from ganaug.train.networks import make_networks, make_optimizers, update_ema
 from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step
-from ganaug.train.players import make_networks, make_optimizers
 
 BATCH, NUM_CLASSES = 16, 4
 SMALL = {"mapping_layers": 2, "channel_base": 8192, "channel_max": 256}

@@ -48,11 +48,10 @@ from ganaug.study.design import plan
 from ganaug.study.guard import admit
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.origins import origins_of
-from ganaug.train.distributed import Team
-from ganaug.train.lock import run_lock
-from ganaug.train.meter import forget_after
-from ganaug.train.publish import sample_row
-from ganaug.train.resume import resume_latest
+from ganaug.train.distributed.process_group import Team
+from ganaug.train.saving.lock import run_lock
+from ganaug.train.saving.publish import sample_row
+from ganaug.train.saving.resume import forget_after, resume_latest
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
 from ganaug.weights import find_weights, read_weights, survey

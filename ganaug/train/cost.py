@@ -8,9 +8,9 @@ import torch
 
 from ganaug.data.dataset import TrainingImages
 from ganaug.parallel.processes import num_cores
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.loop import iterate
-from ganaug.train.meter import memory_mib
+from ganaug.train.monitoring.meter import memory_mib
 from ganaug.train.state import new_state
 from ganaug.train.task import Task
 

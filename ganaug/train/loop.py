@@ -14,19 +14,19 @@ from ganaug.errors import ConfigError, Ended
 from ganaug.model.pixels import from_pixels, one_hot
 from ganaug.parallel.launcher import num_processes
 from ganaug.parallel.processes import num_cores, run_parallel
-from ganaug.train.board import Board
-from ganaug.train.distributed import Team, joined_team
+from ganaug.train.distributed.process_group import Team, joined_team
 from ganaug.train.interrupt import StopRequest, stop_requested
-from ganaug.train.lock import run_lock
 from ganaug.train.memory import fitting
-from ganaug.train.meter import Meter, forget_after, require_finite
+from ganaug.train.monitoring.meter import Meter, require_finite
+from ganaug.train.monitoring.monitor import Watch
+from ganaug.train.monitoring.tensorboard import Board
 from ganaug.train.phases import Stats, train_iteration
-from ganaug.train.resume import resume_latest
-from ganaug.train.retention import save_state
+from ganaug.train.saving.lock import run_lock
+from ganaug.train.saving.resume import forget_after, resume_latest
+from ganaug.train.saving.retention import save_state
 from ganaug.train.schedule import conditioning, softened
 from ganaug.train.state import TrainingState, begin_with, new_state, random_of
 from ganaug.train.task import Task, describe
-from ganaug.train.watch import Watch
 from ganaug.workspace import GanRun, append_jsonl
 
 STATS_EVERY = 50  # iterations whose losses are averaged to one line of stats.jsonl

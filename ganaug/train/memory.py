@@ -7,7 +7,7 @@ import torch
 
 from ganaug.config import GanConfig
 from ganaug.errors import ConfigError
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.phases import train_iteration
 from ganaug.train.state import new_state, random_of
 from ganaug.train.task import Task

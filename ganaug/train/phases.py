@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ganaug.config import GanConfig
 from ganaug.model.generator import Generator
-from ganaug.train.distributed import Gradients, Team
-from ganaug.train.ema import update_ema
+from ganaug.train.distributed.gradients import Gradients
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from ganaug.train.players import Networks, Optimizers, step
+from ganaug.train.networks import Networks, Optimizers, step, update_ema
 
 PL_DECAY = 0.01  # of the running mean of path lengths, per penalty
 PL_SHRINK = 2  # the path length penalty takes this share of a batch

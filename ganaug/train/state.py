@@ -21,9 +21,9 @@ from ganaug.checkpoint.stylegan_pickles import adopt
 from ganaug.config import GanConfig, to_dict
 from ganaug.errors import CorruptFile, LeakError, WorkspaceError, some_of
 from ganaug.provenance import require_seal, sealed
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
+from ganaug.train.networks import make_networks, make_optimizers
 from ganaug.train.phases import Game
-from ganaug.train.players import make_networks, make_optimizers
 from ganaug.workspace import NUMBER, is_record, parse_json
 
 KEPT_FIELDS = ("total_kimg", "state_kimg", "keep_states", "snapshot_kimg", "keep_snapshots", "metric", "micro_batch")

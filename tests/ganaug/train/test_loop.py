@@ -16,9 +16,9 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet, TrainingImages
 from ganaug.errors import DataError, UserError, WorkspaceError
 from ganaug.train import loop
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.loop import Due, train_gan
-from ganaug.train.meter import require_finite
+from ganaug.train.monitoring.meter import require_finite
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace, read_jsonl

@@ -10,7 +10,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError
 from ganaug.train import memory
 from ganaug.train import phases as phases_module
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.loop import train_gan
 from ganaug.train.memory import fits, fitting
 from ganaug.train.task import Task, plan_training

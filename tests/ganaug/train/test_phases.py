@@ -8,10 +8,11 @@ import torch
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.model.generator import Generator
 from ganaug.train import phases
-from ganaug.train.distributed import Gradients, Team
+from ganaug.train.distributed.gradients import Gradients
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.losses import path_lengths
+from ganaug.train.networks import Networks, make_networks, make_optimizers, step
 from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step, styles
-from ganaug.train.players import Networks, make_networks, make_optimizers, step
 
 NETWORK = NetworkConfig(8, 2, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
 CONFIG = GanConfig(NETWORK, total_kimg=1, batch=8, learning_rate=0.01, r1_gamma=0.01, r1_interval=4, pl_weight=0.0)

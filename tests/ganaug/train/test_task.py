@@ -12,7 +12,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import require_serves
 from ganaug.errors import ConfigError, LeakError
 from ganaug.provenance import digest_of_file
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.state import begin_with, new_state
 from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace

@@ -11,11 +11,11 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import WeightsError
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.model.pixels import from_pixels
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.loop import train_gan
+from ganaug.train.monitoring.monitor import Watch, spread
 from ganaug.train.state import new_state
 from ganaug.train.task import Task, plan_training
-from ganaug.train.watch import Watch, spread
 from ganaug.workspace import Workspace, read_jsonl
 
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)

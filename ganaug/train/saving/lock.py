@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ganaug.errors import WorkspaceError
 from ganaug.files import try_lock
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
 from ganaug.workspace import GanRun, explained
 
 

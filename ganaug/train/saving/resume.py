@@ -5,6 +5,7 @@ import warnings
 from ganaug.errors import CorruptFile
 from ganaug.train.state import TrainingState
 from ganaug.train.task import Task
+from ganaug.workspace import NUMBER, GanRun, read_jsonl, write_jsonl
 
 
 def resume_latest(task: Task, state: TrainingState) -> bool:
@@ -23,3 +24,11 @@ def resume_latest(task: Task, state: TrainingState) -> bool:
                 raise
             warnings.warn(f"ganaug: {error}; an older state is used", stacklevel=2)
     return False
+
+
+def forget_after(run: GanRun, num_images: int) -> None:
+    """Drop the lines between the state that is taken up and the moment the run was killed."""
+    for path in (run.stats, run.scores):
+        if path.exists():
+            lines = read_jsonl(path, {"kimg": NUMBER})
+            write_jsonl(path, [line for line in lines if line["kimg"] * 1000 <= num_images])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganaug.train.ema import ema_beta, update_ema
+from ganaug.train.networks import ema_beta, update_ema
 
 
 def models() -> tuple[torch.nn.Module, torch.nn.Module]:

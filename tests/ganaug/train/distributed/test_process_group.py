@@ -18,7 +18,8 @@ from ganaug.checkpoint.snapshot import load_tensors
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError
-from ganaug.train.distributed import Gradients, Team, joined_team
+from ganaug.train.distributed.gradients import Gradients
+from ganaug.train.distributed.process_group import Team, joined_team
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace, read_jsonl
@@ -28,7 +29,8 @@ import json, os, sys
 import torch
 torch.set_num_threads(1)
 from torch import nn
-from ganaug.train.distributed import Gradients, joined_team
+from ganaug.train.distributed.gradients import Gradients
+from ganaug.train.distributed.process_group import joined_team
 
 class Net(nn.Module):
     def __init__(self):
@@ -154,7 +156,7 @@ WAIT_FOR_A_PEER = """
 import signal
 from ganaug.cli.main import _stop_as_on_ctrl_c
 from ganaug.errors import Ended
-from ganaug.train.distributed import joined_team
+from ganaug.train.distributed.process_group import joined_team
 _stop_as_on_ctrl_c()
 print("waiting", flush=True)
 try:

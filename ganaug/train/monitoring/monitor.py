@@ -13,8 +13,8 @@ from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
 from ganaug.provenance import sealed
-from ganaug.train.publish import publish
-from ganaug.train.retention import drop_snapshots
+from ganaug.train.saving.publish import publish
+from ganaug.train.saving.retention import drop_snapshots
 from ganaug.train.schedule import conditioning, softened
 from ganaug.train.state import TrainingState
 from ganaug.train.task import Task

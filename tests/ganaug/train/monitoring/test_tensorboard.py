@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ganaug.errors import DiskFull
-from ganaug.train.board import Board, crc32c
+from ganaug.train.monitoring.tensorboard import Board, crc32c
 
 
 def records(data: bytes) -> list[bytes]:

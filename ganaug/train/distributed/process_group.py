@@ -1,20 +1,18 @@
-"""Training by several processes that torchrun started: who one is, what all agree on, and their mean gradients."""
+"""The processes that torchrun started to train one generator: how they meet, and what they agree on."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganaug.errors import ConfigError, UserError
 from ganaug.parallel.launcher import MeetingPoint, local_rank, num_processes, process_rank, read_meeting_point
 
-BUCKET_BYTES = 8 * 2**20  # of gradients that travel together: large enough for the network, small enough to overlap
 SECONDS_BETWEEN_LOOKS = 0.2  # while the processes find each other
 ONE_TRY = timedelta(seconds=1)  # to reach the store where they meet
 PATIENCE = timedelta(hours=2)  # that the others wait while the first scores a snapshot
@@ -119,67 +117,3 @@ def _wait(deadline: float, reason: str) -> None:
     if time.monotonic() > deadline:
         raise RuntimeError(reason)
     time.sleep(SECONDS_BETWEEN_LOOKS)
-
-
-class Gradients:
-    """Brings a network's gradients to the mean over all processes while the backward pass still computes others.
-
-    Parameters are taken in buckets, the last first, as backward passes reach them; a bucket travels once it is complete
-    and those before it have left, so that all processes send in one order. The hooks sit where gradients come to rest
-    in `.grad`: what a penalty computes by torch.autograd.grad stays where it is.
-    """
-
-    def __init__(self, network: nn.Module, team: Team, bucket_bytes: int = BUCKET_BYTES) -> None:
-        self.team = team
-        self._buckets = list(_in_buckets(list(network.parameters())[::-1], bucket_bytes)) if team.size > 1 else []
-        self._missing = [0] * len(self._buckets)
-        self._next = len(self._buckets)  # the bucket that leaves next; all have left
-        self._travelling: list[tuple[list[Tensor], Tensor, dist.Work]] = []
-        for index, bucket in enumerate(self._buckets):
-            for parameter in bucket:
-                parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))
-
-    def backward(self, loss: Tensor, last: bool = True) -> None:
-        """Add the gradients of `loss`; the `last` of several losses also brings their sum to the processes' mean."""
-        if last:
-            self._missing, self._next = [len(bucket) for bucket in self._buckets], 0
-        loss.backward()
-        if last:
-            self._finish()
-
-    def _arrived(self, index: int, parameter: Tensor) -> None:
-        if self._next == len(self._buckets):
-            return
-        self._missing[index] -= 1
-        while self._next < len(self._buckets) and self._missing[self._next] == 0:
-            self._send()
-
-    def _send(self) -> None:
-        """Send the next bucket; a parameter that this loss does not reach has no gradient, in no process."""
-        grads = [parameter.grad for parameter in self._buckets[self._next] if parameter.grad is not None]
-        self._next += 1
-        if grads:
-            flat = torch.cat([grad.reshape(-1) for grad in grads])
-            work = dist.all_reduce(flat, async_op=True)
-            assert work is not None
-            self._travelling.append((grads, flat, work))
-
-    def _finish(self) -> None:
-        while self._next < len(self._buckets):
-            self._send()
-        for grads, flat, work in self._travelling:
-            work.wait()
-            means = (flat / self.team.size).split([grad.numel() for grad in grads])
-            torch._foreach_copy_(grads, [mean.view_as(grad) for mean, grad in zip(means, grads, strict=True)])
-        self._travelling.clear()
-
-
-def _in_buckets(parameters: list[nn.Parameter], bucket_bytes: int) -> Iterator[list[nn.Parameter]]:
-    bucket: list[nn.Parameter] = []
-    for parameter in parameters:
-        bucket.append(parameter)
-        if sum(one.nbytes for one in bucket) >= bucket_bytes:
-            yield bucket
-            bucket = []
-    if bucket:
-        yield bucket

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ganaug.errors import UserError
-from ganaug.train.distributed import Team
-from ganaug.workspace import NUMBER, GanRun, read_jsonl, write_jsonl
+from ganaug.train.distributed.process_group import Team
+from ganaug.workspace import GanRun
 
 
 class Meter:
@@ -42,14 +42,6 @@ def memory_mib(device: torch.device) -> float:
         return torch.cuda.max_memory_reserved(device) / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def forget_after(run: GanRun, num_images: int) -> None:
-    """Drop the lines between the state that is taken up and the moment the run was killed."""
-    for path in (run.stats, run.scores):
-        if path.exists():
-            lines = read_jsonl(path, {"kimg": NUMBER})
-            write_jsonl(path, [line for line in lines if line["kimg"] * 1000 <= num_images])
 
 
 def require_finite(line: dict[str, float], run: GanRun) -> None:

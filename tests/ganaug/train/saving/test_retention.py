@@ -14,10 +14,10 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.provenance import sealed
 from ganaug.train import state as state_module
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import Team
 from ganaug.train.loop import train_gan
-from ganaug.train.resume import resume_latest
-from ganaug.train.retention import drop_snapshots
+from ganaug.train.saving.resume import resume_latest
+from ganaug.train.saving.retention import drop_snapshots
 from ganaug.train.state import new_state
 from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace, append_jsonl, read_jsonl
