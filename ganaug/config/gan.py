@@ -1,11 +1,12 @@
 """The networks of a generator, and how they are trained."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
 from ganaug.config.checks import is_power_of_two, require
-from ganaug.config.choices import AUGMENTATIONS, SNAPSHOT_METRICS
+from ganaug.config.choices import AUGMENTATIONS, SNAPSHOT_EXTRACTORS
 from ganaug.errors import ConfigError
 from ganaug.fields import require_kinds
 
@@ -89,12 +90,33 @@ class GanConfig:
             value = getattr(self, name)
             require(value is None or 0 <= value <= 1, f"{name} {value}", "a number from 0 to 1")
         require(self.augment in AUGMENTATIONS, f"augmentation {self.augment}", " or ".join(AUGMENTATIONS))
-        require(self.metric in SNAPSHOT_METRICS, f"the metric {self.metric}", " or ".join(SNAPSHOT_METRICS))
+        require(self.metric in SNAPSHOT_EXTRACTORS, f"the extractor {self.metric}", " or ".join(SNAPSHOT_EXTRACTORS))
         every = self.snapshot_kimg
         require(every is None or every > 0, f"a snapshot every {every} kimg", "a positive number")
         start, end = self.transition_kimg or (0.0, 0.0)
         ordered = 0 <= start <= end <= self.total_kimg
         require(ordered, f"a class transition from {start} to {end} kimg", f"within the {self.total_kimg} of training")
+
+
+def override_preset(preset: GanConfig, given: Mapping[str, Any], precision: str | None = None) -> GanConfig:
+    """The preset with the given fields instead; those that are None keep its values.
+
+    What the preset plans in kimg keeps its place in a shorter or longer training. precision: "mixed" computes the four
+    highest resolutions in half precision, "float32" none. Raises ConfigError where a value cannot work.
+    """
+    fields = {name: value for name, value in given.items() if value is not None}
+    stretch = fields.get("total_kimg", preset.total_kimg) / preset.total_kimg
+    if stretch != 1 and preset.transition_kimg:
+        start, end = preset.transition_kimg
+        fields.setdefault("transition_kimg", (start * stretch, end * stretch))
+    if stretch < 1 and preset.snapshot_kimg:
+        fields.setdefault("snapshot_kimg", preset.snapshot_kimg * stretch)
+    if fields.get("augment_p") is not None and fields.get("augment", preset.augment) == "none":
+        raise ConfigError("--augment-p without an augmentation", todo="name one with --augment")
+    if precision is not None:
+        half: dict[str, Any] = {"num_half": 4, "conv_clamp": 256.0} if precision == "mixed" else {"num_half": 0}
+        preset = replace(preset, network=replace(preset.network, **half))
+    return replace(preset, **fields)
 
 
 def network_config_from_dict(values: dict[str, Any]) -> NetworkConfig:

@@ -10,6 +10,7 @@ from ganaug.errors import ConfigError
 class MeetingPoint:
     """The address at which the processes of torchrun find each other."""
 
+    rank: int  # of this process
     host: str
     port: int
     has_store: bool  # whether torchrun itself keeps a store there; else the main process opens one
@@ -32,8 +33,10 @@ def local_rank() -> int | None:
 
 
 def read_meeting_point() -> MeetingPoint:
-    """Where the processes meet; raises KeyError where torchrun did not start this one, ValueError for a bad port."""
+    """This process's way to the others; raises KeyError where torchrun did not start this one, ValueError where a
+    number is none."""
     return MeetingPoint(
+        rank=int(os.environ["RANK"]),
         host=os.environ["MASTER_ADDR"],
         port=int(os.environ["MASTER_PORT"]),
         has_store=os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",

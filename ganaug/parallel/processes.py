@@ -32,22 +32,22 @@ def num_cores() -> int:
 
 
 def run_parallel(
-    function: Callable[..., Result], calls: Sequence[tuple[object, ...]], jobs: int, names: Sequence[str] = ()
+    function: Callable[..., Result], calls: Sequence[tuple[object, ...]], num_workers: int, names: Sequence[str] = ()
 ) -> Iterator[tuple[int, Result]]:
-    """Call `function` with each tuple of arguments, `jobs` at a time; yields (position, result) as they finish.
+    """Call `function` with each tuple of arguments, `num_workers` at a time; yields (position, result) as they finish.
 
-    One job runs here; several run in fresh processes, which share the cores. Raises the first error of a call. An error
-    or an interrupt stops the other calls: they are asked to, and get SECONDS_TO_STOP to save what they have. A process
-    that is killed, as where memory runs out, loses the call that it was at: the others go on, and at the end a
+    One worker is this process; several are fresh processes, which share the cores. Raises the first error of a call. An
+    error or an interrupt stops the other calls: they are asked to, and get SECONDS_TO_STOP to save what they have. A
+    process that is killed, as where memory runs out, loses the call that it was at: the others go on, and at the end a
     UserError says which were lost, by their `names`.
     """
-    if jobs == 1 or len(calls) <= 1:
+    if num_workers == 1 or len(calls) <= 1:
         for position, arguments in enumerate(calls):
             yield position, function(*arguments)
         return
     waiting = deque(range(len(calls)))
     lost: list[int] = []
-    with _slots(min(jobs, len(calls))) as slots:
+    with _slots(min(num_workers, len(calls))) as slots:
         running: dict[Future[Result], tuple[_Slot, int]] = {}
         free = deque(slots)
         while waiting or running:
@@ -69,7 +69,7 @@ def run_parallel(
         raise UserError(
             f"{len(lost)} of {len(calls)} pieces of work were lost, as their processes were killed, most likely for "
             f"want of memory: {which}",
-            todo=f"run the same command again with --jobs {max(1, jobs // 2)}; what is finished is kept",
+            todo=f"run the same command again with --workers {max(1, num_workers // 2)}; what is finished is kept",
         )
 
 
@@ -99,9 +99,9 @@ class _Slot:
 
 
 @contextmanager
-def _slots(jobs: int) -> Iterator[list[_Slot]]:
+def _slots(num_workers: int) -> Iterator[list[_Slot]]:
     before = set(multiprocessing.active_children())
-    slots = [_Slot(max(1, num_cores() // jobs)) for _ in range(jobs)]
+    slots = [_Slot(max(1, num_cores() // num_workers)) for _ in range(num_workers)]
     try:
         yield slots
     except BaseException:

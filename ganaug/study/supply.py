@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganaug.config import GanConfig, SynthesisConfig
+from ganaug.config import Compute, GanConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.generate.find import NO_CHOICE, Choice, Supply, require_all_used, supplies_for, supply_for
 from ganaug.generate.synthesize import plan_synthesis, synthesize
@@ -29,6 +29,7 @@ def train_missing(
     require_all_used(workspace, dataset, folds, choice)
     missing = [fold for fold in folds if supply_for(workspace, dataset, fold, choice=choice) is None]
     tasks = [plan_training(workspace, dataset, fold, gan) for fold in missing]
-    for run in train_gans(tasks, jobs=jobs, device=device, progress=progress, weights_dir=weights_dir):
+    compute = Compute(device, jobs, weights_dir, progress)
+    for run in train_gans(tasks, compute):
         synthesize(plan_synthesis(workspace, run, synthesis), device=device, progress=progress)
     return supplies_for(workspace, dataset, folds, at_least=synthesis.per_class, choice=choice)

@@ -11,12 +11,12 @@ from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
 
 BETAS, EPSILON = (0.0, 0.99), 1e-8  # Adam's
-GRADIENT_LIMIT = 1e5
+GRADIENT_LIMIT = 1e5  # what infinity becomes
 
 
 @dataclass(frozen=True)
-class Networks:
-    """The two players and the generator's running average."""
+class NetworkPair:
+    """Generator and discriminator, and the generator's running average `ema`, from which images are drawn."""
 
     G: Generator
     D: Discriminator
@@ -29,17 +29,17 @@ class Optimizers:
     D: torch.optim.Adam
 
 
-def make_networks(config: NetworkConfig, generator: torch.Generator) -> Networks:
+def make_networks(config: NetworkConfig, generator: torch.Generator) -> NetworkPair:
     """Draw G and D from `generator`, on the CPU; the average starts as a copy of G."""
     G, D = Generator(config, generator=generator), Discriminator(config, generator=generator)
-    return Networks(G.train(), D.train(), copy.deepcopy(G).eval().requires_grad_(False))
+    return NetworkPair(G.train(), D.train(), copy.deepcopy(G).eval().requires_grad_(False))
 
 
-def make_optimizers(networks: Networks, config: GanConfig) -> Optimizers:
+def make_optimizers(networks: NetworkPair, config: GanConfig) -> Optimizers:
     """Adam for G and for D.
 
-    A penalty that comes every k-th iteration adds a step to every k of its player's, so that player's learning rate and
-    betas are corrected by k / (k + 1): over k iterations they act as without the penalty.
+    A penalty that comes every k-th iteration adds a step to every k steps of its network, whose learning rate and betas
+    are therefore corrected by k / (k + 1): over k iterations they act as without the penalty.
     Source: Karras et al. 2020a, appendix B, "Lazy regularization".
     """
     return Optimizers(
@@ -65,12 +65,12 @@ def step(optimizer: torch.optim.Optimizer) -> None:
 
 
 def ema_beta(batch: int, nimg_seen: int, ema_kimg: float, rampup: float | None) -> float:
-    """The share of the average that stays: 0.5 ** (batch / half-life), the half-life in images.
+    """The fraction of the average that stays: 0.5 ** (batch / half-life), the half-life in images.
 
-    The half-life is `ema_kimg` thousands, but at most `rampup` times the images seen so far; None is no limit.
+    The half-life is `ema_kimg` thousands, but at most `rampup` times the images seen so far; None sets no limit.
     """
     half_life = ema_kimg * 1000 if rampup is None else min(ema_kimg * 1000, nimg_seen * rampup)
-    return 0.5 ** (batch / max(half_life, 1e-8))
+    return float(0.5 ** (batch / max(half_life, 1e-8)))
 
 
 @torch.no_grad()

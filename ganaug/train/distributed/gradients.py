@@ -7,22 +7,22 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ganaug.train.distributed.process_group import Team
+from ganaug.train.distributed.process_group import ProcessGroup
 
 BUCKET_BYTES = 8 * 2**20  # of gradients that travel together: large enough for the network, small enough to overlap
 
 
 class Gradients:
-    """Brings a network's gradients to the mean over all processes while the backward pass still computes others.
+    """The mean of a network's gradients over all processes, taken while the backward pass still computes others.
 
     Parameters are taken in buckets, the last first, as backward passes reach them; a bucket travels once it is complete
     and those before it have left, so that all processes send in one order. The hooks sit where gradients come to rest
     in `.grad`: what a penalty computes by torch.autograd.grad stays where it is.
     """
 
-    def __init__(self, network: nn.Module, team: Team, bucket_bytes: int = BUCKET_BYTES) -> None:
-        self.team = team
-        self._buckets = list(_in_buckets(list(network.parameters())[::-1], bucket_bytes)) if team.size > 1 else []
+    def __init__(self, network: nn.Module, processes: ProcessGroup, bucket_bytes: int = BUCKET_BYTES) -> None:
+        self.processes = processes
+        self._buckets = list(_in_buckets(list(network.parameters())[::-1], bucket_bytes)) if processes.size > 1 else []
         self._missing = [0] * len(self._buckets)
         self._next = len(self._buckets)  # the bucket that leaves next; all have left
         self._travelling: list[tuple[list[Tensor], Tensor, dist.Work]] = []
@@ -60,7 +60,7 @@ class Gradients:
             self._send()
         for grads, flat, work in self._travelling:
             work.wait()
-            means = (flat / self.team.size).split([grad.numel() for grad in grads])
+            means = (flat / self.processes.size).split([grad.numel() for grad in grads])
             torch._foreach_copy_(grads, [mean.view_as(grad) for mean, grad in zip(means, grads, strict=True)])
         self._travelling.clear()
 
@@ -69,7 +69,7 @@ def _in_buckets(parameters: list[nn.Parameter], bucket_bytes: int) -> Iterator[l
     bucket: list[nn.Parameter] = []
     for parameter in parameters:
         bucket.append(parameter)
-        if sum(one.nbytes for one in bucket) >= bucket_bytes:
+        if sum(member.nbytes for member in bucket) >= bucket_bytes:
             yield bucket
             bucket = []
     if bucket:

@@ -11,24 +11,24 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ganaug.errors import ConfigError, UserError
-from ganaug.parallel.launcher import MeetingPoint, local_rank, num_processes, process_rank, read_meeting_point
+from ganaug.parallel.launcher import MeetingPoint, local_rank, num_processes, read_meeting_point
 
-SECONDS_BETWEEN_LOOKS = 0.2  # while the processes find each other
-ONE_TRY = timedelta(seconds=1)  # to reach the store where they meet
-PATIENCE = timedelta(hours=2)  # that the others wait while the first scores a snapshot
+SECONDS_BETWEEN_CHECKS = 0.2  # while the processes find each other
+TRY_TIMEOUT = timedelta(seconds=1)  # to reach the store where they meet
+GROUP_TIMEOUT = timedelta(hours=2)  # that the others wait while the main process scores a snapshot
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes that train one generator together; one alone needs nobody."""
+class ProcessGroup:
+    """The processes that train one generator together, as one of them sees it; alone it needs no others."""
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that writes files and shows progress."""
+    def is_main(self) -> bool:
+        """Whether this is the main process, which writes files and shows progress."""
         return self.rank == 0
 
     def mean(self, value: Tensor) -> Tensor:
@@ -36,6 +36,7 @@ class Team:
         return value if self.size == 1 else self.sum(value) / self.size
 
     def sum(self, value: Tensor) -> Tensor:
+        """The sum of `value` over all processes."""
         if self.size == 1:
             return value
         value = value.detach().to(self.device, copy=True)
@@ -48,72 +49,73 @@ class Team:
 
 
 @contextmanager
-def joined_team(device: str) -> Iterator[Team]:
-    """Join the processes that torchrun started, each on a GPU of its own where `device` is one; else be alone.
+def join_process_group(device: str) -> Iterator[ProcessGroup]:
+    """Join the processes that torchrun started, each on a GPU of its own where `device` is one; without it be alone.
 
     Raises UserError where they do not find each other, or a GPU is missing.
     """
     size = num_processes()
     if size == 1:
-        yield Team(device=torch.device(device))
+        yield ProcessGroup(device=torch.device(device))
         return
-    local = local_rank() or 0
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
-        if local >= torch.cuda.device_count():
+        local, num_gpus = local_rank() or 0, torch.cuda.device_count()
+        if local >= num_gpus:
             raise ConfigError(
-                f"process {local} of this machine finds {torch.cuda.device_count()} GPUs",
+                f"process {local} of this machine finds {num_gpus} GPUs",
                 expected="one for each process",
                 todo="give torchrun a smaller --nproc-per-node",
             )
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
     try:
-        _find_each_other("nccl" if on_gpu else "gloo")
+        _form_group("nccl" if on_gpu else "gloo")
     except (RuntimeError, ValueError, KeyError) as error:
         raise UserError(
             f"the {size} processes did not find each other ({str(error).splitlines()[0]})",
             todo="start them by torchrun, with a --master-port that is free, or with --standalone",
         ) from error
     try:
-        yield Team(dist.get_rank(), size, torch.device(device))
+        yield ProcessGroup(dist.get_rank(), size, torch.device(device))
     finally:
         dist.destroy_process_group()
 
 
-def _find_each_other(backend: str) -> None:
-    """Form the process group once all its processes are there; a request to stop is heeded meanwhile.
+def _form_group(backend: str) -> None:
+    """Form the process group once all its processes are there; a request to stop is handled meanwhile.
 
     torch itself would wait inside C++, where no signal is handled, so the processes first meet at a store that is asked
-    now and then. Raises RuntimeError where somebody is missing after PATIENCE.
+    now and then. Raises RuntimeError where one is missing after GROUP_TIMEOUT.
     """
-    rank, size, place = process_rank(), num_processes(), read_meeting_point()
-    deadline = time.monotonic() + PATIENCE.total_seconds()
-    store = dist.PrefixStore(f"ganaug/{place.attempt}", _store(rank, size, place, deadline))
+    size, place = num_processes(), read_meeting_point()
+    rank = place.rank
+    deadline = time.monotonic() + GROUP_TIMEOUT.total_seconds()
+    store = dist.PrefixStore(f"ganaug/{place.attempt}", _open_store(size, place, deadline))
     store.set(f"here/{rank}", "1")
     missing = {f"here/{other}" for other in range(size)}
     while missing := {key for key in missing if not store.check([key])}:
         _wait(deadline, f"{len(missing)} of {size} processes are missing")
-    store.set_timeout(PATIENCE)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    store.set_timeout(GROUP_TIMEOUT)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=GROUP_TIMEOUT)
 
 
-def _store(rank: int, size: int, place: MeetingPoint, deadline: float) -> dist.TCPStore:
-    """The store where the processes meet: torchrun's own, else one that the first process holds."""
-    holds = rank == 0 and not place.has_store
+def _open_store(size: int, place: MeetingPoint, deadline: float) -> dist.TCPStore:
+    """The store where the processes meet: torchrun's own, else one that the main process opens."""
+    is_host = place.rank == 0 and not place.has_store
     while True:
         try:
             return dist.TCPStore(
-                place.host, place.port, size, holds, timeout=ONE_TRY, wait_for_workers=False, multi_tenant=True
+                place.host, place.port, size, is_host, timeout=TRY_TIMEOUT, wait_for_workers=False, multi_tenant=True
             )
-        except dist.DistNetworkError:  # nobody holds it yet
-            if holds:
+        except dist.DistNetworkError:  # it is not open yet
+            if is_host:
                 raise
             _wait(deadline, f"nobody answers at {place.host}:{place.port}")
 
 
 def _wait(deadline: float, reason: str) -> None:
-    """A moment in which signals are handled; raises RuntimeError after the deadline."""
+    """Sleep a moment in which signals are handled; raise RuntimeError after the deadline."""
     if time.monotonic() > deadline:
         raise RuntimeError(reason)
-    time.sleep(SECONDS_BETWEEN_LOOKS)
+    time.sleep(SECONDS_BETWEEN_CHECKS)

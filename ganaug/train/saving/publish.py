@@ -1,4 +1,4 @@
-"""What a run leaves: the averaged generator with its provenance, and sheets to look at."""
+"""Snapshots of the averaged generator with its provenance, and sheets of its images to look at."""
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from ganaug.train.task import Task
 NUM_COLUMNS = 8
 
 
-def publish(task: Task, state: TrainingState) -> None:
-    """Write the snapshot, and a sheet of real and one of generated images, a row a class."""
+def write_snapshot(task: Task, state: TrainingState) -> None:
+    """Write the snapshot, and a sheet of real and one of generated images, a row per class."""
     kimg, run, table = state.num_images / 1000, task.run, task.dataset.table
-    ema, device, labels = state.game.networks.ema, state.game.team.device, range(table.num_classes)
+    ema, device, labels = state.trainer.networks.ema, state.trainer.processes.device, range(table.num_classes)
     save_sheet(run.reals, [real_row(task, label) for label in labels])
     save_sheet(run.samples(kimg), [sample_row(ema, label, device) for label in labels])
     record = task.provenance(kimg)

@@ -1,4 +1,4 @@
-"""The state that a run resumes from: the newest one that is whole."""
+"""Resuming a run from its newest complete state."""
 
 import warnings
 
@@ -11,7 +11,7 @@ from ganaug.workspace import NUMBER, GanRun, read_jsonl, write_jsonl
 def resume_latest(task: Task, state: TrainingState) -> bool:
     """Load the newest complete state of the run; False where it has none.
 
-    A corrupt one, as a failing disk leaves it, is passed over with a warning as long as there is another.
+    A corrupt one, as a failing disk leaves it, is skipped with a warning as long as there is another.
     Raises WorkspaceError where all are corrupt, or one is of another configuration.
     """
     paths = task.run.states()[::-1]
@@ -26,8 +26,8 @@ def resume_latest(task: Task, state: TrainingState) -> bool:
     return False
 
 
-def forget_after(run: GanRun, num_images: int) -> None:
-    """Drop the lines between the state that is taken up and the moment the run was killed."""
+def drop_lines_after(run: GanRun, num_images: int) -> None:
+    """Drop the lines between the state from which the run resumes and the moment it was killed."""
     for path in (run.stats, run.scores):
         if path.exists():
             lines = read_jsonl(path, {"kimg": NUMBER})

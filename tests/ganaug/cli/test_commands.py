@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from ganaug import presets
 from ganaug.classify import trained
 from ganaug.cli.main import main
-from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_METRICS, FoldsConfig, PhantomConfig, PrepareConfig
+from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_EXTRACTORS, FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate.extractors.registry import EXTRACTORS
 from ganaug.workspace import Workspace, read_json, write_json
@@ -208,7 +208,7 @@ def test_the_phantom_needs_no_preparation(tmp_path: Path, monkeypatch: pytest.Mo
     small = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=2, um_per_px=8.0)
     drawn = presets.phantom
     monkeypatch.setattr(presets, "phantom", lambda preset: (drawn(preset), (small, FoldsConfig(num_folds=3)))[1])
-    where = ("--workspace", tmp_path, *(("--preset", preset) if preset else ("--metric", "none")))
+    where = ("--workspace", tmp_path, *(("--preset", preset) if preset else ("--extractor", "none")))
     result = run("train-gan", "--dataset", "phantom", *where, "--fold", 0, "--batch", 4, "--kimg", 0.008)
     assert result.exit_code == 0, result.stderr
     assert "phantom-fold0-" in result.stdout
@@ -233,7 +233,7 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [("--kimg", "inf"), ("--kimg", "1e300"), ("--gamma", "inf"), ("--learning-rate", "inf"), ("--metric", "foo")],
+    [("--kimg", "inf"), ("--kimg", "1e300"), ("--gamma", "inf"), ("--learning-rate", "inf"), ("--extractor", "foo")],
 )
 def test_options_of_a_training_that_cannot_be_meant_are_refused_before_it(
     phantom: Workspace, options: tuple[str, str]
@@ -245,9 +245,9 @@ def test_options_of_a_training_that_cannot_be_meant_are_refused_before_it(
     assert not list(phantom.root.glob("gans/*"))
 
 
-def test_the_metrics_that_an_option_may_name_are_the_extractors() -> None:
+def test_the_extractors_that_an_option_may_name_are_all_there_are() -> None:
     assert tuple(EXTRACTORS) == EXTRACTOR_NAMES
-    assert ("auto", "none", *EXTRACTOR_NAMES) == SNAPSHOT_METRICS
+    assert ("auto", "none", *EXTRACTOR_NAMES) == SNAPSHOT_EXTRACTORS
 
 
 @pytest.mark.parametrize("command", ["evaluate-gan", "evaluate-augmentation"])
@@ -284,8 +284,8 @@ def test_a_file_to_begin_with_that_is_something_else_is_not_called_corrupt(
     ("number", "status", "line"),
     [
         (signal.SIGINT, 130, "stopped; what was finished is kept, and the same command takes it up"),
-        (signal.SIGTERM, 0, "stopped as the system asked; the state is saved, and the same command takes it up"),
-        (signal.SIGUSR1, 0, "stopped as the system asked; the state is saved, and the same command takes it up"),
+        (signal.SIGTERM, 0, "stopped as the system asked; the state is saved; run the same command again to resume"),
+        (signal.SIGUSR1, 0, "stopped as the system asked; the state is saved; run the same command again to resume"),
     ],
 )
 def test_an_interrupted_training_says_that_it_can_be_taken_up(

@@ -16,7 +16,7 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet, TrainingImages
 from ganaug.errors import DataError, UserError, WorkspaceError
 from ganaug.train import loop
-from ganaug.train.distributed.process_group import Team
+from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import Due, train_gan
 from ganaug.train.monitoring.meter import require_finite
 from ganaug.train.state import new_state
@@ -214,12 +214,12 @@ def test_every_orientation_of_a_training_image_is_shown_if_asked(
     task = replace(plan_training(workspace, tiny, 0, CONFIG), config=config)
     seen: list[torch.Tensor] = []
 
-    def record(game: object, real_img: torch.Tensor, *rest: object) -> dict[str, torch.Tensor]:
+    def record(trainer: object, real_img: torch.Tensor, *rest: object) -> dict[str, torch.Tensor]:
         seen.append(real_img)
         return {}
 
     monkeypatch.setattr(loop, "train_iteration", record)
     order = TrainingImages(tiny, 0, 64, 0)
     order.batch_at = lambda step: (tiny.reader[np.zeros(64, np.int64)], np.zeros(64, np.int64))  # type: ignore[method-assign]
-    loop.iterate(task, new_state(config, Team()), order)
+    loop.iterate(task, new_state(config, ProcessGroup()), order)
     assert len(np.unique(seen[0].numpy().reshape(64, -1), axis=0)) == orientations

@@ -10,15 +10,15 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError
 from ganaug.train import memory
 from ganaug.train import phases as phases_module
-from ganaug.train.distributed.process_group import Team
+from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import train_gan
-from ganaug.train.memory import fits, fitting
+from ganaug.train.memory import fits_in_memory, with_largest_micro_batch
 from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace
 
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 CONFIG = GanConfig(NETWORK, total_kimg=0.024, batch=12, augment="bgc")
-GPU = Team(device=torch.device("cuda"))
+GPU = ProcessGroup(device=torch.device("cuda"))
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def gpu_that_holds(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
     """A GPU for so many images at a time; tells which numbers were tried."""
     tried: list[int] = []
 
-    def fits(config: GanConfig, team: Team) -> bool:
+    def fits_in_memory(config: GanConfig, processes: ProcessGroup) -> bool:
         assert config.micro_batch is not None
         tried.append(config.micro_batch)
         return config.micro_batch <= number
 
-    monkeypatch.setattr(memory, "fits", fits)
+    monkeypatch.setattr(memory, "fits_in_memory", fits_in_memory)
     return tried
 
 
@@ -44,21 +44,21 @@ def test_the_largest_part_that_fits_is_taken(
     number: int, micro: int | None, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu_that_holds(monkeypatch, number)
-    assert fitting(task, GPU).config.micro_batch == micro
-    assert fitting(task, GPU).digest == task.digest
+    assert with_largest_micro_batch(task, GPU).config.micro_batch == micro
+    assert with_largest_micro_batch(task, GPU).digest == task.digest
 
 
 def test_a_gpu_without_room_for_one_image_is_told_in_one_line(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpu_that_holds(monkeypatch, 0) == []
     with pytest.raises(ConfigError, match="does not hold one image; train at a lower resolution"):
-        fitting(task, GPU)
+        with_largest_micro_batch(task, GPU)
 
 
 def test_what_the_user_said_and_a_processor_are_left_alone(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = gpu_that_holds(monkeypatch, 1)
     said = replace(task, config=replace(CONFIG, micro_batch=7))
-    assert fitting(said, GPU) is said
-    assert fitting(task, Team()) is task
+    assert with_largest_micro_batch(said, GPU) is said
+    assert with_largest_micro_batch(task, ProcessGroup()) is task
     assert tried == []
 
 
@@ -67,14 +67,14 @@ def test_the_trial_runs_every_phase_and_reports_want_of_memory(monkeypatch: pyte
     for name in ("generator_step", "path_length_step", "discriminator_step", "r1_step"):
         step = getattr(phases_module, name)
         monkeypatch.setattr(phases_module, name, lambda *a, name=name, step=step: (phases.append(name), step(*a))[1])
-    assert fits(CONFIG, Team())
+    assert fits_in_memory(CONFIG, ProcessGroup())
     assert phases == ["generator_step", "path_length_step", "discriminator_step", "r1_step"]
 
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(phases_module, "r1_step", full)
-    assert not fits(CONFIG, Team())
+    assert not fits_in_memory(CONFIG, ProcessGroup())
 
 
 def test_out_of_memory_in_training_names_a_size_to_try(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:

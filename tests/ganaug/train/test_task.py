@@ -12,8 +12,8 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import require_serves
 from ganaug.errors import ConfigError, LeakError
 from ganaug.provenance import digest_of_file
-from ganaug.train.distributed.process_group import Team
-from ganaug.train.state import begin_with, new_state
+from ganaug.train.distributed.process_group import ProcessGroup
+from ganaug.train.state import load_initial_weights, new_state
 from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace
 
@@ -79,14 +79,14 @@ def test_what_was_said_of_earlier_weights_is_passed_on(
 def test_training_begins_with_the_weights_but_for_classes_that_they_do_not_know(
     peer, workspace: Workspace, tiny: DataSet, config: GanConfig
 ) -> None:
-    networks = new_state(config, Team()).game.networks
+    networks = new_state(config, ProcessGroup()).trainer.networks
     drawn = networks.G.state_dict()["mapping.trunk.embed.weight"].clone()
-    begin_with(state := new_state(config, Team()), peer.path)
-    for ours, theirs in ((state.game.networks.G, peer.G), (state.game.networks.D, peer.D)):
+    load_initial_weights(state := new_state(config, ProcessGroup()), peer.path)
+    for ours, theirs in ((state.trainer.networks.G, peer.G), (state.trainer.networks.D, peer.D)):
         expected = theirs.state_dict()
         other = [name for name, value in ours.state_dict().items() if not torch.equal(value, expected[name])]
         assert other == [name for name in other if "embed.weight" in name] != []
-    assert torch.equal(state.game.networks.G.state_dict()["mapping.trunk.embed.weight"], drawn)
+    assert torch.equal(state.trainer.networks.G.state_dict()["mapping.trunk.embed.weight"], drawn)
 
 
 def test_other_words_are_another_run(peer, workspace: Workspace, tiny: DataSet, config: GanConfig) -> None:

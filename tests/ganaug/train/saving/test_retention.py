@@ -14,7 +14,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.provenance import sealed
 from ganaug.train import state as state_module
-from ganaug.train.distributed.process_group import Team
+from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import train_gan
 from ganaug.train.saving.resume import resume_latest
 from ganaug.train.saving.retention import drop_snapshots
@@ -44,7 +44,7 @@ def test_a_torn_state_is_passed_over_for_the_one_before(task: Task) -> None:
     train_gan(task)
     newest = task.run.states()[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
-    state = new_state(CONFIG, Team())
+    state = new_state(CONFIG, ProcessGroup())
     with pytest.warns(UserWarning, match="truncated.*an older state is used"):
         assert resume_latest(task, state)
     assert state.num_images == 56
@@ -82,7 +82,7 @@ def test_whatever_a_state_lacks_the_one_before_serves(task: Task) -> None:
     train_gan(task)
     newest = task.run.states()[-1]
     content = newest.read_bytes()
-    state = new_state(CONFIG, Team())
+    state = new_state(CONFIG, ProcessGroup())
     assert state.num_images == 0
     for fault, change in FAULTS.items():
         newest.write_bytes(content)
@@ -97,7 +97,7 @@ def test_whatever_a_state_lacks_the_one_before_serves(task: Task) -> None:
 
 def test_a_state_that_is_not_signed_is_not_resumed(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_gan(task)
-    newest, state = task.run.states()[-1], new_state(CONFIG, Team())
+    newest, state = task.run.states()[-1], new_state(CONFIG, ProcessGroup())
     (tmp_path / "key").write_bytes(b"k" * 32)
     monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
     with pytest.raises(CorruptFile, match="not signed"):
@@ -110,11 +110,11 @@ def test_a_state_that_is_refused_changes_nothing(task: Task) -> None:
     train_gan(task)
     newest = task.run.states()[-1]
     rewrite(newest, FAULTS["a moment of another shape"])
-    state = new_state(CONFIG, Team())
-    before = {name: value.clone() for name, value in state.game.networks.G.state_dict().items()}
+    state = new_state(CONFIG, ProcessGroup())
+    before = {name: value.clone() for name, value in state.trainer.networks.G.state_dict().items()}
     with pytest.raises(CorruptFile, match=r"optimizer\.G\.1\.exp_avg_sq"):
         state.load(newest, task.digest)
-    assert all(torch.equal(value, before[name]) for name, value in state.game.networks.G.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in state.trainer.networks.G.state_dict().items())
     with pytest.raises(WorkspaceError, match="another configuration") as refusal:
         state.load(task.run.states()[0], "another digest")
     assert not isinstance(refusal.value, CorruptFile)  # no older state can serve
