@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, frozen_generator, load_snapshot
-from ganaug.checkpoint.stylegan_pickles import load_foreign
+from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.config import NetworkConfig, to_dict
 from ganaug.errors import CorruptFile
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file
@@ -54,12 +54,12 @@ def _own_snapshot(path: Path) -> Snapshot:
 
 
 def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
-    """An external pickle as a snapshot, and a line for each of its networks that was left out; see `load_foreign`.
+    """An external pickle as a snapshot, and a line for each of its networks that was left out; see `load_external`.
 
     Its classes have no names but their numbers. Nobody knows whom it saw, and its provenance says so with a patient
     whom no data set has: neither it nor what is trained on from it passes for a generator of training patients only.
     """
-    external = load_foreign(path)
+    external = load_external(path)
     config = Import(external.config, digest_of_file(path))
     record = Provenance(
         dataset="unknown",

@@ -34,7 +34,7 @@ _COMPUTED: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Foreign(NamedTuple):
+class ExternalCheckpoint(NamedTuple):
     """What a pickle holds; a network that it lacks, or that is not ours, is None, and `left_out` says why."""
 
     config: NetworkConfig
@@ -44,7 +44,7 @@ class Foreign(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def load_foreign(path: Path) -> Foreign:
+def load_external(path: Path) -> ExternalCheckpoint:
     """Read a pickle of stylegan2-ada-pytorch, or of StyleGAN2 from stylegan3, without running code from it.
 
     The class count, 1 where the networks are unconditional, and all sizes are those of the averaged generator. Raises
@@ -65,7 +65,7 @@ def load_foreign(path: Path) -> Foreign:
             states[name] = _state(networks[name], config, kind)
         except UserError as error:
             left_out.append(f"{name} {error}")
-    return Foreign(config, states["G"], states["D"], ema, tuple(left_out))
+    return ExternalCheckpoint(config, states["G"], states["D"], ema, tuple(left_out))
 
 
 def adopt(network: Generator | Discriminator, state: State) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganaug.checkpoint.stylegan_pickles import FIRST_LAYER, adopt, load_foreign
+from ganaug.checkpoint.stylegan_pickles import FIRST_LAYER, adopt, load_external
 from ganaug.errors import ConfigError, DataError
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
@@ -27,7 +27,7 @@ def random(seed: int = 7) -> torch.Generator:
 )
 def test_configuration_and_weights_are_those_of_the_pickle(make_peer: Callable, fields: dict[str, Any]) -> None:
     peer = make_peer(**fields)
-    config, G, D, ema, left_out = load_foreign(peer.path)
+    config, G, D, ema, left_out = load_external(peer.path)
     assert config == peer.G.config
     assert left_out == ()
     for state, network in ((G, peer.G), (D, peer.D), (ema, peer.ema)):
@@ -39,16 +39,16 @@ def test_configuration_and_weights_are_those_of_the_pickle(make_peer: Callable, 
 def test_options_may_stand_with_the_generator_or_its_synthesis(peer) -> None:
     """As the two projects keep them: both note the options of the synthesis with the synthesis itself."""
     peer.content["G_ema"].options["conv_clamp"] = 1
-    assert load_foreign(peer.path).config.conv_clamp == 256
+    assert load_external(peer.path).config.conv_clamp == 256
 
 
 def test_without_g_or_d_the_average_is_still_read(peer) -> None:
     del peer.content["G"], peer.content["D"]
-    foreign = load_foreign(peer.path)
-    assert foreign.G is None
-    assert foreign.D is None
-    assert foreign.left_out == ("G is not in the file", "D is not in the file")
-    assert foreign.config == replace(peer.ema.config, std_group=4)
+    external = load_external(peer.path)
+    assert external.G is None
+    assert external.D is None
+    assert external.left_out == ("G is not in the file", "D is not in the file")
+    assert external.config == replace(peer.ema.config, std_group=4)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_without_g_or_d_the_average_is_still_read(peer) -> None:
 )
 def test_another_discriminator_is_left_out_with_its_reason(peer, path: str, name: str, value: Any, says: str) -> None:
     peer.content["D"].at(path).options[name] = value
-    foreign = load_foreign(peer.path)
-    assert foreign.D is None
-    assert foreign.G is not None
-    assert says in foreign.left_out[0]
+    external = load_external(peer.path)
+    assert external.D is None
+    assert external.G is not None
+    assert says in external.left_out[0]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_another_discriminator_is_left_out_with_its_reason(peer, path: str, name
 def test_a_generator_that_is_not_ours_is_refused_by_name(peer, path: str, name: str, value: Any, says: str) -> None:
     peer.content["G_ema"].at(path).options[name] = value
     with pytest.raises(DataError, match=says):
-        load_foreign(peer.path)
+        load_external(peer.path)
 
 
 def test_missing_additional_and_misshapen_tensors_are_refused_by_name(make_peer: Callable) -> None:
@@ -94,7 +94,7 @@ def test_missing_additional_and_misshapen_tensors_are_refused_by_name(make_peer:
         peer = make_peer()
         change(peer.content["G_ema"])
         with pytest.raises(DataError, match=says):
-            load_foreign(peer.path)
+            load_external(peer.path)
 
 
 def images(G: Generator, labels: list[int]) -> torch.Tensor:

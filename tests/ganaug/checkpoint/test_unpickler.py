@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganaug.checkpoint.stylegan_pickles import load_foreign
+from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.checkpoint.unpickler import read_networks
 from ganaug.errors import DataError
 
@@ -28,7 +28,7 @@ class Call:
 
 def refusal(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        load_foreign(path)
+        load_external(path)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 400
@@ -91,7 +91,7 @@ def test_code_inside_of_a_tensors_bytes_is_not_run(peer, tmp_path: Path) -> None
 def test_the_source_text_in_a_pickle_is_not_run(peer, tmp_path: Path) -> None:
     planted = tmp_path / "planted"
     peer.content["G_ema"].source = f"open({str(planted)!r}, 'w')"
-    load_foreign(peer.path)
+    load_external(peer.path)
     assert not planted.exists()
 
 
@@ -137,7 +137,7 @@ def test_a_damaged_file_is_read_or_one_line(peer) -> None:
         )
         path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
         try:
-            load_foreign(path)
+            load_external(path)
         except DataError as error:
             refusals.append(str(error))
     assert len(refusals) > 3
