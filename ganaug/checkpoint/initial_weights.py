@@ -1,4 +1,4 @@
-"""Networks to sample from or to train on from: those of other tools' pickles, and our own snapshots."""
+"""Networks that a training begins with: external pickles, and our own snapshots."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ State = dict[str, Tensor]
 class Pretrained:
     """Weights that a training begins with, and what it has thereby seen before it begins.
 
-    declared: what a user said of those whose names are not known, see `Provenance`.
+    declared: what a user stated about those whose names are not known, see `Provenance`.
     """
 
     network: NetworkConfig
@@ -30,10 +30,10 @@ class Pretrained:
 
 
 def load_pretrained(path: Path) -> Pretrained:
-    """Read an external pickle (.pkl) or one of our snapshots; without a G of its own training goes on from the average.
+    """Read an external pickle (.pkl) or one of our snapshots; without its own G, training continues from the average.
 
-    Who trains on from these weights adds `seen` and `declared` to what the new generator saw. Raises UserError where
-    the file cannot be read.
+    A training from these weights adds `seen` and `declared` to what its generator saw. Raises UserError where the file
+    cannot be read.
     """
     snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else _own_snapshot(path)
     ema = snapshot.generator.state_dict()
@@ -45,10 +45,10 @@ def load_pretrained(path: Path) -> Pretrained:
 def _own_snapshot(path: Path) -> Snapshot:
     try:
         return load_snapshot(path)
-    except CorruptFile as error:  # it may well be whole, and something else
+    except CorruptFile as error:  # it may well be complete, and something else
         raise CorruptFile(
             f"{path} is no snapshot ({error.__cause__})",
-            expected="a snapshot of ganaug (.safetensors) or an official pickle (.pkl)",
+            expected="a snapshot of ganaug (.safetensors) or an external pickle (.pkl)",
             todo="name another file with --init",
         ) from error
 

@@ -1,4 +1,4 @@
-"""The variables by which torchrun and Slurm tell a process its place among those they started; read only here."""
+"""The environment variables that torchrun and Slurm set for each process; read nowhere else."""
 
 import os
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Work side by side on one machine: fresh processes that share the cores, and an allocator that suits them."""
+"""Parallel work on one machine: fresh processes that share the cores, requests to stop, and a tuned allocator."""
 
 import ctypes
 import multiprocessing
@@ -21,7 +21,9 @@ from ganaug.errors import UserError, some_of
 Result = TypeVar("Result")
 
 STOPS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])  # Slurm's warning
-STOPS_OF_ALL = [signal.SIGINT] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])  # reach a whole group
+STOPS_OF_ALL = [signal.SIGINT] + (
+    [signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []
+)  # reach all processes of a terminal or job
 SECONDS_TO_STOP = 20.0  # what a process gets to save its state once it was asked to stop
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
@@ -68,7 +70,7 @@ def run_parallel(
         which = some_of([names[position] if names else f"call {position + 1}" for position in sorted(lost)])
         raise UserError(
             f"{len(lost)} of {len(calls)} pieces of work were lost, as their processes were killed, most likely for "
-            f"want of memory: {which}",
+            f"lack of memory: {which}",
             todo=f"run the same command again with --workers {max(1, num_workers // 2)}; what is finished is kept",
         )
 
@@ -105,12 +107,12 @@ def _slots(num_workers: int) -> Iterator[list[_Slot]]:
     try:
         yield slots
     except BaseException:
-        mine = set(multiprocessing.active_children()) - before
-        for process in mine:
+        own = set(multiprocessing.active_children()) - before
+        for process in own:
             process.terminate()
-        until = time.monotonic() + SECONDS_TO_STOP
-        for process in mine:
-            process.join(max(0.0, until - time.monotonic()))
+        deadline = time.monotonic() + SECONDS_TO_STOP
+        for process in own:
+            process.join(max(0.0, deadline - time.monotonic()))
             process.kill()  # whoever has not left by then would keep this process from ending
         for slot in slots:  # waits for the pool's thread: closing its pipe while Python ends would print a traceback
             slot.pool.shutdown(cancel_futures=True)
@@ -131,7 +133,7 @@ def _prepare_worker(num_threads: int) -> None:
 
 
 def _stop_with_parent() -> None:
-    """A parent that is killed asks nobody to stop; its workers would go on unseen, beside those of the next command."""
+    """End with the parent: one that was killed could not stop its workers, and they would run on unseen."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -142,12 +144,12 @@ def _call(function: Callable[..., Result], arguments: tuple[object, ...]) -> Res
     try:
         return function(*arguments)
     except KeyboardInterrupt:
-        os._exit(130)  # what was asked to stop has saved; back in the pool it would wait for work for ever
+        os._exit(130)  # the state is saved; back in the pool the process would wait for work forever
 
 
 @contextmanager
 def deferred_stops() -> Iterator[None]:
-    """Hold back what SIGINT and its kind raise until the block has ended, for code that must not be left half-way.
+    """Hold back what SIGINT and its kind raise until the block has ended, for code that must run to its end.
 
     Outside the main thread, where Python handles no signal, there is nothing to hold back.
     """

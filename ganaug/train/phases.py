@@ -148,7 +148,7 @@ def styles(G: Generator, c: Tensor, mixing: float, random: torch.Generator) -> T
 
     Source: Karras et al. 2019, section 3.1.
     """
-    ws = G.mapping(_latents(G, c, random), c)
+    ws: Tensor = G.mapping(_latents(G, c, random), c)
     if mixing == 0:
         return ws
     other, (num_images, num_ws) = G.mapping(_latents(G, c, random), c), ws.shape[:2]

@@ -1,6 +1,6 @@
 """Gradients of several processes, brought to their mean."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -22,23 +22,24 @@ class Gradients:
 
     def __init__(self, network: nn.Module, processes: ProcessGroup, bucket_bytes: int = BUCKET_BYTES) -> None:
         self.processes = processes
-        self._buckets = list(_in_buckets(list(network.parameters())[::-1], bucket_bytes)) if processes.size > 1 else []
+        self._buckets = list(_split(list(network.parameters())[::-1], bucket_bytes)) if processes.size > 1 else []
         self._missing = [0] * len(self._buckets)
         self._next = len(self._buckets)  # the bucket that leaves next; all have left
         self._travelling: list[tuple[list[Tensor], Tensor, dist.Work]] = []
         for index, bucket in enumerate(self._buckets):
             for parameter in bucket:
-                parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))
+                register: Callable[..., object] = parameter.register_post_accumulate_grad_hook
+                register(partial(self._count_arrived, index))
 
     def backward(self, loss: Tensor, last: bool = True) -> None:
         """Add the gradients of `loss`; the `last` of several losses also brings their sum to the processes' mean."""
         if last:
             self._missing, self._next = [len(bucket) for bucket in self._buckets], 0
-        loss.backward()
+        torch.autograd.backward(loss)
         if last:
-            self._finish()
+            self._receive_means()
 
-    def _arrived(self, index: int, parameter: Tensor) -> None:
+    def _count_arrived(self, index: int, parameter: Tensor) -> None:
         if self._next == len(self._buckets):
             return
         self._missing[index] -= 1
@@ -55,17 +56,17 @@ class Gradients:
             assert work is not None
             self._travelling.append((grads, flat, work))
 
-    def _finish(self) -> None:
+    def _receive_means(self) -> None:
         while self._next < len(self._buckets):
             self._send()
         for grads, flat, work in self._travelling:
             work.wait()
-            means = (flat / self.processes.size).split([grad.numel() for grad in grads])
+            means = torch.split(flat / self.processes.size, [grad.numel() for grad in grads])
             torch._foreach_copy_(grads, [mean.view_as(grad) for mean, grad in zip(means, grads, strict=True)])
         self._travelling.clear()
 
 
-def _in_buckets(parameters: list[nn.Parameter], bucket_bytes: int) -> Iterator[list[nn.Parameter]]:
+def _split(parameters: list[nn.Parameter], bucket_bytes: int) -> Iterator[list[nn.Parameter]]:
     bucket: list[nn.Parameter] = []
     for parameter in parameters:
         bucket.append(parameter)

@@ -9,6 +9,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import TCPStore  # type: ignore[attr-defined, unused-ignore]  # as documented
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from ganaug.errors import ConfigError, UserError
 from ganaug.parallel.launcher import MeetingPoint, local_rank, num_processes, read_meeting_point
@@ -91,7 +93,7 @@ def _form_group(backend: str) -> None:
     size, place = num_processes(), read_meeting_point()
     rank = place.rank
     deadline = time.monotonic() + GROUP_TIMEOUT.total_seconds()
-    store = dist.PrefixStore(f"ganaug/{place.attempt}", _open_store(size, place, deadline))
+    store = PrefixStore(f"ganaug/{place.attempt}", _open_store(size, place, deadline))
     store.set(f"here/{rank}", "1")
     missing = {f"here/{other}" for other in range(size)}
     while missing := {key for key in missing if not store.check([key])}:
@@ -100,12 +102,12 @@ def _form_group(backend: str) -> None:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=GROUP_TIMEOUT)
 
 
-def _open_store(size: int, place: MeetingPoint, deadline: float) -> dist.TCPStore:
+def _open_store(size: int, place: MeetingPoint, deadline: float) -> Store:
     """The store where the processes meet: torchrun's own, else one that the main process opens."""
     is_host = place.rank == 0 and not place.has_store
     while True:
         try:
-            return dist.TCPStore(
+            return TCPStore(
                 place.host, place.port, size, is_host, timeout=TRY_TIMEOUT, wait_for_workers=False, multi_tenant=True
             )
         except dist.DistNetworkError:  # it is not open yet

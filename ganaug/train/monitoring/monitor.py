@@ -86,7 +86,7 @@ class Monitor:
         return spread(self.task.dataset.train(self.task.fold), NUM_SCORED)
 
     @cached_property
-    def _real_features(self) -> np.ndarray:
+    def _real_features(self) -> NDArray[np.float64]:
         assert self.extractor is not None
         return self.extractor.features(self._images[self._scored])
 
@@ -109,4 +109,5 @@ class Monitor:
 
 def spread(members: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     """At most `number` of the members, evenly spread."""
-    return members[np.linspace(0, len(members) - 1, min(number, len(members))).astype(int)]
+    chosen: NDArray[np.int64] = members[np.linspace(0, len(members) - 1, min(number, len(members))).astype(int)]
+    return chosen

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ganaug.checkpoint.snapshot import Snapshot, save_snapshot
 from ganaug.data.images.sheet import save_sheet
@@ -23,7 +24,7 @@ def write_snapshot(task: Task, state: TrainingState) -> None:
     save_snapshot(run.ema(kimg), Snapshot(ema, task.config, table.class_names, record))
 
 
-def real_row(task: Task, label: int) -> np.ndarray:
+def real_row(task: Task, label: int) -> NDArray[np.uint8]:
     """Training images of a class, spread over its patients, in the order of their digests: u8 [n,H,W,3]."""
     train = task.dataset.train(task.fold)
     members = train[task.dataset.table.label[train] == label]
@@ -32,7 +33,7 @@ def real_row(task: Task, label: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def sample_row(generator: Generator, label: int, device: torch.device) -> np.ndarray:
+def sample_row(generator: Generator, label: int, device: torch.device) -> NDArray[np.uint8]:
     """Generated images of a class from latents and noise that are the same for every snapshot: u8 [n,H,W,3]."""
     config = generator.config
     fixed = torch.Generator(device).manual_seed(label)
