@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, frozen_generator, load_snapshot
+from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, build_frozen_generator, load_snapshot
 from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.config import NetworkConfig, to_dict
 from ganaug.errors import CorruptFile
@@ -69,7 +69,7 @@ def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
         groups_seen=(f"unknown:{config.sha256[:16]}",),
         config_digest=digest_of(to_dict(config)),
     )
-    generator = frozen_generator(external.config, external.ema)
+    generator = build_frozen_generator(external.config, external.ema)
     names = tuple(str(label) for label in range(external.config.num_classes))
     companions = {
         f"{key}.{name}": value for key in ("G", "D") for name, value in (getattr(external, key) or {}).items()

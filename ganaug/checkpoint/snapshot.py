@@ -96,7 +96,7 @@ def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
     config, class_names = _about(path, metadata)
     companions = {name: tensors.pop(name) for name in list(tensors) if name.startswith(COMPANIONS)}
     _require_shapes(path, config.network, tensors)
-    return Snapshot(frozen_generator(config.network, tensors, device), config, class_names, record, companions)
+    return Snapshot(build_frozen_generator(config.network, tensors, device), config, class_names, record, companions)
 
 
 def _require_shapes(path: Path, network: NetworkConfig, tensors: Mapping[str, Tensor]) -> None:
@@ -175,7 +175,9 @@ def best_ema(run: GanRun) -> Path | None:
     return min(kept, key=scores.__getitem__) if kept else run.newest_ema()
 
 
-def frozen_generator(network: NetworkConfig, state: dict[str, Tensor], device: torch.device | str = "cpu") -> Generator:
+def build_frozen_generator(
+    network: NetworkConfig, state: dict[str, Tensor], device: torch.device | str = "cpu"
+) -> Generator:
     """A generator with these weights, to sample and not to train."""
     generator = Generator(network, generator=torch.Generator())
     generator.load_state_dict(state)

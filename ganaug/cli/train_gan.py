@@ -64,7 +64,6 @@ def train_gan(
     common: Common,
     dataset: str | None,
     fold: str | None,
-    precision: str | None,
     init: Path | None,
     init_saw: str | None,
     tensorboard: bool,
@@ -84,6 +83,7 @@ def train_gan(
 
     data = find_dataset(common, dataset)
     resolution, num_classes = data.table.resolution_px, data.table.num_classes
+    precision = given.pop("precision")
     compute = common.compute(num_workers=workers, weights_dir=weights_dir)
     preset = presets.gan(common.preset, resolution, num_classes, compute.device, num_processes())
     config = override_preset(preset, {**given, "seed": common.seed}, precision)

@@ -148,7 +148,7 @@ def _call(function: Callable[..., Result], arguments: tuple[object, ...]) -> Res
 
 
 @contextmanager
-def deferred_stops() -> Iterator[None]:
+def defer_stops() -> Iterator[None]:
     """Hold back what SIGINT and its kind raise until the block has ended, for code that must run to its end.
 
     Outside the main thread, where Python handles no signal, there is nothing to hold back.

@@ -20,7 +20,7 @@ class Job(Generic[Result]):
     num_bytes: int
 
 
-def in_threads(jobs: Iterable[Job[Result]], num_threads: int, max_bytes: int) -> Iterator[tuple[int, Result]]:
+def run_in_threads(jobs: Iterable[Job[Result]], num_threads: int, max_bytes: int) -> Iterator[tuple[int, Result]]:
     """Positions and results in the order given; only a few jobs, of `max_bytes` together, run at a time.
 
     A job that is larger by itself runs alone.
@@ -52,7 +52,7 @@ class PixelBudget:
         self._changed = Condition()
 
     @contextmanager
-    def held(self, num_pixels: int) -> Iterator[None]:
+    def hold(self, num_pixels: int) -> Iterator[None]:
         """Wait until `num_pixels` are free, and hold them within the block."""
         taken = min(num_pixels, self._limit)
         with self._changed:

@@ -25,7 +25,7 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requested() -> Iterator[StopRequest]:
+def note_stop_requests() -> Iterator[StopRequest]:
     """Note SIGINT, SIGTERM and SIGUSR1 instead of ending at them; a second SIGINT ends the process at once.
 
     Outside the main thread, where Python forbids handlers, nothing is noted.

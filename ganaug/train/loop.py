@@ -15,7 +15,7 @@ from ganaug.model.pixels import from_pixels, one_hot
 from ganaug.parallel.launcher import num_processes
 from ganaug.parallel.processes import num_cores, run_parallel
 from ganaug.train.distributed.process_group import ProcessGroup, join_process_group
-from ganaug.train.interrupt import StopRequest, stop_requested
+from ganaug.train.interrupt import StopRequest, note_stop_requests
 from ganaug.train.memory import with_largest_micro_batch
 from ganaug.train.monitoring.meter import Meter, require_finite
 from ganaug.train.monitoring.monitor import Monitor
@@ -68,7 +68,7 @@ def train_gan(
     """
     processes = processes or ProcessGroup(device=torch.device(compute.device))
     # Stops are noted from here on: a request while all is set up waits for the first iteration.
-    with stop_requested() as stop, run_lock(task.run, processes):
+    with note_stop_requests() as stop, run_lock(task.run, processes):
         task = with_largest_micro_batch(task, processes)
         state = new_state(task.config, processes)
         if resume_latest(task, state):

@@ -83,11 +83,11 @@ def generator_step(trainer: Trainer, c: Tensor, random: torch.Generator) -> Stat
     G, D = trainer.networks.G, trainer.networks.D
 
     def loss_of(c: Tensor) -> tuple[Tensor, Stats]:
-        ws = styles(G, c, trainer.config.style_mixing, random)
+        ws = draw_styles(G, c, trainer.config.style_mixing, random)
         loss = generator_loss(D(trainer.augment(G.synthesis(ws, "random", random)), c))
         return loss, {"loss_g": loss, "mean_w": ws[:, 0].mean(dim=0)}
 
-    with frozen(D):
+    with freeze(D):
         stats = trainer.minimize(G, (c,), loss_of)
     G.mapping.update_w_avg(trainer.processes.mean(stats.pop("mean_w"))[None, None])
     return stats
@@ -102,7 +102,7 @@ def path_length_step(trainer: Trainer, c: Tensor, random: torch.Generator) -> St
     size = max(len(c) // PL_SHRINK, 1)
 
     def loss_of(c: Tensor) -> tuple[Tensor, Stats]:
-        ws = styles(G, c, config.style_mixing, random)
+        ws = draw_styles(G, c, config.style_mixing, random)
         img = G.synthesis(ws, "random", random)
         noise = torch.randn(img.shape, generator=random, device=img.device) / img[0, 0].numel() ** 0.5
         lengths = path_lengths(img, ws, noise)
@@ -119,7 +119,7 @@ def discriminator_step(trainer: Trainer, real_img: Tensor, c: Tensor, random: to
 
     def loss_of(real_img: Tensor, c: Tensor) -> tuple[Tensor, Stats]:
         with torch.no_grad():
-            fake_img = G.synthesis(styles(G, c, trainer.config.style_mixing, random), "random", random)
+            fake_img = G.synthesis(draw_styles(G, c, trainer.config.style_mixing, random), "random", random)
         fake_logits, real_logits = D(trainer.augment(fake_img), c), D(trainer.augment(real_img), c)
         trainer.on_real_logits(real_logits)
         loss = discriminator_loss(real_logits, fake_logits)
@@ -143,7 +143,7 @@ def r1_step(trainer: Trainer, real_img: Tensor, c: Tensor) -> Stats:
     return trainer.minimize(D, (real_img, c), loss_of)
 
 
-def styles(G: Generator, c: Tensor, mixing: float, random: torch.Generator) -> Tensor:
+def draw_styles(G: Generator, c: Tensor, mixing: float, random: torch.Generator) -> Tensor:
     """Styles ws [N, L, w_dim] of random latents; with probability `mixing`, an image's finer layers have another's.
 
     Source: Karras et al. 2019, section 3.1.
@@ -164,7 +164,7 @@ def _latents(G: Generator, c: Tensor, random: torch.Generator) -> Tensor:
 
 
 @contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
+def freeze(network: nn.Module) -> Iterator[None]:
     """Compute no gradients of these weights within the block."""
     network.requires_grad_(False)
     try:

@@ -5,7 +5,7 @@ from torch import Tensor
 from ganaug.config import GanConfig
 
 
-def conditioning(config: GanConfig, num_images: int) -> float:
+def conditioning(config: GanConfig, num_images: float) -> float:
     """How much the class counts: 0 before the transition, 1 after it, in between a straight line.
 
     With few images per class, a generator that is asked for classes from the start collapses; one that first learns

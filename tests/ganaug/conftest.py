@@ -26,7 +26,7 @@ def _reconstruct_persistent_obj(meta: dict[str, Any]) -> None:
     raise AssertionError("a stand-in was called")
 
 
-class EasyDict(dict):
+class EasyDict(dict[str, Any]):
     """Options as the peer keeps them."""
 
 
@@ -92,7 +92,7 @@ def their_module(network: Generator | Discriminator) -> StandIn:
 
 @dataclass
 class Peer:
-    """What another tool trained: its networks as ours, and its pickle's content to change before it is written."""
+    """An external checkpoint: its networks as ours, and its pickle's content to change before it is written."""
 
     G: Generator
     D: Discriminator

@@ -12,13 +12,16 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.errors import DataError
+
+if TYPE_CHECKING:
+    from tests.ganaug.conftest import Peer
 
 ROOT = Path(__file__).parents[3]
 SECONDS, MEGABYTES = 10, 300  # for any one file, whatever it asks for
@@ -82,7 +85,10 @@ class Raw:
     opcodes: bytes
 
 
-class Pickler(pickle._Pickler):  # type: ignore[name-defined]
+PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined, unused-ignore]  # whose methods can be overridden
+
+
+class Pickler(PythonPickler):  # type: ignore[misc]
     def save(self, obj: Any, *arguments: Any, **options: Any) -> None:
         if isinstance(obj, Raw):
             self.write(obj.opcodes)
@@ -102,7 +108,8 @@ class Call:
 
 def storage_of(tensor: torch.Tensor) -> tuple[Callable[..., Any], bytes]:
     """How PyTorch pickles the tensor's storage: the function and its bytes."""
-    _, (storage, *_) = tensor.__reduce_ex__(2)
+    reduce_ex: Any = tensor.__reduce_ex__
+    _, (storage, *_) = reduce_ex(2)
     load, (data,) = storage.__reduce__()
     return load, data
 
@@ -251,7 +258,7 @@ def test_every_hostile_file_is_one_line_in_little_time_and_memory(
 
 
 @pytest.mark.parametrize("name", ["G", "D"])
-def test_a_network_with_nan_is_left_out_with_its_reason(peer, name: str) -> None:
+def test_a_network_with_nan_is_left_out_with_its_reason(peer: "Peer", name: str) -> None:
     peer.content[name].at("b4.conv" if name == "D" else "synthesis.b4.conv1").parameters["bias"].data.fill_(math.nan)
     external = load_external(peer.path)
     assert getattr(external, name) is None
@@ -259,7 +266,7 @@ def test_a_network_with_nan_is_left_out_with_its_reason(peer, name: str) -> None
     assert f"{name} has NaN or infinity in" in external.left_out[0]
 
 
-def test_two_names_for_one_network_are_read(peer) -> None:
+def test_two_names_for_one_network_are_read(peer: "Peer") -> None:
     peer.content["G"] = peer.content["G_ema"]
     external = load_external(peer.path)
     assert external.G is not None

@@ -1,4 +1,4 @@
-"""Imported networks beside the originals that they come from, run as they are.
+"""Imported networks compared with the originals that they come from, run as they are.
 
 The environment variable GANAUG_PEER names a checkout of stylegan2-ada-pytorch or of stylegan3; it is not needed for
 anything else.
@@ -77,6 +77,7 @@ def test_images_and_logits_are_those_of_the_original(peer: Any, case: str, tmp_p
     c = torch.eye(num_classes)[torch.arange(8) % max(num_classes, 1)] if num_classes else torch.zeros(8, 0)
     for theirs, state in ((G, external.G), (ema, external.ema)):
         ours = Generator(external.config, generator=torch.Generator())
+        assert state is not None
         ours.load_state_dict(state)
         for psi in (1, 0.7):
             expected = theirs(z, c, truncation_psi=psi, noise_mode="const", force_fp32=True)
@@ -84,5 +85,6 @@ def test_images_and_logits_are_those_of_the_original(peer: Any, case: str, tmp_p
             assert expected.std() > 0.1
             torch.testing.assert_close(img, expected, atol=1e-4, rtol=0)
     judge = Discriminator(external.config, generator=torch.Generator())
+    assert external.D is not None
     judge.load_state_dict(external.D)
     torch.testing.assert_close(judge(img, c, force_float32=True), D(img, c, force_fp32=True), atol=1e-4, rtol=0)

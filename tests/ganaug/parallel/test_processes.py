@@ -1,3 +1,5 @@
+"""Calls in parallel processes: their answers, errors and deaths, requests to stop, and the allocator."""
+
 import os
 import signal
 import subprocess
@@ -7,11 +9,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import process as pools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ganaug.errors import ConfigError, Ended, UserError
-from ganaug.parallel.processes import deferred_stops, run_parallel
+from ganaug.parallel.processes import defer_stops, run_parallel
 from ganaug.presets import require_preset
 
 COUNT_FAULTS = """
@@ -54,7 +57,7 @@ def test_the_error_of_a_call_reaches_the_caller() -> None:
         list(run_parallel(require_preset, [("quick",), ("huge",)], num_workers=2))
 
 
-def test_a_process_that_dies_is_told_in_one_line_with_what_to_do() -> None:
+def test_a_process_that_dies_is_reported_in_one_line_with_what_to_do() -> None:
     with pytest.raises(UserError, match="--workers 1"):
         list(run_parallel(os._exit, [(9,), (9,)], num_workers=2))
 
@@ -65,7 +68,12 @@ def test_no_thread_is_left_to_close_a_pipe_while_python_ends(
 ) -> None:
     manager = pools._ExecutorManagerThread  # the pool's own thread, made slow to end as on a busy machine
     run = manager.run
-    monkeypatch.setattr(manager, "run", lambda self: (run(self), time.sleep(1)))
+
+    def run_and_wait(self: Any) -> None:
+        run(self)
+        time.sleep(1)
+
+    monkeypatch.setattr(manager, "run", run_and_wait)
     before = set(threading.enumerate())
     with pytest.raises((ZeroDivisionError, SystemExit, UserError)):
         list(run_parallel(eval, calls, num_workers=2))
@@ -93,7 +101,7 @@ def test_a_stop_within_a_block_that_defers_it_comes_after_the_block() -> None:
     done = []
 
     def work() -> None:
-        with deferred_stops():
+        with defer_stops():
             signal.raise_signal(signal.SIGUSR1)
             done.append("the rest of the block")
 
@@ -109,6 +117,7 @@ def test_a_stop_within_a_block_that_defers_it_comes_after_the_block() -> None:
 WAIT = """
 import sys, time, signal
 from pathlib import Path
+from typing import Any
 from ganaug.parallel.processes import run_parallel
 
 def wait(folder, name):

@@ -13,9 +13,9 @@ ARRAY = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 12])
 @pytest.mark.parametrize("number", [0, 1, 4, 7, 100])
 def test_the_shards_have_every_item_once_in_order_and_evenly(number: int, count: int) -> None:
-    shares = [Shard(index, count).of(range(number)) for index in range(count)]
-    assert [item for share in shares for item in share] == list(range(number))
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    shards = [Shard(index, count).of(range(number)) for index in range(count)]
+    assert [item for share in shards for item in share] == list(range(number))
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
 @pytest.mark.parametrize("text", ["2/2", "0/0", "1", "a/b", "-1/2", "1/2/3", ""])

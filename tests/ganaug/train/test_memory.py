@@ -1,5 +1,6 @@
-"""A GPU too small for its share of a batch takes it in parts; none too small for one image is asked twice."""
+"""A GPU too small for its part of a batch takes fewer images at a time; one too small for a single image is refused."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ def task(workspace: Workspace, tiny: DataSet) -> Task:
 
 
 def gpu_that_holds(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
-    """A GPU for so many images at a time; tells which numbers were tried."""
+    """A GPU for so many images at a time; returns the numbers that were tried."""
     tried: list[int] = []
 
     def fits_in_memory(config: GanConfig, processes: ProcessGroup) -> bool:
@@ -48,25 +49,35 @@ def test_the_largest_part_that_fits_is_taken(
     assert with_largest_micro_batch(task, GPU).digest == task.digest
 
 
-def test_a_gpu_without_room_for_one_image_is_told_in_one_line(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_without_room_for_one_image_is_refused_in_one_line(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpu_that_holds(monkeypatch, 0) == []
     with pytest.raises(ConfigError, match="does not hold one image; train at a lower resolution"):
         with_largest_micro_batch(task, GPU)
 
 
-def test_what_the_user_said_and_a_processor_are_left_alone(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_user_chose_and_a_cpu_are_left_alone(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = gpu_that_holds(monkeypatch, 1)
-    said = replace(task, config=replace(CONFIG, micro_batch=7))
-    assert with_largest_micro_batch(said, GPU) is said
+    chosen = replace(task, config=replace(CONFIG, micro_batch=7))
+    assert with_largest_micro_batch(chosen, GPU) is chosen
     assert with_largest_micro_batch(task, ProcessGroup()) is task
     assert tried == []
+
+
+def recorded(step: Callable[..., object], names: list[str]) -> Callable[..., object]:
+    """The step, which also adds its name to the list."""
+
+    def record(*arguments: object) -> object:
+        names.append(step.__name__)
+        return step(*arguments)
+
+    return record
 
 
 def test_the_trial_runs_every_phase_and_reports_want_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     phases: list[str] = []
     for name in ("generator_step", "path_length_step", "discriminator_step", "r1_step"):
         step = getattr(phases_module, name)
-        monkeypatch.setattr(phases_module, name, lambda *a, name=name, step=step: (phases.append(name), step(*a))[1])
+        monkeypatch.setattr(phases_module, name, recorded(step, phases))
     assert fits_in_memory(CONFIG, ProcessGroup())
     assert phases == ["generator_step", "path_length_step", "discriminator_step", "r1_step"]
 

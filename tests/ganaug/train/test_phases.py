@@ -1,6 +1,8 @@
-"""Steps of training: who moves, lazy regularisation, determinism, and that the game is played to win."""
+"""Steps of training: who moves, lazy regularization, determinism, and that each network improves against the other."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from ganaug.train.distributed.gradients import Gradients
 from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.losses import path_lengths
 from ganaug.train.networks import NetworkPair, make_networks, make_optimizers, step
-from ganaug.train.phases import Trainer, discriminator_step, generator_step, path_length_step, r1_step, styles
+from ganaug.train.phases import Trainer, discriminator_step, draw_styles, generator_step, path_length_step, r1_step
 
 NETWORK = NetworkConfig(8, 2, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
 CONFIG = GanConfig(NETWORK, total_kimg=1, batch=8, learning_rate=0.01, r1_gamma=0.01, r1_interval=4, pl_weight=0.0)
@@ -55,12 +57,13 @@ def test_a_step_moves_its_own_network_alone() -> None:
     trainer = new_trainer(replace(CONFIG, pl_weight=2.0))
     G, D = trainer.networks.G, trainer.networks.D
     img, c = real_batch()
-    for move, mover, other in (
+    moves: list[tuple[Callable[[], object], torch.nn.Module, torch.nn.Module]] = [
         (lambda: generator_step(trainer, c, random()), G, D),
         (lambda: path_length_step(trainer, c, random()), G, D),
         (lambda: discriminator_step(trainer, img, c, random()), D, G),
         (lambda: r1_step(trainer, img, c), D, G),
-    ):
+    ]
+    for move, mover, other in moves:
         mover_before, other_before = copy_of(mover), copy_of(other)
         move()
         assert moved(mover_before, mover)
@@ -102,10 +105,10 @@ class Linear(torch.nn.Module):
 
 def test_lazy_penalty_of_a_linear_discriminator_shrinks_it_in_closed_form() -> None:
     trainer = new_trainer(replace(CONFIG, r1_gamma=0.5, r1_interval=16))
-    D: torch.nn.Module = Linear()
+    D = Linear()
     before = D.weight.detach().clone()
-    trainer.networks = replace(trainer.networks, D=D)
-    trainer.optimizers = replace(trainer.optimizers, D=torch.optim.SGD(D.parameters(), lr=0.01))
+    trainer.networks = replace(trainer.networks, D=cast(Any, D))
+    trainer.optimizers = replace(trainer.optimizers, D=cast(Any, torch.optim.SGD(D.parameters(), lr=0.01)))
     trainer.gradients[D] = Gradients(D, ProcessGroup())
     stats = r1_step(trainer, *real_batch())
     torch.testing.assert_close(stats["r1"], before.square().sum())
@@ -133,7 +136,7 @@ def test_the_path_length_penalty_draws_lengths_together() -> None:
 
 
 def test_micro_batches_give_the_gradients_of_the_whole_batch() -> None:
-    """Without the minibatch deviation, in whose groups other images meet, and without chance inside the loss."""
+    """Without the minibatch deviation, in whose groups other images meet, and without randomness inside the loss."""
     img, c = real_batch()
     grads = []
     for micro in (None, 2, 3):
@@ -158,7 +161,7 @@ def test_micro_batches_move_the_running_means_as_the_whole_batch_does(
     def of_class(G: Generator, c: torch.Tensor, *_: object) -> torch.Tensor:
         return c[:, :1, None].expand(-1, G.mapping.num_ws, 8).clone().requires_grad_()
 
-    monkeypatch.setattr(phases, "styles", of_class)
+    monkeypatch.setattr(phases, "draw_styles", of_class)
     monkeypatch.setattr(phases, "path_lengths", lambda img, ws, noise: 7 + 0 * ws.sum(dim=[1, 2]))
     c = real_batch()[1]
     means = []
@@ -172,19 +175,19 @@ def test_micro_batches_move_the_running_means_as_the_whole_batch_does(
     torch.testing.assert_close(means[1][1], means[0][1], rtol=0.01, atol=0)
 
 
-def test_style_mixing_changes_the_finer_styles_of_its_share_of_images() -> None:
+def test_style_mixing_changes_the_finer_styles_of_a_fraction_of_images() -> None:
     G = make_networks(replace(NETWORK, resolution_px=64), random()).G
     c = torch.eye(2)[torch.zeros(2000, dtype=torch.long)]
-    ws = styles(G, c, 0.9, random(1))
+    ws = draw_styles(G, c, 0.9, random(1))
     mixed = (ws != ws[:, :1]).any(dim=2)
-    share = mixed[:, -1].float().mean().item()
-    assert share == pytest.approx(0.9, abs=0.03)
+    fraction = mixed[:, -1].float().mean().item()
+    assert fraction == pytest.approx(0.9, abs=0.03)
     assert (mixed[:, 1:] >= mixed[:, :-1]).all()  # from the cutoff on, all finer layers have the other
     first = mixed[mixed[:, -1]].float().argmax(dim=1)
     counts = torch.bincount(first, minlength=ws.shape[1])
     assert counts[0] == 0
     assert counts[1:].min() > 0.6 * counts[1:].max()  # every cutoff alike
-    unmixed = styles(G, c, 0.0, random(1))
+    unmixed = draw_styles(G, c, 0.0, random(1))
     assert torch.equal(unmixed, unmixed[:, :1].expand_as(unmixed))
 
 
@@ -199,9 +202,9 @@ def test_broken_gradients_do_not_reach_the_weights() -> None:
 
 
 def test_same_seed_same_training() -> None:
-    one, two = train(3)[0], train(3)[0]
-    assert len(vars(one)) > 2
-    for a, b in zip(vars(one).values(), vars(two).values(), strict=True):
+    first, second = (vars(train(3)[0]).values() for _ in range(2))
+    assert len(first) > 2
+    for a, b in zip(first, second, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 

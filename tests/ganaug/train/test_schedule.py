@@ -34,9 +34,9 @@ def test_before_the_transition_neither_network_sees_a_class() -> None:
     G = Generator(NETWORK, generator=torch.Generator().manual_seed(0))
     D = Discriminator(NETWORK, generator=torch.Generator().manual_seed(1))
     z, img = torch.ones(4, 8), torch.ones(4, 3, 8, 8)
-    for share, same in ((0.0, True), (0.5, False), (1.0, False)):
-        ws, logits = G.mapping(z, blend_with_uniform(c, share)), D(img, blend_with_uniform(c, share))
-        assert torch.allclose(ws, ws[:1].expand_as(ws), atol=1e-6) == same
-        assert torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-6) == same
+    for fraction, is_same in ((0.0, True), (0.5, False), (1.0, False)):
+        ws, logits = G.mapping(z, blend_with_uniform(c, fraction)), D(img, blend_with_uniform(c, fraction))
+        assert torch.allclose(ws, ws[:1].expand_as(ws), atol=1e-6) == is_same
+        assert torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-6) == is_same
     assert blend_with_uniform(c, 1.0) is c
     torch.testing.assert_close(blend_with_uniform(c, 0.25).sum(dim=1), torch.ones(4))

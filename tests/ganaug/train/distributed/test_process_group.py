@@ -88,10 +88,10 @@ def test_gradients_of_two_processes_are_those_of_the_whole_batch() -> None:
         subprocess.run([sys.executable, "-c", GRADIENTS], text=True, capture_output=True, check=True).stdout
     )
     for name in ("first", "penalty", "parts"):
-        for one, other in zip(together[name], alone[name], strict=True):
-            assert (one is None) == (other is None)
-            if one is not None:
-                torch.testing.assert_close(torch.tensor(one), torch.tensor(other), atol=1e-6, rtol=1e-5)
+        for grad, expected in zip(together[name], alone[name], strict=True):
+            assert (grad is None) == (expected is None)
+            if grad is not None:
+                torch.testing.assert_close(torch.tensor(grad), torch.tensor(expected), atol=1e-6, rtol=1e-5)
     assert together["any"] == [True, False]
     assert together["mean"] == 0.5
 
@@ -145,7 +145,7 @@ def test_all_processes_stop_together_with_a_state(
     if not children.exists():
         process.kill()
         pytest.skip("the system does not list a process's children")
-    os.kill(int(children.read_text().split()[-1]), number)  # one of them alone is told
+    os.kill(int(children.read_text().split()[-1]), number)  # only one of them gets the signal
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     newest = int(load_tensors(states(workspace)[-1])[1]["num_images"])

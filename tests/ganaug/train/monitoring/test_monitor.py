@@ -1,6 +1,7 @@
-"""What a run tells: overfitting shows, scores order generators, TensorBoard gets what stats.jsonl gets."""
+"""What a run reports: overfitting shows, and scores order generators."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import WeightsError
 from ganaug.evaluate.extractors.extractor import Extractor
+from ganaug.model.discriminator import Discriminator
 from ganaug.model.pixels import from_pixels
 from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import train_gan
@@ -27,10 +29,10 @@ def task(workspace: Workspace, tiny: DataSet) -> Task:
     return plan_training(workspace, tiny, 0, CONFIG)
 
 
-def test_a_line_of_stats_tells_losses_augmentation_overfitting_speed_and_memory(task: Task) -> None:
+def test_a_line_of_stats_has_losses_augmentation_overfitting_speed_and_memory(task: Task) -> None:
     (line,) = read_jsonl(train_gan(task).stats)
-    told = {"loss_g", "loss_d", "r1", "p", "real_signs", "train_logits", "val_logits", "fake_logits"}
-    assert told | {"sec_per_kimg", "memory_mib", "kimg"} <= line.keys()
+    names = {"loss_g", "loss_d", "r1", "p", "real_signs", "train_logits", "val_logits", "fake_logits"}
+    assert names | {"sec_per_kimg", "memory_mib", "kimg"} <= line.keys()
     assert -1 <= line["real_signs"] <= 1
     assert 0 <= line["p"] <= 1
     assert line["memory_mib"] > 50
@@ -42,13 +44,15 @@ def test_a_discriminator_that_knows_its_training_images_shows(task: Task, monkey
 
     class ByHeart(torch.nn.Module):
         def forward(self, img: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-            return torch.tensor([[1.0 if any(torch.equal(one, other) for other in known) else -1.0] for one in img])
+            return torch.tensor([[1.0 if any(torch.equal(shown, other) for other in known) else -1.0] for shown in img])
 
-    state.trainer.networks = replace(state.trainer.networks, D=ByHeart())
+    state.trainer.networks = replace(state.trainer.networks, D=cast(Discriminator, ByHeart()))
     assert monitor.logits(state) == {"train_logits": 1.0, "val_logits": -1.0}
 
 
-def test_p_follows_the_controller_and_a_fixed_chance_stays(task: Task, workspace: Workspace, tiny: DataSet) -> None:
+def test_p_follows_the_controller_and_a_fixed_probability_stays(
+    task: Task, workspace: Workspace, tiny: DataSet
+) -> None:
     state = new_state(CONFIG, ProcessGroup())
     assert state.p == 0
     state.ada.p = 0.3
@@ -80,7 +84,7 @@ def test_scores_put_the_training_images_before_noise(task: Task) -> None:
     assert monitor.score_of(noise, state) > 0.01
 
 
-def test_a_score_without_its_weights_is_refused_and_not_made_up(task: Task) -> None:
+def test_a_score_without_its_weights_is_refused(task: Task) -> None:
     config = replace(CONFIG, metric="inception", total_kimg=0.008)
     with pytest.raises(WeightsError):
         train_gan(replace(task, config=config))

@@ -1,12 +1,15 @@
-"""What stays on the disk: the newest states, the best snapshot; what a torn or failed write costs."""
+"""What stays on the disk: the newest states, the best snapshot; what a truncated or failed write costs."""
 
 import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ganaug.checkpoint.snapshot import best_ema, load_tensors, save_tensors
 from ganaug.config import GanConfig, NetworkConfig
@@ -40,7 +43,7 @@ def test_the_newest_states_are_kept(task: Task) -> None:
     assert shown(task) == [56, 64]
 
 
-def test_a_torn_state_is_passed_over_for_the_one_before(task: Task) -> None:
+def test_a_truncated_state_is_skipped_for_the_one_before(task: Task) -> None:
     train_gan(task)
     newest = task.run.states()[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
@@ -128,10 +131,10 @@ def test_lines_of_a_log_that_are_no_records_do_not_stop_a_resume(task: Task) -> 
     assert [line["kimg"] for line in read_jsonl(task.run.stats)] == [0.016, 0.024]
 
 
-def test_where_all_states_are_torn_nothing_is_trained_anew(task: Task) -> None:
+def test_where_all_states_are_corrupt_nothing_is_trained_again(task: Task) -> None:
     train_gan(task)
     for path in task.run.states():
-        path.write_bytes(b"torn")
+        path.write_bytes(b"truncated")
     with pytest.warns(UserWarning, match="older state"), pytest.raises(CorruptFile, match="truncated"):
         train_gan(task)
 
@@ -195,15 +198,15 @@ def replace_steps() -> object:
     return replace(FIT, num_steps=2)
 
 
-def watching(read, asked: set[int]):  # type: ignore[no-untyped-def]
-    def watched(self, indices):  # type: ignore[no-untyped-def]
+def watching(read: Callable[..., Any], asked: set[int]) -> Callable[..., Any]:
+    def watched(self: object, indices: NDArray[np.int64]) -> Any:
         asked.update(int(index) for index in indices)
         return read(self, indices)
 
     return watched
 
 
-def count_only(task: Task, state: state_module.TrainingState, order: object) -> dict:
+def count_only(task: Task, state: state_module.TrainingState, order: object) -> dict[str, torch.Tensor]:
     """An iteration that shows nothing."""
     state.num_images += task.config.batch
     return {"loss_g": torch.zeros([]), "loss_d": torch.zeros([])}
