@@ -234,7 +234,7 @@ def _sheet_of_generator(path: Path, out_png: Path) -> None:
     import torch
 
     from ganaug.checkpoint.snapshot import load_snapshot
-    from ganaug.train.publish import sample_row
+    from ganaug.train.saving.publish import sample_row
 
     snapshot = load_snapshot(path)
     labels = range(len(snapshot.class_names))

@@ -22,10 +22,9 @@ import torch
 from tqdm import tqdm
 
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.train.ema import update_ema
-from ganaug.train.meter import memory_mib
-from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step
-from ganaug.train.players import make_networks, make_optimizers, step
+from ganaug.train.monitoring.meter import memory_mib
+from ganaug.train.networks import make_networks, make_optimizers, step, update_ema
+from ganaug.train.phases import Trainer, discriminator_step, generator_step, path_length_step, r1_step
 
 NUM_CLASSES, GAMMA = 4, 0.05
 SETTINGS = {"cpu": (8192, 256, 16), "cuda": (16384, 512, 32)}  # channel base, most channels, batch
@@ -45,12 +44,12 @@ def start_ours(resolution: int, device: str, batch: int, base: int, most: int, h
     networks = make_networks(network, torch.Generator().manual_seed(0))
     for one in vars(networks).values():
         one.to(device)
-    game = Game(networks, make_optimizers(networks, config), config, pl_mean=torch.zeros([], device=device))
+    trainer = Trainer(networks, make_optimizers(networks, config), config, pl_mean=torch.zeros([], device=device))
     random, (img, c) = torch.Generator(device).manual_seed(0), real_batch(resolution, device, batch)
-    _works["Gmain"] = partial(generator_step, game, c, random)
-    _works["Greg"] = partial(path_length_step, game, c, random)
-    _works["Dmain"] = partial(discriminator_step, game, img, c, random)
-    _works["Dreg"] = partial(r1_step, game, img, c)
+    _works["Gmain"] = partial(generator_step, trainer, c, random)
+    _works["Greg"] = partial(path_length_step, trainer, c, random)
+    _works["Dmain"] = partial(discriminator_step, trainer, img, c, random)
+    _works["Dreg"] = partial(r1_step, trainer, img, c)
     _works["ema"] = partial(update_ema, networks.ema, networks.G, batch, 10**6)
     z = torch.randn(batch, network.z_dim, generator=random, device=device)
     _works[SAMPLING] = torch.no_grad()(partial(networks.ema, z, c, noise_mode="const"))

@@ -25,18 +25,17 @@ import click
 import torch
 
 from ganaug.augment.dihedral import random_dihedral
-from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
+from ganaug.config import Compute, FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, TrainingImages, open_dataset
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.model.pixels import from_pixels, one_hot
 from ganaug.parallel.processes import run_parallel
-from ganaug.train.distributed import Team
-from ganaug.train.ema import ema_beta
+from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import train_gan
-from ganaug.train.players import step
+from ganaug.train.monitoring.monitor import Monitor
+from ganaug.train.networks import ema_beta, step
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
-from ganaug.train.watch import Watch
 from ganaug.workspace import open_workspace, read_jsonl
 
 NETWORK = NetworkConfig(64, 4, z_dim=128, w_dim=128, channel_base=512, channel_max=64)
@@ -60,7 +59,9 @@ def make_dataset(root: Path, images_per_class: int) -> None:
 
 def train_ours(root: Path, config: GanConfig, weights: Path) -> list[dict[str, Any]]:
     workspace = open_workspace(root)
-    run = train_gan(plan_training(workspace, open_dataset(workspace, "phantom"), FOLD, config), weights_dir=weights)
+    run = train_gan(
+        plan_training(workspace, open_dataset(workspace, "phantom"), FOLD, config), Compute(weights_dir=weights)
+    )
     stats = {round(row["kimg"], 3): row for row in read_jsonl(run.stats)}
     rows = [{"kimg": row["kimg"], "score": row["score"]} for row in read_jsonl(run.scores)]
     return [row | {name: near(stats, row["kimg"])[name] for name in ("p", "real_signs")} for row in rows]
@@ -89,8 +90,8 @@ def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> li
     loss = loss_class.StyleGAN2Loss(torch.device("cpu"), G.mapping, G.synthesis, D, r1_gamma=config.r1_gamma, **mixing)
     optimizers = {network: lazy_adam(network, config, every) for network, every in ((G, 4), (D, 16))}
     order, random = TrainingImages(dataset, FOLD, batch, config.seed), torch.Generator().manual_seed(config.seed)
-    state, rows = new_state(config, Team()), []
-    watch = Watch(plan_training(workspace, dataset, FOLD, config), weights)
+    state, rows = new_state(config, ProcessGroup()), []
+    monitor = Monitor(plan_training(workspace, dataset, FOLD, config), weights)
     for iteration in range(round(config.total_kimg * 1000) // batch):
         pixels, labels = order.batch_at(iteration)
         img, c = from_pixels(pixels), one_hot(labels, 4)
@@ -105,7 +106,7 @@ def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> li
                 average.copy_(buffer)
         shown = (iteration + 1) * batch
         if shown % round(1000 * (config.snapshot_kimg or config.total_kimg)) == 0:
-            rows.append({"kimg": shown / 1000, "score": watch.score_of(Sampler(ema, network), state)})
+            rows.append({"kimg": shown / 1000, "score": monitor.score_of(Sampler(ema, network), state)})
     return rows
 
 

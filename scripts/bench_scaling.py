@@ -25,22 +25,22 @@ mine = cores[int(os.environ.get("LOCAL_RANK", 0))]
 os.sched_setaffinity(0, mine)
 torch.set_num_threads(len(mine))
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.train.distributed import joined_team
+from ganaug.train.distributed.process_group import join_process_group
 from ganaug.train.phases import train_iteration
-from ganaug.train.state import new_state, random_of
+from ganaug.train.state import new_state, make_random
 network = NetworkConfig(resolution, 4, channel_base=8192, channel_max=256)
 config = GanConfig(network, total_kimg=1, batch=16)
-with joined_team("cpu") as team:
-    game = new_state(config, team).game
-    share = config.batch // team.size
+with join_process_group("cpu") as processes:
+    trainer = new_state(config, processes).trainer
+    share = config.batch // processes.size
     img, c = torch.randn(share, 3, resolution, resolution), torch.eye(4)[torch.arange(share) % 4]
     times = []
     for iteration in range(iterations + 1):
         started = time.perf_counter()
-        train_iteration(game, img, c, iteration, random_of(config, iteration, team))
-        team.any(False)
+        train_iteration(trainer, img, c, iteration, make_random(config, iteration, processes))
+        processes.any(False)
         times.append(time.perf_counter() - started)
-    if team.leads:
+    if processes.is_main:
         print(json.dumps(times[1:]))
 """
 

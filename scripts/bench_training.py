@@ -24,9 +24,8 @@ from tqdm import tqdm
 
 import custom_ops
 from ganaug.config import GanConfig, NetworkConfig
-from ganaug.train.ema import update_ema
-from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step
-from ganaug.train.players import make_networks, make_optimizers
+from ganaug.train.networks import make_networks, make_optimizers, update_ema
+from ganaug.train.phases import Trainer, discriminator_step, generator_step, path_length_step, r1_step
 
 BATCH, NUM_CLASSES = 16, 4
 SMALL = {"mapping_layers": 2, "channel_base": 8192, "channel_max": 256}
@@ -55,14 +54,14 @@ def start(impl: str, resolution: int, device: str, allocator: str, peer: Path | 
     for network in (networks.G, networks.D, networks.ema):
         network.to(device)
     pl_mean = torch.zeros([], device=device)
-    game = Game(networks, make_optimizers(networks, config), config, pl_mean=pl_mean)
+    trainer = Trainer(networks, make_optimizers(networks, config), config, pl_mean=pl_mean)
     img = torch.randn(BATCH, 3, resolution, resolution, generator=generator).to(device)
     c = torch.eye(NUM_CLASSES)[torch.randint(NUM_CLASSES, [BATCH], generator=generator)].to(device)
     random = torch.Generator(device).manual_seed(0)
-    _phases["Gmain"] = partial(generator_step, game, c, random)
-    _phases["Greg"] = partial(path_length_step, game, c, random)
-    _phases["Dmain"] = partial(discriminator_step, game, img, c, random)
-    _phases["Dreg"] = partial(r1_step, game, img, c)
+    _phases["Gmain"] = partial(generator_step, trainer, c, random)
+    _phases["Greg"] = partial(path_length_step, trainer, c, random)
+    _phases["Dmain"] = partial(discriminator_step, trainer, img, c, random)
+    _phases["Dreg"] = partial(r1_step, trainer, img, c)
     _phases["ema"] = partial(update_ema, networks.ema, networks.G, BATCH, 10**6)
 
 

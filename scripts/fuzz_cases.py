@@ -48,11 +48,10 @@ from ganaug.study.design import plan
 from ganaug.study.guard import admit
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.origins import origins_of
-from ganaug.train.distributed import Team
-from ganaug.train.lock import run_lock
-from ganaug.train.meter import forget_after
-from ganaug.train.publish import sample_row
-from ganaug.train.resume import resume_latest
+from ganaug.train.distributed.process_group import ProcessGroup
+from ganaug.train.saving.lock import run_lock
+from ganaug.train.saving.publish import sample_row
+from ganaug.train.saving.resume import drop_lines_after, resume_latest
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
 from ganaug.weights import find_weights, read_weights, survey
@@ -137,10 +136,10 @@ def _read_snapshot(root: Path, path: Path) -> object:
 def _read_state(root: Path, path: Path) -> object:
     workspace, dataset, run, _ = _world(root)
     task = plan_training(workspace, dataset, FOLD, GAN)
-    with run_lock(run, Team()):
-        state = new_state(GAN, Team())
+    with run_lock(run, ProcessGroup()):
+        state = new_state(GAN, ProcessGroup())
         resume_latest(task, state)
-    forget_after(run, state.num_images)
+    drop_lines_after(run, state.num_images)
     return state.p
 
 
@@ -148,8 +147,8 @@ def _read_run(root: Path, path: Path) -> object:
     workspace, dataset, run, _ = _world(root)
     config_of(run), created_of(run.config), best_ema(run), read_jsonl(run.metrics), workspace.gans()
     generator_for(workspace, dataset, FOLD), supply_for(workspace, dataset, FOLD)
-    forget_after(run, 16)
-    with run_lock(run, Team()):
+    drop_lines_after(run, 16)
+    with run_lock(run, ProcessGroup()):
         return best_ema(run)
 
 

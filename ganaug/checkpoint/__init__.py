@@ -1,4 +1,4 @@
-"""Weights on disk: snapshots with their provenance, what a training begins with, and StyleGAN pickles."""
+"""Weights on disk: snapshots with their provenance, initial weights of a training, and StyleGAN pickles."""
 
 from ganaug.checkpoint.snapshot import LoadedGenerator, load_generator
 

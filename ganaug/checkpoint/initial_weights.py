@@ -1,12 +1,12 @@
-"""Networks to sample from or to train on from: those of other tools' pickles, and our own snapshots."""
+"""Networks that a training begins with: external pickles, and our own snapshots."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, frozen_generator, load_snapshot
-from ganaug.checkpoint.stylegan_pickles import load_foreign
+from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, build_frozen_generator, load_snapshot
+from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.config import NetworkConfig, to_dict
 from ganaug.errors import CorruptFile
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file
@@ -18,7 +18,7 @@ State = dict[str, Tensor]
 class Pretrained:
     """Weights that a training begins with, and what it has thereby seen before it begins.
 
-    declared: what a user said of those whose names are not known, see `Provenance`.
+    declared: what a user stated about those whose names are not known, see `Provenance`.
     """
 
     network: NetworkConfig
@@ -30,10 +30,10 @@ class Pretrained:
 
 
 def load_pretrained(path: Path) -> Pretrained:
-    """Read an external pickle (.pkl) or one of our snapshots; without a G of its own training goes on from the average.
+    """Read an external pickle (.pkl) or one of our snapshots; without its own G, training continues from the average.
 
-    Who trains on from these weights adds `seen` and `declared` to what the new generator saw. Raises UserError where
-    the file cannot be read.
+    A training from these weights adds `seen` and `declared` to what its generator saw. Raises UserError where the file
+    cannot be read.
     """
     snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else _own_snapshot(path)
     ema = snapshot.generator.state_dict()
@@ -45,21 +45,21 @@ def load_pretrained(path: Path) -> Pretrained:
 def _own_snapshot(path: Path) -> Snapshot:
     try:
         return load_snapshot(path)
-    except CorruptFile as error:  # it may well be whole, and something else
+    except CorruptFile as error:  # it may well be complete, and something else
         raise CorruptFile(
             f"{path} is no snapshot ({error.__cause__})",
-            expected="a snapshot of ganaug (.safetensors) or an official pickle (.pkl)",
+            expected="a snapshot of ganaug (.safetensors) or an external pickle (.pkl)",
             todo="name another file with --init",
         ) from error
 
 
 def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
-    """An external pickle as a snapshot, and a line for each of its networks that was left out; see `load_foreign`.
+    """An external pickle as a snapshot, and a line for each of its networks that was left out; see `load_external`.
 
     Its classes have no names but their numbers. Nobody knows whom it saw, and its provenance says so with a patient
     whom no data set has: neither it nor what is trained on from it passes for a generator of training patients only.
     """
-    external = load_foreign(path)
+    external = load_external(path)
     config = Import(external.config, digest_of_file(path))
     record = Provenance(
         dataset="unknown",
@@ -69,7 +69,7 @@ def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
         groups_seen=(f"unknown:{config.sha256[:16]}",),
         config_digest=digest_of(to_dict(config)),
     )
-    generator = frozen_generator(external.config, external.ema)
+    generator = build_frozen_generator(external.config, external.ema)
     names = tuple(str(label) for label in range(external.config.num_classes))
     companions = {
         f"{key}.{name}": value for key in ("G", "D") for name, value in (getattr(external, key) or {}).items()

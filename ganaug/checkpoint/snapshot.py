@@ -1,4 +1,4 @@
-"""Training state and generator snapshots to files and back: safetensors with JSON metadata, never pickled code."""
+"""Training states and generator snapshots as files: safetensors with JSON metadata, never pickled code."""
 
 import json
 import math
@@ -32,7 +32,7 @@ _TYPE_NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-COMPANIONS = ("G.", "D.")  # what the names of networks to train on from begin with, beside the averaged generator
+COMPANIONS = ("G.", "D.")  # begin the names of tensors to train on from, next to those of the averaged generator
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Snapshot:
 
 
 class LoadedGenerator(nn.Module):
-    """A generator to call at will: random noise comes from PyTorch's global state where no `generator` is given."""
+    """A generator to call: random noise comes from PyTorch's global state where no `generator` is given."""
 
     def __init__(self, network: Generator) -> None:
         super().__init__()
@@ -71,7 +71,8 @@ class LoadedGenerator(nn.Module):
         force_float32: bool = False,
     ) -> Tensor:
         """Images [N, 3, H, W], about [-1, 1], as `Generator` makes them; one that knows no classes needs no c."""
-        return self.network(z, c, psi, noise_mode, generator or torch.default_generator, force_float32)
+        img: Tensor = self.network(z, c, psi, noise_mode, generator or torch.default_generator, force_float32)
+        return img
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> Provenance:
@@ -95,22 +96,22 @@ def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
     config, class_names = _about(path, metadata)
     companions = {name: tensors.pop(name) for name in list(tensors) if name.startswith(COMPANIONS)}
     _require_shapes(path, config.network, tensors)
-    return Snapshot(frozen_generator(config.network, tensors, device), config, class_names, record, companions)
+    return Snapshot(build_frozen_generator(config.network, tensors, device), config, class_names, record, companions)
 
 
 def _require_shapes(path: Path, network: NetworkConfig, tensors: Mapping[str, Tensor]) -> None:
     """Raise CorruptFile where the weights are not those of such a generator, before one of any size is made."""
-    misfit = f"{network.mapping_layers} mapping layers in {len(tensors)} tensors"
+    mismatch = f"{network.mapping_layers} mapping layers in {len(tensors)} tensors"
     if network.mapping_layers <= len(tensors):
         try:
             with torch.device("meta"):  # shapes alone
                 own = Generator(network, generator=torch.Generator()).state_dict()
             names = (name for name in sorted({*own, *tensors}) if _shape(own, name) != _shape(tensors, name))
-            misfit = next((f"{name} is {_shape(tensors, name)}, not {_shape(own, name)}" for name in names), "")
+            mismatch = next((f"{name} is {_shape(tensors, name)}, not {_shape(own, name)}" for name in names), "")
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes that no tensor can have
-            misfit = str(error).splitlines()[0][:200]
-    if misfit:
-        raise CorruptFile(f"the weights of {path} do not fit its configuration ({misfit})", todo="train it again")
+            mismatch = str(error).splitlines()[0][:200]
+    if mismatch:
+        raise CorruptFile(f"the weights of {path} do not fit its configuration ({mismatch})", todo="train it again")
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> list[int] | str:
@@ -132,7 +133,7 @@ def load_snapshot_of(run: GanRun, path: Path, device: torch.device | str = "cpu"
 
 
 def snapshot_record(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Provenance:
-    """The provenance of a snapshot; LeakError where it, the weights, the configuration or the classes were edited."""
+    """The provenance of a snapshot; raises LeakError where it, weights, configuration or classes were edited."""
     record = read_provenance(metadata.get("provenance"), path)
     require_content(record, content_of(tensors, metadata), path)
     return record
@@ -167,14 +168,16 @@ def best_ema(run: GanRun) -> Path | None:
     scores = {}
     for row in read_jsonl(run.scores, {"snapshot": TEXT, "score": NUMBER}):
         with suppress(UserError):  # edited, or of a snapshot that no file can be named after
-            honest = require_seal(row, run.scores)
-            if math.isfinite(honest["score"]):
-                scores[run.root / "ema" / file_name(honest["snapshot"])] = honest["score"]
+            unedited = require_seal(row, run.scores)
+            if math.isfinite(unedited["score"]):
+                scores[run.root / "ema" / file_name(unedited["snapshot"])] = unedited["score"]
     kept = [path for path in scores if path.exists()]
     return min(kept, key=scores.__getitem__) if kept else run.newest_ema()
 
 
-def frozen_generator(network: NetworkConfig, state: dict[str, Tensor], device: torch.device | str = "cpu") -> Generator:
+def build_frozen_generator(
+    network: NetworkConfig, state: dict[str, Tensor], device: torch.device | str = "cpu"
+) -> Generator:
     """A generator with these weights, to sample and not to train."""
     generator = Generator(network, generator=torch.Generator())
     generator.load_state_dict(state)
@@ -251,7 +254,7 @@ def bytes_of(tensor: Tensor) -> bytes:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
-    """An optimiser's moments as named tensors `<prefix>.<parameter index>.<moment>`."""
+    """An optimizer's moments as named tensors `<prefix>.<parameter index>.<moment>`."""
     state = optimizer.state_dict()["state"]
     return {f"{prefix}.{i}.{name}": value for i, values in state.items() for name, value in values.items()}
 

@@ -1,4 +1,4 @@
-"""StyleGAN2 networks of other tools as ours: their configuration, their names, and weights for other classes."""
+"""StyleGAN2 checkpoints of other tools: their configuration and weights under our names, also for other classes."""
 
 import math
 import re
@@ -19,10 +19,10 @@ State = dict[str, Tensor]
 MAX_WIDTH = 8192  # of any layer; more is no network but an attack on the memory
 MAX_MAPPING_LAYERS = 64  # the published networks have 2 or 8
 MAX_COUNT = 2**20  # of half-precision resolutions, and of images in a group
-_OF_CLASSES = re.compile(r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.")  # what other classes may change
+_CLASS_TENSORS = re.compile(r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.")  # what other classes may change
 FIRST_LAYER = "mapping.trunk.layers.0.weight"  # its columns are the latent's, then the class's
 _CONV = re.compile(r"synthesis\.b(\d{1,4})\.conv1\.weight")
-# Options whose other values make networks that are not ours. What the names and shapes of the tensors tell is not here.
+# Options whose other values make networks that are not ours; those that names and shapes of tensors show are left out.
 _COMPUTED: dict[str, tuple[Any, ...]] = {
     "activation": ("lrelu",),
     "architecture": ("skip", "resnet"),
@@ -34,7 +34,7 @@ _COMPUTED: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Foreign(NamedTuple):
+class ExternalCheckpoint(NamedTuple):
     """What a pickle holds; a network that it lacks, or that is not ours, is None, and `left_out` says why."""
 
     config: NetworkConfig
@@ -44,7 +44,7 @@ class Foreign(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def load_foreign(path: Path) -> Foreign:
+def load_external(path: Path) -> ExternalCheckpoint:
     """Read a pickle of stylegan2-ada-pytorch, or of StyleGAN2 from stylegan3, without running code from it.
 
     The class count, 1 where the networks are unconditional, and all sizes are those of the averaged generator. Raises
@@ -65,33 +65,33 @@ def load_foreign(path: Path) -> Foreign:
             states[name] = _state(networks[name], config, kind)
         except UserError as error:
             left_out.append(f"{name} {error}")
-    return Foreign(config, states["G"], states["D"], ema, tuple(left_out))
+    return ExternalCheckpoint(config, states["G"], states["D"], ema, tuple(left_out))
 
 
 def adopt(network: Generator | Discriminator, state: State) -> list[str]:
-    """Load weights into a network that may know other classes; returns the names of what stays as it was drawn.
+    """Load weights into a network that may know other classes; returns the names of tensors that stay as drawn.
 
     With another number of classes their embedding stays, and the discriminator's output where one of both networks
     knows no classes. A generator then ignores the class at first, and makes the images of its origin.
     Raises ConfigError where more than the classes differs.
     """
     own, config = network.state_dict(), network.config
-    fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
-    if len(fitting) < len(own):
-        fitting = {name: value for name, value in fitting.items() if ".embed." not in name}
-    first = fitting.pop(FIRST_LAYER, state.get(FIRST_LAYER))
+    matching = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    if len(matching) < len(own):
+        matching = {name: value for name, value in matching.items() if ".embed." not in name}
+    first = matching.pop(FIRST_LAYER, state.get(FIRST_LAYER))
     if first is not None and first.shape[1] == config.z_dim + config.w_dim * ("mapping.trunk.embed.weight" in state):
-        fitting[FIRST_LAYER] = _for_inputs(first, own[FIRST_LAYER].shape[1], config.z_dim)
-    left = sorted(own.keys() - fitting.keys())
+        matching[FIRST_LAYER] = _for_inputs(first, own[FIRST_LAYER].shape[1], config.z_dim)
+    left = sorted(own.keys() - matching.keys())
     for name in [*left, *sorted(state.keys() - own.keys())]:
-        if not _OF_CLASSES.match(name):
+        if not _CLASS_TENSORS.match(name):
             shapes = [list(tensors[name].shape) if name in tensors else "nothing" for tensors in (state, own)]
             raise ConfigError(
                 f"the weights do not fit the network: {name} is {shapes[0]}",
                 expected=f"{shapes[1]}, as only the number of classes may differ",
                 todo="take the resolution, channels and mapping layers of the weights",
             )
-    network.load_state_dict(fitting, strict=False)
+    network.load_state_dict(matching, strict=False)
     return left
 
 

@@ -1,8 +1,8 @@
-"""Networks out of pickles of StyleGAN2-ADA, without running anything that stands in them.
+"""Networks read from pickles of StyleGAN2-ADA, without running any code that is in them.
 
 A pickle is a program: it names functions and calls them. `classifiers.pickles` reads it, and each name that it may use
-means a stand-in here that only notes its arguments. Tensors are built afterwards, from noted bytes, and what all that
-may cost is limited by the size of the file.
+stands for a function here that only records its arguments. Tensors are built afterwards from the recorded bytes, and
+the size of the file limits the time and memory for all that.
 """
 
 import io
@@ -72,7 +72,7 @@ def _content(path: Path) -> bytes:
     return data
 
 
-# What the stand-ins note.
+# The records of what a pickle would build.
 
 
 @dataclass(frozen=True, eq=False)

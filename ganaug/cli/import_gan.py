@@ -1,4 +1,4 @@
-"""`ganaug import-gan`: networks of other tools as a snapshot of ours."""
+"""`ganaug import-gan`: an external checkpoint as a snapshot of ours."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from ganaug.cli.common import Common, common_options, warn
 @click.command("import-gan")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.safetensors",
-              help="Snapshot to write  [default: beside FILE, under its name]")  # fmt: skip
+              help="Snapshot to write  [default: next to FILE, under its name]")  # fmt: skip
 @common_options
 def import_gan(common: Common, file: Path, out: Path | None) -> None:
     """Read FILE, a pickle of stylegan2-ada-pytorch or of StyleGAN2 from stylegan3, without running code from it.
 
     The snapshot holds the averaged generator, to sample from, and G and D, to train on from with train-gan --init.
-    Nobody knows which patients it saw: a study refuses it for every fold, and generators trained on from it, unless
+    Which patients it saw is unknown: a study refuses it for every fold, and generators trained on from it, unless
     train-gan --init-saw says what it saw.
     """
     from ganaug.checkpoint.initial_weights import import_pickle
@@ -33,6 +33,6 @@ def import_gan(common: Common, file: Path, out: Path | None) -> None:
     network = snapshot.config.network
     would = "would write " if common.dry_run else ""
     classes = f"{network.num_classes} classes" if network.num_classes > 1 else "no classes"
-    told = {"file": str(target), "resolution_px": network.resolution_px, "num_classes": network.num_classes}
-    told |= {"left_out": list(left_out), "provenance": "unknown"}
-    common.tell(told, f"{would}{target}: {network.resolution_px} px, {classes}")
+    result = {"file": str(target), "resolution_px": network.resolution_px, "num_classes": network.num_classes}
+    result |= {"left_out": list(left_out), "provenance": "unknown"}
+    common.tell(result, f"{would}{target}: {network.resolution_px} px, {classes}")

@@ -1,6 +1,5 @@
 """`ganaug synthesize`: images of every class from trained generators."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -123,7 +122,10 @@ def _plan(
 
 def _own_gpu(device: str) -> str:
     """The GPU of this process where torchrun started one for each."""
-    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+    from ganaug.parallel.launcher import local_rank
+
+    rank = local_rank()
+    return f"cuda:{rank}" if device == "cuda" and rank is not None else device
 
 
 def _tell_cost(common: Common, plans: Sequence["SynthesisPlan"], device: str, batch: int | None) -> None:

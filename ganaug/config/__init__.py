@@ -10,14 +10,20 @@ from ganaug.config.choices import (
     MOST_FOLDS,
     MOST_IMAGES,
     SCHEME_NAMES,
-    SNAPSHOT_METRICS,
+    SNAPSHOT_EXTRACTORS,
     SOURCE_NAMES,
     STAINS,
     TRUNCATIONS,
 )
 from ganaug.config.compute import CPU, Compute
 from ganaug.config.folds import FoldsConfig
-from ganaug.config.gan import GanConfig, NetworkConfig, gan_config_from_dict, network_config_from_dict
+from ganaug.config.gan import (
+    GanConfig,
+    NetworkConfig,
+    gan_config_from_dict,
+    network_config_from_dict,
+    override_preset,
+)
 from ganaug.config.phantom import PhantomConfig
 from ganaug.config.prepare import PrepareConfig
 from ganaug.config.study import StudyConfig
@@ -33,7 +39,7 @@ __all__ = [
     "MOST_FOLDS",
     "MOST_IMAGES",
     "SCHEME_NAMES",
-    "SNAPSHOT_METRICS",
+    "SNAPSHOT_EXTRACTORS",
     "SOURCE_NAMES",
     "STAINS",
     "TRUNCATIONS",
@@ -48,6 +54,7 @@ __all__ = [
     "gan_config_from_dict",
     "is_power_of_two",
     "network_config_from_dict",
+    "override_preset",
     "require_name",
     "to_dict",
 ]

@@ -1,11 +1,12 @@
 """The networks of a generator, and how they are trained."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
 from ganaug.config.checks import is_power_of_two, require
-from ganaug.config.choices import AUGMENTATIONS, SNAPSHOT_METRICS
+from ganaug.config.choices import AUGMENTATIONS, SNAPSHOT_EXTRACTORS
 from ganaug.errors import ConfigError
 from ganaug.fields import require_kinds
 
@@ -23,7 +24,7 @@ class NetworkConfig:
     channel_max: int = 512
     num_half: int = 0  # highest resolutions that run in half precision, on devices that have it
     conv_clamp: float | None = None  # limit of the activations, times their gain; None is no limit
-    std_group: int = 4  # images that the discriminator's minibatch deviation compares, at most
+    std_group: int = 4  # images whose standard deviation the discriminator computes together, at most
 
     def __post_init__(self) -> None:
         fits = is_power_of_two(self.resolution_px) and 8 <= self.resolution_px <= 1024
@@ -45,25 +46,27 @@ class GanConfig:
 
     network: NetworkConfig
     total_kimg: float  # thousands of real images shown to the discriminator
-    batch: int = 32  # images an iteration, over all processes
-    micro_batch: int | None = None  # images at a time in memory, in each process; None is all of its share
+    batch: int = 32  # images per iteration, over all processes
+    micro_batch: int | None = None  # images at a time in memory, in each process; None is all that it gets of a batch
     learning_rate: float = 0.0025
     r1_gamma: float = 0.1
     r1_interval: int = 16  # iterations between two R1 penalties
-    style_mixing: float = 0.9  # chance that an image's styles come from two latents
+    style_mixing: float = 0.9  # probability that an image's styles come from two latents
     pl_weight: float = 2.0  # of the path length penalty; 0 is none
     pl_interval: int = 4  # iterations between two path length penalties
     ema_kimg: float = 10.0  # half-life of the averaged generator, in thousands of images
-    ema_rampup: float | None = 0.05  # the half-life is at most this share of the images seen so far; None is no limit
+    ema_rampup: float | None = (
+        0.05  # the half-life is at most this fraction of the images seen so far; None sets no limit
+    )
     seed: int = 0
     init: str | None = None  # SHA-256 of the weights that training begins with; None draws them
 
     # what the discriminator is shown
-    dihedral: bool = True  # each real image in one of its eight orientations; False: as it lies
+    dihedral: bool = True  # each real image in one of its eight orientations; False: as stored
     augment: str = "none"  # transformations of real and generated images alike: one of AUGMENTATIONS
-    augment_p: float | None = None  # their chance; None lets ADA control it
+    augment_p: float | None = None  # their probability; None lets ADA control it
     ada_target: float = 0.6  # ADA's aim for E[sign D(real)]
-    ada_kimg: float = 500.0  # in which ADA moves the chance by 1
+    ada_kimg: float = 500.0  # in which ADA moves the probability by 1
     ada_interval: int = 4  # iterations between two of its moves
     transition_kimg: tuple[float, float] | None = None  # classes are taken into account from the one to the other
 
@@ -76,7 +79,7 @@ class GanConfig:
 
     def __post_init__(self) -> None:
         require(0 < self.total_kimg <= 1e6, f"{self.total_kimg} kimg", "a positive number up to a million")
-        require(self.batch >= 2, f"batch {self.batch}", "at least 2, as the minibatch deviation compares images")
+        require(self.batch >= 2, f"batch {self.batch}", "at least 2, as the discriminator compares images of a batch")
         micro = self.micro_batch
         require(micro is None or micro >= 1, f"{micro} images at a time", "at least 1")
         for name in ("r1_interval", "pl_interval", "ada_interval", "keep_states", "keep_snapshots"):
@@ -89,12 +92,33 @@ class GanConfig:
             value = getattr(self, name)
             require(value is None or 0 <= value <= 1, f"{name} {value}", "a number from 0 to 1")
         require(self.augment in AUGMENTATIONS, f"augmentation {self.augment}", " or ".join(AUGMENTATIONS))
-        require(self.metric in SNAPSHOT_METRICS, f"the metric {self.metric}", " or ".join(SNAPSHOT_METRICS))
+        require(self.metric in SNAPSHOT_EXTRACTORS, f"the extractor {self.metric}", " or ".join(SNAPSHOT_EXTRACTORS))
         every = self.snapshot_kimg
         require(every is None or every > 0, f"a snapshot every {every} kimg", "a positive number")
         start, end = self.transition_kimg or (0.0, 0.0)
         ordered = 0 <= start <= end <= self.total_kimg
         require(ordered, f"a class transition from {start} to {end} kimg", f"within the {self.total_kimg} of training")
+
+
+def override_preset(preset: GanConfig, given: Mapping[str, Any], precision: str | None = None) -> GanConfig:
+    """The preset with the given fields instead; those that are None keep its values.
+
+    What the preset plans in kimg keeps its place in a shorter or longer training. precision: "mixed" computes the four
+    highest resolutions in half precision, "float32" none. Raises ConfigError where a value cannot work.
+    """
+    fields = {name: value for name, value in given.items() if value is not None}
+    stretch = fields.get("total_kimg", preset.total_kimg) / preset.total_kimg
+    if stretch != 1 and preset.transition_kimg:
+        start, end = preset.transition_kimg
+        fields.setdefault("transition_kimg", (start * stretch, end * stretch))
+    if stretch < 1 and preset.snapshot_kimg:
+        fields.setdefault("snapshot_kimg", preset.snapshot_kimg * stretch)
+    if fields.get("augment_p") is not None and fields.get("augment", preset.augment) == "none":
+        raise ConfigError("--augment-p without an augmentation", todo="name one with --augment")
+    if precision is not None:
+        half: dict[str, Any] = {"num_half": 4, "conv_clamp": 256.0} if precision == "mixed" else {"num_half": 0}
+        preset = replace(preset, network=replace(preset.network, **half))
+    return replace(preset, **fields)
 
 
 def network_config_from_dict(values: dict[str, Any]) -> NetworkConfig:

@@ -1,1 +1,1 @@
-"""Work shared out: over processes and threads of this machine, and over the shards of several."""
+"""Work in parallel: processes and threads of one machine, shards and launchers of several."""

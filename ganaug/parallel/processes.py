@@ -1,4 +1,4 @@
-"""Work side by side on one machine: fresh processes that share the cores, and an allocator that suits them."""
+"""Parallel work on one machine: fresh processes that share the cores, requests to stop, and a tuned allocator."""
 
 import ctypes
 import multiprocessing
@@ -21,7 +21,9 @@ from ganaug.errors import UserError, some_of
 Result = TypeVar("Result")
 
 STOPS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])  # Slurm's warning
-STOPS_OF_ALL = [signal.SIGINT] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])  # reach a whole group
+STOPS_OF_ALL = [signal.SIGINT] + (
+    [signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []
+)  # reach all processes of a terminal or job
 SECONDS_TO_STOP = 20.0  # what a process gets to save its state once it was asked to stop
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
@@ -32,22 +34,22 @@ def num_cores() -> int:
 
 
 def run_parallel(
-    function: Callable[..., Result], calls: Sequence[tuple[object, ...]], jobs: int, names: Sequence[str] = ()
+    function: Callable[..., Result], calls: Sequence[tuple[object, ...]], num_workers: int, names: Sequence[str] = ()
 ) -> Iterator[tuple[int, Result]]:
-    """Call `function` with each tuple of arguments, `jobs` at a time; yields (position, result) as they finish.
+    """Call `function` with each tuple of arguments, `num_workers` at a time; yields (position, result) as they finish.
 
-    One job runs here; several run in fresh processes, which share the cores. Raises the first error of a call. An error
-    or an interrupt stops the other calls: they are asked to, and get SECONDS_TO_STOP to save what they have. A process
-    that is killed, as where memory runs out, loses the call that it was at: the others go on, and at the end a
+    One worker is this process; several are fresh processes, which share the cores. Raises the first error of a call. An
+    error or an interrupt stops the other calls: they are asked to, and get SECONDS_TO_STOP to save what they have. A
+    process that is killed, as where memory runs out, loses the call that it was at: the others go on, and at the end a
     UserError says which were lost, by their `names`.
     """
-    if jobs == 1 or len(calls) <= 1:
+    if num_workers == 1 or len(calls) <= 1:
         for position, arguments in enumerate(calls):
             yield position, function(*arguments)
         return
     waiting = deque(range(len(calls)))
     lost: list[int] = []
-    with _slots(min(jobs, len(calls))) as slots:
+    with _slots(min(num_workers, len(calls))) as slots:
         running: dict[Future[Result], tuple[_Slot, int]] = {}
         free = deque(slots)
         while waiting or running:
@@ -68,8 +70,8 @@ def run_parallel(
         which = some_of([names[position] if names else f"call {position + 1}" for position in sorted(lost)])
         raise UserError(
             f"{len(lost)} of {len(calls)} pieces of work were lost, as their processes were killed, most likely for "
-            f"want of memory: {which}",
-            todo=f"run the same command again with --jobs {max(1, jobs // 2)}; what is finished is kept",
+            f"lack of memory: {which}",
+            todo=f"run the same command again with --workers {max(1, num_workers // 2)}; what is finished is kept",
         )
 
 
@@ -99,18 +101,18 @@ class _Slot:
 
 
 @contextmanager
-def _slots(jobs: int) -> Iterator[list[_Slot]]:
+def _slots(num_workers: int) -> Iterator[list[_Slot]]:
     before = set(multiprocessing.active_children())
-    slots = [_Slot(max(1, num_cores() // jobs)) for _ in range(jobs)]
+    slots = [_Slot(max(1, num_cores() // num_workers)) for _ in range(num_workers)]
     try:
         yield slots
     except BaseException:
-        mine = set(multiprocessing.active_children()) - before
-        for process in mine:
+        own = set(multiprocessing.active_children()) - before
+        for process in own:
             process.terminate()
-        until = time.monotonic() + SECONDS_TO_STOP
-        for process in mine:
-            process.join(max(0.0, until - time.monotonic()))
+        deadline = time.monotonic() + SECONDS_TO_STOP
+        for process in own:
+            process.join(max(0.0, deadline - time.monotonic()))
             process.kill()  # whoever has not left by then would keep this process from ending
         for slot in slots:  # waits for the pool's thread: closing its pipe while Python ends would print a traceback
             slot.pool.shutdown(cancel_futures=True)
@@ -131,7 +133,7 @@ def _prepare_worker(num_threads: int) -> None:
 
 
 def _stop_with_parent() -> None:
-    """A parent that is killed asks nobody to stop; its workers would go on unseen, beside those of the next command."""
+    """End with the parent: one that was killed could not stop its workers, and they would run on unseen."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -142,12 +144,12 @@ def _call(function: Callable[..., Result], arguments: tuple[object, ...]) -> Res
     try:
         return function(*arguments)
     except KeyboardInterrupt:
-        os._exit(130)  # what was asked to stop has saved; back in the pool it would wait for work for ever
+        os._exit(130)  # the state is saved; back in the pool the process would wait for work forever
 
 
 @contextmanager
-def deferred_stops() -> Iterator[None]:
-    """Hold back what SIGINT and its kind raise until the block has ended, for code that must not be left half-way.
+def defer_stops() -> Iterator[None]:
+    """Hold back what SIGINT and its kind raise until the block has ended, for code that must run to its end.
 
     Outside the main thread, where Python handles no signal, there is nothing to hold back.
     """

@@ -1,4 +1,4 @@
-"""Work on many images in threads, with bounds on the files and the pixels that are in memory at a time."""
+"""Work on many images in threads, with limits on the bytes of files and the pixels in memory at a time."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +20,8 @@ class Job(Generic[Result]):
     num_bytes: int
 
 
-def in_threads(jobs: Iterable[Job[Result]], num_threads: int, max_bytes: int) -> Iterator[tuple[int, Result]]:
-    """Positions and results in the order given; only a few jobs, of `max_bytes` together, are underway at a time.
+def run_in_threads(jobs: Iterable[Job[Result]], num_threads: int, max_bytes: int) -> Iterator[tuple[int, Result]]:
+    """Positions and results in the order given; only a few jobs, of `max_bytes` together, run at a time.
 
     A job that is larger by itself runs alone.
     """
@@ -45,15 +45,15 @@ def in_threads(jobs: Iterable[Job[Result]], num_threads: int, max_bytes: int) ->
 
 
 class PixelBudget:
-    """Lets threads decode so many pixels together; an image that exceeds it by itself waits until it is alone."""
+    """A limit on the pixels that threads decode together; an image that exceeds it alone waits for all others."""
 
     def __init__(self, num_pixels: int) -> None:
         self._limit = self._free = num_pixels
         self._changed = Condition()
 
     @contextmanager
-    def held(self, num_pixels: int) -> Iterator[None]:
-        """Wait until so many pixels are free, and hold them within the block."""
+    def hold(self, num_pixels: int) -> Iterator[None]:
+        """Wait until `num_pixels` are free, and hold them within the block."""
         taken = min(num_pixels, self._limit)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= taken)

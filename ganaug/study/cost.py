@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from ganaug.config import StudyConfig
+from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.generate.score_supplies import require_scorable
 from ganaug.study.augmentation import lay_down, require_buildable
 from ganaug.study.executors import default_jobs
 from ganaug.study.job import Job, existing_supplies
 from ganaug.study.origins import origins_of
-from ganaug.train.cost import estimate
+from ganaug.train.cost import estimate_training_cost
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace
 
@@ -40,7 +40,7 @@ def plan_job(workspace: Workspace, job: Job, *, device: str = "cpu", jobs: int |
     seconds = runs_per_classifier * config.num_steps * steps / parallel
     if job.recipe and missing:
         tasks = [plan_training(workspace, job.dataset, fold, job.recipe[0]) for fold in missing]
-        seconds += estimate(tasks, device).seconds
+        seconds += estimate_training_cost(tasks, Compute(device, jobs)).seconds
     return {
         "dataset": job.dataset.name,
         "folds": folds,

@@ -29,6 +29,7 @@ def train_missing(
     require_all_used(workspace, dataset, folds, choice)
     missing = [fold for fold in folds if supply_for(workspace, dataset, fold, choice=choice) is None]
     tasks = [plan_training(workspace, dataset, fold, gan) for fold in missing]
-    for run in train_gans(tasks, jobs=jobs, device=device, progress=progress, weights_dir=weights_dir):
-        synthesize(plan_synthesis(workspace, run, synthesis), compute=Compute(device, progress=progress))
+    compute = Compute(device, jobs, weights_dir, progress)
+    for run in train_gans(tasks, compute):
+        synthesize(plan_synthesis(workspace, run, synthesis), compute=compute)
     return supplies_for(workspace, dataset, folds, at_least=synthesis.per_class, choice=choice)

@@ -1,4 +1,4 @@
-"""Stopping between two iterations, so that what is saved is whole."""
+"""Requests to stop, which take effect between two iterations, so that what is saved is complete."""
 
 import signal
 from collections.abc import Iterator
@@ -19,13 +19,14 @@ class StopRequest:
         return self.signal is not None
 
     @property
-    def by_hand(self) -> bool:
+    def is_by_hand(self) -> bool:
+        """Whether the user asked, by Ctrl-C."""
         return self.signal == signal.SIGINT
 
 
 @contextmanager
-def stop_requested() -> Iterator[StopRequest]:
-    """Note SIGINT, SIGTERM and SIGUSR1 instead of dying of them; a second SIGINT ends the process at once.
+def note_stop_requests() -> Iterator[StopRequest]:
+    """Note SIGINT, SIGTERM and SIGUSR1 instead of ending at them; a second SIGINT ends the process at once.
 
     Outside the main thread, where Python forbids handlers, nothing is noted.
     """

@@ -1,15 +1,15 @@
-"""How much the classes count at each moment of a training."""
+"""The class transition: how much the classes count at each moment of a training."""
 
 from torch import Tensor
 
 from ganaug.config import GanConfig
 
 
-def conditioning(config: GanConfig, num_images: int) -> float:
+def conditioning(config: GanConfig, num_images: float) -> float:
     """How much the class counts: 0 before the transition, 1 after it, in between a straight line.
 
-    With few images a class, a generator that is asked for classes from the start collapses; one that first learns what
-    they share does not. Source: Shahbazi et al. 2022, section 4.
+    With few images per class, a generator that is asked for classes from the start collapses; one that first learns
+    what they share does not. Source: Shahbazi et al. 2022, section 4.
     """
     if config.transition_kimg is None:
         return 1.0
@@ -19,7 +19,7 @@ def conditioning(config: GanConfig, num_images: int) -> float:
     return 0.0 if num_images <= start else (num_images - start) / (end - start)
 
 
-def softened(c: Tensor, conditioning: float) -> Tensor:
+def blend_with_uniform(c: Tensor, conditioning: float) -> Tensor:
     """Classes [N, K] that count only in part: what both networks are shown moves from 1/K each to `c`.
 
     Shahbazi et al. fade the embedding in; as that is linear in `c`, this is the same, but that at 0 both networks see

@@ -1,7 +1,7 @@
-"""All that survives a resume: the three networks, both optimisers, ADA, the path length mean and the image count.
+"""All that survives a resume: the three networks, both optimizers, ADA, the path length mean and the image count.
 
-Nothing else is needed: the data's order, the latents, the noise and all other chance are functions of the seed and the
-iteration (`TrainingImages`, `random_of`).
+Nothing else is needed: the data's order, the latents, the noise and all other randomness are functions of the seed and
+the iteration (`TrainingImages`, `make_random`).
 """
 
 import json
@@ -21,42 +21,50 @@ from ganaug.checkpoint.stylegan_pickles import adopt
 from ganaug.config import GanConfig, to_dict
 from ganaug.errors import CorruptFile, LeakError, WorkspaceError, some_of
 from ganaug.provenance import require_seal, sealed
-from ganaug.train.distributed import Team
-from ganaug.train.phases import Game
-from ganaug.train.players import make_networks, make_optimizers
+from ganaug.train.distributed.process_group import ProcessGroup
+from ganaug.train.networks import make_networks, make_optimizers
+from ganaug.train.phases import Trainer
 from ganaug.workspace import NUMBER, is_record, parse_json
 
-KEPT_FIELDS = ("total_kimg", "state_kimg", "keep_states", "snapshot_kimg", "keep_snapshots", "metric", "micro_batch")
+FREE_FIELDS = (
+    "total_kimg",
+    "state_kimg",
+    "keep_states",
+    "snapshot_kimg",
+    "keep_snapshots",
+    "metric",
+    "micro_batch",
+)
 MAX_IMAGES = 10**10  # shown in one training; the names of states have ten digits
 _SEALS = ("seal", "signature")
-_OF_ADA = dict.fromkeys(("p", "heuristic", "signs", "count"), NUMBER)
+_ADA_NUMBERS = dict.fromkeys(("p", "heuristic", "signs", "count"), NUMBER)
 
 
 @dataclass
 class TrainingState:
     """The moving parts of one training run; everything else is a function of its configuration."""
 
-    game: Game
+    trainer: Trainer
     pipe: AugmentPipe
-    ada: AdaController  # also listens where the chance of augmentation is fixed
+    ada: AdaController  # also observes where the probability of augmentation is fixed
     num_images: int = 0  # real images shown so far; also the position in the data's order
 
     @property
     def p(self) -> float:
-        """The chance of each augmentation."""
-        config = self.game.config
+        """The probability of each augmentation."""
+        config = self.trainer.config
         fixed = 0.0 if config.augment == "none" else config.augment_p
         return self.ada.p if fixed is None else fixed
 
     def save(self, path: Path, run_digest: str) -> None:
-        """Write the state; all processes call this together, and the first one writes."""
-        game, ada = self.game, json.dumps(self.ada.state())
-        if not game.team.leads:
+        """Write the state; all processes call this together, and the main process writes."""
+        trainer, ada = self.trainer, json.dumps(self.ada.state())
+        if not trainer.processes.is_main:
             return
-        tensors = {"pl_mean": game.pl_mean}
-        for name, network in vars(game.networks).items():
+        tensors = {"pl_mean": trainer.pl_mean}
+        for name, network in vars(trainer.networks).items():
             tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
-        for name, optimizer in vars(game.optimizers).items():
+        for name, optimizer in vars(trainer.optimizers).items():
             tensors |= pack_optimizer(optimizer, f"optimizer.{name}")
         numbers = {"num_images": str(self.num_images), "num_tensors": str(len(tensors))}
         metadata = {"run": run_digest, "ada": ada, **numbers}
@@ -74,24 +82,24 @@ class TrainingState:
             raise WorkspaceError(
                 f"{path} is the state of another configuration", todo="move its folder away to train this one"
             )
-        game, ada = self.game, _ada_in(metadata, len(tensors), path)
+        trainer, ada = self.trainer, _read_ada(metadata, len(tensors), path)
         self._require_shapes(tensors, path)
         _require_sealed(tensors, metadata, path)
-        for name, network in vars(game.networks).items():
+        for name, network in vars(trainer.networks).items():
             start = f"{name}."
             network.load_state_dict({k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)})
-        for name, optimizer in vars(game.optimizers).items():
+        for name, optimizer in vars(trainer.optimizers).items():
             unpack_optimizer(optimizer, tensors, f"optimizer.{name}")
-        game.pl_mean.copy_(tensors["pl_mean"])
-        self.ada.load(ada, game.team.leads)
+        trainer.pl_mean.copy_(tensors["pl_mean"])
+        self.ada.load(ada, trainer.processes.is_main)
         self.num_images = int(metadata["num_images"])
 
     def _require_shapes(self, tensors: dict[str, torch.Tensor], path: Path) -> None:
-        """Raise CorruptFile where a tensor of the networks or optimisers is missing or of another shape."""
-        shapes = {"pl_mean": self.game.pl_mean.shape}
-        for name, network in vars(self.game.networks).items():
+        """Raise CorruptFile where a tensor of the networks or optimizers is missing or of another shape."""
+        shapes = {"pl_mean": self.trainer.pl_mean.shape}
+        for name, network in vars(self.trainer.networks).items():
             shapes |= {f"{name}.{key}": value.shape for key, value in network.state_dict().items()}
-        for name, optimizer in vars(self.game.optimizers).items():
+        for name, optimizer in vars(self.trainer.optimizers).items():
             shapes |= _moment_shapes(optimizer, f"optimizer.{name}", tensors)
         wrong = [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]
         wrong += sorted(tensors.keys() - shapes.keys())
@@ -103,16 +111,16 @@ class TrainingState:
             )
 
 
-def _ada_in(metadata: dict[str, str], num_tensors: int, path: Path) -> dict[str, float]:
+def _read_ada(metadata: dict[str, str], num_tensors: int, path: Path) -> dict[str, float]:
     """ADA's part of a state, once all numbers next to the tensors are checked; raises CorruptFile."""
     try:
         ada = parse_json(metadata["ada"])
-        known = 0 <= int(metadata["num_images"]) < MAX_IMAGES and is_record(ada, _OF_ADA)
-        known = known and 0 <= ada["p"] <= 1 and all(math.isfinite(ada[name]) for name in _OF_ADA)
-        known = known and int(metadata.get("num_tensors", num_tensors)) == num_tensors
+        is_valid = 0 <= int(metadata["num_images"]) < MAX_IMAGES and is_record(ada, _ADA_NUMBERS)
+        is_valid = is_valid and 0 <= ada["p"] <= 1 and all(math.isfinite(ada[name]) for name in _ADA_NUMBERS)
+        is_valid = is_valid and int(metadata.get("num_tensors", num_tensors)) == num_tensors
     except (KeyError, ValueError):
-        known = False
-    if not known:
+        is_valid = False
+    if not is_valid:
         raise CorruptFile(
             f"{path} lacks tensors, the number of images shown or ADA's numbers",
             expected="a state as train-gan writes it",
@@ -143,32 +151,32 @@ def _moment_shapes(
     return shapes
 
 
-def new_state(config: GanConfig, team: Team) -> TrainingState:
-    """Networks with weights drawn from the configuration's seed, and optimisers that have seen nothing."""
+def new_state(config: GanConfig, processes: ProcessGroup) -> TrainingState:
+    """Networks with weights drawn from the configuration's seed, and optimizers that have taken no step."""
     networks = make_networks(config.network, torch.Generator().manual_seed(config.seed))
     for network in vars(networks).values():
-        network.to(team.device)
-    pl_mean = torch.zeros([], device=team.device)
-    game = Game(networks, make_optimizers(networks, config), config, team, pl_mean)
-    ada = AdaController(0.0, config.ada_target, config.ada_kimg, config.ada_interval, reduce=team.sum)
-    return TrainingState(game, AugmentPipe(SPECS[config.augment]), ada)
+        network.to(processes.device)
+    pl_mean = torch.zeros([], device=processes.device)
+    trainer = Trainer(networks, make_optimizers(networks, config), config, processes, pl_mean)
+    ada = AdaController(0.0, config.ada_target, config.ada_kimg, config.ada_interval, reduce=processes.sum)
+    return TrainingState(trainer, AugmentPipe(SPECS[config.augment]), ada)
 
 
-def begin_with(state: TrainingState, path: Path) -> None:
-    """Put in weights from elsewhere; classes that they do not know, and a discriminator they lack, stay as drawn."""
-    pretrained, networks = load_pretrained(path), state.game.networks
+def load_initial_weights(state: TrainingState, path: Path) -> None:
+    """Load weights from elsewhere; classes that they do not know, and a discriminator they lack, stay as drawn."""
+    pretrained, networks = load_pretrained(path), state.trainer.networks
     adopt(networks.G, pretrained.G)
     adopt(networks.ema, pretrained.ema)
     if pretrained.D is not None:
         adopt(networks.D, pretrained.D)
 
 
-def random_of(config: GanConfig, iteration: int, team: Team) -> torch.Generator:
-    """The source of all chance in one iteration of one process."""
-    seed = np.random.SeedSequence([config.seed, iteration, team.rank]).generate_state(1, np.uint64)[0]
-    return torch.Generator(team.device).manual_seed(int(seed >> np.uint64(1)))
+def make_random(config: GanConfig, iteration: int, processes: ProcessGroup) -> torch.Generator:
+    """The source of all randomness in one iteration of one process."""
+    seed = np.random.SeedSequence([config.seed, iteration, processes.rank]).generate_state(1, np.uint64)[0]
+    return torch.Generator(processes.device).manual_seed(int(seed >> np.uint64(1)))
 
 
 def resumable_config(config: GanConfig) -> dict[str, object]:
-    """What a state depends on: the configuration, but not how long to train, what to keep or how much to hold."""
-    return {key: value for key, value in to_dict(config).items() if key not in KEPT_FIELDS}
+    """The fields that a state depends on: not how long to train, what to keep and how much to hold in memory."""
+    return {key: value for key, value in to_dict(config).items() if key not in FREE_FIELDS}

@@ -1,4 +1,4 @@
-"""What one generator is trained on, how, and where it is kept; decided before anything is trained."""
+"""The task of training one generator: its data, configuration and folder, decided before anything is trained."""
 
 import platform
 from dataclasses import dataclass, field, replace
@@ -12,8 +12,8 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_seen
 from ganaug.data.schema import resolve_patients
 from ganaug.errors import ConfigError, DataError
+from ganaug.parallel.launcher import num_processes
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file, sealed
-from ganaug.train.distributed import num_processes
 from ganaug.train.state import resumable_config
 from ganaug.workspace import GanRun, Workspace, created_of, moment, write_json
 
@@ -29,7 +29,7 @@ class Task:
     digest: str  # of all that decides the state, so not of how long to train
     init: Path | None = None  # weights that it begins with
     seen_before: Seen = field(default_factory=Seen)  # what those weights have seen
-    declared: tuple[str, ...] = ()  # what they have seen beside, by the user's word
+    declared: tuple[str, ...] = ()  # what else they have seen, by the user's word
 
     def provenance(self, kimg: float) -> Provenance:
         """The record that the generator carries: it is shown the fold's training groups, and no others.
@@ -52,13 +52,13 @@ class Task:
 
     @property
     def num_unknown(self) -> int:
-        """Patients whom the weights have seen and the data set does not know: the study refuses what saw them."""
+        """Patients whom the weights have seen and the data set does not know; the study refuses what saw them."""
         seen = set(self.seen_before.groups)
         return len(seen) - len(resolve_patients(self.dataset.table, seen))
 
     @property
     def num_held_out(self) -> int:
-        """Pictures of the fold's validation and test part that the weights have seen, for which a study refuses it."""
+        """Images of the fold's validation and test part that the weights have seen; a study refuses what saw them."""
         return len(find_seen(self.dataset, self.fold, self.seen_before))
 
 
@@ -72,19 +72,20 @@ def plan_training(
 ) -> Task:
     """Resolve a task: the same data, folds, fold and configuration lead to the same folder, and so to its state.
 
-    init: a snapshot or a foreign pickle to begin with. init_saw: the user's word for what those weights have seen in
+    init: a snapshot or an external pickle to begin with. init_saw: the user's word for what those weights have seen in
     place of patients whom the data set does not know. Raises DataError where there are fewer images than a batch,
     ConfigError where the batch does not divide, or the weights are of another resolution.
     """
-    before = Seen()
+    seen_before = Seen()
     declared: tuple[str, ...] = ()
     if init is not None:
-        config, pretrained = beginning_with(config, init)
-        before, declared = pretrained.seen, pretrained.declared
+        config, pretrained = match_initial_weights(config, init)
+        seen_before, declared = pretrained.seen, pretrained.declared
     if init_saw is not None:
         if init is None or not init_saw.strip():
             raise ConfigError("--init-saw without --init, or without words", expected="what the weights of --init saw")
-        before = replace(before, groups=tuple(resolve_patients(dataset.table, before.groups)))
+        known = tuple(resolve_patients(dataset.table, seen_before.groups))
+        seen_before = replace(seen_before, groups=known)
         declared = (*declared, f"weights {digest_of_file(init)[:12]}: {' '.join(init_saw.split())}")
     num_images = len(dataset.train(fold))
     if num_images < config.batch:
@@ -98,12 +99,12 @@ def plan_training(
         raise ConfigError(
             f"a batch of {config.batch} for {size} processes", expected=f"a multiple of {size} from {2 * size} up"
         )
-    decides = [resumable_config(config), dataset.table.fingerprint, dataset.folds.digest, fold]
-    digest = digest_of([*decides, list(declared)] if declared else decides)
-    return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest, init, before, declared)
+    deciding = [resumable_config(config), dataset.table.fingerprint, dataset.folds.digest, fold]
+    digest = digest_of([*deciding, list(declared)] if declared else deciding)
+    return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest, init, seen_before, declared)
 
 
-def beginning_with(config: GanConfig, init: Path) -> tuple[GanConfig, Pretrained]:
+def match_initial_weights(config: GanConfig, init: Path) -> tuple[GanConfig, Pretrained]:
     """The configuration with the shape of the weights that training begins with, and the weights."""
     pretrained = load_pretrained(init)
     if pretrained.network.resolution_px != config.network.resolution_px:
@@ -116,14 +117,14 @@ def beginning_with(config: GanConfig, init: Path) -> tuple[GanConfig, Pretrained
     return replace(config, network=network, init=digest_of_file(init)), pretrained
 
 
-def describe(task: Task) -> None:
+def write_description(task: Task) -> None:
     """Write what is fixed at the start: the configuration, what it is trained on, and the environment."""
     write_json(task.run.environment, {"python": platform.python_version(), "torch": torch.__version__})
-    known = task.provenance(kimg=0.0).to_dict()
+    record = task.provenance(kimg=0.0).to_dict()
     names = ("dataset", "dataset_fingerprint", "folds_digest", "fold", "config_digest")
     others = (path for path in task.run.root.parent.glob("*/config.json") if path != task.run.config)
     about = {
-        **{name: known[name] for name in names},
+        **{name: record[name] for name in names},
         "class_names": list(task.dataset.table.class_names),
         "config": to_dict(task.config),
         "created": created_of(task.run.config) or moment(after=map(created_of, others)),

@@ -19,14 +19,14 @@ from ganaug.config import NetworkConfig
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
 
-FOREIGN = NetworkConfig(16, 3, 16, 16, channel_base=128, channel_max=16, num_half=4, conv_clamp=256.0, std_group=2)
+EXTERNAL = NetworkConfig(16, 3, 16, 16, channel_base=128, channel_max=16, num_half=4, conv_clamp=256.0, std_group=2)
 
 
 def _reconstruct_persistent_obj(meta: dict[str, Any]) -> None:
     raise AssertionError("a stand-in was called")
 
 
-class EasyDict(dict):
+class EasyDict(dict[str, Any]):
     """Options as the peer keeps them."""
 
 
@@ -92,7 +92,7 @@ def their_module(network: Generator | Discriminator) -> StandIn:
 
 @dataclass
 class Peer:
-    """What another tool trained: its networks as ours, and its pickle's content to change before it is written."""
+    """An external checkpoint: its networks as ours, and its pickle's content to change before it is written."""
 
     G: Generator
     D: Discriminator
@@ -107,7 +107,7 @@ class Peer:
 
 @pytest.fixture
 def make_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Peer]:
-    """Makes a `Peer` of FOREIGN's shape, or of one that differs from it in the fields given."""
+    """Makes a `Peer` of EXTERNAL's shape, or of one that differs from it in the fields given."""
 
     def write(content: dict[str, Any]) -> Path:
         path = tmp_path / "network.pkl"
@@ -121,7 +121,7 @@ def make_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return path
 
     def make(**fields: Any) -> Peer:
-        config = replace(FOREIGN, **fields)
+        config = replace(EXTERNAL, **fields)
         draws = [torch.Generator().manual_seed(seed) for seed in range(3)]
         G, D = Generator(config, generator=draws[0]), Discriminator(config, generator=draws[1])
         ema = Generator(config, generator=draws[2])

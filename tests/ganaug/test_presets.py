@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ganaug import presets
-from ganaug.cli.train_gan import resolve
+from ganaug.config import override_preset
 from ganaug.errors import ConfigError
 
 
@@ -63,7 +63,7 @@ def test_what_is_planned_in_kimg_keeps_its_place_in_a_shorter_training() -> None
     preset = presets.gan("small-data", 64, 4, "cpu")
     assert preset.transition_kimg is not None
     assert preset.snapshot_kimg is not None
-    half = resolve(preset, None, {"total_kimg": preset.total_kimg / 2, "batch": None})
+    half = override_preset(preset, {"total_kimg": preset.total_kimg / 2, "batch": None})
     assert half.transition_kimg == (preset.transition_kimg[0] / 2, preset.transition_kimg[1] / 2)
     assert half.snapshot_kimg == preset.snapshot_kimg / 2
     assert half.batch == preset.batch
@@ -72,11 +72,11 @@ def test_what_is_planned_in_kimg_keeps_its_place_in_a_shorter_training() -> None
 def test_a_fixed_chance_needs_an_augmentation() -> None:
     preset = replace(presets.gan("auto", 64, 4, "cpu"), augment="none")
     with pytest.raises(ConfigError, match="name one with --augment"):
-        resolve(preset, None, {"augment_p": 0.2})
-    assert resolve(preset, None, {"augment_p": 0.0, "augment": "bgc"}).augment_p == 0.0
+        override_preset(preset, {"augment_p": 0.2})
+    assert override_preset(preset, {"augment_p": 0.0, "augment": "bgc"}).augment_p == 0.0
 
 
 def test_precision_is_chosen_apart_from_the_preset() -> None:
     preset = presets.gan("auto", 64, 4, "cuda")
-    assert resolve(preset, "float32", {}).network.num_half == 0
-    assert resolve(presets.gan("auto", 64, 4, "cpu"), "mixed", {}).network.num_half == 4
+    assert override_preset(preset, {}, "float32").network.num_half == 0
+    assert override_preset(presets.gan("auto", 64, 4, "cpu"), {}, "mixed").network.num_half == 4

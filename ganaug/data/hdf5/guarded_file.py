@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ganaug.parallel.processes import deferred_stops
+from ganaug.parallel.processes import defer_stops
 
 
 class GuardedFile:
@@ -36,7 +36,7 @@ class GuardedFile:
     def in_use(self) -> Iterator[None]:
         """Around calls of HDF5: to it, a Ctrl-C in the midst of one were a failed write. Raises a fault."""
         self.raise_fault()
-        with deferred_stops():
+        with defer_stops():
             yield
         self.raise_fault()
 
@@ -139,6 +139,6 @@ def writing_hdf5(path: Path) -> Iterator[tuple[h5py.File, GuardedFile]]:
         try:
             yield file, guarded
         finally:
-            with deferred_stops():
+            with defer_stops():
                 file.close()
         guarded.raise_fault()

@@ -29,7 +29,7 @@ from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, grey_version, has
 from ganaug.data.images.squares import Square, squares, union
 from ganaug.data.schema import IMAGES_AT_A_TIME
 from ganaug.data.sources.scans.scan import Drawn, Item, Load, Scan
-from ganaug.parallel.threads import Job, PixelBudget, in_threads
+from ganaug.parallel.threads import Job, PixelBudget, run_in_threads
 
 MAX_BYTES = 512 * 2**20  # of files that wait or are decoded at a time
 
@@ -116,7 +116,7 @@ class _Reader:
             Job(positions[index], partial(self._work, items[index], load, final), getattr(load, "num_bytes", 0))
             for index, load in scan.read(items)
         )
-        results = in_threads(jobs, num_threads, MAX_BYTES)
+        results = run_in_threads(jobs, num_threads, MAX_BYTES)
         for position, result in tqdm(results, "prepare", len(items), unit="img", disable=not self._progress or None):
             if isinstance(result, str):
                 self.skipped.append((scan.items[position].path, result))
@@ -153,7 +153,7 @@ class _Reader:
             raw = load()
             if isinstance(raw, Drawn):
                 return _see_drawn(item, raw)
-            with self._budget.held(sum(map(count_pixels, raw))):
+            with self._budget.hold(sum(map(count_pixels, raw))):
                 return self._see(item, raw, final)
         except Undecodable as error:
             return str(error)

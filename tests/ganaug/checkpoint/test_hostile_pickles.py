@@ -12,13 +12,16 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from ganaug.checkpoint.stylegan_pickles import load_foreign
+from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.errors import DataError
+
+if TYPE_CHECKING:
+    from tests.ganaug.conftest import Peer
 
 ROOT = Path(__file__).parents[3]
 SECONDS, MEGABYTES = 10, 300  # for any one file, whatever it asks for
@@ -27,7 +30,7 @@ import json, resource, sys, time
 from pathlib import Path
 from classifiers.torch_files import read_state_dict
 from ganaug.errors import DataError
-from ganaug.checkpoint.stylegan_pickles import load_foreign
+from ganaug.checkpoint.stylegan_pickles import load_external
 
 UNIT = 2**20 if sys.platform == "darwin" else 2**10
 
@@ -37,7 +40,7 @@ def megabytes():
 for path in map(Path, json.load(sys.stdin)):
     start, before = time.monotonic(), megabytes()
     try:
-        load_foreign(path) if path.suffix == ".pkl" else read_state_dict(path)
+        load_external(path) if path.suffix == ".pkl" else read_state_dict(path)
         error = None
     except (DataError, ValueError) as raised:
         error = str(raised)
@@ -82,7 +85,10 @@ class Raw:
     opcodes: bytes
 
 
-class Pickler(pickle._Pickler):  # type: ignore[name-defined]
+PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined, unused-ignore]  # whose methods can be overridden
+
+
+class Pickler(PythonPickler):  # type: ignore[misc]
     def save(self, obj: Any, *arguments: Any, **options: Any) -> None:
         if isinstance(obj, Raw):
             self.write(obj.opcodes)
@@ -102,7 +108,8 @@ class Call:
 
 def storage_of(tensor: torch.Tensor) -> tuple[Callable[..., Any], bytes]:
     """How PyTorch pickles the tensor's storage: the function and its bytes."""
-    _, (storage, *_) = tensor.__reduce_ex__(2)
+    reduce_ex: Any = tensor.__reduce_ex__
+    _, (storage, *_) = reduce_ex(2)
     load, (data,) = storage.__reduce__()
     return load, data
 
@@ -251,19 +258,19 @@ def test_every_hostile_file_is_one_line_in_little_time_and_memory(
 
 
 @pytest.mark.parametrize("name", ["G", "D"])
-def test_a_network_with_nan_is_left_out_with_its_reason(peer, name: str) -> None:
+def test_a_network_with_nan_is_left_out_with_its_reason(peer: "Peer", name: str) -> None:
     peer.content[name].at("b4.conv" if name == "D" else "synthesis.b4.conv1").parameters["bias"].data.fill_(math.nan)
-    foreign = load_foreign(peer.path)
-    assert getattr(foreign, name) is None
-    assert len(foreign.left_out) == 1
-    assert f"{name} has NaN or infinity in" in foreign.left_out[0]
+    external = load_external(peer.path)
+    assert getattr(external, name) is None
+    assert len(external.left_out) == 1
+    assert f"{name} has NaN or infinity in" in external.left_out[0]
 
 
-def test_two_names_for_one_network_are_read(peer) -> None:
+def test_two_names_for_one_network_are_read(peer: "Peer") -> None:
     peer.content["G"] = peer.content["G_ema"]
-    foreign = load_foreign(peer.path)
-    assert foreign.G is not None
-    assert foreign.G.keys() == foreign.ema.keys()
+    external = load_external(peer.path)
+    assert external.G is not None
+    assert external.G.keys() == external.ema.keys()
 
 
 @pytest.mark.parametrize(
@@ -278,4 +285,4 @@ def test_two_names_for_one_network_are_read(peer) -> None:
 def test_what_a_failed_download_leaves_is_named(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "x.pkl").write_bytes(content)
     with pytest.raises(DataError, match=says):
-        load_foreign(tmp_path / "x.pkl")
+        load_external(tmp_path / "x.pkl")

@@ -1,3 +1,5 @@
+"""Snapshots: what is written is read back, and what was edited, corrupt or of another network is refused."""
+
 import json
 import re
 import time
@@ -92,7 +94,7 @@ def test_an_edited_list_of_patients_is_refused(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}"])
-def test_a_torn_or_foreign_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_kind_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
     with pytest.raises((WorkspaceError, LeakError)) as refusal:

@@ -1,4 +1,4 @@
-"""Imported networks beside the originals that they come from, run as they are.
+"""Imported networks compared with the originals that they come from, run as they are.
 
 The environment variable GANAUG_PEER names a checkout of stylegan2-ada-pytorch or of stylegan3; it is not needed for
 anything else.
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganaug.checkpoint.stylegan_pickles import load_foreign
+from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
 
@@ -70,19 +70,21 @@ def test_images_and_logits_are_those_of_the_original(peer: Any, case: str, tmp_p
     path = tmp_path / "network.pkl"
     path.write_bytes(pickle.dumps({"G": G, "D": D, "G_ema": ema, "augment_pipe": None, "training_set_kwargs": {}}))
 
-    foreign = load_foreign(path)
-    assert foreign.left_out == ()
-    assert (foreign.config.num_half, foreign.config.conv_clamp) == (num_half, clamp)
+    external = load_external(path)
+    assert external.left_out == ()
+    assert (external.config.num_half, external.config.conv_clamp) == (num_half, clamp)
     z = torch.randn(8, 64, generator=random)
     c = torch.eye(num_classes)[torch.arange(8) % max(num_classes, 1)] if num_classes else torch.zeros(8, 0)
-    for theirs, state in ((G, foreign.G), (ema, foreign.ema)):
-        ours = Generator(foreign.config, generator=torch.Generator())
+    for theirs, state in ((G, external.G), (ema, external.ema)):
+        ours = Generator(external.config, generator=torch.Generator())
+        assert state is not None
         ours.load_state_dict(state)
         for psi in (1, 0.7):
             expected = theirs(z, c, truncation_psi=psi, noise_mode="const", force_fp32=True)
             img = ours(z, c, psi=psi, noise_mode="const", force_float32=True)
             assert expected.std() > 0.1
             torch.testing.assert_close(img, expected, atol=1e-4, rtol=0)
-    judge = Discriminator(foreign.config, generator=torch.Generator())
-    judge.load_state_dict(foreign.D)
+    judge = Discriminator(external.config, generator=torch.Generator())
+    assert external.D is not None
+    judge.load_state_dict(external.D)
     torch.testing.assert_close(judge(img, c, force_float32=True), D(img, c, force_fp32=True), atol=1e-4, rtol=0)

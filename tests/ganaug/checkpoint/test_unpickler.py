@@ -6,29 +6,38 @@ import pickle
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from ganaug.checkpoint.stylegan_pickles import load_foreign
+from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.checkpoint.unpickler import read_networks
 from ganaug.errors import DataError
+
+if TYPE_CHECKING:
+    from tests.ganaug.conftest import Peer
 
 
 class Call:
     """Pickles as a call."""
 
-    def __init__(self, function: Callable, *arguments: Any) -> None:
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.call = function, arguments
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.call
 
 
+def reduce(tensor: torch.Tensor) -> Any:
+    """What `pickle` writes of a tensor: a function and its arguments."""
+    reduce_ex: Any = tensor.__reduce_ex__
+    return reduce_ex(2)
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        load_foreign(path)
+        load_external(path)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 400
@@ -36,7 +45,7 @@ def refusal(path: Path) -> str:
     return message
 
 
-def test_networks_are_read_with_their_tensors_and_options(peer) -> None:
+def test_networks_are_read_with_their_tensors_and_options(peer: "Peer") -> None:
     networks = read_networks(peer.path)
     assert {name: network.class_name for name, network in networks.items()} == {
         "G": "Generator",
@@ -44,7 +53,7 @@ def test_networks_are_read_with_their_tensors_and_options(peer) -> None:
         "G_ema": "Generator",
     }
     assert networks["G"].options["synthesis"] == {"num_fp16_res": 4, "conv_clamp": 256}
-    assert torch.equal(networks["D"].tensors["b16.conv0.weight"], peer.D.b16.conv0.weight)
+    assert torch.equal(networks["D"].tensors["b16.conv0.weight"], peer.D.get_parameter("b16.conv0.weight"))
 
 
 def evil_calls(planted: Path) -> dict[str, Any]:
@@ -62,14 +71,14 @@ def evil_calls(planted: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("name", "place"),
-    [*((name, "beside") for name in evil_calls(Path("x"))), *(("posix.system", at) for at in ("state", "options"))],
+    [*((name, "next to it") for name in evil_calls(Path("x"))), *(("posix.system", at) for at in ("state", "options"))],
 )
 def test_code_is_named_and_not_run(
-    peer, tmp_path: Path, name: str, place: str, monkeypatch: pytest.MonkeyPatch
+    peer: "Peer", tmp_path: Path, name: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evil = evil_calls(tmp_path / "planted")[name]
     module = peer.content["G_ema"].at("synthesis.b4.conv1")
-    if place == "beside":
+    if place == "next to it":
         peer.content["training_set_kwargs"] = evil
     else:
         (module.children if place == "state" else module.options)["more"] = evil
@@ -77,9 +86,9 @@ def test_code_is_named_and_not_run(
     assert not (tmp_path / "planted").exists()
 
 
-def test_code_inside_of_a_tensors_bytes_is_not_run(peer, tmp_path: Path) -> None:
+def test_code_inside_of_a_tensors_bytes_is_not_run(peer: "Peer", tmp_path: Path) -> None:
     planted = tmp_path / "planted"
-    _, (storage, *_) = torch.zeros(3).__reduce_ex__(2)
+    _, (storage, *_) = reduce(torch.zeros(3))
     load, (data,) = storage.__reduce__()
     evil = Call(load, pickle.dumps(Call(os.system, f"touch {planted}")) + data)
     tensor = Call(torch._utils._rebuild_tensor_v2, evil, 0, (3,), (1,), False, {})
@@ -88,10 +97,10 @@ def test_code_inside_of_a_tensors_bytes_is_not_run(peer, tmp_path: Path) -> None
     assert not planted.exists()
 
 
-def test_the_source_text_in_a_pickle_is_not_run(peer, tmp_path: Path) -> None:
+def test_the_source_text_in_a_pickle_is_not_run(peer: "Peer", tmp_path: Path) -> None:
     planted = tmp_path / "planted"
     peer.content["G_ema"].source = f"open({str(planted)!r}, 'w')"
-    load_foreign(peer.path)
+    load_external(peer.path)
     assert not planted.exists()
 
 
@@ -118,7 +127,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     assert "there is no file" in refusal(tmp_path / "none.pkl")
 
 
-def test_a_truncated_file_is_one_line_wherever_it_ends(peer) -> None:
+def test_a_truncated_file_is_one_line_wherever_it_ends(peer: "Peer") -> None:
     path = peer.path
     whole = path.read_bytes()
     for end in range(1, len(whole), len(whole) // 25):
@@ -126,7 +135,7 @@ def test_a_truncated_file_is_one_line_wherever_it_ends(peer) -> None:
         refusal(path)
 
 
-def test_a_damaged_file_is_read_or_one_line(peer) -> None:
+def test_a_damaged_file_is_read_or_one_line(peer: "Peer") -> None:
     path, random = peer.path, torch.Generator().manual_seed(0)
     whole = path.read_bytes()
     refusals = []
@@ -137,7 +146,7 @@ def test_a_damaged_file_is_read_or_one_line(peer) -> None:
         )
         path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
         try:
-            load_foreign(path)
+            load_external(path)
         except DataError as error:
             refusals.append(str(error))
     assert len(refusals) > 3
@@ -153,8 +162,10 @@ def test_a_damaged_file_is_read_or_one_line(peer) -> None:
         (0, "abc", (1,), "no size and stride"),
     ],
 )
-def test_a_tensor_that_leaves_its_storage_is_refused(peer, offset: int, size: Any, stride: Any, says: str) -> None:
-    _, (storage, *_) = torch.zeros(3).__reduce_ex__(2)
+def test_a_tensor_that_leaves_its_storage_is_refused(
+    peer: "Peer", offset: int, size: Any, stride: Any, says: str
+) -> None:
+    _, (storage, *_) = reduce(torch.zeros(3))
     tensor = Call(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, {})
     peer.content["G_ema"].at("synthesis.b4.torgb").parameters["bias"] = tensor
     assert says in refusal(peer.path)

@@ -4,7 +4,7 @@ import json
 import os
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -17,6 +17,9 @@ from ganaug.config import GanConfig
 from ganaug.data.dataset import DataSet
 from ganaug.provenance import Provenance
 from ganaug.workspace import GanRun, Workspace, write_json
+
+if TYPE_CHECKING:
+    from tests.ganaug.conftest import Peer
 
 
 def run(*arguments: object) -> Result:
@@ -32,7 +35,7 @@ def one_line(result: Result) -> str:
 
 
 @pytest.fixture
-def trained(workspace: Workspace, peer: Any) -> GanRun:
+def trained(workspace: Workspace, peer: "Peer") -> GanRun:
     """A run with two snapshots, the later one of G."""
     made = workspace.gan("phantom", 0, "a" * 64)
     write_json(made.config, {})
@@ -43,7 +46,7 @@ def trained(workspace: Workspace, peer: Any) -> GanRun:
     return made
 
 
-def test_a_pickle_becomes_a_snapshot_next_to_it(peer: Any) -> None:
+def test_a_pickle_becomes_a_snapshot_next_to_it(peer: "Peer") -> None:
     result = run("import-gan", peer.path, "--json")
     assert result.exit_code == 0, result.stderr
     printed = json.loads(result.stdout)
@@ -53,7 +56,7 @@ def test_a_pickle_becomes_a_snapshot_next_to_it(peer: Any) -> None:
     assert load_snapshot(Path(printed["file"])).companions.keys() >= {"G.mapping.w_avg", "D.b4.out.bias"}
 
 
-def test_what_was_left_out_is_reported(peer: Any, tmp_path: Path) -> None:
+def test_what_was_left_out_is_reported(peer: "Peer", tmp_path: Path) -> None:
     peer.content["D"].at("b16").options["architecture"] = "orig"
     result = run("import-gan", peer.path, "--out", tmp_path / "here.safetensors")
     assert result.exit_code == 0, result.stderr
@@ -61,7 +64,7 @@ def test_what_was_left_out_is_reported(peer: Any, tmp_path: Path) -> None:
     assert result.stdout == f"{tmp_path / 'here.safetensors'}: 16 px, 3 classes\n"
 
 
-def test_a_dry_run_of_an_import_writes_nothing(peer: Any, tmp_path: Path) -> None:
+def test_a_dry_run_of_an_import_writes_nothing(peer: "Peer", tmp_path: Path) -> None:
     result = run("import-gan", peer.path, "--dry-run")
     assert result.stdout.startswith("would write ")
     assert list(tmp_path.glob("*.safetensors")) == []
@@ -78,13 +81,13 @@ def test_a_pickle_that_runs_code_is_one_line_and_runs_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_the_study_will_refuse_is_reported_before_training(peer: Any, tiny: DataSet, workspace: Workspace) -> None:
+def test_what_the_study_will_refuse_is_noted_before_training(peer: "Peer", tiny: DataSet, workspace: Workspace) -> None:
     command = ("train-gan", "--preset", "quick", "--init", peer.path, "--workspace", workspace.root, "--dry-run")
-    silent, declared = run(*command), run(*command, "--init-saw", "BreCaHAD")
-    assert (silent.exit_code, declared.exit_code) == (0, 0), silent.stderr
+    silent, stated = run(*command), run(*command, "--init-saw", "BreCaHAD")
+    assert (silent.exit_code, stated.exit_code) == (0, 0), silent.stderr
     assert "a study refuses what is trained on from" in silent.stderr
     assert "say what they are with --init-saw" in silent.stderr
-    assert "refuses" not in declared.stderr
+    assert "refuses" not in stated.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(1)])
@@ -95,7 +98,7 @@ def test_other_files_are_one_line(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize(("options", "network"), [((), "G"), (("--kimg", "1"), "ema")])
 def test_a_run_is_exported_by_its_name(
-    trained: GanRun, workspace: Workspace, peer: Any, tmp_path: Path, options: tuple[str, ...], network: str
+    trained: GanRun, workspace: Workspace, peer: "Peer", tmp_path: Path, options: tuple[str, ...], network: str
 ) -> None:
     out = tmp_path / "out.safetensors"
     result = run("export-gan", trained.root.name, "--out", out, *options, "--workspace", workspace.root, "--json")
@@ -120,7 +123,7 @@ def test_a_snapshot_of_about_so_many_kimg_is_found_where_it_is_the_only_one(
         assert json.loads(result.stdout)["source"] == str(trained.ema(2.032))
 
 
-def test_an_exported_import_keeps_the_generator_alone(peer: Any, tmp_path: Path) -> None:
+def test_an_exported_import_keeps_the_generator_alone(peer: "Peer", tmp_path: Path) -> None:
     imported, out = tmp_path / "imported.safetensors", tmp_path / "out.safetensors"
     assert run("import-gan", peer.path, "--out", imported).exit_code == 0
     assert run("export-gan", imported, "--out", out).exit_code == 0

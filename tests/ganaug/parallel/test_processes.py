@@ -1,3 +1,5 @@
+"""Calls in parallel processes: their answers, errors and deaths, requests to stop, and the allocator."""
+
 import os
 import signal
 import subprocess
@@ -7,11 +9,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import process as pools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ganaug.errors import ConfigError, Ended, UserError
-from ganaug.parallel.processes import deferred_stops, run_parallel
+from ganaug.parallel.processes import defer_stops, run_parallel
 from ganaug.presets import require_preset
 
 COUNT_FAULTS = """
@@ -40,23 +43,23 @@ def test_large_blocks_are_reused() -> None:
 
 
 def test_every_call_is_answered_under_its_position() -> None:
-    assert dict(run_parallel(divmod, [(7, 2), (8, 3), (9, 4)], jobs=2)) == {0: (3, 1), 1: (2, 2), 2: (2, 1)}
+    assert dict(run_parallel(divmod, [(7, 2), (8, 3), (9, 4)], num_workers=2)) == {0: (3, 1), 1: (2, 2), 2: (2, 1)}
 
 
-def test_one_job_runs_here_and_several_elsewhere() -> None:
+def test_one_worker_is_this_process_and_several_elsewhere() -> None:
     here = os.getpid()
-    assert {process for _, process in run_parallel(os.getpid, [(), ()], jobs=1)} == {here}
-    assert here not in {process for _, process in run_parallel(os.getpid, [(), ()], jobs=2)}
+    assert {process for _, process in run_parallel(os.getpid, [(), ()], num_workers=1)} == {here}
+    assert here not in {process for _, process in run_parallel(os.getpid, [(), ()], num_workers=2)}
 
 
 def test_the_error_of_a_call_reaches_the_caller() -> None:
     with pytest.raises(ConfigError, match="there is no preset huge"):
-        list(run_parallel(require_preset, [("quick",), ("huge",)], jobs=2))
+        list(run_parallel(require_preset, [("quick",), ("huge",)], num_workers=2))
 
 
-def test_a_process_that_dies_is_told_in_one_line_with_what_to_do() -> None:
-    with pytest.raises(UserError, match="--jobs 1"):
-        list(run_parallel(os._exit, [(9,), (9,)], jobs=2))
+def test_a_process_that_dies_is_reported_in_one_line_with_what_to_do() -> None:
+    with pytest.raises(UserError, match="--workers 1"):
+        list(run_parallel(os._exit, [(9,), (9,)], num_workers=2))
 
 
 @pytest.mark.parametrize("calls", [[("1",), ("1/0",)], [("exit()",), ("2",)], [("__import__('os')._exit(9)",), ("2",)]])
@@ -65,10 +68,15 @@ def test_no_thread_is_left_to_close_a_pipe_while_python_ends(
 ) -> None:
     manager = pools._ExecutorManagerThread  # the pool's own thread, made slow to end as on a busy machine
     run = manager.run
-    monkeypatch.setattr(manager, "run", lambda self: (run(self), time.sleep(1)))
+
+    def run_and_wait(self: Any) -> None:
+        run(self)
+        time.sleep(1)
+
+    monkeypatch.setattr(manager, "run", run_and_wait)
     before = set(threading.enumerate())
     with pytest.raises((ZeroDivisionError, SystemExit, UserError)):
-        list(run_parallel(eval, calls, jobs=2))
+        list(run_parallel(eval, calls, num_workers=2))
     assert set(threading.enumerate()) <= before
 
 
@@ -80,7 +88,7 @@ def test_a_killed_process_loses_its_own_call_and_no_other() -> None:
         for answer in run_parallel(eval, calls, 2, ["a", "b", "the third", "d", "e"]):
             answers.append(answer)
 
-    with pytest.raises(UserError, match=r"1 of 5 .*: the third; .*--jobs 1;"):
+    with pytest.raises(UserError, match=r"1 of 5 .*: the third; .*--workers 1;"):
         work()
     assert sorted(answers) == [(0, 1), (1, 2), (3, 4), (4, 5)]
 
@@ -93,7 +101,7 @@ def test_a_stop_within_a_block_that_defers_it_comes_after_the_block() -> None:
     done = []
 
     def work() -> None:
-        with deferred_stops():
+        with defer_stops():
             signal.raise_signal(signal.SIGUSR1)
             done.append("the rest of the block")
 
@@ -109,6 +117,7 @@ def test_a_stop_within_a_block_that_defers_it_comes_after_the_block() -> None:
 WAIT = """
 import sys, time, signal
 from pathlib import Path
+from typing import Any
 from ganaug.parallel.processes import run_parallel
 
 def wait(folder, name):
@@ -120,7 +129,7 @@ def wait(folder, name):
     time.sleep(60)
 
 if __name__ == "__main__":
-    list(run_parallel(wait, [(sys.argv[1], "a"), (sys.argv[1], "b")], jobs=2))
+    list(run_parallel(wait, [(sys.argv[1], "a"), (sys.argv[1], "b")], num_workers=2))
 """
 
 

@@ -1,3 +1,5 @@
+"""The training loop: resumed to the bit, locked, saved and shown as asked."""
+
 import os
 import signal
 import subprocess
@@ -16,9 +18,9 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet, TrainingImages
 from ganaug.errors import DataError, UserError, WorkspaceError
 from ganaug.train import loop
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import Due, train_gan
-from ganaug.train.meter import require_finite
+from ganaug.train.monitoring.meter import require_finite
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace, read_jsonl
@@ -63,7 +65,7 @@ def test_the_same_call_again_trains_nothing(workspace: Workspace, tiny: DataSet)
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-def test_lines_after_the_state_that_is_taken_up_are_forgotten(workspace: Workspace, tiny: DataSet) -> None:
+def test_lines_after_the_state_that_is_resumed_are_dropped(workspace: Workspace, tiny: DataSet) -> None:
     run = train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024)))
     with run.stats.open("a") as file:
         file.write('{"kimg": 0.032, "loss_g": 99.0}\n{"kimg": 0.0')
@@ -98,13 +100,13 @@ def test_a_data_set_smaller_than_a_batch_is_refused_before_anything_is_written(
     assert workspace.gans() == []
 
 
-def test_divergence_is_told_in_one_line(workspace: Workspace, tiny: DataSet) -> None:
+def test_divergence_is_reported_in_one_line(workspace: Workspace, tiny: DataSet) -> None:
     run = plan_training(workspace, tiny, 0, CONFIG).run
     with pytest.raises(UserError, match="loss_g is not a finite number"):
         require_finite({"kimg": 1.0, "loss_d": 0.5, "loss_g": float("nan")}, run)
 
 
-def test_the_sheets_show_a_row_a_class(workspace: Workspace, tiny: DataSet) -> None:
+def test_the_sheets_show_a_row_per_class(workspace: Workspace, tiny: DataSet) -> None:
     run = train_gan(plan_training(workspace, tiny, 0, CONFIG))
     with Image.open(run.samples(CONFIG.total_kimg)) as fakes, Image.open(run.reals) as reals:
         assert fakes.size == reals.size
@@ -170,7 +172,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
 def test_snapshots_come_at_the_same_moments_however_often_a_run_is_stopped(
     stops: list[int], workspace: Workspace, tiny: DataSet
 ) -> None:
-    """Counted from where it was taken up, a run that is stopped often enough would never write one."""
+    """Counted from where it was resumed, a run that is stopped often enough would never write one."""
     seen = []
     for start, stop in zip([0, *stops], [*stops, 80], strict=True):
         due = Due(0.02, start)
@@ -186,7 +188,7 @@ def test_a_snapshot_is_made_up_for_that_was_due_when_a_stop_came(workspace: Work
     assert run.ema(0.016).exists()
 
 
-def test_what_was_due_before_a_stop_is_told_from_what_was_not() -> None:
+def test_what_was_due_before_a_stop_is_distinguished_from_what_was_not() -> None:
     came = [number for number in range(0, 80, 8) if Due(0.02, number).came_within(8)]
     assert came == [24, 40, 64]
     assert not Due(None, 24).came_within(8)
@@ -214,12 +216,12 @@ def test_every_orientation_of_a_training_image_is_shown_if_asked(
     task = replace(plan_training(workspace, tiny, 0, CONFIG), config=config)
     seen: list[torch.Tensor] = []
 
-    def record(game: object, real_img: torch.Tensor, *rest: object) -> dict[str, torch.Tensor]:
+    def record(trainer: object, real_img: torch.Tensor, *rest: object) -> dict[str, torch.Tensor]:
         seen.append(real_img)
         return {}
 
     monkeypatch.setattr(loop, "train_iteration", record)
     order = TrainingImages(tiny, 0, 64, 0)
     order.batch_at = lambda step: (tiny.reader[np.zeros(64, np.int64)], np.zeros(64, np.int64))  # type: ignore[method-assign]
-    loop.iterate(task, new_state(config, Team()), order)
+    loop.iterate(task, new_state(config, ProcessGroup()), order)
     assert len(np.unique(seen[0].numpy().reshape(64, -1), axis=0)) == orientations

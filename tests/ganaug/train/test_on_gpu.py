@@ -24,8 +24,8 @@ CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, state_kimg
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_training_is_resumed_and_images_are_made(workspace: Workspace, tiny: DataSet, device: str) -> None:
-    train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024)), device)
-    run = train_gan(plan_training(workspace, tiny, 0, CONFIG), device)
+    train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024)), Compute(device))
+    run = train_gan(plan_training(workspace, tiny, 0, CONFIG), Compute(device))
     assert int(load_tensors(run.states()[-1])[1]["num_images"]) == 64
     path = synthesize(plan_synthesis(workspace, run, SynthesisConfig(per_class=3)), compute=Compute(device))
     assert read_table(path).class_counts().tolist() == [3, 3, 3, 3]
@@ -37,7 +37,7 @@ def test_the_first_iterations_agree_with_the_cpu(tmp_path: Path, tiny: DataSet, 
     config = replace(CONFIG, total_kimg=0.016)
 
     def discriminator(name: str, device: str, seed: int) -> dict[str, Tensor]:
-        run = train_gan(plan_training(Workspace(tmp_path / name), tiny, 0, replace(config, seed=seed)), device)
+        run = train_gan(plan_training(Workspace(tmp_path / name), tiny, 0, replace(config, seed=seed)), Compute(device))
         tensors = load_tensors(run.states()[-1])[0]
         return {name: tensors[name] for name in tensors if name.startswith("D.") and name.endswith("weight")}
 

@@ -1,6 +1,8 @@
-"""Steps of training: who moves, lazy regularisation, determinism, and that the game is played to win."""
+"""Steps of training: who moves, lazy regularization, determinism, and that each network improves against the other."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -8,10 +10,11 @@ import torch
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.model.generator import Generator
 from ganaug.train import phases
-from ganaug.train.distributed import Gradients, Team
+from ganaug.train.distributed.gradients import Gradients
+from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.losses import path_lengths
-from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step, styles
-from ganaug.train.players import Networks, make_networks, make_optimizers, step
+from ganaug.train.networks import NetworkPair, make_networks, make_optimizers, step
+from ganaug.train.phases import Trainer, discriminator_step, draw_styles, generator_step, path_length_step, r1_step
 
 NETWORK = NetworkConfig(8, 2, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
 CONFIG = GanConfig(NETWORK, total_kimg=1, batch=8, learning_rate=0.01, r1_gamma=0.01, r1_interval=4, pl_weight=0.0)
@@ -30,16 +33,16 @@ def real_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return img + 0.1 * torch.randn(img.shape, generator=random(3)), torch.eye(2)[labels]
 
 
-def new_game(config: GanConfig = CONFIG) -> Game:
+def new_trainer(config: GanConfig = CONFIG) -> Trainer:
     networks = make_networks(config.network, random())
-    return Game(networks, make_optimizers(networks, config), config)
+    return Trainer(networks, make_optimizers(networks, config), config)
 
 
-def train(num_iterations: int, config: GanConfig = CONFIG) -> tuple[Networks, list[dict[str, torch.Tensor]]]:
-    game, latents = new_game(config), random(1)
+def train(num_iterations: int, config: GanConfig = CONFIG) -> tuple[NetworkPair, list[dict[str, torch.Tensor]]]:
+    trainer, latents = new_trainer(config), random(1)
     img, c = real_batch()
-    stats = [phases.train_iteration(game, img, c, iteration, latents) for iteration in range(num_iterations)]
-    return game.networks, stats
+    stats = [phases.train_iteration(trainer, img, c, iteration, latents) for iteration in range(num_iterations)]
+    return trainer.networks, stats
 
 
 def moved(before: dict[str, torch.Tensor], module: torch.nn.Module) -> bool:
@@ -51,15 +54,16 @@ def copy_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_a_step_moves_its_own_network_alone() -> None:
-    game = new_game(replace(CONFIG, pl_weight=2.0))
-    G, D = game.networks.G, game.networks.D
+    trainer = new_trainer(replace(CONFIG, pl_weight=2.0))
+    G, D = trainer.networks.G, trainer.networks.D
     img, c = real_batch()
-    for move, mover, other in (
-        (lambda: generator_step(game, c, random()), G, D),
-        (lambda: path_length_step(game, c, random()), G, D),
-        (lambda: discriminator_step(game, img, c, random()), D, G),
-        (lambda: r1_step(game, img, c), D, G),
-    ):
+    moves: list[tuple[Callable[[], object], torch.nn.Module, torch.nn.Module]] = [
+        (lambda: generator_step(trainer, c, random()), G, D),
+        (lambda: path_length_step(trainer, c, random()), G, D),
+        (lambda: discriminator_step(trainer, img, c, random()), D, G),
+        (lambda: r1_step(trainer, img, c), D, G),
+    ]
+    for move, mover, other in moves:
         mover_before, other_before = copy_of(mover), copy_of(other)
         move()
         assert moved(mover_before, mover)
@@ -100,13 +104,13 @@ class Linear(torch.nn.Module):
 
 
 def test_lazy_penalty_of_a_linear_discriminator_shrinks_it_in_closed_form() -> None:
-    game = new_game(replace(CONFIG, r1_gamma=0.5, r1_interval=16))
-    D: torch.nn.Module = Linear()
+    trainer = new_trainer(replace(CONFIG, r1_gamma=0.5, r1_interval=16))
+    D = Linear()
     before = D.weight.detach().clone()
-    game.networks = replace(game.networks, D=D)
-    game.optimizers = replace(game.optimizers, D=torch.optim.SGD(D.parameters(), lr=0.01))
-    game.gradients[D] = Gradients(D, Team())
-    stats = r1_step(game, *real_batch())
+    trainer.networks = replace(trainer.networks, D=cast(Any, D))
+    trainer.optimizers = replace(trainer.optimizers, D=cast(Any, torch.optim.SGD(D.parameters(), lr=0.01)))
+    trainer.gradients[D] = Gradients(D, ProcessGroup())
+    stats = r1_step(trainer, *real_batch())
     torch.testing.assert_close(stats["r1"], before.square().sum())
     torch.testing.assert_close(D.weight.detach(), before * (1 - 0.01 * 0.5 * 16))  # d(γ/2·k·w²)/dw = γ·k·w
 
@@ -122,27 +126,27 @@ def test_path_lengths_of_a_linear_synthesis_are_the_norms_of_its_columns() -> No
 def test_the_path_length_penalty_draws_lengths_together() -> None:
     """Against a mean that stands still, the spread of the lengths around it shrinks."""
     config = replace(CONFIG, pl_weight=2.0, learning_rate=0.002)
-    game, (_, c) = new_game(config), real_batch()
-    game.pl_mean = torch.tensor(0.02)
+    trainer, (_, c) = new_trainer(config), real_batch()
+    trainer.pl_mean = torch.tensor(0.02)
     distances = []
     for iteration in range(80):
-        length = path_length_step(game, c, random(iteration))["path_length"]
-        distances.append(abs(float(length) - float(game.pl_mean)))
+        length = path_length_step(trainer, c, random(iteration))["path_length"]
+        distances.append(abs(float(length) - float(trainer.pl_mean)))
     assert sum(distances[-5:]) < 0.5 * sum(distances[:5])
 
 
 def test_micro_batches_give_the_gradients_of_the_whole_batch() -> None:
-    """Without the minibatch deviation, in whose groups other images meet, and without chance inside the loss."""
+    """Without the minibatch deviation, in whose groups other images meet, and without randomness inside the loss."""
     img, c = real_batch()
     grads = []
     for micro in (None, 2, 3):
-        game = new_game(replace(CONFIG, micro_batch=micro, network=replace(NETWORK, std_group=1)))
-        D = game.networks.D
+        trainer = new_trainer(replace(CONFIG, micro_batch=micro, network=replace(NETWORK, std_group=1)))
+        D = trainer.networks.D
         found: dict[str, torch.Tensor] = {}
-        hook = game.optimizers.D.register_step_pre_hook(
+        hook = trainer.optimizers.D.register_step_pre_hook(
             lambda *_, D=D, found=found: found.update({n: p.grad.clone() for n, p in D.named_parameters()})
         )
-        game.learn(D, (img, c), lambda img, c, D=D: (D(img, c).square().mean(), {"mean": D(img, c).mean()}))
+        trainer.minimize(D, (img, c), lambda img, c, D=D: (D(img, c).square().mean(), {"mean": D(img, c).mean()}))
         hook.remove()
         grads.append(found)
     for other in grads[1:]:
@@ -157,33 +161,33 @@ def test_micro_batches_move_the_running_means_as_the_whole_batch_does(
     def of_class(G: Generator, c: torch.Tensor, *_: object) -> torch.Tensor:
         return c[:, :1, None].expand(-1, G.mapping.num_ws, 8).clone().requires_grad_()
 
-    monkeypatch.setattr(phases, "styles", of_class)
+    monkeypatch.setattr(phases, "draw_styles", of_class)
     monkeypatch.setattr(phases, "path_lengths", lambda img, ws, noise: 7 + 0 * ws.sum(dim=[1, 2]))
     c = real_batch()[1]
     means = []
     for size in (None, micro):
-        game = new_game(replace(CONFIG, micro_batch=size, pl_weight=2.0, network=replace(NETWORK, std_group=1)))
-        assert "mean_w" not in generator_step(game, c, random())
-        path_length_step(game, c, random())
-        means.append((game.networks.G.mapping.w_avg, game.pl_mean))
+        trainer = new_trainer(replace(CONFIG, micro_batch=size, pl_weight=2.0, network=replace(NETWORK, std_group=1)))
+        assert "mean_w" not in generator_step(trainer, c, random())
+        path_length_step(trainer, c, random())
+        means.append((trainer.networks.G.mapping.w_avg, trainer.pl_mean))
     assert means[0][0].abs().max() > 0
     torch.testing.assert_close(means[1][0], means[0][0])
     torch.testing.assert_close(means[1][1], means[0][1], rtol=0.01, atol=0)
 
 
-def test_style_mixing_changes_the_finer_styles_of_its_share_of_images() -> None:
+def test_style_mixing_changes_the_finer_styles_of_a_fraction_of_images() -> None:
     G = make_networks(replace(NETWORK, resolution_px=64), random()).G
     c = torch.eye(2)[torch.zeros(2000, dtype=torch.long)]
-    ws = styles(G, c, 0.9, random(1))
+    ws = draw_styles(G, c, 0.9, random(1))
     mixed = (ws != ws[:, :1]).any(dim=2)
-    share = mixed[:, -1].float().mean().item()
-    assert share == pytest.approx(0.9, abs=0.03)
+    fraction = mixed[:, -1].float().mean().item()
+    assert fraction == pytest.approx(0.9, abs=0.03)
     assert (mixed[:, 1:] >= mixed[:, :-1]).all()  # from the cutoff on, all finer layers have the other
     first = mixed[mixed[:, -1]].float().argmax(dim=1)
     counts = torch.bincount(first, minlength=ws.shape[1])
     assert counts[0] == 0
     assert counts[1:].min() > 0.6 * counts[1:].max()  # every cutoff alike
-    unmixed = styles(G, c, 0.0, random(1))
+    unmixed = draw_styles(G, c, 0.0, random(1))
     assert torch.equal(unmixed, unmixed[:, :1].expand_as(unmixed))
 
 
@@ -198,13 +202,13 @@ def test_broken_gradients_do_not_reach_the_weights() -> None:
 
 
 def test_same_seed_same_training() -> None:
-    one, two = train(3)[0], train(3)[0]
-    assert len(vars(one)) > 2
-    for a, b in zip(vars(one).values(), vars(two).values(), strict=True):
+    first, second = (vars(train(3)[0]).values() for _ in range(2))
+    assert len(first) > 2
+    for a, b in zip(first, second, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
-def distance_to_reals(networks: Networks) -> float:
+def distance_to_reals(networks: NetworkPair) -> float:
     img, c = real_batch()
     with torch.no_grad():
         z = torch.randn(CONFIG.batch, NETWORK.z_dim, generator=random(7))

@@ -7,7 +7,7 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.errors import ConfigError
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
-from ganaug.train.schedule import conditioning, softened
+from ganaug.train.schedule import blend_with_uniform, conditioning
 
 NETWORK = NetworkConfig(8, 4, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
 
@@ -34,9 +34,9 @@ def test_before_the_transition_neither_network_sees_a_class() -> None:
     G = Generator(NETWORK, generator=torch.Generator().manual_seed(0))
     D = Discriminator(NETWORK, generator=torch.Generator().manual_seed(1))
     z, img = torch.ones(4, 8), torch.ones(4, 3, 8, 8)
-    for share, same in ((0.0, True), (0.5, False), (1.0, False)):
-        ws, logits = G.mapping(z, softened(c, share)), D(img, softened(c, share))
-        assert torch.allclose(ws, ws[:1].expand_as(ws), atol=1e-6) == same
-        assert torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-6) == same
-    assert softened(c, 1.0) is c
-    torch.testing.assert_close(softened(c, 0.25).sum(dim=1), torch.ones(4))
+    for fraction, is_same in ((0.0, True), (0.5, False), (1.0, False)):
+        ws, logits = G.mapping(z, blend_with_uniform(c, fraction)), D(img, blend_with_uniform(c, fraction))
+        assert torch.allclose(ws, ws[:1].expand_as(ws), atol=1e-6) == is_same
+        assert torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-6) == is_same
+    assert blend_with_uniform(c, 1.0) is c
+    torch.testing.assert_close(blend_with_uniform(c, 0.25).sum(dim=1), torch.ones(4))

@@ -21,7 +21,7 @@ from ganaug.data.images.decode import Picture, open_picture
 from ganaug.data.prepare import read_images as module
 from ganaug.data.prepare.pipeline import Prepared, prepare_dataset
 from ganaug.errors import DataError, private
-from ganaug.parallel.threads import Job, PixelBudget, in_threads
+from ganaug.parallel.threads import Job, PixelBudget, run_in_threads
 from ganaug.workspace import Workspace
 
 SIDE = 16
@@ -186,7 +186,7 @@ def test_threads_never_hold_more_pixels_than_the_budget_and_all_get_theirs(sizes
     held, most = [], []
 
     def work(size: int) -> int:
-        with budget.held(size):
+        with budget.hold(size):
             with lock:
                 held.append(size)
                 most.append(sum(min(one, 10) for one in held))  # a larger one counts as all there is
@@ -196,7 +196,7 @@ def test_threads_never_hold_more_pixels_than_the_budget_and_all_get_theirs(sizes
         return size
 
     jobs = (Job(position, partial(work, size), 0) for position, size in enumerate(sizes))
-    assert list(in_threads(jobs, 6, 100)) == list(enumerate(sizes))
+    assert list(run_in_threads(jobs, 6, 100)) == list(enumerate(sizes))
     assert len(most) == len(sizes)
     assert max(most) <= 10
 
@@ -213,7 +213,7 @@ def test_files_underway_are_bounded_and_results_come_in_order(sizes: list[int], 
             assert sum(underway) <= 10 or len(underway) == 1
             assert len(underway) <= 3 * num_threads + 1
 
-    for position, result in in_threads(jobs(), num_threads, 10):
+    for position, result in run_in_threads(jobs(), num_threads, 10):
         assert result == sizes[position] == underway.pop(0)
     assert underway == []
 
@@ -227,5 +227,5 @@ def test_an_error_in_a_thread_is_raised_and_ends_the_work() -> None:
 
     jobs = (Job(number, partial(work, number), 0) for number in range(1000))
     with pytest.raises(ZeroDivisionError):
-        list(in_threads(jobs, 1, 10))
+        list(run_in_threads(jobs, 1, 10))
     assert len(done) < 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ganaug.errors import DiskFull
-from ganaug.train.board import Board, crc32c
+from ganaug.train.monitoring.tensorboard import TensorBoardWriter, crc32c
 
 
 def records(data: bytes) -> list[bytes]:
@@ -37,7 +37,7 @@ def test_the_checksum_is_crc_32c() -> None:
 
 def test_every_line_is_an_event_at_its_number_of_images(tmp_path: Path) -> None:
     lines: list[dict[str, float]] = [{"kimg": 0.5, "loss_g": 1.5}, {"kimg": 70.0, "loss_g": -2.0}]
-    with Board(tmp_path) as board:
+    with TensorBoardWriter(tmp_path) as board:
         for line in lines:
             board.add(line)
     (path,) = tmp_path.iterdir()
@@ -51,7 +51,7 @@ def test_every_line_is_an_event_at_its_number_of_images(tmp_path: Path) -> None:
 
 def test_tensorboard_reads_them(tmp_path: Path) -> None:
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with Board(tmp_path) as board:
+    with TensorBoardWriter(tmp_path) as board:
         board.add({"kimg": 0.5, "loss_g": 1.5})
     shown = loader.EventAccumulator(str(tmp_path))
     shown.Reload()
@@ -63,30 +63,30 @@ def test_the_name_of_the_file_says_no_host(tmp_path: Path, monkeypatch: pytest.M
     for module, name in ((platform, "node"), (socket, "gethostname")):
         monkeypatch.setattr(module, name, lambda: "klinik-pc")
     for _ in range(3):
-        Board(tmp_path).add({"kimg": 1.0})
+        TensorBoardWriter(tmp_path).add({"kimg": 1.0})
     names = sorted(os.listdir(tmp_path))
     assert len(names) == 3  # a training that resumes adds a file
     assert not [name for name in names if "klinik" in name or "tfevents" not in name]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    board = Board(tmp_path)
+def test_a_full_disk_is_reported_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = TensorBoardWriter(tmp_path)
     with Path("/dev/full").open("wb", buffering=0) as full:
         monkeypatch.setattr(board, "_file", full)
         with pytest.raises(DiskFull, match=str(tmp_path)):
             board.add({"kimg": 1.0, "loss_g": 0.0})
 
 
-def test_what_cannot_be_opened_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_opened_is_reported_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DiskFull, match=str(tmp_path)):
-        Board(tmp_path)
+        TensorBoardWriter(tmp_path)
 
 
 def test_without_a_folder_nothing_is_written() -> None:
-    with Board(None) as board:
+    with TensorBoardWriter(None) as board:
         board.add({"kimg": 1.0})

@@ -1,6 +1,7 @@
-"""What a run tells: overfitting shows, scores order generators, TensorBoard gets what stats.jsonl gets."""
+"""What a run reports: overfitting shows, and scores order generators."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import WeightsError
 from ganaug.evaluate.extractors.extractor import Extractor
+from ganaug.model.discriminator import Discriminator
 from ganaug.model.pixels import from_pixels
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import train_gan
+from ganaug.train.monitoring.monitor import Monitor, spread
 from ganaug.train.state import new_state
 from ganaug.train.task import Task, plan_training
-from ganaug.train.watch import Watch, spread
 from ganaug.workspace import Workspace, read_jsonl
 
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
@@ -27,34 +29,36 @@ def task(workspace: Workspace, tiny: DataSet) -> Task:
     return plan_training(workspace, tiny, 0, CONFIG)
 
 
-def test_a_line_of_stats_tells_losses_augmentation_overfitting_speed_and_memory(task: Task) -> None:
+def test_a_line_of_stats_has_losses_augmentation_overfitting_speed_and_memory(task: Task) -> None:
     (line,) = read_jsonl(train_gan(task).stats)
-    told = {"loss_g", "loss_d", "r1", "p", "real_signs", "train_logits", "val_logits", "fake_logits"}
-    assert told | {"sec_per_kimg", "memory_mib", "kimg"} <= line.keys()
+    names = {"loss_g", "loss_d", "r1", "p", "real_signs", "train_logits", "val_logits", "fake_logits"}
+    assert names | {"sec_per_kimg", "memory_mib", "kimg"} <= line.keys()
     assert -1 <= line["real_signs"] <= 1
     assert 0 <= line["p"] <= 1
     assert line["memory_mib"] > 50
 
 
 def test_a_discriminator_that_knows_its_training_images_shows(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, watch = new_state(CONFIG, Team()), Watch(task)
+    state, monitor = new_state(CONFIG, ProcessGroup()), Monitor(task)
     known = from_pixels(task.dataset.images(0)[task.dataset.train(0)])
 
     class ByHeart(torch.nn.Module):
         def forward(self, img: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-            return torch.tensor([[1.0 if any(torch.equal(one, other) for other in known) else -1.0] for one in img])
+            return torch.tensor([[1.0 if any(torch.equal(shown, other) for other in known) else -1.0] for shown in img])
 
-    state.game.networks = replace(state.game.networks, D=ByHeart())
-    assert watch.logits(state) == {"train_logits": 1.0, "val_logits": -1.0}
+    state.trainer.networks = replace(state.trainer.networks, D=cast(Discriminator, ByHeart()))
+    assert monitor.logits(state) == {"train_logits": 1.0, "val_logits": -1.0}
 
 
-def test_p_follows_the_controller_and_a_fixed_chance_stays(task: Task, workspace: Workspace, tiny: DataSet) -> None:
-    state = new_state(CONFIG, Team())
+def test_p_follows_the_controller_and_a_fixed_probability_stays(
+    task: Task, workspace: Workspace, tiny: DataSet
+) -> None:
+    state = new_state(CONFIG, ProcessGroup())
     assert state.p == 0
     state.ada.p = 0.3
     assert state.p == 0.3
-    assert new_state(replace(CONFIG, augment_p=0.7), Team()).p == 0.7
-    off = new_state(replace(CONFIG, augment="none"), Team())
+    assert new_state(replace(CONFIG, augment_p=0.7), ProcessGroup()).p == 0.7
+    off = new_state(replace(CONFIG, augment="none"), ProcessGroup())
     off.ada.p = 0.3
     assert off.p == 0
 
@@ -64,9 +68,9 @@ def plain_features(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_scores_put_the_training_images_before_noise(task: Task) -> None:
-    watch, state = Watch(task), new_state(CONFIG, Team())
-    vars(watch)["extractor"] = Extractor("plain", "0", "means of quarters", plain_features)
-    real = from_pixels(task.dataset.images(0)[watch._scored])
+    monitor, state = Monitor(task), new_state(CONFIG, ProcessGroup())
+    vars(monitor)["extractor"] = Extractor("plain", "0", "means of quarters", plain_features)
+    real = from_pixels(task.dataset.images(0)[monitor._scored])
     shown: list[int] = []
 
     def copies(z: torch.Tensor, c: torch.Tensor, **_: object) -> torch.Tensor:
@@ -76,11 +80,11 @@ def test_scores_put_the_training_images_before_noise(task: Task) -> None:
     def noise(z: torch.Tensor, c: torch.Tensor, **_: object) -> torch.Tensor:
         return torch.randn(len(z), 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
-    assert watch.score_of(copies, state) == pytest.approx(0, abs=1e-6)
-    assert watch.score_of(noise, state) > 0.01
+    assert monitor.score_of(copies, state) == pytest.approx(0, abs=1e-6)
+    assert monitor.score_of(noise, state) > 0.01
 
 
-def test_a_score_without_its_weights_is_refused_and_not_made_up(task: Task) -> None:
+def test_a_score_without_its_weights_is_refused(task: Task) -> None:
     config = replace(CONFIG, metric="inception", total_kimg=0.008)
     with pytest.raises(WeightsError):
         train_gan(replace(task, config=config))

@@ -1,4 +1,4 @@
-"""What a run says of itself: a line of stats every so often."""
+"""Lines of stats that a run writes at intervals, and the memory that it takes."""
 
 import resource
 import sys
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ganaug.errors import UserError
-from ganaug.train.distributed import Team
-from ganaug.workspace import NUMBER, GanRun, read_jsonl, write_jsonl
+from ganaug.train.distributed.process_group import ProcessGroup
+from ganaug.workspace import GanRun
 
 
 class Meter:
@@ -28,31 +28,24 @@ class Meter:
             self._stats.setdefault(name, []).append(value.detach())
         self.num_iterations += 1
 
-    def line(self, num_images: int, team: Team) -> dict[str, float]:
+    def line(self, num_images: int, processes: ProcessGroup) -> dict[str, float]:
         """A record of stats.jsonl: kimg, seconds per kimg, the mean of every stat over all processes, and memory."""
         speed = 1000 * (time.perf_counter() - self._since) / (num_images - self._images)
-        means = {name: float(team.mean(torch.stack(values).mean())) for name, values in self._stats.items()}
+        means = {name: float(processes.mean(torch.stack(values).mean())) for name, values in self._stats.items()}
         self._reset(num_images)
-        return {"kimg": num_images / 1000, "sec_per_kimg": speed, **means, "memory_mib": memory_mib(team.device)}
+        return {"kimg": num_images / 1000, "sec_per_kimg": speed, **means, "memory_mib": memory_mib(processes.device)}
 
 
 def memory_mib(device: torch.device) -> float:
-    """The most memory that this process held so far, in MiB: the GPU's, or the processor's."""
+    """The most memory that this process held so far, in MiB: the GPU's, or the CPU's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def forget_after(run: GanRun, num_images: int) -> None:
-    """Drop the lines between the state that is taken up and the moment the run was killed."""
-    for path in (run.stats, run.scores):
-        if path.exists():
-            lines = read_jsonl(path, {"kimg": NUMBER})
-            write_jsonl(path, [line for line in lines if line["kimg"] * 1000 <= num_images])
-
-
 def require_finite(line: dict[str, float], run: GanRun) -> None:
+    """Raise UserError where a stat is NaN or infinite, as where the training diverged."""
     broken = [name for name, value in line.items() if not np.isfinite(value)]
     if broken:
         raise UserError(

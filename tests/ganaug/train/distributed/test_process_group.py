@@ -17,8 +17,9 @@ import torch
 from ganaug.checkpoint.snapshot import load_tensors
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
-from ganaug.errors import ConfigError
-from ganaug.train.distributed import Gradients, Team, joined_team
+from ganaug.errors import ConfigError, UserError
+from ganaug.train.distributed.gradients import Gradients
+from ganaug.train.distributed.process_group import ProcessGroup, join_process_group
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace, read_jsonl
@@ -28,7 +29,8 @@ import json, os, sys
 import torch
 torch.set_num_threads(1)
 from torch import nn
-from ganaug.train.distributed import Gradients, joined_team
+from ganaug.train.distributed.gradients import Gradients
+from ganaug.train.distributed.process_group import join_process_group
 
 class Net(nn.Module):
     def __init__(self):
@@ -39,11 +41,11 @@ class Net(nn.Module):
     def forward(self, x):
         return self.layers(x)
 
-with joined_team("cpu") as team:
+with join_process_group("cpu") as processes:
     net, results = Net(), {}
-    gradients = Gradients(net, team, bucket_bytes=100)
+    gradients = Gradients(net, processes, bucket_bytes=100)
     whole = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
-    x = whole[team.rank * 8 // team.size : (team.rank + 1) * 8 // team.size]
+    x = whole[processes.rank * 8 // processes.size : (processes.rank + 1) * 8 // processes.size]
     gradients.backward(net(x).square().mean())
     results["first"] = [p.grad.tolist() for p in net.layers.parameters()]
     assert all(p.grad is None for p in net.unused.parameters())
@@ -57,9 +59,9 @@ with joined_team("cpu") as team:
         part = x[half * len(x) // 2 : (half + 1) * len(x) // 2]
         gradients.backward(net(part).square().mean() / 2, last=half == 1)
     results["parts"] = [p.grad.tolist() for p in net.layers.parameters()]
-    results["any"] = [team.any(team.rank == 1), team.any(False)]
-    results["mean"] = float(team.mean(torch.tensor(float(team.rank))))
-    if team.leads:
+    results["any"] = [processes.any(processes.rank == 1), processes.any(False)]
+    results["mean"] = float(processes.mean(torch.tensor(float(processes.rank))))
+    if processes.is_main:
         print(json.dumps(results))
 """
 
@@ -86,10 +88,10 @@ def test_gradients_of_two_processes_are_those_of_the_whole_batch() -> None:
         subprocess.run([sys.executable, "-c", GRADIENTS], text=True, capture_output=True, check=True).stdout
     )
     for name in ("first", "penalty", "parts"):
-        for one, other in zip(together[name], alone[name], strict=True):
-            assert (one is None) == (other is None)
-            if one is not None:
-                torch.testing.assert_close(torch.tensor(one), torch.tensor(other), atol=1e-6, rtol=1e-5)
+        for grad, expected in zip(together[name], alone[name], strict=True):
+            assert (grad is None) == (expected is None)
+            if grad is not None:
+                torch.testing.assert_close(torch.tensor(grad), torch.tensor(expected), atol=1e-6, rtol=1e-5)
     assert together["any"] == [True, False]
     assert together["mean"] == 0.5
 
@@ -143,7 +145,7 @@ def test_all_processes_stop_together_with_a_state(
     if not children.exists():
         process.kill()
         pytest.skip("the system does not list a process's children")
-    os.kill(int(children.read_text().split()[-1]), number)  # one of them alone is told
+    os.kill(int(children.read_text().split()[-1]), number)  # only one of them gets the signal
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     newest = int(load_tensors(states(workspace)[-1])[1]["num_images"])
@@ -154,11 +156,11 @@ WAIT_FOR_A_PEER = """
 import signal
 from ganaug.cli.main import _stop_as_on_ctrl_c
 from ganaug.errors import Ended
-from ganaug.train.distributed import joined_team
+from ganaug.train.distributed.process_group import join_process_group
 _stop_as_on_ctrl_c()
 print("waiting", flush=True)
 try:
-    with joined_team("cpu"):
+    with join_process_group("cpu"):
         pass
 except Ended:
     print("ended", flush=True)
@@ -181,14 +183,14 @@ def test_a_stop_while_a_peer_is_missing_comes_at_once() -> None:
 
 
 def test_alone_there_is_nothing_to_agree_on() -> None:
-    team = Team()
+    processes = ProcessGroup()
     net = torch.nn.Linear(2, 1)
-    Gradients(net, team).backward(net(torch.ones(1, 2)).sum())
+    Gradients(net, processes).backward(net(torch.ones(1, 2)).sum())
     assert net.weight.grad is not None
-    assert team.leads
-    assert float(team.mean(torch.tensor(3.0))) == 3.0
-    assert team.any(True)
-    assert not team.any(False)
+    assert processes.is_main
+    assert float(processes.mean(torch.tensor(3.0))) == 3.0
+    assert processes.any(True)
+    assert not processes.any(False)
 
 
 def test_a_batch_that_does_not_divide_is_refused(
@@ -209,6 +211,6 @@ def test_a_port_in_use_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "127.0.0.1")):
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("MASTER_PORT", str(taken.getsockname()[1]))
-        with pytest.raises(Exception, match="the 2 processes did not find each other") as caught, joined_team("cpu"):
+        with pytest.raises(UserError, match="2 processes") as refusal, join_process_group("cpu"):
             pass
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(refusal.value)

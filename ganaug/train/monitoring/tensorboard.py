@@ -1,4 +1,4 @@
-"""The stats as TensorBoard shows them: a file of events, written without TensorBoard and without the host's name in it.
+"""Stats as a file of events that TensorBoard reads, written without TensorBoard and without the host's name in it.
 
 A file is a series of records: the length u64 of an event, its masked CRC-32C u32, the event, and the masked CRC-32C of
 that; an event is a protocol buffer. TensorBoard's own writer puts the name of the host into the name of the file.
@@ -20,7 +20,7 @@ _WALL_TIME, _STEP, _FILE_VERSION, _SUMMARY = 1, 2, 3, 5  # fields of an event
 _VALUE, _TAG, _SIMPLE_VALUE = 1, 1, 2  # of a summary, and of a value in it
 
 
-class Board:
+class TensorBoardWriter:
     """Writes lines of stats as scalars against images shown; without a folder it writes nothing."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -31,7 +31,7 @@ class Board:
         name = f"events.out.tfevents.{time.time():017.6f}.{os.getpid()}"  # the newest last, as TensorBoard reads them
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / name).open("xb", buffering=0)  # so that a full disk is told where it is met
+            self._file = (folder / name).open("xb", buffering=0)  # so that a full disk shows where it is met
             self._file.write(_record(_event(_field(_FILE_VERSION, _BYTES, b"brain.Event:2"))))
 
     def add(self, line: dict[str, float]) -> None:
@@ -65,12 +65,12 @@ def _field(number: int, kind: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """A number from 0 up, seven bits a byte, the lowest first."""
-    parts = []
+    """A number from 0 up, seven bits per byte, the lowest first."""
+    digits = []
     while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
+        digits.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*parts, value])
+    return bytes([*digits, value])
 
 
 def _record(event: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Which states and snapshots of a run stay on the disk."""
+"""The states and snapshots of a run that stay on the disk."""
 
 from ganaug.checkpoint.snapshot import best_ema
 from ganaug.train.state import TrainingState
@@ -9,10 +9,10 @@ from ganaug.workspace import explained
 def save_state(task: Task, state: TrainingState) -> None:
     """Write the state, then remove all but the newest `keep_states`; a state that fails to be written costs none.
 
-    All processes call this together, and the first one writes.
+    All processes call this together, and the main process writes.
     """
     state.save(task.run.state(state.num_images), task.digest)
-    if not state.game.team.leads:
+    if not state.trainer.processes.is_main:
         return
     for path in task.run.states()[: -task.config.keep_states]:
         with explained(path):

@@ -1,12 +1,15 @@
-"""What stays on the disk: the newest states, the best snapshot; what a torn or failed write costs."""
+"""What stays on the disk: the newest states, the best snapshot; what a truncated or failed write costs."""
 
 import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ganaug.checkpoint.snapshot import best_ema, load_tensors, save_tensors
 from ganaug.config import GanConfig, NetworkConfig
@@ -14,10 +17,10 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, WorkspaceError
 from ganaug.provenance import sealed
 from ganaug.train import state as state_module
-from ganaug.train.distributed import Team
+from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import train_gan
-from ganaug.train.resume import resume_latest
-from ganaug.train.retention import drop_snapshots
+from ganaug.train.saving.resume import resume_latest
+from ganaug.train.saving.retention import drop_snapshots
 from ganaug.train.state import new_state
 from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace, append_jsonl, read_jsonl
@@ -40,11 +43,11 @@ def test_the_newest_states_are_kept(task: Task) -> None:
     assert shown(task) == [56, 64]
 
 
-def test_a_torn_state_is_passed_over_for_the_one_before(task: Task) -> None:
+def test_a_truncated_state_is_skipped_for_the_one_before(task: Task) -> None:
     train_gan(task)
     newest = task.run.states()[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
-    state = new_state(CONFIG, Team())
+    state = new_state(CONFIG, ProcessGroup())
     with pytest.warns(UserWarning, match="truncated.*an older state is used"):
         assert resume_latest(task, state)
     assert state.num_images == 56
@@ -82,7 +85,7 @@ def test_whatever_a_state_lacks_the_one_before_serves(task: Task) -> None:
     train_gan(task)
     newest = task.run.states()[-1]
     content = newest.read_bytes()
-    state = new_state(CONFIG, Team())
+    state = new_state(CONFIG, ProcessGroup())
     assert state.num_images == 0
     for fault, change in FAULTS.items():
         newest.write_bytes(content)
@@ -97,7 +100,7 @@ def test_whatever_a_state_lacks_the_one_before_serves(task: Task) -> None:
 
 def test_a_state_that_is_not_signed_is_not_resumed(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_gan(task)
-    newest, state = task.run.states()[-1], new_state(CONFIG, Team())
+    newest, state = task.run.states()[-1], new_state(CONFIG, ProcessGroup())
     (tmp_path / "key").write_bytes(b"k" * 32)
     monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
     with pytest.raises(CorruptFile, match="not signed"):
@@ -110,11 +113,11 @@ def test_a_state_that_is_refused_changes_nothing(task: Task) -> None:
     train_gan(task)
     newest = task.run.states()[-1]
     rewrite(newest, FAULTS["a moment of another shape"])
-    state = new_state(CONFIG, Team())
-    before = {name: value.clone() for name, value in state.game.networks.G.state_dict().items()}
+    state = new_state(CONFIG, ProcessGroup())
+    before = {name: value.clone() for name, value in state.trainer.networks.G.state_dict().items()}
     with pytest.raises(CorruptFile, match=r"optimizer\.G\.1\.exp_avg_sq"):
         state.load(newest, task.digest)
-    assert all(torch.equal(value, before[name]) for name, value in state.game.networks.G.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in state.trainer.networks.G.state_dict().items())
     with pytest.raises(WorkspaceError, match="another configuration") as refusal:
         state.load(task.run.states()[0], "another digest")
     assert not isinstance(refusal.value, CorruptFile)  # no older state can serve
@@ -128,10 +131,10 @@ def test_lines_of_a_log_that_are_no_records_do_not_stop_a_resume(task: Task) -> 
     assert [line["kimg"] for line in read_jsonl(task.run.stats)] == [0.016, 0.024]
 
 
-def test_where_all_states_are_torn_nothing_is_trained_anew(task: Task) -> None:
+def test_where_all_states_are_corrupt_nothing_is_trained_again(task: Task) -> None:
     train_gan(task)
     for path in task.run.states():
-        path.write_bytes(b"torn")
+        path.write_bytes(b"truncated")
     with pytest.warns(UserWarning, match="older state"), pytest.raises(CorruptFile, match="truncated"):
         train_gan(task)
 
@@ -195,15 +198,15 @@ def replace_steps() -> object:
     return replace(FIT, num_steps=2)
 
 
-def watching(read, asked: set[int]):  # type: ignore[no-untyped-def]
-    def watched(self, indices):  # type: ignore[no-untyped-def]
+def watching(read: Callable[..., Any], asked: set[int]) -> Callable[..., Any]:
+    def watched(self: object, indices: NDArray[np.int64]) -> Any:
         asked.update(int(index) for index in indices)
         return read(self, indices)
 
     return watched
 
 
-def count_only(task: Task, state: state_module.TrainingState, order: object) -> dict:
+def count_only(task: Task, state: state_module.TrainingState, order: object) -> dict[str, torch.Tensor]:
     """An iteration that shows nothing."""
     state.num_images += task.config.batch
     return {"loss_g": torch.zeros([]), "loss_d": torch.zeros([])}

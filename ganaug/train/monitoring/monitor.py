@@ -1,4 +1,4 @@
-"""The leader's looks at a run: what the discriminator makes of other patients, sheets, and the score of a snapshot."""
+"""What the main process monitors of a run: the discriminator on other patients, and the scores of snapshots."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ganaug.config import Compute
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
@@ -14,47 +15,47 @@ from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
 from ganaug.provenance import sealed
-from ganaug.train.publish import publish
-from ganaug.train.retention import drop_snapshots
-from ganaug.train.schedule import conditioning, softened
+from ganaug.train.saving.publish import write_snapshot
+from ganaug.train.saving.retention import drop_snapshots
+from ganaug.train.schedule import blend_with_uniform, conditioning
 from ganaug.train.state import TrainingState
 from ganaug.train.task import Task
 from ganaug.workspace import append_jsonl
 
-NUM_WATCHED = 32  # images of each part that the discriminator is asked about
+NUM_WATCHED = 32  # images of each part on which the discriminator is observed
 NUM_SCORED = 1000  # images on each side of a score, at most
-CHUNK = 32  # images that are generated at a time
+NUM_AT_ONCE = 32  # images that are generated at a time
 
 
-class Watch:
-    """Looks at one run. Nothing that it sees comes back into the training."""
+class Monitor:
+    """Observes one run; nothing of it feeds back into the training."""
 
     def __init__(self, task: Task, weights_dir: Path | None = None) -> None:
         self.task, self.weights_dir = task, weights_dir
         self._images = task.dataset.images(task.fold)
 
     def require_extractor(self) -> None:
-        """Raise now, not at the first snapshot, where what scores need is missing."""
+        """Raise WeightsError now, not at the first snapshot, where scores need weights that are missing."""
         _ = self.extractor
 
     @torch.no_grad()
     def logits(self, state: TrainingState) -> dict[str, float]:
         """The discriminator's mean output on training and on validation images, none of them augmented.
 
-        The two part where it learns the training patients by heart. Source: Karras et al. 2020b, figure 1.
+        The two diverge where it memorizes the training patients. Source: Karras et al. 2020b, figure 1.
         """
         data, found = self.task.dataset, {}
         for part, members in (("train", data.train(self.task.fold)), ("val", data.val(self.task.fold))):
             if len(members):
-                some = spread(members, NUM_WATCHED)
-                img = from_pixels(self._images[some], state.game.team.device)
-                found[f"{part}_logits"] = float(state.game.networks.D(img, self._classes(some, state)).mean())
+                chosen = spread(members, NUM_WATCHED)
+                img = from_pixels(self._images[chosen], state.trainer.processes.device)
+                found[f"{part}_logits"] = float(state.trainer.networks.D(img, self._classes(chosen, state)).mean())
         return found
 
     def snapshot(self, state: TrainingState) -> None:
         """Write the averaged generator and a sheet of its images; score it, and drop what need not be kept."""
         kimg, run = state.num_images / 1000, self.task.run
-        publish(self.task, state)
+        write_snapshot(self.task, state)
         if self.extractor and conditioning(self.task.config, state.num_images) == 1:
             started = time.perf_counter()
             row = {"kimg": kimg, "snapshot": run.ema(kimg).name, "extractor": self.extractor.name}
@@ -64,7 +65,7 @@ class Watch:
 
     def score(self, state: TrainingState) -> float:
         """Fréchet distance of features between training images and as many generated ones of the same classes."""
-        return self.score_of(state.game.networks.ema, state)
+        return self.score_of(state.trainer.networks.ema, state)
 
     def score_of(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> float:
         """The same of any generator that is called as ours."""
@@ -82,31 +83,32 @@ class Watch:
         return open_extractor(None if name == "auto" else name, inputs)
 
     @cached_property
-    def _scored(self) -> np.ndarray:
+    def _scored(self) -> NDArray[np.int64]:
         return spread(self.task.dataset.train(self.task.fold), NUM_SCORED)
 
     @cached_property
-    def _real_features(self) -> np.ndarray:
+    def _real_features(self) -> NDArray[np.float64]:
         assert self.extractor is not None
         return self.extractor.features(self._images[self._scored])
 
     @torch.no_grad()
-    def _generated(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> np.ndarray:
+    def _generated(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> NDArray[np.uint8]:
         """Images u8 [n,H,W,3] from latents and noise that are the same for every snapshot."""
-        device, z_dim = state.game.team.device, self.task.config.network.z_dim
+        device, z_dim = state.trainer.processes.device, self.task.config.network.z_dim
         fixed, parts = torch.Generator(device).manual_seed(self.task.config.seed), []
-        for start in range(0, len(self._scored), CHUNK):
-            c = self._classes(self._scored[start : start + CHUNK], state)
+        for start in range(0, len(self._scored), NUM_AT_ONCE):
+            c = self._classes(self._scored[start : start + NUM_AT_ONCE], state)
             z = torch.randn(len(c), z_dim, generator=fixed, device=device)
             parts.append(to_pixels(generator(z, c, noise_mode="random", generator=fixed)))
         return np.concatenate(parts)
 
-    def _classes(self, members: np.ndarray, state: TrainingState) -> torch.Tensor:
+    def _classes(self, members: NDArray[np.int64], state: TrainingState) -> torch.Tensor:
         table = self.task.dataset.table
-        c = one_hot(table.label[members], table.num_classes, state.game.team.device)
-        return softened(c, conditioning(self.task.config, state.num_images))
+        c = one_hot(table.label[members], table.num_classes, state.trainer.processes.device)
+        return blend_with_uniform(c, conditioning(self.task.config, state.num_images))
 
 
-def spread(members: np.ndarray, number: int) -> np.ndarray:
-    """At most `number` of them, evenly spread."""
-    return members[np.linspace(0, len(members) - 1, min(number, len(members))).astype(int)]
+def spread(members: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """At most `number` of the members, evenly spread."""
+    chosen: NDArray[np.int64] = members[np.linspace(0, len(members) - 1, min(number, len(members))).astype(int)]
+    return chosen

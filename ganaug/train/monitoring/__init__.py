@@ -1,0 +1,1 @@
+"""What a run reports while it trains: lines of stats, TensorBoard's curves, the scores of snapshots."""

@@ -1,0 +1,80 @@
+"""`ganaug train-gan` as a user types it: options it refuses, weights it begins with, and how it is stopped."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ganaug.cli.main import main
+from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
+from ganaug.data.prepare.pipeline import prepare_dataset
+from ganaug.workspace import Workspace
+
+DRAWN = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=6, um_per_px=8.0)
+TINY = PrepareConfig("phantom", resolution_px=16, phantom=DRAWN, folds=FoldsConfig(num_folds=3))
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def last_line(result: Result) -> str:
+    return result.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def phantom(workspace: Workspace) -> Workspace:
+    prepare_dataset(workspace, TINY)
+    return workspace
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--kimg", "inf"), ("--kimg", "1e300"), ("--gamma", "inf"), ("--learning-rate", "inf")],
+)
+def test_options_of_a_training_that_cannot_be_meant_are_refused_before_it(
+    phantom: Workspace, options: tuple[str, str]
+) -> None:
+    result = run("train-gan", "--workspace", phantom.root, "--preset", "quick", *options)
+    assert result.exit_code == 2
+    assert options[1].split("e3")[0] in last_line(result)
+    assert "expected" in last_line(result)
+    assert not list(phantom.root.glob("gans/*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\3\4" + b"\0" * 99])
+def test_a_file_to_begin_with_that_is_something_else_is_not_called_corrupt(
+    phantom: Workspace, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "resnet50.pth"
+    path.write_bytes(content)
+    line = last_line(run("train-gan", "--workspace", phantom.root, "--preset", "quick", "--init", path))
+    assert f"{path} is no snapshot" in line
+    assert "name another file with --init" in line
+    assert "remove" not in line
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "line"),
+    [
+        (signal.SIGINT, 130, "stopped; what was finished is kept, and the same command takes it up"),
+        (signal.SIGTERM, 0, "stopped as the system asked; the state is saved; run the same command again to resume"),
+        (signal.SIGUSR1, 0, "stopped as the system asked; the state is saved; run the same command again to resume"),
+    ],
+)
+def test_an_interrupted_training_says_how_to_resume_it(
+    number: signal.Signals, status: int, line: str, phantom: Workspace, wait_until: Callable[..., None]
+) -> None:
+    arguments = [sys.executable, "-m", "ganaug", "train-gan", "--workspace", str(phantom.root), "--preset", "quick"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: list(phantom.root.glob("gans/*/config.json")) or process.poll() is not None, 180)
+    assert process.poll() is None
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == status
+    assert stderr.strip().splitlines()[-1] == f"ganaug: {line}"
+    assert list(phantom.root.glob("gans/*/state/state-*.safetensors")) != []
