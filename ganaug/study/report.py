@@ -14,14 +14,16 @@ from classifiers.scores import AVERAGING, score
 from ganaug.config import to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader, read_table
-from ganaug.errors import for_sharing, for_terminal
+from ganaug.errors import for_sharing
+from ganaug.report.page import render_page
+from ganaug.report.pictures import strip
 from ganaug.study.arms import ARMS
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.figures import difference_plot, strip
+from ganaug.study.figures import difference_plot
 from ganaug.study.looks import Look
 from ganaug.study.statistics.paired import pooled, runs_of
-from ganaug.study.statistics.verdict import Verdict, percent, points
+from ganaug.study.statistics.verdict import Verdict
 from ganaug.workspace import Study, write_text
 
 SAMPLES_A_CLASS = 6
@@ -50,17 +52,12 @@ def write_report(
     looks: Sequence[Look] = (),
 ) -> None:
     """Render the page of a finished study to `study.report`; it names no patient, no file of theirs and no folder."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
-    )
-    environment.filters |= {"points": points, "percent": percent, "number": _number, "figure": _figure}
-    template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
-    page = template.render(
+    page = render_page(
+        Path(__file__).with_name("report.html.j2"),
         design=design,
         table=dataset.table,
         verdict=verdict,
+        notes=verdict.warnings,
         plot=difference_plot(verdict.differences),
         samples=sample_rows(design, dataset),
         image_scores=image_scores,
@@ -69,7 +66,7 @@ def write_report(
         scores=score_rows(design, results, dataset.table.class_names),
         arms=arm_rows(design, results),
         folds=fold_rows(design, dataset),
-        notices=[for_sharing(note) for note in dataset.table.attrs.get("notices", [])],
+        dataset_notes=[for_sharing(note) for note in dataset.table.attrs.get("notices", [])],
         skipped=skipped_rows(dataset),
         looks=looks,
         options=option_rows(design),
@@ -198,20 +195,7 @@ def _version(package: str) -> str:
         return "not installed as a package"
 
 
-def _shown(value: Any) -> Any:
-    """Text with its invisible characters escaped: names of classes may come from anywhere."""
-    return for_terminal(value) if type(value) is str else value
-
-
 def _mean(values: Sequence[float | None]) -> float | None:
     """The mean, or None where one of them does not exist."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}".replace("-", "−")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ganaug.config.choices import BASELINE, CONTROL, SYNTHETIC_ONLY, TREATMENT
+from ganaug.report.numbers import percent, points
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.statistics.paired import Difference, OutOfFold, out_of_fold, paired_difference, resample, score
@@ -99,16 +100,6 @@ def sentence(word: str, differences: Sequence[Difference]) -> str:
         f"On {first.num_patients} patients whom neither the generator nor the classifier had seen, adding GAN images "
         f"changed {first.metric.replace('_', ' ')} by {_listed(parts)}: {word}."
     )
-
-
-def points(value: float) -> str:
-    """A difference as signed percentage points: 0.012 is "+1.2"; one that rounds to zero has no sign."""
-    text = f"{100 * value:+.1f}"
-    return text[1:] if float(text) == 0 else text.replace("-", "−")
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.4g} %"
 
 
 def _listed(parts: Sequence[str]) -> str:

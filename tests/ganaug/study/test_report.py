@@ -5,12 +5,10 @@ import xml.etree.ElementTree as ET
 from base64 import b64decode
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from ganaug.study.augmentation import evaluate_augmentation
-from ganaug.study.figures import difference_plot, strip
+from ganaug.study.figures import difference_plot
 from ganaug.study.statistics.paired import Difference
 from ganaug.workspace import read_json
 
@@ -115,11 +113,3 @@ def test_plot_is_an_image_that_does_not_change_with_the_clock():
     first, second = difference_plot(differences), difference_plot(differences)
     assert first == second
     assert ET.fromstring(b64decode(first.partition(",")[2])).tag.endswith("svg")
-
-
-def test_strip_keeps_small_images_and_reduces_large_ones(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    (tmp_path / "small.png").write_bytes(b64decode(strip(images).partition(",")[2]))
-    assert (np.asarray(Image.open(tmp_path / "small.png"))[:, :32] == images[0]).all()
-    (tmp_path / "large.png").write_bytes(b64decode(strip(np.repeat(images, 20, 1).repeat(20, 2)).partition(",")[2]))
-    assert Image.open(tmp_path / "large.png").height == 128

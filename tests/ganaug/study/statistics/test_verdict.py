@@ -9,7 +9,7 @@ from ganaug.config import StudyConfig
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design, Served, plan
 from ganaug.study.statistics.paired import Difference
-from ganaug.study.statistics.verdict import judge, overall, points, sentence, word_of
+from ganaug.study.statistics.verdict import judge, overall, sentence, word_of
 
 ARMS = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
 
@@ -60,10 +60,6 @@ def test_sentence_says_patients_numbers_and_word():
         "On 44 patients whom neither the generator nor the classifier had seen, adding GAN images changed balanced "
         "accuracy by +1.2 points (95 % interval −2.0 to +4.4) with net: inconclusive."
     )
-
-
-def test_points_are_signed_and_zero_has_no_sign():
-    assert [points(value) for value in (0.0123, -0.02, 0.0, -0.0001)] == ["+1.2", "−2.0", "0.0", "0.0"]
 
 
 def study(world, accuracy: dict[str, float], patients_a_fold: int = 16, **options) -> tuple[Design, list[CellResult]]:
