@@ -41,7 +41,7 @@ from ganaug.evaluate.features import features_of
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.model.generator import Generator
 from ganaug.provenance import digest_of_file, sealed
-from ganaug.study.augmentation import evaluate_augmentation
+from ganaug.study.run import evaluate_augmentation
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, append_jsonl, open_workspace

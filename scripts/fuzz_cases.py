@@ -42,12 +42,12 @@ from ganaug.evaluate.gan import evaluate_gan
 from ganaug.generate.find import Choice, config_of, generator_for, supply_for
 from ganaug.inspect import describe, write_sheet
 from ganaug.provenance import require_seal, sealed
-from ganaug.study.augmentation import evaluate_augmentation, lay_down, require_buildable
 from ganaug.study.cells import load_cell
 from ganaug.study.design import plan
 from ganaug.study.guard import admit
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.origins import origins_of
+from ganaug.study.run import evaluate_augmentation, lay_down, require_buildable
 from ganaug.train.distributed import Team
 from ganaug.train.lock import run_lock
 from ganaug.train.meter import forget_after

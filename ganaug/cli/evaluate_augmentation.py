@@ -75,7 +75,7 @@ def evaluate_augmentation(
     """
     from ganaug.generate.find import Choice
     from ganaug.study.cost import plan_job
-    from ganaug.study.job import Job, run_job
+    from ganaug.study.request import Job, run_job
     from ganaug.weights import weights_folder
 
     data = find_dataset(common, dataset)

@@ -42,7 +42,7 @@ def evaluate_gan(
     """
     from ganaug.evaluate.table import format_rows
     from ganaug.generate.find import Choice
-    from ganaug.study.job import Job, require_scorable, score_images, supply
+    from ganaug.study.request import Job, require_scorable, score_images, supply
     from ganaug.weights import weights_folder
 
     data = find_dataset(common, dataset)

@@ -8,10 +8,10 @@ import torch
 
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
-from ganaug.study.augmentation import lay_down, require_buildable
-from ganaug.study.executors import default_jobs
-from ganaug.study.job import Job, existing_supplies, require_scorable
+from ganaug.study.executors.local import default_jobs
 from ganaug.study.origins import origins_of
+from ganaug.study.request import Job, existing_supplies, require_scorable
+from ganaug.study.run import lay_down, require_buildable
 from ganaug.train.cost import estimate
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace

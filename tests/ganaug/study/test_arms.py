@@ -6,9 +6,9 @@ import pytest
 from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError
 from ganaug.study.arms import ARMS
-from ganaug.study.augmentation import lay_down
 from ganaug.study.cells import compose
 from ganaug.study.design import plan, seeds_of
+from ganaug.study.run import lay_down
 
 
 @pytest.fixture

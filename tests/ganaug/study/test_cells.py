@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from classifiers.registry import seeded_build
 from ganaug.errors import ConfigError, DiskFull, UserError
 from ganaug.provenance import digest_of_file, sealed
-from ganaug.study import executors
-from ganaug.study.augmentation import evaluate_augmentation, lay_down
 from ganaug.study.cells import load_cell
 from ganaug.study.design import plan
+from ganaug.study.executors import local
 from ganaug.study.looks import other_looks, warning_of
+from ganaug.study.run import evaluate_augmentation, lay_down
 from ganaug.workspace import read_json, read_jsonl
 
 
@@ -63,8 +63,8 @@ def test_done_cells_are_kept_and_broken_ones_done_again(world, quick, monkeypatc
     first.study.cell(names[2]).write_text(json.dumps(record))
 
     trained = []
-    honest = executors.run_cell
-    monkeypatch.setattr(executors, "run_cell", lambda *given: (trained.append(given[2].name), honest(*given)))
+    honest = local.run_cell
+    monkeypatch.setattr(local, "run_cell", lambda *given: (trained.append(given[2].name), honest(*given)))
     second = run(world, quick)
     assert trained == names[:3]
     assert (second.num_cells, second.num_reused) == (4, 1)
@@ -85,20 +85,20 @@ def test_changed_generator_leaves_the_real_cells_standing(world, quick):
 
 
 def test_failing_cells_let_the_others_finish_and_are_named(world, quick, monkeypatch):
-    honest, failing = executors.run_cell, {"real", "synthetic-only"}
+    honest, failing = local.run_cell, {"real", "synthetic-only"}
 
     def faulty(*given) -> None:
         if given[2].arm in failing:
             raise ValueError("the training loss is nan by step 1\nand more")
         honest(*given)
 
-    monkeypatch.setattr(executors, "run_cell", faulty)
+    monkeypatch.setattr(local, "run_cell", faulty)
     with pytest.raises(UserError, match=r"2 of 4 cells failed, \S*-real-\S* \S*-synthetic-only-.*nan by step 1\)"):
         run(world, quick)
     failing.remove("real")
     with pytest.raises(UserError, match=r"synthetic-only.*failed \(ValueError: the training loss is nan by step 1\)$"):
         run(world, quick)
-    monkeypatch.setattr(executors, "run_cell", honest)
+    monkeypatch.setattr(local, "run_cell", honest)
     assert run(world, quick).num_reused == 3
 
 
@@ -109,7 +109,7 @@ def test_a_full_disk_ends_the_study_before_another_cell_is_trained_in_vain(world
         tried.append(given)
         raise DiskFull("the disk is full")
 
-    monkeypatch.setattr(executors, "run_cell", full)
+    monkeypatch.setattr(local, "run_cell", full)
     with pytest.raises(DiskFull):
         run(world, quick)
     assert len(tried) == 1
@@ -123,14 +123,14 @@ def test_a_killed_process_and_a_failed_cell_are_both_told(world, quick, monkeypa
         yield 0, UserError("the cell fails")
         raise UserError(f"lost: {names[2]}")
 
-    monkeypatch.setattr(executors, "run_parallel", killed)
+    monkeypatch.setattr(local, "run_parallel", killed)
     first, third = re.escape(cells[0].name), re.escape(cells[2].name)
     with pytest.raises(UserError, match=rf"1 of 4 cells failed, {first}; the cell fails; lost: {third}"):
-        executors.run_cells(world.workspace, design, cells, jobs=2)
+        local.run_cells(world.workspace, design, cells, jobs=2)
 
 
 def test_interrupt_keeps_what_is_finished_and_leaves_no_torn_file(world, quick, monkeypatch):
-    honest, count = executors.run_cell, []
+    honest, count = local.run_cell, []
 
     def interrupted(*given) -> None:
         count.append(given)
@@ -138,10 +138,10 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_torn_file(world, quick, 
             raise KeyboardInterrupt
         honest(*given)
 
-    monkeypatch.setattr(executors, "run_cell", interrupted)
+    monkeypatch.setattr(local, "run_cell", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(world, quick)
-    monkeypatch.setattr(executors, "run_cell", honest)
+    monkeypatch.setattr(local, "run_cell", honest)
     assert not list(world.workspace.root.rglob("*.part"))
     assert run(world, quick).num_reused == 2
 

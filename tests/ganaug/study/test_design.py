@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from classifiers.config import FitConfig
-from ganaug.study.augmentation import lay_down
 from ganaug.study.design import plan, recipe_of
+from ganaug.study.run import lay_down
 
 
 def test_augmentation_of_the_study_is_that_of_every_cell(quick):

@@ -11,8 +11,8 @@ from ganaug.checkpoint.snapshot import content_of, save_tensors
 from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.provenance import Provenance, digest_of
-from ganaug.study.augmentation import evaluate_augmentation
 from ganaug.study.guard import admit
+from ganaug.study.run import evaluate_augmentation
 
 
 def test_honest_file_is_admitted(world):

@@ -28,10 +28,10 @@ from ganaug.errors import ConfigError, CorruptFile, LeakError, WorkspaceError
 from ganaug.generate.find import Choice, generators_for, supplies_for, supply_for
 from ganaug.generate.synthesize import SynthesisConfig, plan_synthesis, synthesize
 from ganaug.provenance import Provenance, sealed
-from ganaug.study.augmentation import evaluate_augmentation, lay_down
 from ganaug.study.cells import load_cell
 from ganaug.study.design import plan
 from ganaug.study.guard import admit
+from ganaug.study.run import evaluate_augmentation, lay_down
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, read_json, read_jsonl, write_json

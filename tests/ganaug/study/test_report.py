@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ganaug.study.augmentation import evaluate_augmentation
 from ganaug.study.figures import difference_plot
+from ganaug.study.run import evaluate_augmentation
 from ganaug.study.statistics.paired import Difference
 from ganaug.workspace import read_json
 

@@ -10,10 +10,10 @@ import pytest
 from ganaug.config import FoldsConfig, StudyConfig
 from ganaug.data.dataset import open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
-from ganaug.study.augmentation import evaluate_augmentation
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Cell, Design
 from ganaug.study.report import COLUMNS, score_rows
+from ganaug.study.run import evaluate_augmentation
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.errors import DataError, LeakError, WeightsError, WorkspaceError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.cost import plan_job
-from ganaug.study.job import Job, run_job
+from ganaug.study.request import Job, run_job
 from ganaug.workspace import GanRun, Workspace, open_workspace
 
 FOLD = 2

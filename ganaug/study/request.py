@@ -14,7 +14,7 @@ from ganaug.evaluate.extractors.extractor import Setting
 from ganaug.evaluate.extractors.registry import available, open_extractor
 from ganaug.evaluate.gan import evaluate_gan
 from ganaug.generate.find import NO_CHOICE, Choice, Supply, supplies_for
-from ganaug.study.augmentation import Outcome, evaluate_augmentation
+from ganaug.study.run import Outcome, evaluate_augmentation
 from ganaug.study.supply import train_missing
 from ganaug.weights import find_weights
 from ganaug.workspace import Workspace

@@ -12,7 +12,7 @@ from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.provenance import sealed
 from ganaug.study.cells import CellResult, adopt_cell, compose, load_cell
 from ganaug.study.design import Cell, Design, Served, make_design, plan
-from ganaug.study.executors import run_cells
+from ganaug.study.executors.local import run_cells
 from ganaug.study.guard import admit
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.origins import origins_of
