@@ -42,28 +42,26 @@ def evaluate_gan(
     """
     from ganaug.evaluate.table import format_rows
     from ganaug.generate.find import Choice
-    from ganaug.study.request import Job, require_scorable, score_images, supply
-    from ganaug.weights import weights_folder
+    from ganaug.study.request import StudyRequest, find_supplies, require_scorable, score_images
 
     data = find_dataset(common, dataset)
-    folder = weights_folder(weights_dir)
-    job = Job(
+    compute = common.compute(weights_dir=weights_dir)
+    request = StudyRequest(
         data,
         chosen_folds(common, data, fold),
         presets.study(common.preset),
         extractor=extractor,
-        weights_dir=folder,
         choice=Choice(gans, files),
     )
-    supplies = supply(common.workspace, job)
-    require_scorable(job, supplies)
+    supplies = find_supplies(common.workspace, request)
+    require_scorable(request, supplies, compute)
     if common.dry_run:
         scored = [str(supplied.synthetic) for supplied in supplies]
         common.tell({"files": scored}, "\n".join(f"would score {file}" for file in scored))
         return
     for supplied in supplies:
         warn(f"note: {supplied.sentence}")
-    rows = score_images(common.workspace, job, supplies, device=common.device, progress=True)
+    rows = score_images(common.workspace, request, supplies, compute)
     tables = []
     for supplied in supplies:
         of_fold = [row for row in rows if row["fold"] == supplied.fold]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganaug.config.choices import BASELINE, SYNTHETIC_ONLY, TREATMENT
+from ganaug.config.choices import SYNTHETIC_ONLY
 from ganaug.report.numbers import points
 from ganaug.report.pictures import plot, plot_style
 from ganaug.study.statistics.paired import Difference
@@ -25,7 +25,8 @@ def difference_plot(differences: Sequence[Difference]) -> str:
     from matplotlib.figure import Figure
 
     rows = _with_headings(differences)
-    bounds = [abs(100 * edge) for d in differences if d.arm != SYNTHETIC_ONLY for edge in (d.low, d.high)]
+    shown = [d.interval for d in differences if d.arm != SYNTHETIC_ONLY]
+    bounds = [abs(100 * edge) for interval in shown for edge in (interval.low, interval.high)]
     limit = max(5.0, 1.15 * max(bounds))
     with plot_style():
         figure = Figure(figsize=(9.6, 0.7 + 0.3 * len(rows)), layout="constrained")
@@ -56,8 +57,8 @@ def _label(row: str | Difference) -> str:
 
 
 def _draw_interval(axes: "Axes", height: int, row: Difference, limit: float) -> None:
-    low, high, middle = (100 * value for value in (row.low, row.high, row.estimate))
-    color = _MARK if (row.arm, row.baseline) == (TREATMENT, BASELINE) else _GREY
+    low, high, middle = (100 * value for value in (row.interval.low, row.interval.high, row.estimate))
+    color = _MARK if row.is_answer else _GREY
     inside = [min(max(value, -limit), limit) for value in (low, high)]
     axes.plot(inside, [height, height], color=color, linewidth=2, solid_capstyle="butt")
     for value, edge, marker in ((low, -limit, "<"), (high, limit, ">")):
@@ -65,5 +66,5 @@ def _draw_interval(axes: "Axes", height: int, row: Difference, limit: float) -> 
             axes.plot(edge, height, marker=marker, color=color, clip_on=False)
     if abs(middle) <= limit:
         axes.plot(middle, height, marker="o", markersize=6, color=color)
-    text = f"{points(row.estimate)}  [{points(row.low)}, {points(row.high)}]"
+    text = f"{points(row.estimate)}  [{points(row.interval.low)}, {points(row.interval.high)}]"
     axes.annotate(text, (1.02, height), xycoords=("axes fraction", "data"), va="center", color=_INK)

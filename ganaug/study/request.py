@@ -1,129 +1,142 @@
-"""The main job from a data set to a report: supply every fold with synthetic images, score them, run the study."""
+"""A study as it is asked for: supply every fold with synthetic images, score them, run the study."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 from typing import Any
 
-from ganaug.config import GanConfig, StudyConfig, SynthesisConfig
+from ganaug import presets
+from ganaug.config import Compute, GanConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.errors import WorkspaceError
 from ganaug.evaluate.extractors.extractor import Setting
 from ganaug.evaluate.extractors.registry import available, open_extractor
 from ganaug.evaluate.gan import evaluate_gan
-from ganaug.generate.find import NO_CHOICE, Choice, Supply, supplies_for
+from ganaug.generate.find import NO_CHOICE, Choice, Supply, require_all_used, supplies_for, supply_for
+from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.run import Outcome, evaluate_augmentation
-from ganaug.study.supply import train_missing
+from ganaug.train.loop import train_gans
+from ganaug.train.task import plan_training
 from ganaug.weights import find_weights
 from ganaug.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Job:
-    """What the study is to be done with; `recipe` says how to train what is missing, or is None to do without."""
+class MissingConfig:
+    """How the generators and the synthetic images of folds that have none are made."""
+
+    gan: GanConfig
+    synthesis: SynthesisConfig
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What a study is asked to do, and with what."""
 
     dataset: DataSet
     folds: Sequence[int]
-    config: StudyConfig
-    recipe: tuple[GanConfig, SynthesisConfig] | None = None
-    extractor: str | None = None
-    weights_dir: Path | None = None
+    config: StudyConfig  # its folds are those of the request that have synthetic images
+    missing: MissingConfig | None = None  # None: folds without synthetic images are left out
+    extractor: str | None = None  # of the image scores; None: the best that is available
     choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.generate.find` takes
 
 
-def run_job(
+def missing_config(preset: str, dataset: DataSet, compute: Compute, total_kimg: float | None = None) -> MissingConfig:
+    """How a preset trains and synthesizes for this data set; None trains as long as the preset does."""
+    gan = presets.gan(preset, dataset.table.resolution_px, dataset.table.num_classes, compute.device)
+    return MissingConfig(gan if total_kimg is None else replace(gan, total_kimg=total_kimg), presets.synthesis(preset))
+
+
+def run_study(
     workspace: Workspace,
-    job: Job,
-    *,
-    jobs: int | None = None,
-    device: str = "cpu",
-    progress: bool = False,
-    say: Callable[[str], None] = lambda note: None,
+    request: StudyRequest,
+    compute: Compute,
+    print_note: Callable[[str], None] = lambda note: None,
 ) -> Outcome:
-    """Do what is not done yet of the whole job, and report.
+    """Do all of the request that is not done yet, and report; `print_note` gets a line on each file that serves.
 
-    Without a recipe the study is of the folds that have synthetic images. `say` is told which files serve. Raises
-    WorkspaceError where no fold has any.
+    Raises WorkspaceError where no fold has synthetic images and none are to be made.
     """
-    require_scorable(job, existing_supplies(workspace, job))
-    supplies = supply(workspace, job, jobs=jobs, device=device, progress=progress)
-    for served in supplies:
-        say(f"note: {served.sentence}")
-    scores = score_images(workspace, job, supplies, device=device, progress=progress)
-    config = replace(job.config, folds=tuple(supply.fold for supply in supplies))
-    synthetic = {supply.fold: supply.synthetic for supply in supplies}
-    return evaluate_augmentation(
-        workspace, job.dataset, synthetic, config, image_scores=scores, jobs=jobs, device=device, progress=progress
+    supplies = find_supplies(workspace, request)
+    require_scorable(request, supplies, compute)
+    if request.missing is not None:
+        supplies = make_missing(workspace, request, request.missing, compute)
+    for supply in supplies:
+        print_note(f"note: {supply.sentence}")
+    scores = score_images(workspace, request, supplies, compute)
+    config = replace(request.config, folds=tuple(supply.fold for supply in supplies))
+    return evaluate_augmentation(workspace, request.dataset, supplies, config, compute=compute, image_scores=scores)
+
+
+def make_missing(workspace: Workspace, request: StudyRequest, config: MissingConfig, compute: Compute) -> list[Supply]:
+    """Train and synthesize for every fold that has no synthetic images, and return what then serves all folds."""
+    dataset, folds, choice = request.dataset, request.folds, request.choice
+    require_all_used(workspace, dataset, folds, choice)
+    missing = [fold for fold in folds if supply_for(workspace, dataset, fold, choice=choice) is None]
+    tasks = [plan_training(workspace, dataset, fold, config.gan) for fold in missing]
+    runs = train_gans(
+        tasks,
+        jobs=compute.num_workers,
+        device=compute.device,
+        progress=compute.progress,
+        weights_dir=compute.weights_dir,
     )
+    synthesis = replace(config.synthesis, per_class=num_wanted(request))
+    for run in runs:
+        synthesize(plan_synthesis(workspace, run, synthesis), device=compute.device, progress=compute.progress)
+    return supplies_for(workspace, dataset, folds, at_least=synthesis.per_class, choice=choice)
 
 
-def supply(
-    workspace: Workspace, job: Job, *, jobs: int | None = None, device: str = "cpu", progress: bool = False
-) -> list[Supply]:
-    """What serves each fold; trained and synthesized now where the job has a recipe and it is missing."""
-    if job.recipe is None:
-        return existing_supplies(workspace, job)
-    gan, synthesis = job.recipe
-    return train_missing(
-        workspace,
-        job.dataset,
-        job.folds,
-        gan,
-        replace(synthesis, per_class=num_wanted(job)),
-        jobs=jobs,
-        device=device,
-        weights_dir=job.weights_dir,
-        progress=progress,
-        choice=job.choice,
+def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
+    """The synthetic files that serve the folds now.
+
+    Raises WorkspaceError where there are none and none are to be made.
+    """
+    supplies = supplies_for(
+        workspace, request.dataset, request.folds, at_least=num_wanted(request), choice=request.choice
     )
-
-
-def existing_supplies(workspace: Workspace, job: Job) -> list[Supply]:
-    """What serves the folds already; raises WorkspaceError where that is nothing and the job trains nothing either."""
-    supplies = supplies_for(workspace, job.dataset, job.folds, at_least=num_wanted(job), choice=job.choice)
-    if not supplies and job.recipe is None:
-        others = len(workspace.gans(job.dataset.name))
+    if not supplies and request.missing is None:
+        others = len(workspace.gans(request.dataset.name))
         of_others = f"; {others} generators there are of other data, other folds or have made none" if others else ""
         raise WorkspaceError(
-            f"{workspace.root} holds no synthetic images for the folds of {job.dataset.name} as it is now prepared"
+            f"{workspace.root} holds no synthetic images for the folds of {request.dataset.name} as it is now prepared"
             f"{of_others}",
             todo="run `ganaug train-gan` and `ganaug synthesize`, or add --train-missing",
         )
     return supplies
 
 
-def num_wanted(job: Job) -> int:
-    """The synthetic images per class that the arms draw at most, or as many as the recipe makes where that is more."""
-    drawn = ceil(job.config.ratio * max(map(job.dataset.largest_class, job.folds)))
-    return max(drawn, job.recipe[1].per_class) if job.recipe else drawn
+def num_wanted(request: StudyRequest) -> int:
+    """Synthetic images per class: as many as the arms draw at most, or as are to be made where that is more."""
+    drawn = ceil(request.config.ratio * max(map(request.dataset.largest_class, request.folds)))
+    return max(drawn, request.missing.synthesis.per_class) if request.missing else drawn
 
 
-def require_scorable(job: Job, supplies: Sequence[Supply]) -> None:
+def require_scorable(request: StudyRequest, supplies: Sequence[Supply], compute: Compute) -> None:
     """Raise what `score_images` would raise of a synthetic file or of missing weights, before hours of training."""
-    extractor = job.extractor or available(job.weights_dir)[0]
+    extractor = request.extractor or available(compute.weights_dir)[0]
     if extractor != "classifier":  # which is trained when it is needed
-        find_weights(job.weights_dir, extractor)
+        find_weights(compute.weights_dir, extractor)
     for supply in supplies:
-        admit_synthetic(job.dataset, supply.synthetic, supply.fold)
+        admit_synthetic(request.dataset, supply.synthetic, supply.fold)
 
 
 def score_images(
-    workspace: Workspace, job: Job, supplies: Sequence[Supply], *, device: str, progress: bool
+    workspace: Workspace, request: StudyRequest, supplies: Sequence[Supply], compute: Compute
 ) -> list[dict[str, Any]]:
     """The scores of every fold's synthetic images, all with the same kind of extractor."""
     rows = []
     for supply in supplies:
-        setting = Setting(job.dataset, supply.fold, supply.run, job.weights_dir, device)
-        extractor = open_extractor(job.extractor, setting)
+        setting = Setting(request.dataset, supply.fold, supply.run, compute.weights_dir, compute.device)
+        extractor = open_extractor(request.extractor, setting)
         rows += evaluate_gan(
             workspace,
-            job.dataset,
+            request.dataset,
             supply.synthetic,
             supply.run,
             extractor=extractor,
-            weights_dir=job.weights_dir,
-            progress=progress,
+            weights_dir=compute.weights_dir,
+            progress=compute.progress,
         )
     return rows

@@ -7,21 +7,20 @@ from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError
 from ganaug.study.arms import ARMS
 from ganaug.study.cells import compose
-from ganaug.study.design import plan, seeds_of
-from ganaug.study.run import lay_down
+from ganaug.study.design import plan_cells, seeds_of
 
 
 @pytest.fixture
 def mixtures(world):
     config = StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), folds=(0,), ratio=1.5)
-    design = lay_down(world.workspace, world.dataset, world.synthesize_all(), config)
-    return {cell.arm: compose(world.dataset, design, cell) for cell in plan(design)}
+    design = world.design(config)
+    return {cell.arm: compose(world.dataset, design, cell) for cell in plan_cells(design)}
 
 
 def test_a_ratio_that_adds_no_image_of_a_class_is_refused_before_a_cell(world):
     config = StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), folds=(0,), ratio=0.01)
     with pytest.raises(ConfigError, match=r"--ratio 0\.01 adds no image of Benign, Malignant in fold 0"):
-        lay_down(world.workspace, world.dataset, world.synthesize_all(), config)
+        world.design(config)
 
 
 def test_control_has_the_class_counts_of_the_treatment(mixtures):

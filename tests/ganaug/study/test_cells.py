@@ -11,18 +11,14 @@ import pytest
 from safetensors.torch import save_file
 
 from classifiers.registry import seeded_build
+from ganaug.config import Compute
 from ganaug.errors import ConfigError, DiskFull, UserError
 from ganaug.provenance import digest_of_file, sealed
 from ganaug.study.cells import load_cell
-from ganaug.study.design import plan
+from ganaug.study.design import plan_cells
 from ganaug.study.executors import local
 from ganaug.study.looks import other_looks, warning_of
-from ganaug.study.run import evaluate_augmentation, lay_down
 from ganaug.workspace import read_json, read_jsonl
-
-
-def run(world, config, **options):
-    return evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=1, **options)
 
 
 def rows_of(outcome) -> list[dict]:
@@ -30,7 +26,7 @@ def rows_of(outcome) -> list[dict]:
 
 
 def test_arms_start_from_equal_weights_and_take_equal_steps(world, quick):
-    outcome = run(world, replace(quick, seeds=(0, 1), folds=(0, 1)))
+    outcome = world.run(replace(quick, seeds=(0, 1), folds=(0, 1)))
     rows = rows_of(outcome)
     assert len(rows) == 4 * 2 * 2
     starts: dict[tuple[int, int], set[str]] = {}
@@ -44,18 +40,18 @@ def test_arms_start_from_equal_weights_and_take_equal_steps(world, quick):
 
 def test_every_patient_is_tested_once_a_seed_and_arm(world, quick):
     every_fold = replace(quick, folds=None, arms=quick.arms[:3])
-    outcome = run(world, every_fold)
-    design = lay_down(world.workspace, world.dataset, world.synthesize_all(), every_fold)
-    results = [load_cell(outcome.study, cell, world.dataset) for cell in plan(design) if cell.arm == "real"]
-    tested = np.concatenate([np.unique(result.groups) for result in results])
+    outcome = world.run(every_fold)
+    design = world.design(every_fold)
+    results = [load_cell(outcome.study, cell, world.dataset) for cell in plan_cells(design) if cell.arm == "real"]
+    tested = np.concatenate([np.unique(result.predictions.groups) for result in results])
     assert sorted(tested) == sorted(map(world.dataset.table.patient_digest, world.dataset.folds.groups))
     assert outcome.verdict.differences[0].num_patients == 12
 
 
 def test_done_cells_are_kept_and_broken_ones_done_again(world, quick, monkeypatch):
-    first = run(world, quick)
-    design = lay_down(world.workspace, world.dataset, world.synthesize_all(), quick)
-    names = [cell.name for cell in plan(design)]
+    first = world.run(quick)
+    design = world.design(quick)
+    names = [cell.name for cell in plan_cells(design)]
     before = first.study.results.read_bytes()
     first.study.cell(names[0]).unlink()  # interrupted before the record was written
     first.study.predictions(names[1]).write_bytes(b"torn")
@@ -65,7 +61,7 @@ def test_done_cells_are_kept_and_broken_ones_done_again(world, quick, monkeypatc
     trained = []
     honest = local.run_cell
     monkeypatch.setattr(local, "run_cell", lambda *given: (trained.append(given[2].name), honest(*given)))
-    second = run(world, quick)
+    second = world.run(quick)
     assert trained == names[:3]
     assert (second.num_cells, second.num_reused) == (4, 1)
 
@@ -76,10 +72,10 @@ def test_done_cells_are_kept_and_broken_ones_done_again(world, quick, monkeypatc
 
 
 def test_changed_generator_leaves_the_real_cells_standing(world, quick):
-    files = world.synthesize_all()
-    evaluate_augmentation(world.workspace, world.dataset, files, quick, jobs=1)
-    files = {fold: world.synthesize(fold, seed=1) for fold in files}
-    again = evaluate_augmentation(world.workspace, world.dataset, files, quick, jobs=1)
+    supplies = world.supply_all()
+    world.run(quick, supplies)
+    others = [world.supply(fold, world.synthesize(fold, seed=1)) for fold in range(3)]
+    again = world.run(quick, others)
     assert again.num_reused == 2  # real and real-oversampled
     assert len(list((world.workspace.root / "studies").iterdir())) == 2
 
@@ -94,12 +90,12 @@ def test_failing_cells_let_the_others_finish_and_are_named(world, quick, monkeyp
 
     monkeypatch.setattr(local, "run_cell", faulty)
     with pytest.raises(UserError, match=r"2 of 4 cells failed, \S*-real-\S* \S*-synthetic-only-.*nan by step 1\)"):
-        run(world, quick)
+        world.run(quick)
     failing.remove("real")
     with pytest.raises(UserError, match=r"synthetic-only.*failed \(ValueError: the training loss is nan by step 1\)$"):
-        run(world, quick)
+        world.run(quick)
     monkeypatch.setattr(local, "run_cell", honest)
-    assert run(world, quick).num_reused == 3
+    assert world.run(quick).num_reused == 3
 
 
 def test_a_full_disk_ends_the_study_before_another_cell_is_trained_in_vain(world, quick, monkeypatch):
@@ -111,13 +107,13 @@ def test_a_full_disk_ends_the_study_before_another_cell_is_trained_in_vain(world
 
     monkeypatch.setattr(local, "run_cell", full)
     with pytest.raises(DiskFull):
-        run(world, quick)
+        world.run(quick)
     assert len(tried) == 1
 
 
 def test_a_killed_process_and_a_failed_cell_are_both_told(world, quick, monkeypatch):
-    design = lay_down(world.workspace, world.dataset, world.synthesize_all(), quick)
-    cells = plan(design)
+    design = world.design(quick)
+    cells = plan_cells(design)
 
     def killed(function, calls, jobs, names):
         yield 0, UserError("the cell fails")
@@ -126,7 +122,7 @@ def test_a_killed_process_and_a_failed_cell_are_both_told(world, quick, monkeypa
     monkeypatch.setattr(local, "run_parallel", killed)
     first, third = re.escape(cells[0].name), re.escape(cells[2].name)
     with pytest.raises(UserError, match=rf"1 of 4 cells failed, {first}; the cell fails; lost: {third}"):
-        local.run_cells(world.workspace, design, cells, jobs=2)
+        list(local.LocalExecutor(world.workspace, design, Compute(num_workers=2)).run(cells))
 
 
 def test_interrupt_keeps_what_is_finished_and_leaves_no_torn_file(world, quick, monkeypatch):
@@ -140,20 +136,20 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_torn_file(world, quick, 
 
     monkeypatch.setattr(local, "run_cell", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(world, quick)
+        world.run(quick)
     monkeypatch.setattr(local, "run_cell", honest)
     assert not list(world.workspace.root.rglob("*.part"))
-    assert run(world, quick).num_reused == 2
+    assert world.run(quick).num_reused == 2
 
 
 def test_several_processes_give_the_same_predictions_as_one(world, quick, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of the processes, as of this one: sums are cut by thread
     config = replace(quick, arms=quick.arms[:3])
-    outcome = evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=2)
+    outcome = world.run(config, num_workers=2)
     spread = {path.name: np.load(path)["probs"] for path in (outcome.study.root / "cells").glob("*.npz")}
     for path in (outcome.study.root / "cells").iterdir():
         path.unlink()
-    run(world, config)
+    world.run(config)
     here = {path.name: np.load(path)["probs"] for path in (outcome.study.root / "cells").glob("*.npz")}
     assert len(spread) == len(here) == 3
     for name, probs in spread.items():
@@ -170,9 +166,9 @@ def test_every_arm_starts_from_the_weights_given_and_other_weights_are_other_cel
         start = seeded_build("dalaresnet50_small", 2, seed, image_size_px=16)
         path = tmp_path / f"{seed}.safetensors"
         save_file({name: value.contiguous() for name, value in start.state_dict().items()}, path)
-        said = (("dalaresnet50_small", "nothing: its weights are drawn"),)
-        config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),), pretrained_saw=said)
-        outcome = evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=1)
+        saw = (("dalaresnet50_small", "nothing: its weights are drawn"),)
+        config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),), pretrained_saw=saw)
+        outcome = world.run(config)
         assert outcome.num_reused == 0
         return rows_of(outcome)
 
@@ -187,7 +183,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(world, q
     path.write_bytes(content)
     config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
     with pytest.raises(ConfigError, match=r"weights\.pth cannot be read as weights"):
-        evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), config, jobs=1)
+        world.run(config)
     assert not (world.workspace.root / "studies").exists()
 
 
@@ -207,8 +203,8 @@ def damaged(array: np.ndarray) -> dict[str, np.ndarray]:
 
 def test_cells_that_hold_no_cell_are_not_taken_however_they_are_sealed(world, quick):
     """Whoever has this library can seal a record again; what the verdict computes with is looked at for itself."""
-    study = run(world, quick).study
-    cell = plan(lay_down(world.workspace, world.dataset, world.synthesize_all(), quick))[0]
+    study = world.run(quick).study
+    cell = plan_cells(world.design(quick))[0]
     record, path = read_json(study.cell(cell.name)), study.predictions(cell.name)
     with np.load(path) as stored:
         arrays = dict(stored)
@@ -241,7 +237,7 @@ def test_cells_that_hold_no_cell_are_not_taken_however_they_are_sealed(world, qu
 
 
 def test_earlier_studies_of_any_content_are_counted_as_unreadable(world, quick):
-    study = run(world, quick).study
+    study = world.run(quick).study
     honest = read_json(study.design)
     (whole,) = other_looks(world.workspace, "another", honest["tested"])
     assert (whole.study, whole.num_patients) == (study.root.name, len(honest["tested"]))

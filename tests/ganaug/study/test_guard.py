@@ -12,12 +12,11 @@ from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.provenance import Provenance, digest_of
 from ganaug.study.guard import admit
-from ganaug.study.run import evaluate_augmentation
 
 
 def test_honest_file_is_admitted(world):
-    path = world.synthesize(0)
-    assert admit(world.workspace, world.dataset, 0, path).fold == 0
+    supply = world.supply(0)
+    assert admit(world.workspace, world.dataset, supply).synthetic == supply.synthetic
 
 
 @pytest.mark.parametrize("part", ["test_groups", "val_groups"])
@@ -27,25 +26,25 @@ def test_generator_that_saw_a_held_out_patient_is_refused(world, part):
     seen = (*record.groups_seen, world.dataset.table.patient_digest(leaked))
     path = world.synthesize(1, replace(record, groups_seen=seen))
     with pytest.raises(LeakError, match=leaked):
-        admit(world.workspace, world.dataset, 1, path)
+        admit(world.workspace, world.dataset, world.supply(1, path))
 
 
 def test_generator_of_another_fold_is_refused(world):
     with pytest.raises(LeakError, match="validation or test part of fold 0"):
-        admit(world.workspace, world.dataset, 0, world.synthesize(1))
+        admit(world.workspace, world.dataset, world.supply(0, world.synthesize(1)))
 
 
 def test_generator_that_saw_nobody_is_refused(world):
     path = world.synthesize(0, replace(world.provenance(0), groups_seen=()))
     with pytest.raises(LeakError, match="does not say which patients"):
-        admit(world.workspace, world.dataset, 0, path)
+        admit(world.workspace, world.dataset, world.supply(0, path))
 
 
 @pytest.mark.parametrize("field", ["dataset_fingerprint", "folds_digest"])
 def test_other_data_set_or_other_folds_are_refused(world, field):
     path = world.synthesize(0, replace(world.provenance(0), **{field: digest_of("another")}))
     with pytest.raises(LeakError, match=r"another data set|other folds"):
-        admit(world.workspace, world.dataset, 0, path)
+        admit(world.workspace, world.dataset, world.supply(0, path))
 
 
 def test_edited_provenance_is_refused(world):
@@ -58,7 +57,7 @@ def test_edited_provenance_is_refused(world):
             edited = edited.replace(f'"{seen}"', f'"{wanted}"')
         file.attrs["provenance"] = edited
     with pytest.raises(LeakError, match="edited"):
-        admit(world.workspace, world.dataset, 0, path)
+        admit(world.workspace, world.dataset, world.supply(0, path))
 
 
 @pytest.mark.parametrize("text", ["null", '""', '"{"', "[]", '{"dataset": "tiny"}', "5"])
@@ -67,7 +66,7 @@ def test_missing_or_broken_provenance_is_refused(world, text):
     with h5py.File(path, "r+") as file:
         file.attrs["provenance"] = text
     with pytest.raises(LeakError, match=r"no provenance|malformed"):
-        admit(world.workspace, world.dataset, 0, path)
+        admit(world.workspace, world.dataset, world.supply(0, path))
 
 
 @pytest.mark.parametrize("dataset", ["images", "label"])
@@ -76,7 +75,7 @@ def test_edited_content_is_refused(world, dataset):
     with h5py.File(path, "r+") as file:
         file[dataset][0] = 1 - file[dataset][0] % 2
     with pytest.raises(LeakError, match="content"):
-        admit(world.workspace, world.dataset, 0, path)
+        admit(world.workspace, world.dataset, world.supply(0, path))
 
 
 def test_classes_in_another_order_are_refused(world, reseal):
@@ -85,7 +84,7 @@ def test_classes_in_another_order_are_refused(world, reseal):
         file.attrs["class_names"] = '["Malignant", "Benign"]'
     reseal(path)
     with pytest.raises(DataError, match="Malignant, Benign"):
-        admit(world.workspace, world.dataset, 0, path)
+        admit(world.workspace, world.dataset, world.supply(0, path))
 
 
 def save_generator(world, fold: int, record: Provenance) -> tuple[Path, str]:
@@ -100,13 +99,15 @@ def save_generator(world, fold: int, record: Provenance) -> tuple[Path, str]:
 def test_snapshot_that_agrees_is_admitted(world):
     record = world.provenance(0)
     _, digest = save_generator(world, 0, record)
-    assert admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
+    assert admit(
+        world.workspace, world.dataset, world.supply(0, world.synthesize(0, replace(record, generator=digest)))
+    )
 
 
 def test_snapshot_with_other_weights_is_refused(world):
     save_generator(world, 0, world.provenance(0))
     with pytest.raises(LeakError, match="synthesize again"):
-        admit(world.workspace, world.dataset, 0, world.synthesize(0))
+        admit(world.workspace, world.dataset, world.supply(0, world.synthesize(0)))
 
 
 def test_images_that_hide_what_their_snapshot_saw_are_refused(world):
@@ -115,21 +116,21 @@ def test_images_that_hide_what_their_snapshot_saw_are_refused(world):
     seen = (*record.groups_seen, world.dataset.table.patient_digest(leaked))
     _, digest = save_generator(world, 0, replace(record, groups_seen=seen))
     with pytest.raises(LeakError, match=leaked):
-        admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
+        admit(world.workspace, world.dataset, world.supply(0, world.synthesize(0, replace(record, generator=digest))))
 
 
 def test_images_that_hide_what_was_declared_of_their_generator_are_refused(world):
     record = world.provenance(0)
     _, digest = save_generator(world, 0, replace(record, declared=("network.pkl: others",)))
     with pytest.raises(LeakError, match="synthesize again"):
-        admit(world.workspace, world.dataset, 0, world.synthesize(0, replace(record, generator=digest)))
+        admit(world.workspace, world.dataset, world.supply(0, world.synthesize(0, replace(record, generator=digest))))
 
 
 def test_refusal_comes_before_anything_is_written(world, quick):
-    files = world.synthesize_all()
-    files[2] = files[0]
+    supplies = world.supply_all()
+    supplies[2] = world.supply(2, supplies[0].synthetic)
     with pytest.raises(LeakError) as refusal:
-        evaluate_augmentation(world.workspace, world.dataset, files, replace(quick, folds=None), jobs=1)
+        world.run(replace(quick, folds=None), supplies)
     assert "\n" not in str(refusal.value)
     assert not (world.workspace.root / "studies").exists()
 
@@ -146,14 +147,14 @@ def test_refusal_comes_before_anything_is_written(world, quick):
 )
 def test_study_that_cannot_answer_is_refused(world, options, expected):
     with pytest.raises(ConfigError, match=expected):
-        evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), StudyConfig(**options), jobs=1)
+        world.run(StudyConfig(**options))
 
 
 def test_missing_and_too_few_synthetic_images_are_refused(world, quick):
     every_fold = replace(quick, folds=None)
     with pytest.raises(ConfigError, match="no synthetic images for fold 1, 2"):
-        evaluate_augmentation(world.workspace, world.dataset, {0: world.synthesize(0)}, every_fold, jobs=1)
-    few = {fold: world.synthesize(fold, per_class=3) for fold in range(3)}
+        world.run(every_fold, [world.supply(0)])
+    few = [world.supply(fold, world.synthesize(fold, per_class=3)) for fold in range(3)]
     with pytest.raises(DataError, match="--per-class 8"):
-        evaluate_augmentation(world.workspace, world.dataset, few, quick, jobs=1)
+        world.run(quick, few)
     assert not (world.workspace.root / "studies").exists()

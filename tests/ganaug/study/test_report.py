@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ganaug.study.figures import difference_plot
-from ganaug.study.run import evaluate_augmentation
+from ganaug.study.statistics.interval import Interval
 from ganaug.study.statistics.paired import Difference
 from ganaug.workspace import read_json
 
@@ -39,7 +39,7 @@ class Page(HTMLParser):
 def outcome_of(world_of, quick):
     def run(class_names=("Benign", "Malignant"), **options):
         world = world_of(class_names=class_names)
-        return evaluate_augmentation(world.workspace, world.dataset, world.synthesize_all(), quick, jobs=1, **options)
+        return world.run(quick, **options)
 
     return run
 
@@ -104,12 +104,13 @@ def test_every_table_has_a_caption_and_every_image_a_text(outcome_of):
     assert all(attrs["alt"] for tag, attrs in page.tags if tag == "img")
 
 
-def interval(arm: str, low: float, high: float) -> Difference:
-    return Difference("net", arm, "real", "accuracy", (low + high) / 2, low, high, 0.95, 9, 9, 2, (0,))
+def difference(arm: str, low: float, high: float) -> Difference:
+    interval = Interval(low, high, 0.95, "percentile")
+    return Difference("net", arm, "real", "accuracy", (low + high) / 2, interval, 9, 9, 2, (0,))
 
 
 def test_plot_is_an_image_that_does_not_change_with_the_clock():
-    differences = [interval("real+synthetic", -0.02, 0.05), interval("synthetic-only", -0.6, -0.4)]
+    differences = [difference("real+synthetic", -0.02, 0.05), difference("synthetic-only", -0.6, -0.4)]
     first, second = difference_plot(differences), difference_plot(differences)
     assert first == second
     assert ET.fromstring(b64decode(first.partition(",")[2])).tag.endswith("svg")

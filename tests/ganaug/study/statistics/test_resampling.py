@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from ganaug.study.statistics.resampling import (
-    METRICS,
+    PREDICTION_METRICS,
     balanced_accuracy,
     confusions,
     group_weights,
@@ -22,7 +22,7 @@ def answers():
     return labels, predicted, rng.integers(0, 40, 300).astype(str)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", PREDICTION_METRICS)
 def test_metric_agrees_with_scikit_learn(answers, name):
     labels, predicted, groups = answers
     theirs = {
@@ -30,7 +30,7 @@ def test_metric_agrees_with_scikit_learn(answers, name):
         "accuracy": sk.accuracy_score(labels, predicted),
         "macro_f1": sk.f1_score(labels, predicted, average="macro"),
     }
-    assert METRICS[name](confusions(labels, predicted, groups, 4).sum(axis=0)) == pytest.approx(theirs[name])
+    assert PREDICTION_METRICS[name](confusions(labels, predicted, groups, 4).sum(axis=0)) == pytest.approx(theirs[name])
 
 
 def test_absent_class_is_left_out_of_the_mean_as_in_scikit_learn(answers):
