@@ -71,14 +71,14 @@ def content_of_weights(state: dict[str, Tensor]) -> str:
 
 def _record(dataset: DataSet, fold: int, content: str) -> Provenance:
     seen = dataset.table.seen(dataset.train(fold))
-    recipe = {name: value for name, value in asdict(FIT).items() if name != "device"}
+    options = {name: value for name, value in asdict(FIT).items() if name != "device"}
     return Provenance(
         dataset=dataset.name,
         dataset_fingerprint=dataset.table.fingerprint,
         folds_digest=dataset.folds.digest,
         fold=fold,
         groups_seen=seen.groups,
-        config_digest=digest_of({"classifier": CLASSIFIER, "resolution_px": dataset.table.resolution_px, **recipe}),
+        config_digest=digest_of({"classifier": CLASSIFIER, "resolution_px": dataset.table.resolution_px, **options}),
         images_seen=seen.images,
         hashes_seen=seen.hashes,
     ).sealed(content)

@@ -1,6 +1,5 @@
 """`ganaug evaluate-augmentation`: from a data set and its generators to a verdict and a report."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +18,7 @@ from ganaug.cli.find import (
     verify_option,
     weights_option,
 )
+from ganaug.config import to_dict
 from ganaug.config.study import change_study
 from ganaug.errors import ConfigError
 
@@ -70,10 +70,10 @@ def evaluate_augmentation(
     extractor: str | None,
     weights_dir: Path | None,
 ) -> None:
-    """Train classifiers with and without synthetic images, and say what that changes on patients never seen.
+    """Train classifiers with and without synthetic images, and report the difference on patients never seen.
 
     Each fold is served by the generator that saw its training patients only; anything else is refused. The same command
-    resumes what was stopped.
+    resumes a run that was stopped.
     """
     from ganaug.generate.find import Choice
     from ganaug.study.cost import plan_study
@@ -93,15 +93,15 @@ def evaluate_augmentation(
     )
     missing = missing_config(common.preset, data, compute, total_kimg)
     request = StudyRequest(
-        data,
-        chosen_folds(common, data, fold),
-        config,
-        missing if train_missing else None,
-        extractor,
-        Choice(gans, files),
+        dataset=data,
+        folds=chosen_folds(common, data, fold),
+        config=config,
+        missing=missing if train_missing else None,
+        extractor=extractor,
+        choice=Choice(gans, files),
     )
     if common.dry_run:
-        plan = asdict(plan_study(common.workspace, request, compute))
+        plan = to_dict(plan_study(common.workspace, request, compute))
         common.tell(plan, "\n".join(f"{name}: {value}" for name, value in plan.items()))
         return
     outcome = run_study(common.workspace, request, compute, warn)

@@ -30,7 +30,7 @@ def strip(images: NDArray[np.uint8]) -> str:
 
 
 def plot_style() -> AbstractContextManager[None]:
-    """The style that plots of all pages are drawn in, which also keeps the clock and chance out of their SVG."""
+    """The style of all plots, which also makes their SVG the same every time."""
     import matplotlib as mpl
 
     return mpl.rc_context({"svg.hashsalt": "ganaug", "font.size": 10, "font.family": "DejaVu Sans"})

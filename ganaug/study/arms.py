@@ -42,7 +42,8 @@ class Context:
     @property
     def added_counts(self) -> NDArray[np.int64]:
         """Images that the arm adds per class, [K]."""
-        return np.rint(self.ratio * self.real_counts).astype(np.int64)
+        counts: NDArray[np.int64] = np.rint(self.ratio * self.real_counts).astype(np.int64)
+        return counts
 
 
 def compose_real(context: Context) -> Mixture:
@@ -87,7 +88,7 @@ class Arm:
 
     name: str
     compose: Callable[[Context], Mixture]
-    depends_on: tuple[Dependency, ...]  # what makes it another experiment when it changes, beside data, fold and seed
+    depends_on: tuple[Dependency, ...]  # what makes it another experiment when it changes, as do data, fold and seed
     meaning: str  # for the reader of the report
     dose: float  # images added, in units of --ratio
 

@@ -53,7 +53,7 @@ def seeds_of(fold: int, seed: int) -> Seeds:
 
 @dataclass(frozen=True)
 class Design:
-    """The experiment as it is laid down before its first cell; its digest names the study."""
+    """The experiment as it is fixed before its first cell; its digest names the study."""
 
     dataset: str
     dataset_fingerprint: str
@@ -79,7 +79,7 @@ class Design:
 
     @property
     def confidence(self) -> float:
-        """Of each classifier's interval: the config's, shared among the classifiers (Bonferroni)."""
+        """The confidence of each classifier's interval: the config's, divided among the classifiers (Bonferroni)."""
         return 1 - (1 - self.config.confidence) / len(self.config.classifiers)
 
     def to_dict(self) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def plan_cells(design: Design) -> list[Cell]:
 
 
 def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int) -> str:
-    """Only what this cell depends on, so that it stands where another part of the design is changed."""
+    """The digest of what this cell depends on, so that it is reused where another part of the design changes."""
     config, depends_on = design.config, ARMS[arm].depends_on
     decides = {
         "version": CELL_VERSION,

@@ -153,20 +153,20 @@ def _warnings_of_sample(tested: OutOfFold, design: Design, class_names: Sequence
         warnings.append(f"Only {num_patients} patients were tested; below {FEW_PATIENTS} the intervals are too narrow.")
     for text in sorted({text for supply in design.supplies.values() for text in supply.provenance.declared}):
         warnings.append(
-            "The generators began with weights of which only the word of whoever trained them says what they had seen: "
-            f"{text}. If patients of this data set were among it, the comparison leaks."
+            f"The generators started from weights whose training data are declared and checked by nothing: {text}. If "
+            "patients of this data set were among them, the comparison leaks."
         )
     for name, origin in design.origins.items():
         if origin.startswith("declared"):
             warnings.append(
-                f"The weights that {name} began with have no record: {origin}. If patients of this data set were among "
-                "it, the comparison leaks."
+                f"The weights that {name} started from have no record: {origin}. If patients of this data set were "
+                "among it, the comparison leaks."
             )
     holders = (tested.images > 0).sum(axis=0)
     few = [f"{name} {n}" for name, n in zip(class_names, holders.tolist()) if n < FEW_PATIENTS_PER_CLASS]
     if few:
         warnings.append(
-            f"Patients tested of some classes are few ({', '.join(few)}): what is said of these classes is said of "
+            f"Patients tested of some classes are few ({', '.join(few)}): results on these classes are results on "
             "these patients."
         )
     if len(design.folds) < num_folds:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,19 +16,24 @@ from ganaug.study.cells import CellRecord, CellResult
 from ganaug.study.design import Cell, Design
 from ganaug.study.report import COLUMNS, Column, score_rows
 
+if TYPE_CHECKING:
+    from tests.ganaug.study.conftest import World
+
+Cut = Callable[[FoldsConfig], "World"]
+
 
 @pytest.fixture
-def cut_anew(world) -> Callable:
+def cut_again(world: "World") -> Cut:
     """The world with its patients cut by another scheme."""
 
-    def make(config: FoldsConfig):
+    def make(config: FoldsConfig) -> "World":
         write_folds(world.workspace.folds("tiny"), make_folds(world.dataset.table, config))
         return replace(world, dataset=open_dataset(world.workspace, "tiny"))
 
     return make
 
 
-def strict(text: str):
+def strict(text: str) -> Any:
     """JSON without NaN or infinities."""
 
     def refuse(constant: str) -> None:
@@ -46,9 +52,14 @@ def strict(text: str):
     ids=["repeated", "leave-one-out", "hold-out"],
 )
 def test_study_of_any_scheme_ends_in_a_report(
-    cut_anew: Callable, quick: StudyConfig, config: FoldsConfig, folds: tuple[int, ...], num_patients: int, num_repeats
+    cut_again: Cut,
+    quick: StudyConfig,
+    config: FoldsConfig,
+    folds: tuple[int, ...],
+    num_patients: int,
+    num_repeats: int,
 ) -> None:
-    world = cut_anew(config)
+    world = cut_again(config)
     arms = ("real", "real-oversampled", "real+synthetic")
     supplies = [world.supply(fold) for fold in folds]
     outcome = world.run(replace(quick, folds=folds, arms=arms), supplies)
@@ -65,8 +76,8 @@ def test_study_of_any_scheme_ends_in_a_report(
     assert ("in the\n    one fold of each repeat that" in page) == (num_repeats == 2)
 
 
-def test_fold_that_tests_one_class_has_no_score_that_needs_both(cut_anew: Callable, quick: StudyConfig) -> None:
-    world = cut_anew(FoldsConfig(3, scheme="leave-one-out"))
+def test_fold_that_tests_one_class_has_no_score_that_needs_both(cut_again: Cut, quick: StudyConfig) -> None:
+    world = cut_again(FoldsConfig(3, scheme="leave-one-out"))
     assert len(np.unique(world.dataset.table.label[world.dataset.test(0)])) == 1
     arms = ("real", "real-oversampled", "real+synthetic")
     config = replace(quick, arms=arms)
@@ -77,7 +88,7 @@ def test_fold_that_tests_one_class_has_no_score_that_needs_both(cut_anew: Callab
     assert 0 <= row["by_image"]["accuracy"] <= 1
 
 
-def test_scores_are_of_each_repeat_by_itself_and_no_ensemble_of_repeats():
+def test_scores_are_of_each_repeat_by_itself_and_no_ensemble_of_repeats() -> None:
     labels, groups = np.array([0, 1]), np.array(["p0", "p1"])
     right, sure_and_wrong = np.array([[0.6, 0.4], [0.4, 0.6]]), np.array([[0.1, 0.9], [0.9, 0.1]])
     results = [

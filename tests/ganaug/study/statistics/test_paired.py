@@ -1,5 +1,8 @@
 """The intervals cover what they say, because patients are drawn whole and training runs are drawn too."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from ganaug.classify.predictions import Predictions
 from ganaug.study.cells import CellRecord, CellResult
 from ganaug.study.design import Cell
 from ganaug.study.statistics.paired import (
+    Difference,
     OutOfFold,
     out_of_fold,
     paired_difference,
@@ -81,7 +85,7 @@ def as_if_images_were_patients(tested: OutOfFold) -> OutOfFold:
     return OutOfFold(split, np.repeat(tested.fold, IMAGES_PER_PATIENT, axis=1))
 
 
-def difference(tested: OutOfFold, rng: np.random.Generator, num_resamples: int = 200):
+def difference(tested: OutOfFold, rng: np.random.Generator, num_resamples: int = 200) -> Difference:
     weights = resample(tested, num_resamples, rng)
     metric = "balanced_accuracy"
     return paired_difference(
@@ -89,35 +93,35 @@ def difference(tested: OutOfFold, rng: np.random.Generator, num_resamples: int =
     )
 
 
-def coverage(num_studies: int, change=lambda tested: tested, **world) -> float:
+def coverage(num_studies: int, change: Callable[[OutOfFold], OutOfFold] = lambda tested: tested, **world: Any) -> float:
     rng = np.random.default_rng(0)
     found = [difference(change(simulate(rng, **world)), rng) for _ in range(num_studies)]
     return float(np.mean([d.interval.low <= TRUTH <= d.interval.high for d in found]))
 
 
 @pytest.mark.parametrize(("patient", "run", "num_seeds"), [(0.25, 0.0, 1), (0.15, 0.05, 2), (0.0, 0.1, 3)])
-def test_interval_covers_the_truth_as_often_as_it_says(patient, run, num_seeds):
+def test_interval_covers_the_truth_as_often_as_it_says(patient: float, run: float, num_seeds: int) -> None:
     assert 0.90 <= coverage(250, patient=patient, run=run, num_seeds=num_seeds) <= 0.995
 
 
 @pytest.mark.parametrize(("patient", "run", "num_seeds"), [(0.25, 0.0, 1), (0.15, 0.1, 2)])
-def test_interval_covers_with_repeated_folds_too(patient, run, num_seeds):
+def test_interval_covers_with_repeated_folds_too(patient: float, run: float, num_seeds: int) -> None:
     assert 0.90 <= coverage(200, patient=patient, run=run, num_seeds=num_seeds, num_repeats=3) <= 0.995
 
 
-def test_taking_repeats_for_new_patients_covers_too_rarely():
+def test_taking_repeats_for_new_patients_covers_too_rarely() -> None:
     world = {"patient": 0.25, "run": 0.0, "num_seeds": 1, "num_repeats": 3}
     assert coverage(120, as_if_repeats_were_new_patients, **world) < 0.85
 
 
-def test_patient_keeps_its_weight_in_all_repeats():
+def test_patient_keeps_its_weight_in_all_repeats() -> None:
     tested = simulate(np.random.default_rng(4), patient=0.2, run=0.1, num_seeds=1, num_repeats=3)
     weights = resample(tested, 50, np.random.default_rng(0))  # of one seed, which is kept as it is
     assert weights.shape == (50, 3, 40)
     assert (weights == weights[:, :1]).all()
 
 
-def test_run_counts_alike_for_all_patients_of_its_fold_and_apart_from_other_folds():
+def test_run_counts_alike_for_all_patients_of_its_fold_and_apart_from_other_folds() -> None:
     tested = simulate(np.random.default_rng(4), patient=0.2, run=0.1, num_seeds=2, num_repeats=3)
     weights = resample(tested, 400, np.random.default_rng(0)).reshape(400, 3, 2, 40)
     of_patient = weights.sum(axis=2)
@@ -132,19 +136,19 @@ def test_run_counts_alike_for_all_patients_of_its_fold_and_apart_from_other_fold
     assert np.abs(np.corrcoef(of_fold) - np.eye(12)).max() < 0.2
 
 
-def test_drawing_images_instead_of_patients_covers_too_rarely():
-    world = {"patient": 0.25, "run": 0.0, "num_seeds": 1}
+def test_drawing_images_instead_of_patients_covers_too_rarely() -> None:
+    world: dict[str, Any] = {"patient": 0.25, "run": 0.0, "num_seeds": 1}
     assert coverage(80, as_if_images_were_patients, **world) < 0.85 < coverage(150, **world)
 
 
-def test_leaving_the_training_runs_out_covers_too_rarely():
+def test_leaving_the_training_runs_out_covers_too_rarely() -> None:
     def one_seed_repeated(tested: OutOfFold) -> OutOfFold:
         return OutOfFold({arm: counts[:1] for arm, counts in tested.counts.items()}, tested.fold)
 
     assert coverage(150, one_seed_repeated, patient=0.0, run=0.1, num_seeds=2) < 0.85
 
 
-def test_estimate_is_the_mean_over_the_seeds_of_the_difference():
+def test_estimate_is_the_mean_over_the_seeds_of_the_difference() -> None:
     tested = simulate(np.random.default_rng(1), patient=0.2, run=0.1, num_seeds=3)
     metric = "balanced_accuracy"
     per_seed = [
@@ -154,21 +158,21 @@ def test_estimate_is_the_mean_over_the_seeds_of_the_difference():
     assert difference(tested, np.random.default_rng(0)).estimate == pytest.approx(np.mean(per_seed))
 
 
-def test_arm_differs_from_itself_by_exactly_nothing():
+def test_arm_differs_from_itself_by_exactly_nothing() -> None:
     tested = simulate(np.random.default_rng(2), patient=0.2, run=0.1, num_seeds=2)
     same = OutOfFold({ARM: tested.counts[ARM], BASELINE: tested.counts[ARM]}, tested.fold)
     found = difference(same, np.random.default_rng(0))
     assert (found.estimate, found.interval.low, found.interval.high) == (0, 0, 0)
 
 
-def test_resamples_centre_on_the_estimate():
+def test_resamples_centre_on_the_estimate() -> None:
     tested = simulate(np.random.default_rng(3), patient=0.2, run=0.1, num_seeds=2)
     weights = resample(tested, 4000, np.random.default_rng(0))
     scores = score_resamples(tested.counts[ARM], weights, "accuracy")
     assert scores.mean() == pytest.approx(score_counts(tested.counts[ARM], "accuracy"), abs=0.005)
 
 
-def test_repeats_add_no_patients_and_no_images():
+def test_repeats_add_no_patients_and_no_images() -> None:
     tested = simulate(np.random.default_rng(5), patient=0.2, run=0.1, num_seeds=2, num_repeats=3)
     found = difference(tested, np.random.default_rng(0))
     assert (found.num_patients, found.num_images, found.num_seeds) == (40, 800, 2)
@@ -191,7 +195,7 @@ def results(order: np.ndarray) -> list[CellResult]:
     return found
 
 
-def test_order_of_patients_and_of_cells_does_not_matter():
+def test_order_of_patients_and_of_cells_does_not_matter() -> None:
     straight = out_of_fold(results(np.arange(20)), "c", 2)
     shuffled = out_of_fold(results(np.random.default_rng(5).permutation(20))[::-1], "c", 2)
     assert straight.fold.tolist() == shuffled.fold.tolist() == [[0] * 4 + [1] * 4]
@@ -200,7 +204,7 @@ def test_order_of_patients_and_of_cells_does_not_matter():
     assert (first.num_patients, first.num_images, first.num_seeds, first.folds) == (8, 40, 2, (0, 1))
 
 
-def test_same_patient_is_one_patient_in_every_repeat_and_may_be_missing_from_one():
+def test_same_patient_is_one_patient_in_every_repeat_and_may_be_missing_from_one() -> None:
     def result(arm: str, fold: int, repeat: int, groups: list[str], right: bool) -> CellResult:
         labels = np.array([int(group[1]) % 2 for group in groups])
         probs = np.eye(2, dtype=np.float32)[labels if right else 1 - labels]

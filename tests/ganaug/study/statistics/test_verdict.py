@@ -1,6 +1,7 @@
 """The verdict: when it is gain, loss or inconclusive, and its warnings."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from ganaug.study.guard import AdmittedSupply
 from ganaug.study.statistics.interval import Interval
 from ganaug.study.statistics.paired import Difference
 from ganaug.study.statistics.verdict import common_word, judge, word_of, write_sentence
+
+if TYPE_CHECKING:
+    from tests.ganaug.study.conftest import World
 
 ARMS = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
 
@@ -34,7 +38,9 @@ def difference(arm: str, baseline: str, low: float, high: float) -> Difference:
         ((-0.05, 0.0), (-0.05, -0.01), "inconclusive"),
     ],
 )
-def test_verdict_of_a_classifier(against_real, against_control, word):
+def test_verdict_of_a_classifier(
+    against_real: tuple[float, float], against_control: tuple[float, float], word: str
+) -> None:
     found = [
         difference("real+synthetic", "real", *against_real),
         difference("real+synthetic", "real-oversampled", *against_control),
@@ -52,11 +58,11 @@ def test_verdict_of_a_classifier(against_real, against_control, word):
         (["loss", "loss"], "loss"),
     ],
 )
-def test_verdict_is_the_word_all_classifiers_share(words, word):
+def test_verdict_is_the_word_all_classifiers_share(words: list[str], word: str) -> None:
     assert common_word(words) == word
 
 
-def test_sentence_says_patients_numbers_and_word():
+def test_sentence_says_patients_numbers_and_word() -> None:
     text = write_sentence("inconclusive", [difference("real+synthetic", "real", -0.02, 0.044)])
     assert text == (
         "On 44 patients whom neither the generator nor the classifier had seen, adding GAN images changed balanced "
@@ -64,9 +70,12 @@ def test_sentence_says_patients_numbers_and_word():
     )
 
 
-def study(world, accuracy: dict[str, float], patients_per_fold: int = 16, **options) -> tuple[Design, list[CellResult]]:
+def study(
+    world: "World", accuracy: dict[str, float], patients_per_fold: int = 16, **options: Any
+) -> tuple[Design, list[CellResult]]:
     """A design and made-up results in which each arm is right as often as `accuracy` says."""
-    config = StudyConfig(**{"classifiers": ("net",), "seeds": (0, 1), "num_resamples": 1000} | options)
+    given: dict[str, Any] = {"classifiers": ("net",), "seeds": (0, 1), "num_resamples": 1000} | options
+    config = StudyConfig(**given)
     file = world.workspace.root
     supplies = {
         fold: AdmittedSupply(**vars(world.supply(fold, file)), provenance=world.provenance(fold)) for fold in range(3)
@@ -96,12 +105,12 @@ FLAT = dict.fromkeys(ARMS, 0.75)
         ({}, "inconclusive"),
     ],
 )
-def test_planted_effect_is_found_and_credited_rightly(world, changed, word):
+def test_planted_effect_is_found_and_credited_rightly(world: "World", changed: dict[str, float], word: str) -> None:
     design, results = study(world, FLAT | changed)
     assert judge(design, results, ("Benign", "Malignant"), 3).word == word
 
 
-def test_confidence_is_shared_among_the_classifiers(world):
+def test_confidence_is_shared_among_the_classifiers(world: "World") -> None:
     design, results = study(world, FLAT)
     two, _ = study(world, FLAT, classifiers=("net", "other"))
     both = [*results, *(replace(r, cell=replace(r.cell, classifier="other")) for r in results)]
@@ -124,14 +133,16 @@ def test_confidence_is_shared_among_the_classifiers(world):
         ({}, {"seeds": (0,)}, 3, "One seed"),
     ],
 )
-def test_warning_is_given_where_it_is_due_and_only_there(world, accuracy, options, num_folds, warning):
+def test_warning_is_given_where_it_is_due_and_only_there(
+    world: "World", accuracy: dict[str, float], options: dict[str, Any], num_folds: int, warning: str
+) -> None:
     design, results = study(world, FLAT | accuracy, **options)
     clean, clean_results = study(world, FLAT)
     assert any(warning in text for text in judge(design, results, ("Benign", "Malignant"), num_folds).warnings)
     assert judge(clean, clean_results, ("Benign", "Malignant"), 3).warnings == ()
 
 
-def test_a_generators_declared_weights_are_warned_of_once(world):
+def test_a_generators_declared_weights_are_warned_of_once(world: "World") -> None:
     design, results = study(world, FLAT)
     text = "network.pkl (aaaa): BreCaHAD"
     declared = {k: replace(s, provenance=replace(s.provenance, declared=(text,))) for k, s in design.supplies.items()}
@@ -140,7 +151,7 @@ def test_a_generators_declared_weights_are_warned_of_once(world):
     assert "leaks" in warning
 
 
-def test_images_without_known_patients_are_warned_of(world):
+def test_images_without_known_patients_are_warned_of(world: "World") -> None:
     design, results = study(world, FLAT)
     ungrouped = []
     for result in results:
@@ -150,7 +161,7 @@ def test_images_without_known_patients_are_warned_of(world):
     assert any("Every image counts as its own patient" in text for text in warnings)
 
 
-def test_folds_left_out_of_repeats_are_warned_of_as_such(world):
+def test_folds_left_out_of_repeats_are_warned_of_as_such(world: "World") -> None:
     design, results = study(world, FLAT)
     repeated = replace(design, repeats=(0, 0, 0, 1, 1, 1))
     warnings = judge(repeated, results, ("Benign", "Malignant"), 6).warnings

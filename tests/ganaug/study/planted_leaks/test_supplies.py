@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from ganaug.checkpoint.snapshot import content_of, load_snapshot, load_tensors, save_tensors
-from ganaug.config import FoldsConfig, GanConfig, NetworkConfig
+from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, SynthesisConfig
 from ganaug.data.dataset import open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.errors import ConfigError, LeakError, WorkspaceError
 from ganaug.generate.find import Choice, Supply, supplies_for, supply_for
-from ganaug.generate.synthesize import SynthesisConfig, plan_synthesis, synthesize
+from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.guard import admit
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training

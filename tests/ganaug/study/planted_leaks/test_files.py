@@ -25,7 +25,9 @@ GAN = GanConfig(NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, chann
 
 
 @pytest.mark.parametrize("column", ["group_id", "label", "sha256", "site_id"])
-def test_a_patient_moved_to_the_training_part_is_refused_at_the_opening(tiny: DataSet, workspace, column: str) -> None:
+def test_a_patient_moved_to_the_training_part_is_refused_at_the_opening(
+    tiny: DataSet, workspace: Workspace, column: str
+) -> None:
     with h5py.File(tiny.path, "r+") as file:
         old = file[column][0]
         file[column][0] = file[column][-1] if column == "group_id" else b"other" if isinstance(old, bytes) else 1 - old
@@ -33,7 +35,9 @@ def test_a_patient_moved_to_the_training_part_is_refused_at_the_opening(tiny: Da
         open_dataset(workspace, tiny.name)
 
 
-def test_pixels_of_test_patients_in_training_rows_are_found_by_whatever_uses_them(tiny: DataSet, workspace) -> None:
+def test_pixels_of_test_patients_in_training_rows_are_found_by_whatever_uses_them(
+    tiny: DataSet, workspace: Workspace
+) -> None:
     train, test = tiny.train(0), tiny.test(0)
     with h5py.File(tiny.path, "r+") as file:
         file["images"][int(train[0])] = file["images"][int(test[0])]
@@ -90,6 +94,7 @@ def test_a_generator_whose_configuration_was_edited_serves_no_fold(trained: GanR
     assert len(generators_for(workspace, dataset, 2)) == 1
     write_json(trained.config, {**read_json(trained.config), "created": "2000-01-01"})
     assert generators_for(workspace, dataset, 2) == []
-    for other in (5, [], {}, "text"):
+    others: tuple[object, ...] = (5, [], {}, "text")
+    for other in others:
         write_json(trained.config, other)
         assert generators_for(workspace, dataset, 2) == []

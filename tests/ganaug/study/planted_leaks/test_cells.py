@@ -2,31 +2,35 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 import pytest
 
-from ganaug.config import FoldsConfig
+from ganaug.config import FoldsConfig, StudyConfig
 from ganaug.data.dataset import open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.schema import read_table
 from ganaug.provenance import sealed
 from ganaug.study.cells import load_cell
-from ganaug.study.design import plan_cells
-from ganaug.workspace import read_json, read_jsonl, write_json
+from ganaug.study.design import Cell, plan_cells
+from ganaug.workspace import Study, read_json, read_jsonl, write_json
+
+if TYPE_CHECKING:
+    from tests.ganaug.study.conftest import World
 
 Reseal = Callable[..., None]
 
 
-def finished(world, config):
+def finished(world: "World", config: StudyConfig) -> tuple[Study, list[Cell]]:
     outcome = world.run(config)
     design = world.design(config)
     return outcome.study, plan_cells(design)
 
 
 @pytest.mark.filterwarnings("ignore:ganaug")
-def test_a_cell_copied_over_another_arms_is_trained_again(world, quick) -> None:
+def test_a_cell_copied_over_another_arms_is_trained_again(world: "World", quick: StudyConfig) -> None:
     study, cells = finished(world, quick)
     real, synthetic = (next(cell for cell in cells if cell.arm == arm) for arm in ("real", "synthetic-only"))
     study.predictions(synthetic.name).write_bytes(study.predictions(real.name).read_bytes())
@@ -39,7 +43,7 @@ def test_a_cell_copied_over_another_arms_is_trained_again(world, quick) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:ganaug")
-def test_an_edited_score_is_not_repeated_by_the_results(world, quick) -> None:
+def test_an_edited_score_is_not_repeated_by_the_results(world: "World", quick: StudyConfig) -> None:
     study, cells = finished(world, quick)
     record = read_json(study.cell(cells[0].name))
     record["scores"]["by_image"]["overall"]["accuracy"] = 0.999
@@ -51,7 +55,7 @@ def test_an_edited_score_is_not_repeated_by_the_results(world, quick) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:ganaug")
-def test_predictions_on_other_images_are_no_cells(world, quick) -> None:
+def test_predictions_on_other_images_are_no_cells(world: "World", quick: StudyConfig) -> None:
     study, cells = finished(world, quick)
     path = study.predictions(cells[0].name)
     with np.load(path) as stored:
@@ -65,7 +69,7 @@ def test_predictions_on_other_images_are_no_cells(world, quick) -> None:
     assert load_cell(study, cells[0], world.dataset) is None
 
 
-def test_cells_of_the_pixels_of_before_are_not_reused(world, quick, reseal: Reseal) -> None:
+def test_cells_of_the_pixels_of_before_are_not_reused(world: "World", quick: StudyConfig, reseal: Reseal) -> None:
     before = plan_cells(world.design(quick))
     with h5py.File(world.dataset.path, "r+") as file:
         file["images"][0] = 255 - file["images"][0]
@@ -78,7 +82,7 @@ def test_cells_of_the_pixels_of_before_are_not_reused(world, quick, reseal: Rese
     assert not {cell.digest for cell in before} & {cell.digest for cell in after}
 
 
-def test_every_further_look_at_the_same_patients_is_counted_in_each_report(world, quick) -> None:
+def test_every_further_look_at_the_same_patients_is_counted_in_each_report(world: "World", quick: StudyConfig) -> None:
     studies = []
     for ratio in (0.5, 1.0, 1.5):
         config = replace(quick, ratio=ratio)
@@ -87,12 +91,12 @@ def test_every_further_look_at_the_same_patients_is_counted_in_each_report(world
     assert "Look 2 of 2 at these patients" in studies[1].verdict.warnings[0]
     assert "Look 3 of 3 at these patients" in studies[2].verdict.warnings[0]
     page = studies[2].study.report.read_text()
-    assert all(one.study.root.name in page for one in studies)
+    assert all(outcome.study.root.name in page for outcome in studies)
     again = world.run(replace(quick, ratio=0.5))
     assert "Look 1 of 3 at these patients" in again.verdict.warnings[0]
 
 
-def test_a_study_that_hides_its_patients_still_counts_as_a_look(world, quick) -> None:
+def test_a_study_that_hides_its_patients_still_counts_as_a_look(world: "World", quick: StudyConfig) -> None:
     first = world.run(quick)
     write_json(first.study.design, {**read_json(first.study.design), "tested": []})
     config = replace(quick, ratio=0.5)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from safetensors.torch import save_file
@@ -9,8 +10,12 @@ from safetensors.torch import save_file
 from classifiers.registry import seeded_build
 from ganaug.checkpoint.snapshot import load_tensors
 from ganaug.classify.trained import content_of_weights
+from ganaug.config import StudyConfig
 from ganaug.errors import LeakError
 from ganaug.provenance import Provenance
+
+if TYPE_CHECKING:
+    from tests.ganaug.study.conftest import World
 
 
 def weights(tmp_path: Path, record: Provenance | None = None, seed: int = 5) -> Path:
@@ -23,7 +28,9 @@ def weights(tmp_path: Path, record: Provenance | None = None, seed: int = 5) -> 
     return path
 
 
-def test_weights_that_name_test_patients_of_a_fold_are_refused(world, quick, tmp_path: Path) -> None:
+def test_weights_that_name_test_patients_of_a_fold_are_refused(
+    world: "World", quick: StudyConfig, tmp_path: Path
+) -> None:
     path = weights(tmp_path, world.provenance(1))
     config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
     with pytest.raises(LeakError, match="of the validation or test part of fold 0"):
@@ -33,7 +40,7 @@ def test_weights_that_name_test_patients_of_a_fold_are_refused(world, quick, tmp
     assert design.origins["dalaresnet50_small"].startswith("trained by ganaug on fold 0 of tiny")
 
 
-def test_weights_under_the_record_of_others_are_refused(world, quick, tmp_path: Path) -> None:
+def test_weights_under_the_record_of_others_are_refused(world: "World", quick: StudyConfig, tmp_path: Path) -> None:
     _, honest = load_tensors(weights(tmp_path, world.provenance(0)))
     path = weights(tmp_path, seed=6)  # which may have seen anybody
     save_file(load_tensors(path)[0], path, metadata=honest)
@@ -42,7 +49,7 @@ def test_weights_under_the_record_of_others_are_refused(world, quick, tmp_path: 
         world.design(config)
 
 
-UNKNOWN: dict[str, dict[str, tuple[str, ...]]] = {
+UNKNOWN: dict[str, dict[str, Any]] = {
     "patients of another data set": {"groups_seen": ("a" * 24, "b" * 24), "images_seen": (), "hashes_seen": ()},
     "an import": {"groups_seen": ("unknown:0123",), "images_seen": (), "hashes_seen": ()},
     "nobody": {"groups_seen": (), "images_seen": (), "hashes_seen": ()},
@@ -51,7 +58,7 @@ UNKNOWN: dict[str, dict[str, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("kind", UNKNOWN)
 def test_weights_whose_patients_are_unknown_need_a_word_which_the_report_repeats(
-    world, quick, tmp_path: Path, kind: str
+    world: "World", quick: StudyConfig, tmp_path: Path, kind: str
 ) -> None:
     path = weights(tmp_path, replace(world.provenance(0), **UNKNOWN[kind]))
     config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
@@ -62,7 +69,7 @@ def test_weights_whose_patients_are_unknown_need_a_word_which_the_report_repeats
     assert origin.startswith("declared, and checked by nothing: patients of Graz")  # by which the verdict warns
 
 
-def test_weights_that_began_with_declared_ones_say_so(world, quick, tmp_path: Path) -> None:
+def test_weights_that_began_with_declared_ones_say_so(world: "World", quick: StudyConfig, tmp_path: Path) -> None:
     path = weights(tmp_path, replace(world.provenance(0), declared=("weights 0123: birds",)))
     config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
     origin = world.design(config).origins["dalaresnet50_small"]
@@ -70,7 +77,7 @@ def test_weights_that_began_with_declared_ones_say_so(world, quick, tmp_path: Pa
 
 
 def test_weights_of_unknown_origin_are_refused_until_it_is_declared_and_then_reported(
-    world, quick, tmp_path: Path
+    world: "World", quick: StudyConfig, tmp_path: Path
 ) -> None:
     config = replace(quick, pretrained=(("dalaresnet50_small", str(weights(tmp_path))),))
     with pytest.raises(LeakError, match="carries no record of what it saw"):

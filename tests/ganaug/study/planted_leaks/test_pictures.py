@@ -4,13 +4,14 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PrepareConfig
+from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PrepareConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.hdf5.image_writer import writing_images
@@ -19,7 +20,7 @@ from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.synthetic import require_serves
 from ganaug.errors import LeakError
 from ganaug.generate.find import Supply
-from ganaug.generate.synthesize import SynthesisConfig, plan_synthesis, synthesize
+from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.guard import admit
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace
@@ -43,7 +44,9 @@ def other_names(tiny: DataSet, workspace: Workspace) -> DataSet:
     return open_dataset(workspace, "other")
 
 
-def test_a_generator_begun_on_the_same_pictures_under_other_names_is_refused(tiny: DataSet, workspace) -> None:
+def test_a_generator_begun_on_the_same_pictures_under_other_names_is_refused(
+    tiny: DataSet, workspace: Workspace
+) -> None:
     other = other_names(tiny, workspace)
     before = other.table.seen(np.arange(len(other.table)))
     assert not set(before.groups) & set(tiny.table.seen(np.arange(len(tiny.table))).groups)
@@ -138,9 +141,8 @@ def test_synthetic_images_saved_again_are_found_among_real_ones(
     for number, image in enumerate([*real, np.rot90(made[1]), made[5]]):
         file = root / "ab"[number % 2] / f"p{number // 2}-{number % 2}" / f"{number}.{suffix if number > 11 else 'png'}"
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(image)).save(
-            file, **({"quality": quality} if number > 11 and quality else {})
-        )
+        options: dict[str, Any] = {"quality": quality} if number > 11 and quality else {}
+        Image.fromarray(np.ascontiguousarray(image)).save(file, **options)
     prepared = prepare_dataset(
         workspace, PrepareConfig("folder", str(root), name="mixed", resolution_px=64, folds=FoldsConfig(3))
     )
