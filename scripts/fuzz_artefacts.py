@@ -25,6 +25,7 @@ from torch import nn
 from classifiers.registry import seeded_build
 from ganaug.classify import trained
 from ganaug.config import (
+    Compute,
     FoldsConfig,
     GanConfig,
     NetworkConfig,
@@ -38,10 +39,11 @@ from ganaug.data.export import export_synthetic
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of
+from ganaug.generate.find import Supply
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.model.generator import Generator
 from ganaug.provenance import digest_of_file, sealed
-from ganaug.study.augmentation import evaluate_augmentation
+from ganaug.study.run import evaluate_augmentation
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, append_jsonl, open_workspace
@@ -190,7 +192,8 @@ def make_workspace(root: Path) -> None:
     export_synthetic(synthetic, "zip", root)
     features_of(workspace, dataset.images(FOLD), EXTRACTOR)
     _write_extractor(run, dataset)
-    evaluate_augmentation(workspace, dataset, {FOLD: synthetic}, STUDY, jobs=1)
+    supplies = [Supply(FOLD, run, synthetic)]
+    evaluate_augmentation(workspace, dataset, supplies, STUDY, compute=Compute(num_workers=1))
 
 
 def make_key(folder: Path) -> None:

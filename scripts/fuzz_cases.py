@@ -29,7 +29,7 @@ from custom_ops.native import cache
 from ganaug.checkpoint.initial_weights import import_pickle, load_pretrained
 from ganaug.checkpoint.snapshot import best_ema, load_snapshot
 from ganaug.classify.trained import trained_classifier
-from ganaug.config import FoldsConfig, PrepareConfig
+from ganaug.config import Compute, FoldsConfig, PrepareConfig
 from ganaug.data import schema
 from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
 from ganaug.data.export import export_zip, select
@@ -39,15 +39,14 @@ from ganaug.data.synthetic_file import stored_record, stored_rows
 from ganaug.errors import UserError, WeightsError
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.score_file import score_file
-from ganaug.generate.find import Choice, config_of, generator_for, supply_for
+from ganaug.generate.find import Choice, Supply, config_of, generator_for, supply_for
 from ganaug.inspect import describe, write_sheet
 from ganaug.provenance import require_seal, sealed
-from ganaug.study.augmentation import evaluate_augmentation, lay_down, require_buildable
 from ganaug.study.cells import load_cell
-from ganaug.study.design import plan
-from ganaug.study.guard import admit
+from ganaug.study.design import plan_cells
+from ganaug.study.guard import admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
-from ganaug.study.origins import origins_of
+from ganaug.study.run import design_study, evaluate_augmentation, require_buildable
 from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.saving.lock import run_lock
 from ganaug.train.saving.publish import sample_row
@@ -119,18 +118,18 @@ def _read_synthetic(root: Path, path: Path) -> object:
         len(rows)
     stored_record(path, schema.read_table(path).attrs)
     supply_for(workspace, dataset, FOLD, choice=Choice(files=(path,)))
-    admit(workspace, dataset, FOLD, path)
+    admit(workspace, dataset, Supply(FOLD, run, path))
     return score_file(workspace, dataset, path, run, extractor=EXTRACTOR)
 
 
 def _read_snapshot(root: Path, path: Path) -> object:
-    workspace, dataset, _, synthetic = _world(root)
+    workspace, dataset, run, synthetic = _world(root)
     load_pretrained(path)
     snapshot = load_snapshot(path)
     for label in range(min(snapshot.config.network.num_classes, 2)):
         sample_row(snapshot.generator, label, torch.device("cpu"))
     plan_training(workspace, dataset, FOLD, GAN, init=path)
-    return admit(workspace, dataset, FOLD, synthetic)
+    return admit(workspace, dataset, Supply(FOLD, run, synthetic))
 
 
 def _read_state(root: Path, path: Path) -> object:
@@ -154,11 +153,12 @@ def _read_run(root: Path, path: Path) -> object:
 
 def _read_study(root: Path, path: Path) -> object:
     """The study again: what is done is read, not done again. A cell that was refused would be trained: it is not."""
-    workspace, dataset, _, synthetic = _world(root)
-    design = lay_down(workspace, dataset, {FOLD: synthetic}, STUDY)
-    if any(load_cell(design.study(workspace), cell, dataset) is None for cell in plan(design)):
+    workspace, dataset, run, synthetic = _world(root)
+    supplies = [Supply(FOLD, run, synthetic)]
+    design = design_study(workspace, dataset, supplies, STUDY)
+    if any(load_cell(design.study(workspace), cell, dataset) is None for cell in plan_cells(design)):
         raise UserError(f"a cell, {path.name}, is refused")
-    return evaluate_augmentation(workspace, dataset, {FOLD: synthetic}, STUDY, jobs=1)
+    return evaluate_augmentation(workspace, dataset, supplies, STUDY, compute=Compute(num_workers=1))
 
 
 def _read_looks(root: Path, path: Path) -> object:

@@ -228,7 +228,7 @@ def edit_snapshot(random: Random, path: Path, other: Path) -> None:
     header, rest = header_of(path)
     try:
         tensors, about = load_tensors(path)
-        content = content_of(tensors, about) if "class_names" in about else trained._content(tensors)
+        content = content_of(tensors, about) if "class_names" in about else trained.content_of_weights(tensors)
         about["provenance"] = json.dumps(reseal_record(json.loads(about["provenance"]), content))
     except Exception:
         return

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from classifiers.config import FitConfig
 from classifiers.fit import fit
-from classifiers.registry import seeded_build
 from classifiers.transforms import to_float
 from ganaug.checkpoint.snapshot import bytes_of, load_tensors, save_tensors
+from ganaug.classify.train import build_classifier
 from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, LeakError
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content
@@ -38,7 +38,7 @@ def trained_classifier(
     Raises LeakError where the file belongs to another data set or fold, or was changed after it was written.
     """
     state = _load(path, dataset, fold) if path.exists() else None
-    model = _blank(dataset)
+    model = build_classifier(dataset, CLASSIFIER, FIT.seed)
     if state is None:
         _train(model, dataset, fold, device=device, progress=progress)
         state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
@@ -57,11 +57,6 @@ def trained_classifier(
     return TrainedClassifier(f"{CLASSIFIER}-{dataset.name}-fold{fold}", content_of_weights(state), embed, probabilities)
 
 
-def _blank(dataset: DataSet) -> nn.Module:
-    table = dataset.table
-    return seeded_build(CLASSIFIER, table.num_classes, FIT.seed, image_size_px=table.resolution_px)
-
-
 def _train(model: nn.Module, dataset: DataSet, fold: int, *, device: str, progress: bool) -> None:
     """Training images only: no validation patient decides anything, so no held-out patient is ever seen."""
     train = dataset.train(fold)
@@ -76,14 +71,14 @@ def content_of_weights(state: dict[str, Tensor]) -> str:
 
 def _record(dataset: DataSet, fold: int, content: str) -> Provenance:
     seen = dataset.table.seen(dataset.train(fold))
-    recipe = {name: value for name, value in asdict(FIT).items() if name != "device"}
+    options = {name: value for name, value in asdict(FIT).items() if name != "device"}
     return Provenance(
         dataset=dataset.name,
         dataset_fingerprint=dataset.table.fingerprint,
         folds_digest=dataset.folds.digest,
         fold=fold,
         groups_seen=seen.groups,
-        config_digest=digest_of({"classifier": CLASSIFIER, "resolution_px": dataset.table.resolution_px, **recipe}),
+        config_digest=digest_of({"classifier": CLASSIFIER, "resolution_px": dataset.table.resolution_px, **options}),
         images_seen=seen.images,
         hashes_seen=seen.hashes,
     ).sealed(content)
@@ -107,7 +102,9 @@ def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
     require_content(record, content_of_weights(state), path)
     wanted = _record(dataset, fold, record.content)
     if record == wanted:
-        own = {name: value.shape for name, value in _blank(dataset).state_dict().items()}
+        own = {
+            name: value.shape for name, value in build_classifier(dataset, CLASSIFIER, FIT.seed).state_dict().items()
+        }
         if {name: value.shape for name, value in state.items()} != own:
             raise CorruptFile(f"{path} holds weights of another network than {CLASSIFIER}", todo="remove it")
         return state

@@ -1,6 +1,5 @@
-"""`ganaug evaluate-augmentation`: the main job, from a data set and its generators to a verdict and a report."""
+"""`ganaug evaluate-augmentation`: from a data set and its generators to a verdict and a report."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +18,8 @@ from ganaug.cli.find import (
     verify_option,
     weights_option,
 )
+from ganaug.config import to_dict
+from ganaug.config.study import change_study
 from ganaug.errors import ConfigError
 
 
@@ -34,7 +35,7 @@ from ganaug.errors import ConfigError
     help="Local file of weights, whole or of a backbone, that a classifier starts from; may be repeated",
 )
 @click.option("--pretrained-saw", multiple=True, metavar="NAME=TEXT",
-              help="Your word for what these weights were trained on, which the report repeats")  # fmt: skip
+              help="What these weights were trained on, by your word; the report repeats it")  # fmt: skip
 @click.option("--seeds", "num_seeds", type=click.IntRange(1, 100), help="Training runs of each cell")
 @click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps of every cell")
 @click.option("--augmentation", type=click.Choice(get_args(Augmentation)), default="standard", show_default=True,
@@ -42,7 +43,8 @@ from ganaug.errors import ConfigError
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
-@click.option("--jobs", type=click.IntRange(1), help="Cells trained at a time  [default: one a core; on a GPU one]")
+@click.option("--workers", "num_workers", type=click.IntRange(1),
+              help="Cells trained at a time  [default: one per core; on a GPU one]")  # fmt: skip
 @gan_option
 @synthetic_option
 @extractor_option
@@ -62,53 +64,47 @@ def evaluate_augmentation(
     ratio: float | None,
     train_missing: bool,
     total_kimg: float | None,
-    jobs: int | None,
+    num_workers: int | None,
     gans: tuple[str, ...],
     files: tuple[Path, ...],
     extractor: str | None,
     weights_dir: Path | None,
 ) -> None:
-    """Train classifiers with and without synthetic images, and say what that changes on patients never seen.
+    """Train classifiers with and without synthetic images, and report the difference on patients never seen.
 
     Each fold is served by the generator that saw its training patients only; anything else is refused. The same command
-    resumes what was stopped.
+    resumes a run that was stopped.
     """
     from ganaug.generate.find import Choice
-    from ganaug.study.cost import plan_job
-    from ganaug.study.job import Job, run_job
-    from ganaug.weights import weights_folder
+    from ganaug.study.cost import plan_study
+    from ganaug.study.request import StudyRequest, missing_config, run_study
 
-    data = find_dataset(common, dataset)
-    study = presets.study(common.preset)
-    config = replace(
-        study,
-        classifiers=classifiers or study.classifiers,
+    data, compute = find_dataset(common, dataset), common.compute(num_workers=num_workers, weights_dir=weights_dir)
+    config = change_study(
+        presets.study(common.preset),
+        seed=common.seed,
+        num_seeds=num_seeds,
+        classifiers=classifiers,
         pretrained=tuple(_name_and_value("--pretrained", pair) for pair in pretrained),
         pretrained_saw=tuple(_name_and_value("--pretrained-saw", pair) for pair in pretrained_saw),
-        seeds=tuple(range(common.seed, common.seed + (num_seeds or len(study.seeds)))),
-        num_steps=num_steps or study.num_steps,
+        num_steps=num_steps,
         augmentation=augmentation,
-        ratio=study.ratio if ratio is None else ratio,
+        ratio=ratio,
     )
-    gan = presets.gan(common.preset, data.table.resolution_px, data.table.num_classes, common.device)
-    recipe = (
-        replace(gan, total_kimg=gan.total_kimg if total_kimg is None else total_kimg),
-        presets.synthesis(common.preset),
-    )
-    job = Job(
+    missing = missing_config(common.preset, data, compute, total_kimg)
+    request = StudyRequest(
         dataset=data,
         folds=chosen_folds(common, data, fold),
         config=config,
-        recipe=recipe if train_missing else None,
+        missing=missing if train_missing else None,
         extractor=extractor,
-        weights_dir=weights_folder(weights_dir),
         choice=Choice(gans, files),
     )
     if common.dry_run:
-        plan = plan_job(common.workspace, job, device=common.device, jobs=jobs)
+        plan = to_dict(plan_study(common.workspace, request, compute))
         common.tell(plan, "\n".join(f"{name}: {value}" for name, value in plan.items()))
         return
-    outcome = run_job(common.workspace, job, jobs=jobs, device=common.device, progress=True, say=warn)
+    outcome = run_study(common.workspace, request, compute, warn)
     for warning in outcome.verdict.warnings:
         warn(f"note: {warning}")
     report = outcome.study.report.resolve()

@@ -1,7 +1,7 @@
-"""What a study trains, and how it judges."""
+"""The options of a study: what it trains, and how it judges."""
 
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 from classifiers.config import Augmentation
 from ganaug.config.checks import require
@@ -44,3 +44,12 @@ class StudyConfig:
         require(self.num_resamples >= 100, f"{self.num_resamples} resamples", "at least 100")
         levels = get_args(Augmentation)
         require(self.augmentation in levels, f"augmentation {self.augmentation}", " or ".join(levels))
+
+
+def change_study(config: StudyConfig, *, seed: int, num_seeds: int | None, **options: Any) -> StudyConfig:
+    """The study with the options that were chosen; None and () leave what `config` has.
+
+    Its seeds are `num_seeds` from `seed` on; None leaves their number.
+    """
+    chosen = {name: value for name, value in options.items() if value not in (None, ())}
+    return replace(config, seeds=tuple(range(seed, seed + (num_seeds or len(config.seeds)))), **chosen)

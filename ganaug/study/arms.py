@@ -1,97 +1,120 @@
-"""What each arm of the study trains on: one function an arm, and what it is there for."""
+"""The arms of a study: the training images of each, what decides them, and what each is there for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config.choices import BASELINE, CONTROL, SYNTHETIC_ONLY, TREATMENT
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture, draw, repeat_to
-from ganaug.data.schema import ImageReader
+from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import ConfigError
+from ganaug.study.guard import AdmittedSupply
+
+Part = tuple[ImageReader, NDArray[np.int64], NDArray[np.int64]]  # images, indices into them, and their labels
+Dependency = Literal["ratio", "synthetic"]  # the option --ratio, the content of the synthetic file
 
 
 @dataclass(frozen=True)
 class Context:
-    """The images one (fold, seed) offers to every arm, and the generator of whatever is drawn from them."""
+    """The images that an arm of one (fold, seed) is composed of, and the generator of what is drawn from them."""
 
     dataset: DataSet
-    fold: int
-    train: np.ndarray  # i64 [n], the training images of the fold
-    synthetic: ImageReader
-    synthetic_labels: np.ndarray  # i64, of every image of the synthetic file
-    ratio: float  # synthetic images per real one
+    train: NDArray[np.int64]  # indices [n] of the training images of the fold
+    supply: AdmittedSupply
+    ratio: float  # images that the arm adds, per real one of the same class
     rng: np.random.Generator
 
     @property
-    def real_labels(self) -> np.ndarray:
-        return self.dataset.table.label[self.train]
+    def real_labels(self) -> NDArray[np.int64]:
+        labels: NDArray[np.int64] = self.dataset.table.label[self.train]
+        return labels
 
     @property
-    def real_counts(self) -> np.ndarray:
-        return self.dataset.table.class_counts(self.train)
+    def real_counts(self) -> NDArray[np.int64]:
+        """Real training images per class, [K]."""
+        counts: NDArray[np.int64] = self.dataset.table.class_counts(self.train)
+        return counts
 
     @property
-    def added_counts(self) -> np.ndarray:
-        """How many images each class gains in the enlarged arms, i64 [K]."""
-        return np.rint(self.ratio * self.real_counts).astype(np.int64)
+    def added_counts(self) -> NDArray[np.int64]:
+        """Images that the arm adds per class, [K]."""
+        counts: NDArray[np.int64] = np.rint(self.ratio * self.real_counts).astype(np.int64)
+        return counts
 
 
-def real(context: Context) -> Mixture:
-    return Mixture.of([_real(context, context.train)])
+def compose_real(context: Context) -> Mixture:
+    return Mixture.of([_take_real(context, context.train)])
 
 
-def real_oversampled(context: Context) -> Mixture:
+def compose_real_oversampled(context: Context) -> Mixture:
     counts = context.real_counts + context.added_counts
     names = context.dataset.table.class_names
-    return Mixture.of([_real(context, repeat_to(context.train, context.real_labels, counts, context.rng, names))])
+    return Mixture.of([_take_real(context, repeat_to(context.train, context.real_labels, counts, context.rng, names))])
 
 
-def real_and_synthetic(context: Context) -> Mixture:
-    return Mixture.of([_real(context, context.train), _drawn(context)])
+def compose_real_and_synthetic(context: Context) -> Mixture:
+    return Mixture.of([_take_real(context, context.train), _draw_synthetic(context)])
 
 
-def synthetic_only(context: Context) -> Mixture:
-    return Mixture.of([_drawn(context)])
+def compose_synthetic_only(context: Context) -> Mixture:
+    return Mixture.of([_draw_synthetic(context)])
 
 
-def _real(context: Context, indices: np.ndarray) -> tuple[ImageReader, np.ndarray, np.ndarray]:
-    return context.dataset.images(context.fold), indices, context.dataset.table.label[indices]
+def _take_real(context: Context, indices: NDArray[np.int64]) -> Part:
+    return context.dataset.images(context.supply.fold), indices, context.dataset.table.label[indices]
 
 
-def _drawn(context: Context) -> tuple[ImageReader, np.ndarray, np.ndarray]:
-    names = context.dataset.table.class_names
-    without = [name for name, added in zip(names, context.added_counts.tolist()) if not added]
+def _draw_synthetic(context: Context) -> Part:
+    names, path = context.dataset.table.class_names, context.supply.synthetic
+    without = [name for name, added in zip(names, context.added_counts.tolist(), strict=True) if not added]
     if without:
         raise ConfigError(
-            f"--ratio {context.ratio:g} adds no image of {', '.join(without)} in fold {context.fold}",
+            f"--ratio {context.ratio:g} adds no image of {', '.join(without)} in fold {context.supply.fold}",
             expected="at least one of every class",
             todo="use a larger --ratio",
         )
-    chosen = draw(context.synthetic_labels, context.added_counts, context.rng, names)
-    return context.synthetic, chosen, context.synthetic_labels[chosen]
+    labels = read_table(path).label
+    drawn = draw(labels, context.added_counts, context.rng, names)
+    return ImageReader(path), drawn, labels[drawn]
 
 
 @dataclass(frozen=True)
 class Arm:
     """One way of filling the training set."""
 
+    name: str
     compose: Callable[[Context], Mixture]
-    uses_synthetic: bool  # whether another synthetic file makes this another experiment
+    depends_on: tuple[Dependency, ...]  # what makes it another experiment when it changes, as do data, fold and seed
     meaning: str  # for the reader of the report
+    dose: float  # images added, in units of --ratio
 
 
 ARMS: dict[str, Arm] = {
-    BASELINE: Arm(real, False, "the real training images of the fold; the baseline"),
+    BASELINE: Arm(BASELINE, compose_real, (), "the real training images of the fold; the baseline", dose=0),
     CONTROL: Arm(
-        real_oversampled,
-        False,
+        CONTROL,
+        compose_real_oversampled,
+        ("ratio",),
         "as many images of each class as in real+synthetic, the added ones being repeats of real ones; "
         "the control: it holds nothing new, so whatever it gains does not come from the generator",
+        dose=1,
     ),
-    TREATMENT: Arm(real_and_synthetic, True, "the real training images and images drawn from the generator"),
+    TREATMENT: Arm(
+        TREATMENT,
+        compose_real_and_synthetic,
+        ("ratio", "synthetic"),
+        "the real training images and images drawn from the generator",
+        dose=1,
+    ),
     SYNTHETIC_ONLY: Arm(
-        synthetic_only, True, "the drawn images alone; how much of the task the generator has taken over"
+        SYNTHETIC_ONLY,
+        compose_synthetic_only,
+        ("ratio", "synthetic"),
+        "the drawn images alone; how much of the task the generator has taken over",
+        dose=1,
     ),
 }

@@ -1,71 +1,93 @@
-"""What a job would do and how long that takes here, found by timing a few steps of each kind."""
+"""The plan of a study and its cost, found by timing a few steps of each kind."""
 
 import time
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
+from classifiers.config import FitConfig
+from classifiers.fit import fit
+from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.generate.score_supplies import require_scorable
-from ganaug.study.augmentation import lay_down, require_buildable
-from ganaug.study.executors import default_jobs
-from ganaug.study.job import Job, existing_supplies
-from ganaug.study.origins import origins_of
+from ganaug.study.cells import find_cell
+from ganaug.study.design import plan_cells
+from ganaug.study.executors.local import num_workers_of
+from ganaug.study.executors.registry import EXECUTORS
+from ganaug.study.guard import origins_of
+from ganaug.study.request import StudyRequest, find_supplies
+from ganaug.study.run import design_study, require_buildable
 from ganaug.train.cost import estimate_training_cost
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace
 
-NUM_TIMED = 3
+NUM_TIMED = 3  # optimiser steps
 
 
-def plan_job(workspace: Workspace, job: Job, *, device: str = "cpu", jobs: int | None = None) -> dict[str, Any]:
-    """What `run_job` would do, with `seconds`, a rough estimate; nothing is written.
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study would do."""
 
-    Whatever the run would open is opened, and refused for the same reasons: synthetic files, generators, weights.
+    dataset: str
+    folds: tuple[int, ...]
+    generators_to_train: tuple[int, ...]  # their folds
+    classifiers: tuple[str, ...]
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    cells: int  # their number
+    steps_per_cell: int
+    device: str
+    workers: int  # cells trained at a time
+    seconds: int  # a rough estimate
+
+
+def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) -> StudyPlan:
+    """What `run_study` would do; where synthetic images are there, the cells still to be trained are printed.
+
+    Nothing is written. Whatever the run would open is opened, and refused for the same reasons: synthetic files,
+    generators, weights.
     """
-    require_buildable(job.dataset, job.config)
-    origins_of(job.dataset, job.folds, job.config)
-    supplies = existing_supplies(workspace, job)
-    require_scorable(job.dataset, supplies, extractor=job.extractor, weights_dir=job.weights_dir)
-    served = {supply.fold: supply.synthetic for supply in supplies}
-    if served:
-        lay_down(workspace, job.dataset, served, replace(job.config, folds=tuple(served)))
-    missing = [fold for fold in job.folds if fold not in served]
-    folds = list(job.folds) if job.recipe else sorted(served)
-    config, parallel = job.config, jobs or default_jobs(device)
-    runs_per_classifier = len(config.arms) * len(config.seeds) * len(folds)
-    steps = sum(seconds_a_step(name, job.dataset, config, device) for name in config.classifiers)
-    seconds = runs_per_classifier * config.num_steps * steps / parallel
-    if job.recipe and missing:
-        tasks = [plan_training(workspace, job.dataset, fold, job.recipe[0]) for fold in missing]
-        seconds += estimate_training_cost(tasks, Compute(device, jobs)).seconds
-    return {
-        "dataset": job.dataset.name,
-        "folds": folds,
-        "generators_to_train": missing if job.recipe else [],
-        "classifiers": list(config.classifiers),
-        "arms": list(config.arms),
-        "seeds": list(config.seeds),
-        "cells": runs_per_classifier * len(config.classifiers),
-        "steps_a_cell": config.num_steps,
-        "device": device,
-        "jobs": parallel,
-        "seconds": round(seconds),
-    }
+    dataset, config = request.dataset, request.config
+    require_buildable(dataset, config)
+    origins_of(dataset, request.folds, config)
+    supplies = find_supplies(workspace, request)
+    require_scorable(dataset, supplies, extractor=request.extractor, weights_dir=compute.weights_dir)
+    served = tuple(supply.fold for supply in supplies)
+    if supplies:
+        design = design_study(workspace, dataset, supplies, replace(config, folds=served))
+        study = design.study(workspace)
+        todo = [cell for cell in plan_cells(design) if find_cell(study, cell, dataset) is None]
+        for _ in EXECUTORS["dry-run"](workspace, design, compute).run(todo):
+            pass
+    missing = tuple(fold for fold in request.folds if fold not in served) if request.missing else ()
+    folds = tuple(request.folds) if request.missing else tuple(sorted(served))
+    runs_per_classifier, num_workers = len(config.arms) * len(config.seeds) * len(folds), num_workers_of(compute)
+    steps = sum(time_step(name, dataset, config, compute.device) for name in config.classifiers)
+    seconds = runs_per_classifier * config.num_steps * steps / num_workers
+    if request.missing and missing:
+        tasks = [plan_training(workspace, dataset, fold, request.missing.gan) for fold in missing]
+        seconds += estimate_training_cost(tasks, compute).seconds
+    return StudyPlan(
+        dataset=dataset.name,
+        folds=folds,
+        generators_to_train=missing,
+        classifiers=config.classifiers,
+        arms=config.arms,
+        seeds=config.seeds,
+        cells=runs_per_classifier * len(config.classifiers),
+        steps_per_cell=config.num_steps,
+        device=compute.device,
+        workers=num_workers,
+        seconds=round(seconds),
+    )
 
 
-def seconds_a_step(classifier: str, dataset: DataSet, config: StudyConfig, device: str) -> float:
-    """The time of one optimiser step, measured on as many threads as each of the parallel jobs would have."""
-    from classifiers.config import FitConfig
-    from classifiers.fit import fit
-    from classifiers.registry import seeded_build
-
-    table, threads = dataset.table, torch.get_num_threads()
-    model = seeded_build(classifier, table.num_classes, 0, image_size_px=table.resolution_px)
-    some = dataset.train(0)[: config.batch]
-    pixels, labels = dataset.images(0)[some], table.label[some]
+def time_step(classifier: str, dataset: DataSet, config: StudyConfig, device: str) -> float:
+    """Seconds of one optimiser step, measured on as many threads as each of the parallel processes would have."""
+    threads, model = torch.get_num_threads(), build_classifier(dataset, classifier, seed=0)
+    batch = dataset.train(0)[: config.batch]
+    pixels, labels = dataset.images(0)[batch], dataset.table.label[batch]
     torch.set_num_threads(1 if device == "cpu" else threads)
     try:
         fit(model, pixels, labels, config=FitConfig(num_steps=1, batch=config.batch, device=device))

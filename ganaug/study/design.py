@@ -1,4 +1,4 @@
-"""What is fixed before anything is trained, and the cells that follow from it."""
+"""The design of a study, which is fixed before anything is trained, and the cells that follow from it."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -11,27 +11,14 @@ from classifiers.config import FitConfig
 from ganaug.config import StudyConfig, to_dict
 from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.data.dataset import DataSet
-from ganaug.data.schema import name_to_share
 from ganaug.errors import ConfigError
-from ganaug.provenance import Provenance, digest_of, digest_of_file
+from ganaug.provenance import digest_of, digest_of_file
 from ganaug.study.arms import ARMS
-from ganaug.study.statistics.resampling import METRICS
+from ganaug.study.guard import AdmittedSupply
+from ganaug.study.statistics.resampling import PREDICTION_METRICS
 from ganaug.workspace import Study, Workspace
 
 CELL_VERSION = 3  # raise it when a cell of the same options would come out otherwise
-
-
-@dataclass(frozen=True)
-class Served:
-    """The synthetic images that serve one fold, admitted by the guard."""
-
-    path: Path
-    provenance: Provenance
-
-    @property
-    def name(self) -> str:
-        """How records call the file."""
-        return name_to_share(self.path, self.provenance.content)
 
 
 @dataclass(frozen=True)
@@ -53,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Seeds:
-    """Where a cell's randomness starts. The arm has no part in it: arms differ by their images and by nothing else."""
+    """The seeds of a cell. The arm has no part in them: arms differ by their images and by nothing else."""
 
     weights: int
     fit: int
@@ -66,33 +53,33 @@ def seeds_of(fold: int, seed: int) -> Seeds:
 
 @dataclass(frozen=True)
 class Design:
-    """The experiment as it is laid down before its first cell; its digest names the study."""
+    """The experiment as it is fixed before its first cell; its digest names the study."""
 
     dataset: str
     dataset_fingerprint: str
     folds_digest: str
-    synthetic: dict[int, Served]  # per fold that is studied
+    supplies: dict[int, AdmittedSupply]  # per fold that is studied
     config: StudyConfig
-    pretrained: dict[str, str] = field(default_factory=dict)  # per classifier that has some, digest of its weights
-    origins: dict[str, str] = field(default_factory=dict)  # per classifier that has some, where its weights come from
+    pretrained: dict[str, str] = field(default_factory=dict)  # digest of the pretrained weights, by classifier
+    origins: dict[str, str] = field(default_factory=dict)  # origin of the pretrained weights, by classifier
     tested: tuple[str, ...] = ()  # the patients under test in the folds studied: keyed digests, sorted
     repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
 
     @property
     def folds(self) -> tuple[int, ...]:
-        return tuple(sorted(self.synthetic))
+        return tuple(sorted(self.supplies))
 
     def repeat_of(self, fold: int) -> int:
         return self.repeats[fold] if self.repeats else 0
 
     @property
     def num_repeats(self) -> int:
-        """Of which some fold is studied."""
+        """Repeats of which at least one fold is studied."""
         return len({self.repeat_of(fold) for fold in self.folds})
 
     @property
     def confidence(self) -> float:
-        """Of each classifier's interval: the config's, shared among the classifiers (Bonferroni)."""
+        """The confidence of each classifier's interval: the config's, divided among the classifiers (Bonferroni)."""
         return 1 - (1 - self.config.confidence) / len(self.config.classifiers)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +89,7 @@ class Design:
             "folds_digest": self.folds_digest,
             "folds": list(self.folds),
             "config": to_dict(self.config) | {"folds": list(self.folds), "pretrained": self.pretrained},
-            "synthetic": {str(fold): self.synthetic[fold].provenance.content for fold in self.folds},
+            "synthetic": {str(fold): self.supplies[fold].provenance.content for fold in self.folds},
         }
 
     @property
@@ -114,13 +101,16 @@ class Design:
 
 
 def make_design(
-    dataset: DataSet, synthetic: dict[int, Served], config: StudyConfig, origins: dict[str, str] | None = None
+    dataset: DataSet,
+    supplies: dict[int, AdmittedSupply],
+    config: StudyConfig,
+    origins: dict[str, str] | None = None,
 ) -> Design:
-    """Lay down a study of the folds in `synthetic`; raises ConfigError where no verdict could come of it.
+    """The design of a study of the folds in `supplies`; raises ConfigError where no verdict could come of it.
 
-    origins: by classifier where its pretrained weights come from, see `ganaug.study.origins`.
+    origins: by classifier where its pretrained weights come from, see `ganaug.study.guard.origins_of`.
     """
-    for known, asked, what in ((ARMS, config.arms, "arm"), (METRICS, (config.metric,), "metric")):
+    for known, asked, what in ((ARMS, config.arms, "arm"), (PREDICTION_METRICS, (config.metric,), "metric")):
         for name in asked:
             if name not in known:
                 raise ConfigError(f"unknown {what} {name!r}", expected=", ".join(known))
@@ -132,12 +122,12 @@ def make_design(
             todo="a verdict compares the treatment with the baseline and with the control",
         )
     pretrained = {name: digest_of_file(Path(path)) for name, path in config.pretrained}
-    tested = {group for fold in synthetic for group in dataset.folds.test_groups(fold)}
+    tested = {group for fold in supplies for group in dataset.folds.test_groups(fold)}
     return Design(
         dataset=dataset.name,
         dataset_fingerprint=dataset.table.fingerprint,
         folds_digest=dataset.folds.digest,
-        synthetic=synthetic,
+        supplies=supplies,
         config=config,
         pretrained=pretrained,
         origins=origins or {},
@@ -146,7 +136,7 @@ def make_design(
     )
 
 
-def recipe_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu") -> FitConfig:
+def fit_config_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu") -> FitConfig:
     """How every cell of this fold and seed is trained, whatever its arm."""
     return FitConfig(
         num_steps=config.num_steps,
@@ -159,7 +149,7 @@ def recipe_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu") ->
     )
 
 
-def plan(design: Design) -> list[Cell]:
+def plan_cells(design: Design) -> list[Cell]:
     """Every cell, fold by fold, the arms of one comparison next to each other."""
     config = design.config
     return [
@@ -179,16 +169,16 @@ def plan(design: Design) -> list[Cell]:
 
 
 def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int) -> str:
-    """Only what this cell depends on, so that it stands where another part of the design is changed."""
-    config = design.config
+    """The digest of what this cell depends on, so that it is reused where another part of the design changes."""
+    config, depends_on = design.config, ARMS[arm].depends_on
     decides = {
         "version": CELL_VERSION,
         "dataset": design.dataset_fingerprint,  # which also covers the pixels
         "folds": design.folds_digest,
         "cell": [classifier, arm, fold, seed],
-        "recipe": asdict(recipe_of(config, fold, seed)),  # with the default device, as it is not the experiment
-        "ratio": config.ratio if arm != BASELINE else None,
-        "synthetic": design.synthetic[fold].provenance.content if ARMS[arm].uses_synthetic else None,
+        "recipe": asdict(fit_config_of(config, fold, seed)),  # with the default device, as it is not the experiment
+        "ratio": config.ratio if "ratio" in depends_on else None,
+        "synthetic": design.supplies[fold].provenance.content if "synthetic" in depends_on else None,
     }
     if classifier in design.pretrained:
         decides["pretrained"] = design.pretrained[classifier]

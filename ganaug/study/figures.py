@@ -1,17 +1,18 @@
-"""The report's pictures as data URIs, so that the page needs nothing but itself."""
+"""The forest plot of a study's differences."""
 
-import base64
-import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from ganaug.config.choices import BASELINE, SYNTHETIC_ONLY, TREATMENT
+from ganaug.config.choices import SYNTHETIC_ONLY
+from ganaug.report.numbers import points
+from ganaug.report.pictures import plot, plot_style
 from ganaug.study.statistics.paired import Difference
-from ganaug.study.statistics.verdict import points
 
-THUMBNAIL_PX = 128  # larger images are reduced to this side
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _INK, _GREY, _MARK = "#1a1a1a", "#8a8a8a", "#7a1f5c"
 
 
@@ -21,13 +22,13 @@ def difference_plot(differences: Sequence[Difference]) -> str:
     The axis fits the comparisons that the verdict rests on; an interval that leaves it ends in an arrow, and its
     numbers stand at the right like all others.
     """
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     rows = _with_headings(differences)
-    bounds = [abs(100 * edge) for d in differences if d.arm != SYNTHETIC_ONLY for edge in (d.low, d.high)]
+    shown = [d.interval for d in differences if d.arm != SYNTHETIC_ONLY]
+    bounds = [abs(100 * edge) for interval in shown for edge in (interval.low, interval.high)]
     limit = max(5.0, 1.15 * max(bounds))
-    with mpl.rc_context({"svg.hashsalt": "ganaug", "font.size": 10, "font.family": "DejaVu Sans"}):
+    with plot_style():
         figure = Figure(figsize=(9.6, 0.7 + 0.3 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(0, color=_INK, linewidth=0.8)
@@ -41,9 +42,7 @@ def difference_plot(differences: Sequence[Difference]) -> str:
         axes.set_xlabel(f"difference in {differences[0].metric.replace('_', ' ')}, percentage points")
         axes.tick_params(axis="y", length=0)
         axes.spines[["left", "right", "top"]].set_visible(False)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _data_uri(buffer.getvalue(), "image/svg+xml")
+        return plot(figure)
 
 
 def _with_headings(differences: Sequence[Difference]) -> list[str | Difference]:
@@ -57,33 +56,15 @@ def _label(row: str | Difference) -> str:
     return row if isinstance(row, str) else f"{row.arm} − {row.baseline}"
 
 
-def _draw_interval(axes: object, height: int, row: Difference, limit: float) -> None:
-    low, high, middle = (100 * value for value in (row.low, row.high, row.estimate))
-    color = _MARK if (row.arm, row.baseline) == (TREATMENT, BASELINE) else _GREY
+def _draw_interval(axes: "Axes", height: int, row: Difference, limit: float) -> None:
+    low, high, middle = (100 * value for value in (row.interval.low, row.interval.high, row.estimate))
+    color = _MARK if row.is_answer else _GREY
     inside = [min(max(value, -limit), limit) for value in (low, high)]
-    axes.plot(inside, [height, height], color=color, linewidth=2, solid_capstyle="butt")  # type: ignore[attr-defined]
+    axes.plot(inside, [height, height], color=color, linewidth=2, solid_capstyle="butt")
     for value, edge, marker in ((low, -limit, "<"), (high, limit, ">")):
         if abs(value) > limit and np.sign(value) == np.sign(edge):
-            axes.plot(edge, height, marker=marker, color=color, clip_on=False)  # type: ignore[attr-defined]
+            axes.plot(edge, height, marker=marker, color=color, clip_on=False)
     if abs(middle) <= limit:
-        axes.plot(middle, height, marker="o", markersize=6, color=color)  # type: ignore[attr-defined]
-    text = f"{points(row.estimate)}  [{points(row.low)}, {points(row.high)}]"
-    axes.annotate(text, (1.02, height), xycoords=("axes fraction", "data"), va="center", color=_INK)  # type: ignore[attr-defined]
-
-
-def strip(images: np.ndarray) -> str:
-    """Images u8 [n,H,W,3] side by side, with a thin white gap, as a PNG data URI."""
-    tiles = [Image.fromarray(image) for image in images]
-    for tile in tiles:
-        tile.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
-    side, gap = tiles[0].width, max(1, tiles[0].width // 32)
-    canvas = Image.new("RGB", ((side + gap) * len(tiles) - gap, side), "white")
-    for position, tile in enumerate(tiles):
-        canvas.paste(tile, (position * (side + gap), 0))
-    buffer = io.BytesIO()
-    canvas.save(buffer, "PNG")
-    return _data_uri(buffer.getvalue(), "image/png")
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+        axes.plot(middle, height, marker="o", markersize=6, color=color)
+    text = f"{points(row.estimate)}  [{points(row.interval.low)}, {points(row.interval.high)}]"
+    axes.annotate(text, (1.02, height), xycoords=("axes fraction", "data"), va="center", color=_INK)

@@ -1,35 +1,64 @@
-"""The refusal, before anything is trained, of images and weights that could carry a test patient into the training."""
+"""The refusal, before anything is trained, of images and weights that could carry a test patient into the training.
 
+Every file of weights that a classifier starts from has an origin that the report states: a record of ours, which is
+checked; a published file, known by its digest; or what the user declares, which nothing can check.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ganaug.checkpoint.snapshot import load_tensors, snapshot_record
+from ganaug.checkpoint.snapshot import content_of, load_tensors, snapshot_record
+from ganaug.classify.trained import content_of_weights
+from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_shown
-from ganaug.data.schema import ImageReader
-from ganaug.data.synthetic import admit_synthetic, require_serves
-from ganaug.errors import LeakError, private
-from ganaug.provenance import Provenance
+from ganaug.data.schema import ImageReader, name_to_share, resolve_patients
+from ganaug.data.synthetic import admit_synthetic, require_serves, require_unseen
+from ganaug.errors import DataError, LeakError, private
+from ganaug.generate.find import Supply
+from ganaug.provenance import Provenance, digest_of_file, read_provenance, require_content
+from ganaug.weights import WEIGHTS
 from ganaug.workspace import Workspace
 
-BLOCK = 256  # images compared at a time
+NUM_COMPARED = 256  # images compared at a time
+
+# Weights of torchvision, trained on ImageNet's photographs; the digits are the first eight of a file's SHA-256.
+TORCHVISION = {
+    "0676ba61": "resnet50 (V1)", "11ad3fa6": "resnet50 (V2)", "f37072fd": "resnet18", "a639ec97": "densenet121",
+    "397923af": "vgg16", "704ceda3": "swin_t", "c867db91": "vit_b_16",
+}  # fmt: skip
 
 
-def admit(workspace: Workspace, dataset: DataSet, fold: int, path: Path) -> Provenance:
-    """The provenance of a synthetic file, once neither it nor its generator speaks against using it for this fold.
+@dataclass(frozen=True, kw_only=True)
+class AdmittedSupply(Supply):
+    """The synthetic file of a fold after `admit`, with the provenance that its record states."""
 
-    Beside what `admit_synthetic` checks, the generator's own snapshot is looked at where the workspace still has it:
-    its record and that of the images were written apart, and must tell the same.
+    provenance: Provenance
+
+    @property
+    def file_name(self) -> str:
+        """How records and reports call the file."""
+        return name_to_share(self.synthetic, self.provenance.content)
+
+
+def admit(workspace: Workspace, dataset: DataSet, supply: Supply) -> AdmittedSupply:
+    """Admit the synthetic file of a fold, once neither it nor its generator speaks against using it there.
+
+    After the checks of `admit_synthetic` the images are compared with the held-out pictures, and the record with that
+    of the generator's snapshot where the workspace still has it: both were written apart, and must agree.
 
     Raises LeakError, or DataError where the file does not fit the data set.
     """
+    fold, path = supply.fold, supply.synthetic
     _, record = admit_synthetic(dataset, path, fold)
     _require_no_held_out_picture(dataset, fold, path)
     snapshot = workspace.gan(dataset.name, fold, record.config_digest).ema(record.kimg)
     if snapshot.exists():
         _require_agrees(dataset, fold, record, path, snapshot)
-    return record
+    return AdmittedSupply(**vars(supply), provenance=record)
 
 
 def _require_no_held_out_picture(dataset: DataSet, fold: int, path: Path) -> None:
@@ -38,8 +67,8 @@ def _require_no_held_out_picture(dataset: DataSet, fold: int, path: Path) -> Non
     The hashes are computed from the pixels, as the file's own could be anybody's.
     """
     reader = ImageReader(path)
-    for start in range(0, len(reader), BLOCK):
-        images = reader[np.arange(start, min(start + BLOCK, len(reader)))]
+    for start in range(0, len(reader), NUM_COMPARED):
+        images = reader[np.arange(start, min(start + NUM_COMPARED, len(reader)))]
         for place, member in find_shown(dataset, fold, images).tolist():
             raise LeakError(
                 f"image {start + place} of {path} shows the picture {private(dataset.table.image_id[member])}, "
@@ -64,3 +93,71 @@ def _require_agrees(dataset: DataSet, fold: int, record: Provenance, path: Path,
             expected=f"the same {len(own.groups_seen)}, not {len(record.groups_seen)}",
             todo="synthesize again",
         )
+
+
+def origins_of(dataset: DataSet, folds: Sequence[int], config: StudyConfig) -> dict[str, str]:
+    """By classifier where its weights come from, in words for the report.
+
+    Raises LeakError where a file says that it saw a patient or a picture that a studied fold holds back, or where
+    nothing is known of it and nothing was declared; DataError where there is no such file.
+    """
+    declared = dict(config.pretrained_saw)
+    return {name: _origin(dataset, folds, name, Path(file), declared.get(name)) for name, file in config.pretrained}
+
+
+def _origin(dataset: DataSet, folds: Sequence[int], name: str, path: Path, declared: str | None) -> str:
+    if not path.is_file():
+        raise DataError(f"there is no file of weights {path}", todo=f"name one with --pretrained {name}=FILE")
+    if _has_record(path):
+        return _origin_of_ours(dataset, folds, name, path, declared)
+    sha256 = digest_of_file(path)
+    if sha256[:8] in TORCHVISION:
+        return f"published by torchvision: {TORCHVISION[sha256[:8]]}, ImageNet"
+    for use, weights in WEIGHTS.items():
+        for file in weights.files:
+            if sha256.startswith(file.sha256):
+                return f"published: {use}, {file.name}, from {file.origin}"
+    if declared:
+        return f"declared, and checked by nothing: {' '.join(declared.split())} (weights {sha256[:12]})"
+    raise LeakError(
+        f"{path} carries no record of what it saw and is no published file known here ({sha256[:12]})",
+        expected="weights whose origin is known, or declared",
+        todo=f"say what they were trained on with --pretrained-saw {name}=TEXT, which the report repeats",
+    )
+
+
+def _origin_of_ours(dataset: DataSet, folds: Sequence[int], name: str, path: Path, declared: str | None) -> str:
+    """The same for a file with a record of ours, which must be of these very weights.
+
+    Patients whom the data set does not know may be its own under other names, so they need the user's word.
+    """
+    tensors, metadata = load_tensors(path)
+    record = read_provenance(metadata.get("provenance"), path)
+    contents = (content_of(tensors, metadata), content_of_weights(tensors))  # of a generator, of a classifier
+    require_content(record, record.content if record.content in contents else contents[1], path)
+    for fold in folds:
+        require_unseen(dataset, fold, record.seen, path, unknown_is_refused=False)
+    num_patients = len(record.groups_seen)
+    num_unknown = num_patients - len(resolve_patients(dataset.table, record.groups_seen))
+    if (num_unknown or not num_patients) and not declared:
+        raise LeakError(
+            f"{path} comes from a training that saw {num_unknown} patients whom {dataset.name} does not know",
+            expected="training patients of this data set, or your word for who else was seen",
+            todo=f"say whom it saw with --pretrained-saw {name}=TEXT, which the report repeats",
+        )
+    trained = f"trained by ganaug on fold {record.fold} of {record.dataset} ({num_patients} patients, "
+    words = [*record.declared, *([" ".join(declared.split())] if declared else [])]
+    if words:
+        return f"declared, and checked by nothing: {'; '.join(words)}; {trained}{num_unknown} of them unknown here)"
+    return f"{trained}none of whom is held back here)"
+
+
+def _has_record(path: Path) -> bool:
+    """Whether a file is safetensors with a provenance in its metadata."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return "provenance" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False

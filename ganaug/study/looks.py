@@ -21,7 +21,7 @@ class Look:
     created: str
     verdict: str
     num_patients: int  # that both tested
-    options: str  # what sets it apart: classifiers, ratio, steps and seeds
+    options: str  # those that set it apart: classifiers, ratio, steps and seeds
 
 
 def other_looks(workspace: Workspace, study: str, tested: Collection[str]) -> list[Look]:
@@ -61,7 +61,7 @@ def _options(config: dict[str, Any]) -> str:
 
 
 def warning_of(looks: Collection[Look], created: str) -> str:
-    """What a reader must know of the other looks; empty where there is none."""
+    """The warning that a report gives of the other looks; empty where there is none."""
     if not looks:
         return ""
     number = 1 + sum(look.created < created for look in looks)

@@ -4,9 +4,9 @@ import platform
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,31 +14,88 @@ from classifiers.scores import AVERAGING, score
 from ganaug.config import to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader, read_table
-from ganaug.errors import for_sharing, for_terminal
+from ganaug.errors import for_sharing
 from ganaug.evaluate.scores import FileScores
+from ganaug.report.page import render_page
+from ganaug.report.pictures import strip
 from ganaug.study.arms import ARMS
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.figures import difference_plot, strip
+from ganaug.study.figures import difference_plot
+from ganaug.study.guard import AdmittedSupply
 from ganaug.study.looks import Look
-from ganaug.study.statistics.paired import pooled, runs_of
-from ganaug.study.statistics.verdict import Verdict, percent, points
+from ganaug.study.statistics.paired import pool, runs_of
+from ganaug.study.statistics.verdict import Verdict
 from ganaug.workspace import Study, write_text
 
-SAMPLES_A_CLASS = 6
-# What the score tables show: (heading, which side of `classifiers.scores.score`, its key)
+SAMPLES_PER_CLASS = 6
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the score tables."""
+
+    heading: str
+    side: str  # of what `classifiers.scores.score` returns: by_image or by_patient
+    key: str
+
+
 COLUMNS = (
-    ("accuracy", "by_image", "accuracy"),
-    ("balanced accuracy", "by_image", "balanced_accuracy"),
-    ("precision", "by_image", "precision"),
-    ("F1", "by_image", "f1"),
-    ("AUROC", "by_image", "auroc"),
-    ("GMean", "by_image", "gmean"),
-    ("IBA", "by_image", "iba"),
-    ("balanced accuracy", "by_patient", "balanced_accuracy"),
-    ("F1", "by_patient", "f1"),
-    ("AUROC", "by_patient", "auroc"),
+    Column("accuracy", "by_image", "accuracy"),
+    Column("balanced accuracy", "by_image", "balanced_accuracy"),
+    Column("precision", "by_image", "precision"),
+    Column("F1", "by_image", "f1"),
+    Column("AUROC", "by_image", "auroc"),
+    Column("GMean", "by_image", "gmean"),
+    Column("IBA", "by_image", "iba"),
+    Column("balanced accuracy", "by_patient", "balanced_accuracy"),
+    Column("F1", "by_patient", "f1"),
+    Column("AUROC", "by_patient", "auroc"),
 )
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """Images of a class, as data URIs of strips."""
+
+    class_name: str
+    real: str
+    synthetic: str
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """The scores of a classifier trained on an arm; None where a score does not exist."""
+
+    arm: str
+    values: tuple[float | None, ...]  # by COLUMNS
+    patient_score: float | None
+    recalls: tuple[float | None, ...]  # by class
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """An arm, and the images per class that it trained on."""
+
+    arm: str
+    meaning: str
+    images: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PartSize:
+    """The size of a part of a fold."""
+
+    num_patients: int
+    num_images: int
+
+
+@dataclass(frozen=True)
+class FoldRow:
+    """A fold: its train, validation and test part, and the file that serves it."""
+
+    parts: tuple[PartSize, ...]
+    supply: AdmittedSupply
 
 
 def write_report(
@@ -51,17 +108,12 @@ def write_report(
     looks: Sequence[Look] = (),
 ) -> None:
     """Render the page of a finished study to `study.report`; it names no patient, no file of theirs and no folder."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
-    )
-    environment.filters |= {"points": points, "percent": percent, "number": _number, "figure": _figure}
-    template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
-    page = template.render(
+    page = render_page(
+        Path(__file__).with_name("report.html.j2"),
         design=design,
         table=dataset.table,
         verdict=verdict,
+        notes=verdict.warnings,
         plot=difference_plot(verdict.differences),
         samples=sample_rows(design, dataset),
         image_scores=[(of_file.file.fold, score) for of_file in image_scores for score in of_file.scores],
@@ -70,7 +122,7 @@ def write_report(
         scores=score_rows(design, results, dataset.table.class_names),
         arms=arm_rows(design, results),
         folds=fold_rows(design, dataset),
-        notices=[for_sharing(note) for note in dataset.table.attrs.get("notices", [])],
+        dataset_notes=[for_sharing(note) for note in dataset.table.attrs.get("notices", [])],
         skipped=skipped_rows(dataset),
         looks=looks,
         options=option_rows(design),
@@ -81,7 +133,7 @@ def write_report(
     write_text(study.report, page)
 
 
-def option_rows(design: Design) -> dict[str, Any]:
+def option_rows(design: Design) -> dict[str, object]:
     """The study's options; of pretrained weights where they come from, and not where they lie."""
     hidden = {"pretrained": None, "pretrained_saw": None}
     origins = {
@@ -97,7 +149,7 @@ def skipped_rows(dataset: DataSet) -> list[tuple[str, int]]:
 
 
 def command_of(design: Design, num_folds: int) -> str:
-    """The command that makes this study again from the same workspace; of files of weights it says the SHA-256."""
+    """The command that makes this study again from the same workspace; files of weights stand by their SHA-256."""
     config = design.config
     words = ["ganaug", "evaluate-augmentation", "--dataset", design.dataset]
     if len(design.folds) < num_folds:
@@ -114,25 +166,23 @@ def command_of(design: Design, num_folds: int) -> str:
     return shlex.join([*words, "--augmentation", config.augmentation])
 
 
-def sample_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:
+def sample_rows(design: Design, dataset: DataSet) -> list[SampleRow]:
     """Per class a strip of real and one of synthetic images of the first studied fold, drawn at random, not chosen."""
     fold, rng = design.folds[0], np.random.default_rng(0)
-    path = design.synthetic[fold].path
-    train, labels, fakes = dataset.train(fold), dataset.table.label, read_table(path).label
+    path = design.supplies[fold].synthetic
+    train, labels, synthetic_labels = dataset.train(fold), dataset.table.label, read_table(path).label
     rows = []
     for index, name in enumerate(dataset.table.class_names):
         real = dataset.table.in_shared_order(train[labels[train] == index])
-        fake = np.flatnonzero(fakes == index)
-        pick_real = rng.choice(real, min(SAMPLES_A_CLASS, len(real)), replace=False)
-        pick_fake = rng.choice(fake, min(SAMPLES_A_CLASS, len(fake)), replace=False)
-        real_strip, fake_strip = strip(dataset.images(fold)[pick_real]), strip(ImageReader(path)[pick_fake])
-        rows.append({"class": name, "real": real_strip, "synthetic": fake_strip})
+        synthetic = np.flatnonzero(synthetic_labels == index)
+        pick_real = rng.choice(real, min(SAMPLES_PER_CLASS, len(real)), replace=False)
+        pick_synthetic = rng.choice(synthetic, min(SAMPLES_PER_CLASS, len(synthetic)), replace=False)
+        strips = strip(dataset.images(fold)[pick_real]), strip(ImageReader(path)[pick_synthetic])
+        rows.append(SampleRow(name, *strips))
     return rows
 
 
-def score_rows(
-    design: Design, results: Sequence[CellResult], class_names: Sequence[str]
-) -> dict[str, list[dict[str, Any]]]:
+def score_rows(design: Design, results: Sequence[CellResult], class_names: Sequence[str]) -> dict[str, list[ScoreRow]]:
     """Per classifier, and in it per arm, the scores of the pooled test predictions, averaged over the runs."""
     config = design.config
     return {
@@ -144,46 +194,39 @@ def score_rows(
     }
 
 
-def _score_row(arm: str, results: Sequence[CellResult], class_names: Sequence[str]) -> dict[str, Any]:
-    per_run = []
-    for run in runs_of(results):
-        labels, probs, groups = pooled(run)
-        per_run.append(score(labels, probs, groups.tolist(), class_names))
+def _score_row(arm: str, results: Sequence[CellResult], class_names: Sequence[str]) -> ScoreRow:
+    runs = [pool(run) for run in runs_of(results)]
+    per_run = [score(run.labels, run.probs, run.groups.tolist(), class_names) for run in runs]
     recalls = [[scores["by_image"]["per_class"][name]["recall"] for scores in per_run] for name in class_names]
-    return {
-        "arm": arm,
-        "values": [_mean([(scores[side]["overall"] or {}).get(key) for scores in per_run]) for _, side, key in COLUMNS],
-        "patient_score": _mean([scores["by_patient"]["patient_score"] for scores in per_run]),
-        "recalls": [_mean(values) for values in recalls],
-    }
+    return ScoreRow(
+        arm=arm,
+        values=tuple(_mean([(scores[c.side]["overall"] or {}).get(c.key) for scores in per_run]) for c in COLUMNS),
+        patient_score=_mean([scores["by_patient"]["patient_score"] for scores in per_run]),
+        recalls=tuple(_mean(values) for values in recalls),
+    )
 
 
-def arm_rows(design: Design, results: Sequence[CellResult]) -> list[dict[str, Any]]:
-    """What each arm is, and how many images it trained on, class by class, in the first studied fold."""
+def arm_rows(design: Design, results: Sequence[CellResult]) -> list[ArmRow]:
+    """Each arm, and how many images it trained on, class by class, in the first studied fold."""
     first = {result.cell.arm: result for result in reversed(results) if result.cell.fold == design.folds[0]}
-    return [
-        {"arm": arm, "meaning": ARMS[arm].meaning, "images": first[arm].record["train_images"]}
-        for arm in design.config.arms
-    ]
+    return [ArmRow(arm, ARMS[arm].meaning, first[arm].record.train_images) for arm in design.config.arms]
 
 
-def fold_rows(design: Design, dataset: DataSet) -> list[dict[str, Any]]:
+def fold_rows(design: Design, dataset: DataSet) -> list[FoldRow]:
     """Per fold the patients and images of its parts, and the proof of what its generator saw."""
+    group = dataset.table.group_id
     rows = []
     for fold in design.folds:
-        parts = {"train": dataset.train(fold), "val": dataset.val(fold), "test": dataset.test(fold)}
-        counts = {
-            name: (len(np.unique(dataset.table.group_id[indices])), len(indices)) for name, indices in parts.items()
-        }
-        served = design.synthetic[fold]
-        rows.append({"fold": fold, **counts, "provenance": served.provenance, "file": served.name})
+        parts = dataset.train(fold), dataset.val(fold), dataset.test(fold)
+        sizes = tuple(PartSize(len(np.unique(group[indices])), len(indices)) for indices in parts)
+        rows.append(FoldRow(sizes, design.supplies[fold]))
     return rows
 
 
 def environment_rows(results: Sequence[CellResult]) -> dict[str, str]:
     """Versions, machine and cost."""
-    seconds = sum(float(result.record["seconds"]) for result in results)
-    devices = sorted({str(result.record["device"]) for result in results})
+    seconds = sum(result.record.seconds for result in results)
+    devices = sorted({result.record.device for result in results})
     packages = {name: _version(name) for name in ("ganaug", "torch", "torchvision", "timm", "numpy")}
     return {
         "training time of all cells": f"{seconds / 60:.1f} min on {', '.join(devices)}",
@@ -199,20 +242,7 @@ def _version(package: str) -> str:
         return "not installed as a package"
 
 
-def _shown(value: Any) -> Any:
-    """Text with its invisible characters escaped: names of classes may come from anywhere."""
-    return for_terminal(value) if type(value) is str else value
-
-
 def _mean(values: Sequence[float | None]) -> float | None:
     """The mean, or None where one of them does not exist."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}".replace("-", "−")

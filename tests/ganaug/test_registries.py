@@ -10,12 +10,24 @@ import torch
 
 from classifiers.registry import CLASSIFIERS, build
 from ganaug.augment.spec import SPECS, AugmentSpec
-from ganaug.config import ARM_NAMES, AUGMENTATIONS, EXTRACTOR_NAMES, SOURCE_NAMES, PrepareConfig
+from ganaug.config import (
+    ARM_NAMES,
+    AUGMENTATIONS,
+    EXTRACTOR_NAMES,
+    SOURCE_NAMES,
+    Compute,
+    PrepareConfig,
+    StudyConfig,
+)
 from ganaug.data.sources import SOURCES
 from ganaug.evaluate.extractors.registry import EXTRACTORS
 from ganaug.evaluate.metrics.registry import METRICS
 from ganaug.generate.filters import REJECTORS
 from ganaug.study.arms import ARMS
+from ganaug.study.design import Cell, Design
+from ganaug.study.executors import local
+from ganaug.study.executors.registry import EXECUTORS
+from ganaug.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -74,9 +86,27 @@ def test_a_spec_of_every_name_and_none_that_does_nothing() -> None:
     assert len(set(SPECS.values())) == len(SPECS)
 
 
-def test_an_arm_says_what_it_is_for_and_only_synthetic_ones_use_the_file() -> None:
-    assert {name for name, arm in ARMS.items() if arm.uses_synthetic} == {name for name in ARMS if "synthetic" in name}
-    assert all(len(arm.meaning) > 20 for arm in ARMS.values())
+@pytest.mark.parametrize("name", ARMS)
+def test_an_arm_says_what_it_is_for_and_what_it_depends_on(name: str) -> None:
+    arm = ARMS[name]
+    assert arm.name == name
+    assert len(arm.meaning) > 20
+    assert ("synthetic" in arm.depends_on) == ("synthetic" in name)
+    assert ("ratio" in arm.depends_on) == (arm.dose > 0)
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_an_executor_yields_the_cells_that_it_finished_and_no_others(
+    name: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = []
+    monkeypatch.setattr(local, "run_cell", lambda workspace, design, cell, device: finished.append(cell))
+    cells = [Cell("net", arm, 0, seed, digest="0") for arm in ARM_NAMES for seed in range(2)]
+    executor = EXECUTORS[name](workspace, Design("tiny", "", "", {}, StudyConfig()), Compute(num_workers=1))
+    assert list(executor.run([])) == []
+    assert list(executor.run(cells)) == finished
+    shown = capsys.readouterr().err
+    assert len(finished) == len(cells) or all(cell.name in shown for cell in cells)
 
 
 @pytest.mark.parametrize("entry", [*EXTRACTORS.values(), *REJECTORS.values()], ids=[*EXTRACTORS, *REJECTORS])

@@ -51,7 +51,7 @@ def test_the_wheel_imports_and_runs_from_an_empty_folder(wheel: Path, tmp_path: 
     zipfile.ZipFile(wheel).extractall(installed)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
-        "import ganaug, classifiers.registry, custom_ops, ganaug.study.job, ganaug.cli.main;"
+        "import ganaug, classifiers.registry, custom_ops, ganaug.study.request, ganaug.cli.main;"
         "assert all(m.__file__.startswith(sys.argv[1]) for m in (ganaug, classifiers, custom_ops))"
     )
     subprocess.run([sys.executable, "-P", "-c", code, str(installed)], check=True, cwd=empty)

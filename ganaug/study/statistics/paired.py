@@ -2,11 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ganaug.classify.predictions import Predictions
+from ganaug.config.choices import BASELINE, TREATMENT
 from ganaug.study.cells import CellResult
-from ganaug.study.statistics.resampling import METRICS, confusions, group_weights, seed_weights, strata_of
+from ganaug.study.statistics.interval import Interval, percentile_interval
+from ganaug.study.statistics.resampling import (
+    PREDICTION_METRICS,
+    Counts,
+    confusions,
+    group_weights,
+    seed_weights,
+    strata_of,
+)
 
 
 @dataclass(frozen=True)
@@ -18,13 +30,24 @@ class Difference:
     baseline: str
     metric: str
     estimate: float
-    low: float
-    high: float
-    confidence: float  # of this interval
+    interval: Interval
     num_patients: int
     num_images: int
     num_seeds: int
     folds: tuple[int, ...]
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether this comparison is the question itself: synthetic images added, or not."""
+        return (self.arm, self.baseline) == (TREATMENT, BASELINE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, the interval's bounds and confidence among the others."""
+        values: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            bounds = {"low": self.interval.low, "high": self.interval.high, "confidence": self.interval.confidence}
+            values |= bounds if name == "interval" else {name: value}
+        return values
 
 
 @dataclass(frozen=True)
@@ -35,8 +58,8 @@ class OutOfFold:
     a repeat that was studied in part some patients are not tested, and their counts there are zero.
     """
 
-    counts: dict[str, np.ndarray]  # per arm i64 [P·S, G, K, K]: repeat and seed, patient, true class, predicted class
-    fold: np.ndarray  # i64 [P, G], the fold in which the patient is tested; -1 where in none
+    counts: dict[str, NDArray[np.int64]]  # per arm [P·S, G, K, K]: repeat and seed, patient, true and predicted class
+    fold: NDArray[np.int64]  # [P, G], the fold in which the patient is tested; -1 where in none
 
     def __post_init__(self) -> None:
         shapes = {counts.shape for counts in self.counts.values()}
@@ -51,60 +74,61 @@ class OutOfFold:
         return len(next(iter(self.counts.values()))) // len(self.fold)
 
     @property
-    def images(self) -> np.ndarray:
-        """The tested images of each patient and true class, i64 [G, K], however often they are tested."""
-        return next(iter(self.counts.values())).sum(axis=-1).max(axis=0)
+    def images(self) -> NDArray[np.int64]:
+        """The tested images of each patient and true class, [G, K], however often they are tested."""
+        images: NDArray[np.int64] = next(iter(self.counts.values())).sum(axis=-1).max(axis=0)
+        return images
 
 
-def resample(tested: OutOfFold, num_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """The weight of every (run, patient) in every resample: f64 [R, P·S, G].
+def resample(tested: OutOfFold, num_resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The weight of every (run, patient) in every resample: [R, P·S, G].
 
     Two things would differ if the study were done again, so both are drawn: the patients, with all their images (images
     of one patient resemble each other, and drawing them one by one would make the interval too narrow), and the
     training runs, each of which counts alike for all patients that its fold tests. A patient keeps its weight in all
     repeats: they test the same patients again, and add none. Crossing the two draws counts their interaction more than
     once, which errs on the wide side.
+
     Source: Owen 2007, "The pigeonhole bootstrap".
     """
     folds, fold = np.unique(tested.fold, return_inverse=True)
     patients = group_weights(strata_of(tested.images), num_resamples, rng)
     seeds = seed_weights(len(folds), tested.num_seeds, num_resamples, rng)
     runs = [seeds[:, of_repeat, :].transpose(0, 2, 1) for of_repeat in fold.reshape(tested.fold.shape)]
-    return patients[:, None, :] * np.concatenate(runs, axis=1)
+    weights: NDArray[np.float64] = patients[:, None, :] * np.concatenate(runs, axis=1)
+    return weights
 
 
-def score(counts: np.ndarray, metric: str) -> float:
+def score_counts(counts: Counts, metric: str) -> float:
     """The metric over all patients, runs pooled; for accuracies it is their mean. `counts` [P·S, G, K, K]."""
-    return float(METRICS[metric](counts.sum(axis=(0, 1))))
+    return float(PREDICTION_METRICS[metric](counts.sum(axis=(0, 1))))
 
 
-def score_resamples(counts: np.ndarray, weights: np.ndarray, metric: str) -> np.ndarray:
-    """The metric on every resample, f64 [R], of `counts` [P·S, G, K, K] under `weights` [R, P·S, G]."""
-    return METRICS[metric](np.tensordot(weights, counts.astype(np.float64), axes=([1, 2], [0, 1])))
+def score_resamples(counts: Counts, weights: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    """The metric on every resample, [R], of `counts` [P·S, G, K, K] under `weights` [R, P·S, G]."""
+    return PREDICTION_METRICS[metric](np.tensordot(weights, counts.astype(np.float64), axes=([1, 2], [0, 1])))
 
 
 def paired_difference(
-    tested: OutOfFold, weights: np.ndarray, *, classifier: str, arm: str, baseline: str, metric: str, confidence: float
+    tested: OutOfFold,
+    weights: NDArray[np.float64],
+    *,
+    classifier: str,
+    arm: str,
+    baseline: str,
+    metric: str,
+    confidence: float,
 ) -> Difference:
-    """Arm minus baseline, and the percentile interval over resamples that are the same for both.
-
-    The percentile interval is used as it is the one a reader can check by counting resamples; where BCa would matter,
-    below some twenty patients, neither is to be trusted and the verdict warns.
-    Source: Efron and Tibshirani 1993, chapter 13.
-    """
+    """Arm minus baseline, and the percentile interval over resamples that are the same for both."""
     treated, untreated = tested.counts[arm], tested.counts[baseline]
     differences = score_resamples(treated, weights, metric) - score_resamples(untreated, weights, metric)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail])
     return Difference(
         classifier=classifier,
         arm=arm,
         baseline=baseline,
         metric=metric,
-        estimate=score(treated, metric) - score(untreated, metric),
-        low=float(low),
-        high=float(high),
-        confidence=confidence,
+        estimate=score_counts(treated, metric) - score_counts(untreated, metric),
+        interval=percentile_interval(differences, confidence),
         num_patients=treated.shape[1],
         num_images=int(tested.images.sum()),
         num_seeds=tested.num_seeds,
@@ -115,18 +139,20 @@ def paired_difference(
 def out_of_fold(results: Sequence[CellResult], classifier: str, num_classes: int) -> OutOfFold:
     """The predictions of one classifier's cells, pooled over the folds, as counts."""
     mine = [result for result in results if result.cell.classifier == classifier]
-    patients = np.unique(np.concatenate([result.groups for result in mine]))
+    patients = np.unique(np.concatenate([result.predictions.groups for result in mine]))
     repeats = sorted({result.cell.repeat for result in mine})
     fold = np.full((len(repeats), len(patients)), -1)
     for result in mine:
-        fold[repeats.index(result.cell.repeat), np.searchsorted(patients, result.groups)] = result.cell.fold
-    counts: dict[str, np.ndarray] = {}
+        tested = np.searchsorted(patients, result.predictions.groups)
+        fold[repeats.index(result.cell.repeat), tested] = result.cell.fold
+    counts: dict[str, NDArray[np.int64]] = {}
     for arm in dict.fromkeys(result.cell.arm for result in mine):
-        runs = [pooled(run) for run in runs_of([result for result in mine if result.cell.arm == arm])]
+        runs = runs_of([result for result in mine if result.cell.arm == arm])
         counts[arm] = np.zeros((len(runs), len(patients), num_classes, num_classes), dtype=np.int64)
-        for of_run, (labels, probs, groups) in zip(counts[arm], runs):
-            tested = np.isin(patients, groups)
-            of_run[tested] = confusions(labels, probs.argmax(axis=1), groups, num_classes)
+        for of_run, run in zip(counts[arm], map(pool, runs), strict=True):
+            of_run[np.isin(patients, run.groups)] = confusions(
+                run.labels, run.probs.argmax(axis=1), run.groups, num_classes
+            )
     return OutOfFold(counts, fold)
 
 
@@ -136,10 +162,7 @@ def runs_of(results: Sequence[CellResult]) -> list[list[CellResult]]:
     return [[result for result in results if (result.cell.repeat, result.cell.seed) == key] for key in keys]
 
 
-def pooled(results: Sequence[CellResult]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels i64 [N], probabilities f32 [N,K] and patients text [N] of several cells, one after another."""
-    return (
-        np.concatenate([result.labels for result in results]),
-        np.concatenate([result.probs for result in results]),
-        np.concatenate([result.groups for result in results]),
-    )
+def pool(results: Sequence[CellResult]) -> Predictions:
+    """The predictions of several cells, one after another."""
+    parts = [vars(result.predictions) for result in results]
+    return Predictions(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

@@ -1,19 +1,20 @@
-"""What the differences allow one to say: gain, loss or inconclusive, in one sentence, with what to beware of."""
+"""The verdict on a study's differences: gain, loss or inconclusive, in one sentence, with its warnings."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ganaug.config.choices import BASELINE, CONTROL, SYNTHETIC_ONLY, TREATMENT
+from ganaug.report.numbers import percent, points
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.statistics.paired import Difference, OutOfFold, out_of_fold, paired_difference, resample, score
+from ganaug.study.statistics.paired import Difference, OutOfFold, out_of_fold, paired_difference, resample, score_counts
 
 GAIN, LOSS, INCONCLUSIVE = "gain", "loss", "inconclusive"
 FEW_PATIENTS = 20  # below it percentile intervals of patients are known to be too narrow
-FEW_PATIENTS_A_CLASS = 5
+FEW_PATIENTS_PER_CLASS = 5
 MUCH = 0.10  # ten points of the metric: what counts as much worse
 BOOTSTRAP_SEED = 0  # the resamples are part of the method, not a choice to be made after seeing the result
 
@@ -29,7 +30,13 @@ class Verdict:
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"verdict": self.word, **{key: value for key, value in asdict(self).items() if key != "word"}}
+        return {
+            "verdict": self.word,
+            "sentence": self.sentence,
+            "words": self.words,
+            "differences": [difference.to_dict() for difference in self.differences],
+            "warnings": self.warnings,
+        }
 
 
 def judge(design: Design, results: Sequence[CellResult], class_names: Sequence[str], num_folds: int) -> Verdict:
@@ -44,8 +51,8 @@ def judge(design: Design, results: Sequence[CellResult], class_names: Sequence[s
         warnings += _warnings_of_classifier(classifier, tested, found, config.metric)
     warnings = _warnings_of_sample(tested, design, class_names, num_folds) + warnings
     words = {name: word_of([d for d in differences if d.classifier == name]) for name in config.classifiers}
-    word = overall(words.values())
-    return Verdict(word, sentence(word, differences), words, tuple(differences), tuple(warnings))
+    word = common_word(words.values())
+    return Verdict(word, write_sentence(word, differences), words, tuple(differences), tuple(warnings))
 
 
 def compare(tested: OutOfFold, design: Design, classifier: str) -> list[Difference]:
@@ -75,43 +82,33 @@ def word_of(differences: Sequence[Difference]) -> str:
     """
     by_pair = {(d.arm, d.baseline): d for d in differences}
     against_real, against_control = by_pair[TREATMENT, BASELINE], by_pair[TREATMENT, CONTROL]
-    if against_real.low > 0 and against_control.low > 0:
+    if against_real.interval.is_above(0) and against_control.interval.is_above(0):
         return GAIN
-    return LOSS if against_real.high < 0 else INCONCLUSIVE
+    return LOSS if against_real.interval.is_below(0) else INCONCLUSIVE
 
 
-def overall(words: Any) -> str:
+def common_word(words: Iterable[str]) -> str:
     """The classifiers' common word. Where they differ the answer depends on the classifier: that is inconclusive."""
     distinct = set(words)
     return distinct.pop() if len(distinct) == 1 else INCONCLUSIVE
 
 
-def sentence(word: str, differences: Sequence[Difference]) -> str:
+def write_sentence(word: str, differences: Sequence[Difference]) -> str:
     """The verdict in plain words, with its numbers."""
-    answers = [d for d in differences if (d.arm, d.baseline) == (TREATMENT, BASELINE)]
+    answers = [d for d in differences if d.is_answer]
     parts = [
-        f"{points(d.estimate)} points ({percent(d.confidence)} interval {points(d.low)} to {points(d.high)}) "
-        f"with {d.classifier}"
+        f"{points(d.estimate)} points ({percent(d.interval.confidence)} interval {points(d.interval.low)} to "
+        f"{points(d.interval.high)}) with {d.classifier}"
         for d in answers
     ]
     first = answers[0]
     return (
         f"On {first.num_patients} patients whom neither the generator nor the classifier had seen, adding GAN images "
-        f"changed {first.metric.replace('_', ' ')} by {_listed(parts)}: {word}."
+        f"changed {first.metric.replace('_', ' ')} by {_join(parts)}: {word}."
     )
 
 
-def points(value: float) -> str:
-    """A difference as signed percentage points: 0.012 is "+1.2"; one that rounds to zero has no sign."""
-    text = f"{100 * value:+.1f}"
-    return text[1:] if float(text) == 0 else text.replace("-", "−")
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.4g} %"
-
-
-def _listed(parts: Sequence[str]) -> str:
+def _join(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', by '.join(parts[:-1])} and by {parts[-1]}"
 
 
@@ -121,14 +118,14 @@ def _warnings_of_classifier(
     by_pair = {(d.arm, d.baseline): d for d in differences}
     warnings = []
     placebo = by_pair[CONTROL, BASELINE]
-    if placebo.low > 0 or placebo.high < 0:
+    if placebo.interval.is_above(0) or placebo.interval.is_below(0):
         warnings.append(
             f"{classifier}: repeats of real images alone changed the score by {points(placebo.estimate)} points "
-            f"({points(placebo.low)} to {points(placebo.high)}). They hold nothing new, so training noise is as large "
-            "as the effects that are looked for; use more seeds or more steps."
+            f"({points(placebo.interval.low)} to {points(placebo.interval.high)}). They hold nothing new, so training "
+            "noise is as large as the effects that are looked for; use more seeds or more steps."
         )
     alone = by_pair.get((SYNTHETIC_ONLY, BASELINE))
-    if alone is not None and alone.estimate < -MUCH and alone.high < 0:
+    if alone is not None and alone.estimate < -MUCH and alone.interval.is_below(0):
         warnings.append(
             f"{classifier}: trained on synthetic images alone it scores {points(alone.estimate)} points against real "
             "ones. The generator has not learnt much of what tells the classes apart; train it longer before "
@@ -136,7 +133,7 @@ def _warnings_of_classifier(
         )
     counts = tested.counts[BASELINE]
     chance = 1 / counts.shape[-1]
-    if score(counts, "balanced_accuracy") < chance + 0.05:
+    if score_counts(counts, "balanced_accuracy") < chance + 0.05:
         warnings.append(
             f"{classifier}: on real images it is hardly better than chance ({percent(chance)} balanced accuracy), so "
             "the comparison says nothing about the images; use more steps or another classifier."
@@ -154,22 +151,22 @@ def _warnings_of_sample(tested: OutOfFold, design: Design, class_names: Sequence
         )
     if num_patients < FEW_PATIENTS:
         warnings.append(f"Only {num_patients} patients were tested; below {FEW_PATIENTS} the intervals are too narrow.")
-    for told in sorted({told for served in design.synthetic.values() for told in served.provenance.declared}):
+    for text in sorted({text for supply in design.supplies.values() for text in supply.provenance.declared}):
         warnings.append(
-            "The generators began with weights of which only the word of whoever trained them says what they had seen: "
-            f"{told}. If patients of this data set were among it, the comparison leaks."
+            f"The generators started from weights whose training data are declared and checked by nothing: {text}. If "
+            "patients of this data set were among them, the comparison leaks."
         )
     for name, origin in design.origins.items():
         if origin.startswith("declared"):
             warnings.append(
-                f"The weights that {name} began with have no record: {origin}. If patients of this data set were among "
-                "it, the comparison leaks."
+                f"The weights that {name} started from have no record: {origin}. If patients of this data set were "
+                "among it, the comparison leaks."
             )
     holders = (tested.images > 0).sum(axis=0)
-    few = [f"{name} {n}" for name, n in zip(class_names, holders.tolist()) if n < FEW_PATIENTS_A_CLASS]
+    few = [f"{name} {n}" for name, n in zip(class_names, holders.tolist()) if n < FEW_PATIENTS_PER_CLASS]
     if few:
         warnings.append(
-            f"Patients tested of some classes are few ({', '.join(few)}): what is said of these classes is said of "
+            f"Patients tested of some classes are few ({', '.join(few)}): results on these classes are results on "
             "these patients."
         )
     if len(design.folds) < num_folds:

@@ -78,7 +78,7 @@ def test_the_way_of_the_data_with_nothing_said_but_a_key_to_sign_with(
     scored = run("evaluate-gan", *where, "--json", "--extractor", "classifier")
     assert scored.exit_code == 0, scored.stderr
     assert {row["fold"] for row in json.loads(scored.stdout)["rows"]} == {0, 1}
-    study = run("evaluate-augmentation", *where, "--preset", "quick", "--steps", 2, "--jobs", 1, "--json")
+    study = run("evaluate-augmentation", *where, "--preset", "quick", "--steps", 2, "--workers", 1, "--json")
     assert study.exit_code == 0, study.stderr
     report = Path(json.loads(study.stdout)["report"])
     assert "<html" in report.read_text()

@@ -52,7 +52,7 @@ ways = {  # each once as it makes its files, and then as it would replace them o
     "synthesize zip": [(*synthesize, 8, "--format", "zip"), (*synthesize, 8, "--format", "zip")],
     "strips": [("strips",), ("strips",)],
     "evaluate-gan": [("inspect", data), ("evaluate-gan", *fold, "--extractor", "classifier")],
-    "evaluate-augmentation": [("evaluate-augmentation", *fold, "--jobs", 1, "--seed", seed) for seed in (0, 1)],
+    "evaluate-augmentation": [("evaluate-augmentation", *fold, "--workers", 1, "--seed", seed) for seed in (0, 1)],
     "export": [("export", data, "--zip", root / "data.zip")] * 2,
     "export-gan": [("export-gan", "GENERATOR", "--out", root / "gan.safetensors")] * 2,
     "import-gan": [("import-gan", pickled, "--out", root / "peer.safetensors")] * 2,

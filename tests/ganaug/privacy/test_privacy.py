@@ -120,7 +120,7 @@ def _travel(made: Journey) -> None:
     run("strips", *where)
     run("evaluate-gan", *where, "--extractor", "classifier", "--weights-dir", folder)
     weights = ("--pretrained", f"dalaresnet50_small={network}", "--pretrained-saw", "dalaresnet50_small=photographs")
-    study = ("evaluate-augmentation", *where, *weights, "--weights-dir", folder, "--jobs", 1)
+    study = ("evaluate-augmentation", *where, *weights, "--weights-dir", folder, "--workers", 1)
     run(*study)
     copies[0].write_bytes(max((made.workspace / "synthetic").glob("*.h5")).read_bytes())
     copies[1].write_bytes((made.workspace / "datasets" / "lab.h5").read_bytes())

@@ -1,18 +1,23 @@
 """A tiny data set of two classes that differ in colour, its folds, and a synthetic file for each fold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from ganaug.config import FoldsConfig, StudyConfig
+from ganaug.config import Compute, FoldsConfig, StudyConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import ImageTable
+from ganaug.generate.find import Supply
 from ganaug.provenance import Provenance, digest_of
+from ganaug.study.design import Design
+from ganaug.study.run import Outcome, design_study, evaluate_augmentation
 from ganaug.workspace import Workspace, open_workspace
 
 SIDE_PX = 16
@@ -52,17 +57,42 @@ class World:
             writer.finish(table, record=record or self.provenance(fold))
         return path
 
-    def synthesize_all(self) -> dict[int, Path]:
-        return {fold: self.synthesize(fold) for fold in range(self.dataset.folds.num_folds)}
+    def supply(self, fold: int, path: Path | None = None) -> Supply:
+        """This file, or a new honest one, as what serves the fold."""
+        return Supply(fold, self.workspace.gan("tiny", fold, "0" * 64), path or self.synthesize(fold))
+
+    def supply_all(self) -> list[Supply]:
+        return [self.supply(fold) for fold in range(self.dataset.folds.num_folds)]
+
+    def design(self, config: StudyConfig) -> Design:
+        return design_study(self.workspace, self.dataset, self.supply_all(), config)
+
+    def run(
+        self,
+        config: StudyConfig,
+        supplies: list[Supply] | None = None,
+        *,
+        num_workers: int = 1,
+        image_scores: Sequence[dict[str, Any]] = (),
+    ) -> Outcome:
+        """The whole study, by default on new honest files."""
+        return evaluate_augmentation(
+            self.workspace,
+            self.dataset,
+            self.supply_all() if supplies is None else supplies,
+            config,
+            compute=Compute(num_workers=num_workers),
+            image_scores=image_scores,
+        )
 
 
-def paint(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def paint(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
     images = rng.integers(0, 160, (len(labels), SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     images[np.arange(len(labels)), :, :, 2 * labels] += 60
     return images
 
 
-def tabulate(labels: np.ndarray, groups: np.ndarray, class_names: tuple[str, ...]) -> ImageTable:
+def tabulate(labels: NDArray[np.int64], groups: NDArray[np.str_], class_names: tuple[str, ...]) -> ImageTable:
     names = np.array([f"{group}-{index:03d}" for index, group in enumerate(groups)])
     return ImageTable(
         class_names=class_names,

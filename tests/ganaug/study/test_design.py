@@ -1,21 +1,24 @@
 """What the design says of training reaches every cell, and makes it another cell."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from classifiers.config import FitConfig
-from ganaug.study.augmentation import lay_down
-from ganaug.study.design import plan, recipe_of
+from ganaug.config import StudyConfig
+from ganaug.study.design import fit_config_of, plan_cells
+
+if TYPE_CHECKING:
+    from tests.ganaug.study.conftest import World
 
 
-def test_augmentation_of_the_study_is_that_of_every_cell(quick):
-    assert recipe_of(quick, fold=0, seed=0).augmentation == FitConfig().augmentation == "standard"
-    assert recipe_of(replace(quick, augmentation="strong"), fold=0, seed=0).augmentation == "strong"
+def test_augmentation_of_the_study_is_that_of_every_cell(quick: StudyConfig) -> None:
+    assert fit_config_of(quick, fold=0, seed=0).augmentation == FitConfig().augmentation == "standard"
+    assert fit_config_of(replace(quick, augmentation="strong"), fold=0, seed=0).augmentation == "strong"
 
 
-def test_another_augmentation_makes_other_cells_of_the_same_seeds(world, quick):
-    synthetic = world.synthesize_all()
+def test_another_augmentation_makes_other_cells_of_the_same_seeds(world: "World", quick: StudyConfig) -> None:
     designs = [replace(quick, augmentation=level) for level in ("standard", "strong")]
-    plans = [plan(lay_down(world.workspace, world.dataset, synthetic, config)) for config in designs]
+    plans = [plan_cells(world.design(config)) for config in designs]
     assert len(plans[0]) > 0
     for one, other in zip(*plans, strict=True):
         assert one.digest != other.digest

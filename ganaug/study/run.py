@@ -1,4 +1,4 @@
-"""The study as a whole: admit, design, train, judge, report."""
+"""The run of a study: admit, design, train, judge, report."""
 
 import json
 from collections.abc import Sequence
@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ganaug.config import StudyConfig
+from ganaug.classify.train import build_classifier
+from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.evaluate.scores import FileScores
+from ganaug.generate.find import Supply
 from ganaug.provenance import sealed
 from ganaug.study.cells import CellResult, adopt_cell, compose, load_cell
-from ganaug.study.design import Cell, Design, Served, make_design, plan
-from ganaug.study.executors import run_cells
-from ganaug.study.guard import admit
+from ganaug.study.design import Cell, Design, make_design, plan_cells
+from ganaug.study.executors.registry import EXECUTORS
+from ganaug.study.guard import AdmittedSupply, admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
-from ganaug.study.origins import origins_of
 from ganaug.study.report import write_report
 from ganaug.study.statistics.verdict import Verdict, judge
 from ganaug.workspace import Study, Workspace, created_of, moment, write_json, write_text
@@ -29,33 +30,32 @@ class Outcome:
     verdict: Verdict
     study: Study
     num_cells: int
-    num_reused: int  # cells that stood already
+    num_reused: int  # cells that were done before
 
 
 def evaluate_augmentation(
     workspace: Workspace,
     dataset: DataSet,
-    synthetic: dict[int, Path],
+    supplies: Sequence[Supply],
     config: StudyConfig,
     *,
+    compute: Compute,
     image_scores: Sequence[FileScores] = (),
-    jobs: int | None = None,
-    device: str = "cpu",
-    progress: bool = False,
 ) -> Outcome:
     """Answer whether the synthetic images make the classifiers better on unseen patients, and write the report.
 
-    `synthetic` names the file that serves each fold; `image_scores` are shown in the report.
-    Cells that are done, here or in an earlier study, are not trained again; the same call resumes an interrupted run.
+    `image_scores` are shown in the report. Cells that are done, here or in an earlier study,
+    are not trained again; the same call resumes an interrupted run.
 
     Raises LeakError, DataError or ConfigError before anything is trained or written, and UserError where a cell fails.
     """
-    design = lay_down(workspace, dataset, synthetic, config)
-    study, cells = design.study(workspace), plan(design)
+    design = design_study(workspace, dataset, supplies, config)
+    study, cells = design.study(workspace), plan_cells(design)
     created = _created(workspace, study)
     write_json(study.design, sealed(_design_record(design, cells, created)))
-    todo = [cell for cell in cells if adopt_cell(workspace, study, cell, dataset) is None]
-    run_cells(workspace, design, todo, jobs=jobs, device=device, progress=progress)
+    todo = [cell for cell in cells if adopt_cell(study, cell, dataset) is None]
+    for _ in EXECUTORS["local"](workspace, design, compute).run(todo):
+        pass
     results = [_finished(study, cell, dataset) for cell in cells]
     write_text(study.results, "".join(json.dumps(_row(result), ensure_ascii=False) + "\n" for result in results))
     verdict = judge(design, results, dataset.table.class_names, dataset.folds.num_folds)
@@ -67,35 +67,34 @@ def evaluate_augmentation(
     return Outcome(verdict, study, len(cells), len(cells) - len(todo))
 
 
-def lay_down(workspace: Workspace, dataset: DataSet, synthetic: dict[int, Path], config: StudyConfig) -> Design:
+def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supply], config: StudyConfig) -> Design:
     """The design of a study, once every synthetic file is admitted and known to suffice; nothing is written."""
     folds = range(dataset.folds.num_folds) if config.folds is None else config.folds
     unknown = [str(fold) for fold in folds if not 0 <= fold < dataset.folds.num_folds]
     if unknown:
         raise ConfigError(f"fold {', '.join(unknown)}", expected=f"folds from 0 to {dataset.folds.num_folds - 1}")
-    missing = [str(fold) for fold in folds if fold not in synthetic]
+    of_fold = {supply.fold: supply for supply in supplies}
+    missing = [str(fold) for fold in folds if fold not in of_fold]
     if missing:
         raise ConfigError(
             f"no synthetic images for fold {', '.join(missing)} of {dataset.name}",
             todo="make them with `ganaug train-gan --fold K` and `ganaug synthesize`, or add --train-missing",
         )
     require_buildable(dataset, config)
-    served = {fold: Served(synthetic[fold], admit(workspace, dataset, fold, synthetic[fold])) for fold in folds}
-    design = make_design(dataset, served, config, origins_of(dataset, list(folds), config))
-    for cell in {(cell.arm, cell.fold): cell for cell in plan(design)}.values():
+    admitted = {fold: admit(workspace, dataset, of_fold[fold]) for fold in folds}
+    design = make_design(dataset, admitted, config, origins_of(dataset, list(folds), config))
+    for cell in {(cell.arm, cell.fold): cell for cell in plan_cells(design)}.values():
         compose(dataset, design, cell)  # raises where the synthetic images are too few
     return design
 
 
 def require_buildable(dataset: DataSet, config: StudyConfig) -> None:
-    """Build every classifier once, so that an unknown name or weights that do not fit are told before the hours."""
-    from classifiers.registry import seeded_build
-
-    table, pretrained = dataset.table, dict(config.pretrained)
+    """Build every classifier once; raise ConfigError, before hours of training, where one cannot be built."""
+    pretrained = dict(config.pretrained)
     for name in config.classifiers:
         weights = Path(pretrained[name]) if name in pretrained else None
         try:
-            seeded_build(name, table.num_classes, 0, image_size_px=table.resolution_px, weights=weights)
+            build_classifier(dataset, name, 0, weights)
         except (ValueError, RuntimeError, OSError) as error:
             raise ConfigError(str(error).split("\n")[0]) from error
 
@@ -104,13 +103,13 @@ def _finished(study: Study, cell: Cell, dataset: DataSet) -> CellResult:
     result = load_cell(study, cell, dataset)
     if result is None:
         raise WorkspaceError(
-            f"{study.cell(cell.name)} was changed or removed meanwhile", todo="run the same command again"
+            f"{study.cell(cell.name)} was changed or removed during the run", todo="run the same command again"
         )
     return result
 
 
 def _created(workspace: Workspace, study: Study) -> str:
-    """When the study was laid down: as its design says, else now, after all the others of the workspace."""
+    """When the study was designed: as its design says, else now, after all the others of the workspace."""
     others = (path for path in workspace.root.glob("studies/*/design.json") if path != study.design)
     return (created_of(study.design) if study.design.exists() else "") or moment(after=map(created_of, others))
 
@@ -123,28 +122,35 @@ def _design_record(design: Design, cells: Sequence[Cell], created: str) -> dict[
         **design.to_dict(),
         "origins": design.origins,
         "tested": list(design.tested),
-        "served": {str(fold): _served(served) for fold, served in design.synthetic.items()},
+        "served": {str(fold): _supply_record(supply) for fold, supply in design.supplies.items()},
         "cells": [cell.name for cell in cells],
     }
 
 
-def _served(served: Served) -> dict[str, Any]:
-    """What served a fold: the file's name, and its record with the numbers of patients and images in place of lists."""
-    values = served.provenance.to_dict()
-    counted = {name: len(values[name]) for name in ("groups_seen", "images_seen", "hashes_seen")}
-    return {"file": served.name, **values, **counted}
+def _supply_record(supply: AdmittedSupply) -> dict[str, Any]:
+    """The file's name, and its provenance with the numbers of patients and images in place of their lists."""
+    values = supply.provenance.to_dict()
+    counts = {name: len(values[name]) for name in ("groups_seen", "images_seen", "hashes_seen")}
+    return {"file": supply.file_name, **values, **counts}
 
 
 def _row(result: CellResult) -> dict[str, Any]:
-    """A cell in one line: who, how long, and the scores that have one number."""
-    scores = result.record["scores"]
-    kept = ("classifier", "arm", "fold", "seed", "best_step", "num_steps", "seconds", "initial_weights", "train_images")
-    by_patient = scores["by_patient"] or {}
+    """A cell as one line of results.jsonl: its identity, its cost, and the scores that have one number."""
+    cell, record = result.cell, result.record
+    by_patient = record.scores["by_patient"] or {}
     return {
-        **{name: result.record[name] for name in kept},
-        "num_images": scores["num_images"],
+        "classifier": cell.classifier,
+        "arm": cell.arm,
+        "fold": cell.fold,
+        "seed": cell.seed,
+        "best_step": record.best_step,
+        "num_steps": record.num_steps,
+        "seconds": record.seconds,
+        "initial_weights": record.initial_weights,
+        "train_images": record.train_images,
+        "num_images": record.scores["num_images"],
         "num_patients": by_patient.get("num_patients"),
-        "by_image": scores["by_image"]["overall"],
+        "by_image": record.scores["by_image"]["overall"],
         "by_patient": by_patient.get("overall"),
         "patient_score": by_patient.get("patient_score"),
     }

@@ -1,4 +1,4 @@
-"""The whole job: a dry run refuses what the run would, and missing weights are found before hours of training."""
+"""A whole study: a dry run refuses what the run would, and missing weights are found before hours of training."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,17 +8,18 @@ import h5py
 import numpy as np
 import pytest
 
-from ganaug.config import GanConfig, NetworkConfig, StudyConfig, SynthesisConfig
+from ganaug.config import Compute, GanConfig, NetworkConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.errors import DataError, LeakError, WeightsError, WorkspaceError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
-from ganaug.study.cost import plan_job
-from ganaug.study.job import Job, run_job
+from ganaug.study.cost import plan_study
+from ganaug.study.request import MissingConfig, StudyRequest, run_study
 from ganaug.workspace import GanRun, Workspace, open_workspace
 
 FOLD = 2
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
-RECIPE = (GanConfig(NETWORK, total_kimg=0.016, batch=8), SynthesisConfig(per_class=6))
+MISSING = MissingConfig(GanConfig(NETWORK, total_kimg=0.016, batch=8), SynthesisConfig(per_class=6))
+CPU = Compute()
 
 
 @pytest.fixture
@@ -38,62 +39,62 @@ def served(home: Workspace, dataset: DataSet, trained: GanRun) -> Path:
 
 
 @pytest.fixture
-def job(dataset: DataSet, quick: StudyConfig) -> Job:
-    return Job(dataset, [FOLD], replace(quick, folds=None))
+def study(dataset: DataSet, quick: StudyConfig) -> StudyRequest:
+    return StudyRequest(dataset, [FOLD], replace(quick, folds=None))
 
 
-def test_a_dry_run_of_what_can_be_done_counts_its_cells(home: Workspace, job: Job, served: Path) -> None:
+def test_a_dry_run_of_what_can_be_done_counts_its_cells(home: Workspace, study: StudyRequest, served: Path) -> None:
     before = sorted(home.root.glob("[!c]*/**/*"))  # all but the cache, where a checked file is noted
-    plan = plan_job(home, job)
-    assert (plan["folds"], plan["cells"]) == ([FOLD], len(job.config.arms))
+    plan = plan_study(home, study, CPU)
+    assert (plan.folds, plan.cells) == ((FOLD,), len(study.config.arms))
     assert sorted(home.root.glob("[!c]*/**/*")) == before
 
 
-@pytest.mark.parametrize("do", [plan_job, run_job], ids=["dry run", "run"])
+@pytest.mark.parametrize("do", [plan_study, run_study], ids=["dry run", "run"])
 def test_a_held_out_picture_among_the_synthetic_images_is_refused(
-    home: Workspace, job: Job, served: Path, reseal: Callable[..., None], do: Callable[..., object]
+    home: Workspace, study: StudyRequest, served: Path, reseal: Callable[..., None], do: Callable[..., object]
 ) -> None:
-    victim = int(job.dataset.test(FOLD)[1])
+    victim = int(study.dataset.test(FOLD)[1])
     with h5py.File(served, "r+") as file:
-        file["images"][3] = job.dataset.reader[np.array([victim])][0]
+        file["images"][3] = study.dataset.reader[np.array([victim])][0]
     reseal(served)
     with pytest.raises(LeakError, match=r"image 3 of .* shows the picture"):
-        do(home, job)
+        do(home, study, CPU)
     assert not list(home.root.glob("studies/*"))
 
 
-@pytest.mark.parametrize("do", [plan_job, run_job], ids=["dry run", "run"])
+@pytest.mark.parametrize("do", [plan_study, run_study], ids=["dry run", "run"])
 def test_an_edited_synthetic_file_is_refused(
-    home: Workspace, job: Job, served: Path, do: Callable[..., object]
+    home: Workspace, study: StudyRequest, served: Path, do: Callable[..., object]
 ) -> None:
     with h5py.File(served, "r+") as file:
         file["images"][0] = 0
     with pytest.raises(LeakError, match="changed after"):
-        do(home, job)
+        do(home, study, CPU)
 
 
-@pytest.mark.parametrize("do", [plan_job, run_job], ids=["dry run", "run"])
+@pytest.mark.parametrize("do", [plan_study, run_study], ids=["dry run", "run"])
 def test_folds_that_nothing_serves_are_refused_where_nothing_is_trained(
-    home: Workspace, job: Job, do: Callable[..., object]
+    home: Workspace, study: StudyRequest, do: Callable[..., object]
 ) -> None:
     with pytest.raises(WorkspaceError, match="no synthetic images"):
-        do(home, job)
+        do(home, study, CPU)
 
 
-@pytest.mark.parametrize("do", [plan_job, run_job], ids=["dry run", "run"])
+@pytest.mark.parametrize("do", [plan_study, run_study], ids=["dry run", "run"])
 def test_too_few_synthetic_images_are_refused(
-    home: Workspace, job: Job, trained: GanRun, do: Callable[..., object]
+    home: Workspace, study: StudyRequest, trained: GanRun, do: Callable[..., object]
 ) -> None:
     synthesize(plan_synthesis(home, trained, SynthesisConfig(per_class=2)))
     with pytest.raises(DataError, match="synthetic images of class"):
-        do(home, job)
+        do(home, study, CPU)
 
 
-@pytest.mark.parametrize("do", [plan_job, run_job], ids=["dry run", "run"])
+@pytest.mark.parametrize("do", [plan_study, run_study], ids=["dry run", "run"])
 def test_missing_weights_of_the_extractor_are_found_before_anything_is_trained(
-    home: Workspace, job: Job, do: Callable[..., object]
+    home: Workspace, study: StudyRequest, do: Callable[..., object]
 ) -> None:
-    before = sorted(home.gans())
+    before = home.gans()
     with pytest.raises(WeightsError, match="inception"):
-        do(home, replace(job, folds=[0], recipe=RECIPE, extractor="inception"))
-    assert sorted(home.gans()) == before
+        do(home, replace(study, folds=[0], missing=MISSING, extractor="inception"), CPU)
+    assert home.gans() == before

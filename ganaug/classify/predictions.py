@@ -1,0 +1,103 @@
+"""Predictions on the test images of a fold, and the file that they are kept in."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from classifiers.predict import predict
+from ganaug.classify.train import images_of
+from ganaug.data.dataset import DataSet
+from ganaug.errors import CorruptFile, LeakError, UserError
+from ganaug.provenance import digest_of_file
+from ganaug.workspace import atomic_path
+
+
+@dataclass(frozen=True)
+class TestedImages:
+    """The N test images of a fold."""
+
+    labels: NDArray[np.int64]  # [N], the true classes
+    groups: NDArray[np.str_]  # [N], keyed digests of the patients
+    image_ids: NDArray[np.str_]  # [N], keyed digests of the images
+
+
+@dataclass(frozen=True)
+class Predictions(TestedImages):
+    """The test images of a fold, and the probabilities that a classifier gave to their K classes."""
+
+    probs: NDArray[np.float32]  # [N, K]
+
+
+def predict_test(model: nn.Module, dataset: DataSet, fold: int, device: str) -> Predictions:
+    """Predict the test images of a fold."""
+    images = images_of(dataset, fold, find_tested(dataset, fold))
+    probs = predict(model, images, device=device)
+    return Predictions(**vars(tested_images(dataset, fold)), probs=probs)
+
+
+def find_tested(dataset: DataSet, fold: int) -> NDArray[np.int64]:
+    """The indices of the test images of a fold, i64 [N], in the order of their digests.
+
+    The order of the data set is mostly that of the patients' names: to whoever knows these it would show who is who.
+    """
+    return dataset.table.in_shared_order(dataset.test(fold))
+
+
+def tested_images(dataset: DataSet, fold: int) -> TestedImages:
+    """The test images of a fold, in the order of `find_tested`."""
+    table, test = dataset.table, find_tested(dataset, fold)
+    names, position = np.unique(table.group_id[test], return_inverse=True)
+    patients = np.array([table.patient_digest(name) for name in names.tolist()])
+    return TestedImages(table.label[test], patients[position], np.array(table.image_digests(test)))
+
+
+def write_predictions(path: Path, predictions: Predictions) -> str:
+    """Write the predictions, and return the digest of the file."""
+    with atomic_path(path) as part, part.open("wb") as file:
+        np.savez(
+            file,
+            probs=predictions.probs,
+            labels=predictions.labels,
+            groups=predictions.groups,
+            image_ids=predictions.image_ids,
+        )
+    return digest_of_file(path)
+
+
+def read_predictions(path: Path, dataset: DataSet, fold: int) -> Predictions:
+    """Read predictions, once they are probabilities of the images that the fold tests.
+
+    Raises LeakError where they are of other images, CorruptFile where they are no probabilities, OSError where there
+    is no file.
+    """
+    tested = vars(tested_images(dataset, fold))
+    arrays = _read_arrays(path, ("probs", *tested))
+    if any(not np.array_equal(arrays[name], values) for name, values in tested.items()):
+        raise LeakError(f"{path} is of other test images than fold {fold} has")
+    probs, shape = arrays["probs"], (len(tested["labels"]), dataset.table.num_classes)
+    if probs.shape != shape or probs.dtype != np.float32 or not _are_probabilities(probs):
+        raise CorruptFile(f"{path} holds {probs.dtype} {list(probs.shape)}", expected=f"probabilities {list(shape)}")
+    return Predictions(**tested, probs=probs)
+
+
+def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+                raise CorruptFile(f"{path} is packed, as no file of predictions is", todo="remove it")
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: np.asarray(stored[name]) for name in names}
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # NumPy parses the headers as Python literals, which fails in many ways
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CorruptFile(f"{path} is truncated or corrupt ({reason})", todo="remove it") from error
+
+
+def _are_probabilities(probs: NDArray[np.float32]) -> bool:
+    return bool(np.isfinite(probs).all() and (probs >= 0).all() and np.allclose(probs.sum(1), 1, atol=1e-3))

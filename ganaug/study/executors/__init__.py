@@ -1,0 +1,1 @@
+"""The ways in which the cells of a study are run."""

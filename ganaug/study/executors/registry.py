@@ -1,0 +1,7 @@
+"""The executors by name."""
+
+from ganaug.study.executors.dry_run import DryRunExecutor
+from ganaug.study.executors.executor import Executor
+from ganaug.study.executors.local import LocalExecutor
+
+EXECUTORS: dict[str, type[Executor]] = {"local": LocalExecutor, "dry-run": DryRunExecutor}

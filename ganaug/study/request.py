@@ -1,0 +1,102 @@
+"""A study as it is asked for: supply every fold with synthetic images, score them, run the study."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ganaug import presets
+from ganaug.config import Compute, GanConfig, StudyConfig, SynthesisConfig
+from ganaug.data.dataset import DataSet
+from ganaug.generate.find import (
+    NO_CHOICE,
+    Choice,
+    Supply,
+    num_drawn,
+    require_all_used,
+    require_supplies,
+    supplies_for,
+    supply_for,
+)
+from ganaug.generate.score_supplies import require_scorable, score_images
+from ganaug.generate.synthesize import plan_synthesis, synthesize
+from ganaug.study.run import Outcome, evaluate_augmentation
+from ganaug.train.loop import train_gans
+from ganaug.train.task import plan_training
+from ganaug.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class MissingConfig:
+    """How the generators and the synthetic images of folds that have none are made."""
+
+    gan: GanConfig
+    synthesis: SynthesisConfig
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What a study is asked to do, and with what."""
+
+    dataset: DataSet
+    folds: Sequence[int]
+    config: StudyConfig  # its folds are those of the request that have synthetic images
+    missing: MissingConfig | None = None  # None: folds without synthetic images are left out
+    extractor: str | None = None  # of the image scores; None: the best that is available
+    choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.generate.find` takes
+
+
+def missing_config(preset: str, dataset: DataSet, compute: Compute, total_kimg: float | None = None) -> MissingConfig:
+    """How a preset trains and synthesizes for this data set; None trains as long as the preset does."""
+    gan = presets.gan(preset, dataset.table.resolution_px, dataset.table.num_classes, compute.device)
+    return MissingConfig(gan if total_kimg is None else replace(gan, total_kimg=total_kimg), presets.synthesis(preset))
+
+
+def run_study(
+    workspace: Workspace,
+    request: StudyRequest,
+    compute: Compute,
+    print_note: Callable[[str], None] = lambda note: None,
+) -> Outcome:
+    """Do all of the request that is not done yet, and report; `print_note` gets a line on each file that serves.
+
+    Raises WorkspaceError where no fold has synthetic images and none are to be made.
+    """
+    supplies = find_supplies(workspace, request)
+    require_scorable(request.dataset, supplies, extractor=request.extractor, weights_dir=compute.weights_dir)
+    if request.missing is not None:
+        supplies = make_missing(workspace, request, request.missing, compute)
+    for supply in supplies:
+        print_note(f"note: {supply.sentence}")
+    scores = score_images(workspace, request.dataset, supplies, extractor=request.extractor, compute=compute)
+    config = replace(request.config, folds=tuple(supply.fold for supply in supplies))
+    return evaluate_augmentation(workspace, request.dataset, supplies, config, compute=compute, image_scores=scores)
+
+
+def make_missing(workspace: Workspace, request: StudyRequest, config: MissingConfig, compute: Compute) -> list[Supply]:
+    """Train and synthesize for every fold that has no synthetic images, and return what then serves all folds."""
+    dataset, folds, choice = request.dataset, request.folds, request.choice
+    require_all_used(workspace, dataset, folds, choice)
+    missing = [fold for fold in folds if supply_for(workspace, dataset, fold, choice=choice) is None]
+    tasks = [plan_training(workspace, dataset, fold, config.gan) for fold in missing]
+    runs = train_gans(tasks, compute)
+    synthesis = replace(config.synthesis, per_class=num_wanted(request))
+    for run in runs:
+        synthesize(plan_synthesis(workspace, run, synthesis), compute=compute)
+    return supplies_for(workspace, dataset, folds, at_least=synthesis.per_class, choice=choice)
+
+
+def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
+    """The synthetic files that serve the folds now.
+
+    Raises WorkspaceError where there are none and none are to be made.
+    """
+    dataset, folds, at_least, choice = request.dataset, request.folds, num_wanted(request), request.choice
+    if request.missing is not None:
+        return supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice)
+    todo = "run `ganaug train-gan` and `ganaug synthesize`, or add --train-missing"
+    return require_supplies(workspace, dataset, folds, at_least=at_least, choice=choice, todo=todo)
+
+
+def num_wanted(request: StudyRequest) -> int:
+    """Synthetic images per class: as many as the arms draw at most, or as are to be made where that is more."""
+    drawn = num_drawn(request.dataset, request.folds, request.config.ratio)
+    return max(drawn, request.missing.synthesis.per_class) if request.missing else drawn
