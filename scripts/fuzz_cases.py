@@ -116,7 +116,7 @@ def _read_synthetic(root: Path, path: Path) -> object:
     supply_for(workspace, dataset, FOLD, at_least=2)
     for rows in stored_rows(path):
         len(rows)
-    stored_record(path, schema.read_table(path).attrs)
+    stored_record(path, schema.read_table(path))
     supply_for(workspace, dataset, FOLD, choice=Choice(files=(path,)))
     admit(workspace, dataset, Supply(FOLD, run, path))
     return score_file(workspace, dataset, path, run, extractor=EXTRACTOR)
