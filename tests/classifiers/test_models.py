@@ -15,7 +15,7 @@ from classifiers.models.resvit_gannet import ResViTConfig, ResViTGANNet, pool_2x
 from classifiers.models.resvit_gannet import small as resvit_small
 from classifiers.registry import CLASSIFIERS, build, seeded_build
 
-SMALL = [name for name in CLASSIFIERS if name.endswith("_small")]
+SMALL = sorted({classifier.small for classifier in CLASSIFIERS.values()})
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

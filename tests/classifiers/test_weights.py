@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classifiers.registry import seeded_build
+from classifiers.registry import CLASSIFIERS, seeded_build
 from classifiers.weights import load_weights, read_state_dict
 
 
@@ -55,6 +55,22 @@ def test_several_backbones_may_share_a_file(tmp_path: Path, donor: nn.Module) ->
     model = seeded_build("resvit_gannet_small", 2, 2)
     assert load_weights(model, path).startswith("only cnn and vit from")
     assert same(donor.vit.state_dict(), model.vit.state_dict())
+
+
+@pytest.mark.parametrize("name", [name for name, classifier in CLASSIFIERS.items() if classifier.weights])
+def test_published_weights_fill_the_part_that_the_registry_names(tmp_path: Path, name: str) -> None:
+    import timm
+    import torchvision
+
+    model = seeded_build(name, 2, 0)
+    for part, source in (CLASSIFIERS[name].weights or {}).items():
+        library, architecture = source.split()
+        if library == "timm":
+            theirs = timm.create_model(architecture, pretrained=False)
+        else:
+            theirs = torchvision.models.get_model(architecture, weights=None)
+        torch.save(theirs.state_dict(), tmp_path / part)
+        assert load_weights(model, tmp_path / part).startswith(f"only {part} from")
 
 
 def test_a_timm_models_file_leaves_its_head_behind(tmp_path: Path) -> None:
