@@ -136,7 +136,7 @@ def by_the_book(x: Tensor, f: Tensor, up: list[int], down: list[int], pads: list
     left, right, top, bottom = (max(-pad, 0) for pad in pads)
     wide = wide[:, :, top : wide.shape[2] - bottom, left : wide.shape[3] - right]
     y = F.conv2d(wide, f[None, None].double() * gain, stride=(down[1], down[0]))
-    return y.unflatten(0, x.shape[:2]).squeeze(2)
+    return y.reshape(*x.shape[:2], *y.shape[2:])
 
 
 def draw(low: int, high: int) -> int:
