@@ -1,4 +1,4 @@
-"""The classifiers by name, and what each of them is made of."""
+"""The registry of classifiers, and the functions that build them by name."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -66,10 +66,15 @@ def build(name: str, num_classes: int, *, image_size_px: int = 64, weights: Path
     weights are drawn from torch's global generator (see `seeded_build`), or read from the local file `weights` (see
     `load_weights`).
 
-    Errors: ValueError for an unknown name, for fewer than two classes, or for weights that do not fit.
+    Raises ValueError for an unknown name, for fewer than two classes, or for weights that do not fit.
+
+    >>> model = build("dalaresnet50_small", num_classes=3, image_size_px=32)
+    >>> images = torch.rand(2, 3, 32, 32)
+    >>> model(images).shape, model.features(images).shape
+    (torch.Size([2, 3]), torch.Size([2, 128]))
     """
     if num_classes < 2:
-        raise ValueError(f"{num_classes} classes; expected at least 2 to tell apart")
+        raise ValueError(f"{num_classes} classes; expected at least 2")
     if name.startswith(TIMM_PREFIX):
         model: nn.Module = TimmClassifier(name.removeprefix(TIMM_PREFIX), num_classes)
     elif name in CLASSIFIERS:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from classifiers.predict import Images
+from classifiers.predict import IndexedImages
 from ganaug.errors import WeightsError
 from ganaug.weights import find_weights, read_weights, require_digest
 
@@ -19,7 +19,7 @@ NUM_PAIRS = 200  # random pairs of a class and side
 MIN_SIDE_PX = 64  # the network's receptive fields; smaller images are enlarged to it
 _LINEAR_SHA256 = "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"  # v0.1/alex.pth, inside lpips
 
-Pool = tuple[Images, np.ndarray]  # images, and the positions i64 [n] of those that count
+Pool = tuple[IndexedImages, np.ndarray]  # images, and the positions i64 [n] of those that count
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]  # u8 [n,H,W,3] twice -> f64 [n]
 
 

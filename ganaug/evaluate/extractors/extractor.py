@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from classifiers.predict import Images, read_batch
+from classifiers.predict import IndexedImages, read_batch
 from ganaug.data.dataset import DataSet
 from ganaug.workspace import GanRun
 
@@ -37,7 +37,7 @@ class Extractor:
     figure_names: Mapping[str, str] = field(default_factory=dict)  # what papers call a metric on this network
     caveat: str = ""  # what a reader of its figures must be told
 
-    def features(self, images: Images, *, batch: int = 16, progress: bool = False) -> np.ndarray:
+    def features(self, images: IndexedImages, *, batch: int = 16, progress: bool = False) -> np.ndarray:
         """Features f64 [N,D] of `images`, u8 [N,H,W,3], in their order; each is a float32, as the networks give it."""
         starts = tqdm(range(0, len(images), batch), desc=self.name, unit="batch", disable=not progress or None)
         parts = []
