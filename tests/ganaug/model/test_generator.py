@@ -92,7 +92,7 @@ def test_noise_modes(G: Generator) -> None:
     with torch.no_grad():
         for name, parameter in G.named_parameters():
             if name.endswith("noise_strength"):
-                parameter += 0.5
+                parameter.add_(0.5)
     const, none = G(z, c, noise_mode="const"), G(z, c, noise_mode="none")
     assert torch.equal(const, G(z, c, noise_mode="const"))
     assert not torch.allclose(const, none)
