@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import click
 import torch
 import torch.nn.functional as F
+from bench import common
 from torch import Tensor
 from tqdm import tqdm
 

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import click
 import torch
+from bench import common
 from tqdm import tqdm
 
 from ganaug.config import GanConfig, NetworkConfig

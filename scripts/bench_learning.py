@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import bench_common as common
 import click
 import torch
+from bench import common
 
 from ganaug.augment.dihedral import random_dihedral
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig

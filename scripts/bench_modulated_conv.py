@@ -12,9 +12,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import click
 import torch
+from bench import common
 from torch import Tensor
 from tqdm import tqdm
 

@@ -18,10 +18,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import click
 import torch
-from bench_training import bench_training
+from bench import common
+from bench.training import bench_training
 from torch import Tensor
 from tqdm import tqdm
 

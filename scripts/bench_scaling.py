@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import bench_common as common
 import click
+from bench import common
 
 WORKER = """
 import json, os, sys, time

@@ -25,8 +25,8 @@ from random import Random
 
 import click
 import torch
-from fuzz_artefacts import make_all
-from fuzz_cases import READERS, Reader
+from fuzz.artefacts import make_all
+from fuzz.cases import READERS, Reader
 
 from ganaug.errors import UserError
 

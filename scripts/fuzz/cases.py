@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from fuzz_artefacts import CLASSIFIER, EXTRACTOR, FOLD, GAN, STUDY
-from fuzz_formats import (
+
+from custom_ops.native import cache
+from fuzz.artefacts import CLASSIFIER, EXTRACTOR, FOLD, GAN, STUDY
+from fuzz.formats import (
     edit_arrays,
     edit_cell,
     edit_folds,
@@ -23,9 +25,7 @@ from fuzz_formats import (
     edit_member,
     edit_snapshot,
 )
-from fuzz_mutations import Mutation, edit_bytes, edit_json, edit_jsonl, edit_table, link_in, rename
-
-from custom_ops.native import cache
+from fuzz.mutations import Mutation, edit_bytes, edit_json, edit_jsonl, edit_table, link_in, rename
 from ganaug.checkpoint.initial_weights import import_pickle, load_pretrained
 from ganaug.checkpoint.snapshot import best_ema, load_snapshot
 from ganaug.classify.trained import trained_classifier

@@ -11,8 +11,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from fuzz_mutations import ODD_TEXTS, dumped, edit_bytes, mutated
 
+from fuzz.mutations import ODD_TEXTS, dumped, edit_bytes, mutated
 from ganaug.checkpoint.snapshot import content_of, load_tensors
 from ganaug.classify import trained
 from ganaug.data import schema

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import torch
 from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
@@ -23,6 +22,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from tqdm import tqdm
 
 import custom_ops
+from bench import common
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.train.ema import update_ema
 from ganaug.train.phases import Game, discriminator_step, generator_step, path_length_step, r1_step
