@@ -1,18 +1,7 @@
 """READERS: every place where ganaug reads a file that somebody else can have written, and its mutations."""
 
-import os
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-import torch
-
-from custom_ops.native import cache
-from fuzz.artefacts import CLASSIFIER, EXTRACTOR, FOLD, GAN, STUDY
 from fuzz.formats import (
     edit_arrays,
     edit_cell,
@@ -26,39 +15,29 @@ from fuzz.formats import (
     edit_snapshot,
 )
 from fuzz.mutations import Mutation, edit_bytes, edit_json, edit_jsonl, edit_table, link_in, rename
-from ganaug.checkpoint.initial_weights import import_pickle, load_pretrained
-from ganaug.checkpoint.snapshot import best_ema, load_snapshot
-from ganaug.classify.trained import trained_classifier
-from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data import schema
-from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
-from ganaug.data.export import export_zip, select
-from ganaug.data.folds.folds import balance_table
-from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
-from ganaug.data.synthetic_file import stored_record, stored_rows
-from ganaug.errors import UserError, WeightsError
-from ganaug.evaluate.features import features_of
-from ganaug.evaluate.gan import evaluate_gan
-from ganaug.generate.find import Choice, config_of, generator_for, supply_for
-from ganaug.inspect import describe, write_sheet
-from ganaug.provenance import require_seal, sealed
-from ganaug.study.augmentation import evaluate_augmentation, lay_down, require_buildable
-from ganaug.study.cells import load_cell
-from ganaug.study.design import plan
-from ganaug.study.guard import admit
-from ganaug.study.looks import other_looks, warning_of
-from ganaug.study.origins import origins_of
-from ganaug.train.distributed import Team
-from ganaug.train.lock import run_lock
-from ganaug.train.meter import forget_after
-from ganaug.train.publish import sample_row
-from ganaug.train.resume import resume_latest
-from ganaug.train.state import new_state
-from ganaug.train.task import plan_training
-from ganaug.weights import find_weights, read_weights, survey
-from ganaug.workspace import GanRun, Workspace, created_of, moment, open_workspace, read_json, read_jsonl
+from fuzz.reads import (
+    Read,
+    inspect_file,
+    prepare_source,
+    read_caches,
+    read_dataset,
+    read_extractor,
+    read_key,
+    read_looks,
+    read_operators,
+    read_published,
+    read_recorded,
+    read_run,
+    read_signed,
+    read_snapshot,
+    read_start_weights,
+    read_state,
+    read_study,
+    read_synthetic,
+)
+from ganaug.checkpoint.initial_weights import import_pickle
+from ganaug.workspace import open_workspace
 
-Read = Callable[[Path, Path], object]  # the copy of the template, the mutated file in it
 _RUN = "gans/*"
 
 
@@ -66,172 +45,10 @@ _RUN = "gans/*"
 class Reader:
     """One kind of file, where it lies in a template, how it is mutated, and what reads it."""
 
-    template: str  # a folder of `fuzz_artefacts.make_all`
+    template: str  # a folder of `artefacts.make_all`
     files: str  # which of its files are mutated, as a glob pattern
     mutations: tuple[Mutation, ...]
     read: Read
-
-
-# ---- what reads ------------------------------------------------------------------------------------------------------
-
-
-def _prepare(dataset: str, source: str = "", *, pixels: bool = True, **options: Any) -> Read:
-    """`ganaug prepare` of a source in the copy; options that are paths begin with a slash, and lie in the copy too."""
-
-    def read(root: Path, path: Path) -> object:
-        given = {name: str(root / value[1:]) if str(value)[:1] == "/" else value for name, value in options.items()}
-        split = given.pop("split", "")
-        folds = FoldsConfig(num_folds=3, scheme="fixed" if split else "k-fold", fixed=split)
-        config = PrepareConfig(dataset, str(root / source), resolution_px=16, folds=folds, **given)
-        if not pixels:
-            return plan_preparation(config)
-        prepared = prepare_dataset(open_workspace(root.with_name("prepared")), config)
-        return prepared.folds and balance_table(prepared.table, prepared.folds)
-
-    return read
-
-
-def _world(root: Path) -> tuple[Workspace, DataSet, GanRun, Path]:
-    workspace = open_workspace(root)
-    run, synthetic = next(iter(workspace.gans()), None), next(iter(workspace.synthetics()), None)
-    if run is None or synthetic is None:
-        raise UserError("the generator or its images are gone, for whoever looks for them")
-    return workspace, open_dataset(workspace, "phantom"), run, synthetic
-
-
-def _read_dataset(root: Path, path: Path) -> object:
-    workspace = open_workspace(root)
-    workspace.datasets(), default_dataset(workspace)
-    dataset = open_dataset(workspace, "phantom")
-    balance_table(dataset.table, dataset.folds)
-    for fold in range(dataset.folds.num_folds):
-        if len(dataset.train(fold)):
-            TrainingImages(dataset, fold, 4, 0).batch_at(1)
-        dataset.table.seen(dataset.test(fold)), dataset.val(fold), dataset.largest_class(fold)
-    plan_training(workspace, dataset, FOLD, GAN).provenance(0.0)
-    export_zip(select(dataset.path, 0, "train"), root / "out.zip")
-    return dataset.reader[np.arange(len(dataset.table))]
-
-
-def _read_synthetic(root: Path, path: Path) -> object:
-    workspace, dataset, run, _ = _world(root)
-    supply_for(workspace, dataset, FOLD, at_least=2)
-    for rows in stored_rows(path):
-        len(rows)
-    stored_record(path, schema.read_table(path).attrs)
-    supply_for(workspace, dataset, FOLD, choice=Choice(files=(path,)))
-    admit(workspace, dataset, FOLD, path)
-    return evaluate_gan(workspace, dataset, path, run, extractor=EXTRACTOR)
-
-
-def _read_snapshot(root: Path, path: Path) -> object:
-    workspace, dataset, _, synthetic = _world(root)
-    load_pretrained(path)
-    snapshot = load_snapshot(path)
-    for label in range(min(snapshot.config.network.num_classes, 2)):
-        sample_row(snapshot.generator, label, torch.device("cpu"))
-    plan_training(workspace, dataset, FOLD, GAN, init=path)
-    return admit(workspace, dataset, FOLD, synthetic)
-
-
-def _read_state(root: Path, path: Path) -> object:
-    workspace, dataset, run, _ = _world(root)
-    task = plan_training(workspace, dataset, FOLD, GAN)
-    with run_lock(run, Team()):
-        state = new_state(GAN, Team())
-        resume_latest(task, state)
-    forget_after(run, state.num_images)
-    return state.p
-
-
-def _read_run(root: Path, path: Path) -> object:
-    workspace, dataset, run, _ = _world(root)
-    config_of(run), created_of(run.config), best_ema(run), read_jsonl(run.metrics), workspace.gans()
-    generator_for(workspace, dataset, FOLD), supply_for(workspace, dataset, FOLD)
-    forget_after(run, 16)
-    with run_lock(run, Team()):
-        return best_ema(run)
-
-
-def _read_study(root: Path, path: Path) -> object:
-    """The study again: what is done is read, not done again. A cell that was refused would be trained: it is not."""
-    workspace, dataset, _, synthetic = _world(root)
-    design = lay_down(workspace, dataset, {FOLD: synthetic}, STUDY)
-    if any(load_cell(design.study(workspace), cell, dataset) is None for cell in plan(design)):
-        raise UserError(f"a cell, {path.name}, is refused")
-    return evaluate_augmentation(workspace, dataset, {FOLD: synthetic}, STUDY, jobs=1)
-
-
-def _read_looks(root: Path, path: Path) -> object:
-    workspace, dataset, _, _ = _world(root)
-    tested = [dataset.table.patient_digest(group) for group in dataset.folds.groups]
-    looks = other_looks(workspace, "another", tested)
-    return warning_of(looks, moment(after=map(created_of, workspace.root.glob("studies/*/design.json"))))
-
-
-def _read_weights(root: Path, path: Path) -> object:
-    dataset = open_dataset(Workspace(root.parent.parent / "templates" / "workspace"), "phantom")
-    with suppress(WeightsError):
-        read_weights(path)
-    config = replace(STUDY, pretrained=((CLASSIFIER, str(path)),), pretrained_saw=((CLASSIFIER, "nothing"),))
-    origins_of(dataset, [FOLD], config)
-    return require_buildable(dataset, config)
-
-
-def _read_recorded(root: Path, path: Path) -> object:
-    _, dataset, _, _ = _world(root)
-    config = replace(STUDY, pretrained=((CLASSIFIER, str(path)),))
-    origins_of(dataset, [FOLD], config)
-    return require_buildable(dataset, config)
-
-
-def _read_published(root: Path, path: Path) -> object:
-    survey(root)
-    return find_weights(root, "squeezenet")
-
-
-def _read_extractor(root: Path, path: Path) -> object:
-    _, dataset, _, _ = _world(root)
-    if not path.exists():
-        raise UserError(f"there is no file {path}")
-    classifier = trained_classifier(path, dataset, FOLD)
-    return classifier.embed(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
-
-
-def _read_caches(root: Path, path: Path) -> object:
-    workspace, dataset, _, _ = _world(root)
-    dataset.reader[np.arange(2)]
-    return features_of(workspace, dataset.images(FOLD), EXTRACTOR)
-
-
-def _read_operators(root: Path, path: Path) -> object:
-    os.environ["GANAUG_OPS_CACHE"] = str(root)
-    recipe: Any = SimpleNamespace(name="cpu-0123")
-    built = cache.find(recipe)
-    return built and built.age
-
-
-def _read_signed(root: Path, path: Path) -> object:
-    os.environ["GANAUG_KEY"] = str(root.parent.parent / "templates" / "keys" / "ganaug.key")
-    try:
-        return require_seal(read_json(path), path)
-    finally:
-        del os.environ["GANAUG_KEY"]
-
-
-def _read_key(root: Path, path: Path) -> object:
-    os.environ["GANAUG_KEY"] = str(path)
-    try:
-        return require_seal(sealed({"a": 1}), path)
-    finally:
-        del os.environ["GANAUG_KEY"]
-
-
-def _inspect(root: Path, path: Path) -> object:
-    told = describe(path)
-    if path.suffix in (".h5", ".safetensors"):
-        write_sheet(path, root / "sheet.png")
-    return told
 
 
 _TREE = (edit_bytes, edit_bytes, edit_bytes, rename, link_in)
@@ -242,60 +59,61 @@ _JSON = (edit_json, edit_json_sealed, edit_json_sealed, link_in)
 _JSONL = (edit_jsonl, edit_jsonl_sealed, edit_bytes, link_in)
 
 READERS: dict[str, Reader] = {
-    "images in a folder": Reader("tree", "*/*/*.*", _TREE, _prepare("folder")),
-    "zip archive": Reader("packed", "tree.zip", _ZIP, _prepare("folder", "tree.zip")),
-    "tar archive": Reader("packed", "tree.tar", _BYTES, _prepare("folder", "tree.tar")),
-    "tar.gz archive": Reader("packed", "tree.tar.gz", _BYTES, _prepare("folder", "tree.tar.gz")),
-    "manifest": Reader("tree", "list.csv", _TABLE, _prepare("folder", "list.csv", pixels=False)),
-    "split": Reader("tree", "split.csv", _TABLE, _prepare("folder", pixels=False, split="/split.csv")),
-    "same patient": Reader("tree", "same.csv", _TABLE, _prepare("folder", pixels=False, same_patient="/same.csv")),
-    "dataset.json": Reader("listed", "dataset.json", (edit_json, link_in), _prepare("zip")),
-    "dataset.zip": Reader("packed", "labelled.zip", _ZIP, _prepare("zip", "labelled.zip")),
-    "breakhis": Reader("breakhis", "*/*.png", _TREE, _prepare("breakhis")),
-    "mini-ddsm": Reader("mini-ddsm", "*/*/*.png", _TREE, _prepare("mini-ddsm")),
-    "bach": Reader("bach", "*/*/*.tif", _TREE, _prepare("bach")),
-    "bach ground truth": Reader("bach", "*truth.csv", _TABLE, _prepare("bach", pixels=False)),
-    "bach patients": Reader("bach", "patients.csv", _TABLE, _prepare(
+    "images in a folder": Reader("tree", "*/*/*.*", _TREE, prepare_source("folder")),
+    "zip archive": Reader("packed", "tree.zip", _ZIP, prepare_source("folder", "tree.zip")),
+    "tar archive": Reader("packed", "tree.tar", _BYTES, prepare_source("folder", "tree.tar")),
+    "tar.gz archive": Reader("packed", "tree.tar.gz", _BYTES, prepare_source("folder", "tree.tar.gz")),
+    "manifest": Reader("tree", "list.csv", _TABLE, prepare_source("folder", "list.csv", pixels=False)),
+    "split": Reader("tree", "split.csv", _TABLE, prepare_source("folder", pixels=False, split="/split.csv")),
+    "same patient": Reader("tree", "same.csv", _TABLE, prepare_source(
+        "folder", pixels=False, same_patient="/same.csv")),
+    "dataset.json": Reader("listed", "dataset.json", (edit_json, link_in), prepare_source("zip")),
+    "dataset.zip": Reader("packed", "labelled.zip", _ZIP, prepare_source("zip", "labelled.zip")),
+    "breakhis": Reader("breakhis", "*/*.png", _TREE, prepare_source("breakhis")),
+    "mini-ddsm": Reader("mini-ddsm", "*/*/*.png", _TREE, prepare_source("mini-ddsm")),
+    "bach": Reader("bach", "*/*/*.tif", _TREE, prepare_source("bach")),
+    "bach ground truth": Reader("bach", "*truth.csv", _TABLE, prepare_source("bach", pixels=False)),
+    "bach patients": Reader("bach", "patients.csv", _TABLE, prepare_source(
         "bach", pixels=False, patients_csv="/patients.csv")),
-    "tcga clinical": Reader("tcga", "clinical.tsv", _TABLE, _prepare(
+    "tcga clinical": Reader("tcga", "clinical.tsv", _TABLE, prepare_source(
         "tcga-brca", "tiles", pixels=False, clinical="/clinical.tsv")),
-    "tcga expression": Reader("tcga", "expression.tsv", _TABLE, _prepare(
+    "tcga expression": Reader("tcga", "expression.tsv", _TABLE, prepare_source(
         "tcga-brca", "tiles", pixels=False, clinical="/clinical.tsv", expression="/expression.tsv")),
-    "tcga expression, packed": Reader("tcga", "expression.tsv.gz", _BYTES, _prepare(
+    "tcga expression, packed": Reader("tcga", "expression.tsv.gz", _BYTES, prepare_source(
         "tcga-brca", "tiles", pixels=False, clinical="/clinical.tsv", expression="/expression.tsv.gz")),
-    "data set": Reader("workspace", "datasets/*.h5", _BYTES, _read_dataset),
-    "data set, sealed again": Reader("workspace", "datasets/*.h5", (edit_images,), _read_dataset),
-    "folds": Reader("workspace", "datasets/*.folds.json", (edit_json, edit_folds, edit_folds, link_in), _read_dataset),
-    "synthetic images": Reader("workspace", "synthetic/*.h5", _BYTES, _read_synthetic),
-    "synthetic images, sealed again": Reader("workspace", "synthetic/*.h5", (edit_images,), _read_synthetic),
-    "snapshot": Reader("workspace", f"{_RUN}/ema/*", (*_BYTES, edit_header), _read_snapshot),
-    "snapshot, sealed again": Reader("workspace", f"{_RUN}/ema/*", (edit_snapshot,), _read_snapshot),
-    "state": Reader("workspace", f"{_RUN}/state/*", (*_BYTES, edit_header), _read_state),
-    "config.json": Reader("workspace", f"{_RUN}/config.json", _JSON, _read_run),
-    "scores.jsonl": Reader("workspace", f"{_RUN}/scores.jsonl", _JSONL, _read_run),
-    "stats.jsonl": Reader("workspace", f"{_RUN}/stats.jsonl", _JSONL, _read_run),
-    "metrics.jsonl": Reader("workspace", f"{_RUN}/metrics.jsonl", _JSONL, _read_run),
-    "trainer.json": Reader("workspace", f"{_RUN}/trainer.json", (edit_json, link_in), _read_run),
-    "extractor": Reader("workspace", f"{_RUN}/extractor*", (*_BYTES, edit_header), _read_extractor),
+    "data set": Reader("workspace", "datasets/*.h5", _BYTES, read_dataset),
+    "data set, sealed again": Reader("workspace", "datasets/*.h5", (edit_images,), read_dataset),
+    "folds": Reader("workspace", "datasets/*.folds.json", (edit_json, edit_folds, edit_folds, link_in), read_dataset),
+    "synthetic images": Reader("workspace", "synthetic/*.h5", _BYTES, read_synthetic),
+    "synthetic images, sealed again": Reader("workspace", "synthetic/*.h5", (edit_images,), read_synthetic),
+    "snapshot": Reader("workspace", f"{_RUN}/ema/*", (*_BYTES, edit_header), read_snapshot),
+    "snapshot, sealed again": Reader("workspace", f"{_RUN}/ema/*", (edit_snapshot,), read_snapshot),
+    "state": Reader("workspace", f"{_RUN}/state/*", (*_BYTES, edit_header), read_state),
+    "config.json": Reader("workspace", f"{_RUN}/config.json", _JSON, read_run),
+    "scores.jsonl": Reader("workspace", f"{_RUN}/scores.jsonl", _JSONL, read_run),
+    "stats.jsonl": Reader("workspace", f"{_RUN}/stats.jsonl", _JSONL, read_run),
+    "metrics.jsonl": Reader("workspace", f"{_RUN}/metrics.jsonl", _JSONL, read_run),
+    "trainer.json": Reader("workspace", f"{_RUN}/trainer.json", (edit_json, link_in), read_run),
+    "extractor": Reader("workspace", f"{_RUN}/extractor*", (*_BYTES, edit_header), read_extractor),
     "weights with a record": Reader("workspace", f"{_RUN}/extractor*", (
-        edit_bytes, edit_header, edit_snapshot, edit_snapshot), _read_recorded),
-    "signed record": Reader("keys", "record.json", (edit_json, edit_json_signed), _read_signed),
+        edit_bytes, edit_header, edit_snapshot, edit_snapshot), read_recorded),
+    "signed record": Reader("keys", "record.json", (edit_json, edit_json_signed), read_signed),
     "workspace.json": Reader("workspace", "workspace.json", _JSON, lambda root, path: open_workspace(root).gans()),
-    "design.json": Reader("workspace", "studies/*/design.json", _JSON, _read_looks),
-    "verdict.json": Reader("workspace", "studies/*/verdict.json", _JSON, _read_looks),
-    "cell": Reader("workspace", "studies/*/cells/*.json", _JSON, _read_study),
-    "predictions": Reader("workspace", "studies/*/cells/*.npz", (edit_bytes, edit_cell, edit_cell), _read_study),
-    "features": Reader("workspace", "cache/features/*", (*_BYTES, edit_arrays), _read_caches),
-    "checked": Reader("workspace", "cache/checked/*", (edit_json, link_in), _read_caches),
+    "design.json": Reader("workspace", "studies/*/design.json", _JSON, read_looks),
+    "verdict.json": Reader("workspace", "studies/*/verdict.json", _JSON, read_looks),
+    "cell": Reader("workspace", "studies/*/cells/*.json", _JSON, read_study),
+    "predictions": Reader("workspace", "studies/*/cells/*.npz", (edit_bytes, edit_cell, edit_cell), read_study),
+    "features": Reader("workspace", "cache/features/*", (*_BYTES, edit_arrays), read_caches),
+    "checked": Reader("workspace", "cache/checked/*", (edit_json, link_in), read_caches),
     "pickle": Reader("pickled", "network.pkl", _BYTES, lambda root, path: import_pickle(path)),
-    "weights": Reader("weights", "model.*", (*_BYTES, edit_member), _read_weights),
-    "published weights": Reader("weights", "squeezenet*", _BYTES, _read_published),
-    "operators' cache": Reader("ops", "*/build.json", (edit_json, edit_json, link_in), _read_operators),
-    "operators' library": Reader("ops", "*/library.so", _BYTES, _read_operators),
-    "key": Reader("keys", "*.key", _BYTES, _read_key),
-    "inspect": Reader("inspected", "*", (edit_bytes, edit_bytes, link_in), _inspect),
-    "inspect .h5, sealed again": Reader("inspected", "*.h5", (edit_images,), _inspect),
-    "inspect .safetensors": Reader("inspected", "*.safetensors", (edit_header, edit_snapshot), _inspect),
-    "inspect arrays": Reader("inspected", "*.np[yz]", (edit_arrays,), _inspect),
-    "inspect JSON": Reader("inspected", "*.json", (edit_json,), _inspect),
+    "weights": Reader("weights", "model.*", (*_BYTES, edit_member), read_start_weights),
+    "published weights": Reader("weights", "squeezenet*", _BYTES, read_published),
+    "operators' cache": Reader("ops", "*/build.json", (edit_json, edit_json, link_in), read_operators),
+    "operators' library": Reader("ops", "*/library.so", _BYTES, read_operators),
+    "key": Reader("keys", "*.key", _BYTES, read_key),
+    "inspect": Reader("inspected", "*", (edit_bytes, edit_bytes, link_in), inspect_file),
+    "inspect .h5, sealed again": Reader("inspected", "*.h5", (edit_images,), inspect_file),
+    "inspect .safetensors": Reader("inspected", "*.safetensors", (edit_header, edit_snapshot), inspect_file),
+    "inspect arrays": Reader("inspected", "*.np[yz]", (edit_arrays,), inspect_file),
+    "inspect JSON": Reader("inspected", "*.json", (edit_json,), inspect_file),
 }  # fmt: skip
