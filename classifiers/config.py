@@ -1,4 +1,4 @@
-"""How a classifier is trained, as a frozen dataclass that checks itself."""
+"""The options of a classifier's training, as a frozen dataclass that checks itself."""
 
 import math
 from dataclasses import dataclass

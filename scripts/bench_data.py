@@ -86,7 +86,7 @@ def bench_prepare(root: Path, num: int) -> dict[str, Any]:
     return {**result, "peak_memory_mib": round(peak)}
 
 
-class Stored:
+class PreparedImages:
     """A prepared file as a PyTorch data set that reads a batch at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -120,7 +120,7 @@ def bench_loading(root: Path, num: int) -> dict[str, Any]:
     draw_pngs(root / "png256", num, 256, 256)
     workspace = open_workspace(root / "workspace256")
     prepared = prepare_dataset(workspace, PrepareConfig("folder", str(root / "png256"), resolution_px=256))
-    ours, theirs = Stored(prepared.path), ImageFolder(str(root / "png256"), transform=PILToTensor())
+    ours, theirs = PreparedImages(prepared.path), ImageFolder(str(root / "png256"), transform=PILToTensor())
 
     def rate(dataset: Any, collate: Any, workers: int) -> float:
         order = torch.Generator().manual_seed(0)

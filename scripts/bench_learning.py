@@ -123,11 +123,11 @@ def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> li
                 average.copy_(buffer)
         shown = (iteration + 1) * batch
         if shown % round(1000 * (config.snapshot_kimg or config.total_kimg)) == 0:
-            rows.append({"kimg": shown / 1000, "score": watch.score_of(Sampler(ema, network), state)})
+            rows.append({"kimg": shown / 1000, "score": watch.score_of(PeerSampler(ema, network), state)})
     return rows
 
 
-class Sampler:
+class PeerSampler:
     """The peer's average, to be called as ours."""
 
     def __init__(self, ema: Any, config: NetworkConfig) -> None:

@@ -1,4 +1,4 @@
-"""What compiles the native operators: the sources, the tools, the flags, and the digest of them all."""
+"""The build of the native operators: sources, tools, flags, and the digest of them all."""
 
 import hashlib
 import os

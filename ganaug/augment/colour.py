@@ -35,8 +35,8 @@ def colour_map(brightness: Tensor, contrast: Tensor, luma: Tensor, hue: Tensor, 
     grey = torch.full_like(identity, 1 / 3)  # v vᵀ, the projection onto v
     across = (identity.roll(1, dims=0) - identity.roll(1, dims=1)) / math.sqrt(3)  # v ×, a quarter turn of chroma
     cos, sin = torch.cos(hue * math.tau), torch.sin(hue * math.tau)
-    turned = cos[:, None, None] * (identity - grey) + sin[:, None, None] * across
-    linear = contrast[:, None, None] * (luma[:, None, None] * grey + saturation[:, None, None] * turned)
+    rotated = cos[:, None, None] * (identity - grey) + sin[:, None, None] * across
+    linear = contrast[:, None, None] * (luma[:, None, None] * grey + saturation[:, None, None] * rotated)
     offset = (contrast * luma * brightness)[:, None].expand(-1, 3)
     return torch.cat([linear, offset[:, :, None]], dim=2)
 

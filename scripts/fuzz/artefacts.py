@@ -18,6 +18,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -56,7 +57,7 @@ EXTRACTOR = Extractor("mean", "0" * 64, "the mean of each channel", lambda img: 
 # ---- sources ---------------------------------------------------------------------------------------------------------
 
 
-def _pixels(seed: int, kind: str = "u1") -> np.ndarray:
+def _pixels(seed: int, kind: str = "u1") -> NDArray[np.uint8 | np.uint16]:
     rng = np.random.default_rng(seed)
     if kind == "u2":
         return rng.integers(0, 2**16, (20, 24)).astype(np.uint16)

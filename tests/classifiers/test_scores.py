@@ -14,7 +14,7 @@ NAMES = ("Benign", "InSitu", "Invasive", "Normal")
 
 
 def sample(num_classes: int, n: int = 200, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels of unequal frequency and probabilities that are better than chance."""
+    """Labels of unequal frequency and probabilities that are better than guessing."""
     rng = np.random.default_rng(seed)
     labels = np.minimum(rng.geometric(0.4, n) - 1, num_classes - 1)
     logits = rng.normal(size=(n, num_classes)) + 1.2 * np.eye(num_classes)[labels]

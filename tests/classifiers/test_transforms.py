@@ -86,8 +86,8 @@ def test_the_middle_of_all_draws_changes_nothing() -> None:
 def test_quarter_turns_and_mirrorings_are_exact(quarter: int, mirrored: bool) -> None:
     x = to_float(images(1))
     draws = [1.0, 0.5, 0.5, (quarter + 0.5) / 4, 0.5, 0.1 if mirrored else 0.9]
-    turned = [torch.rot90(m, k, (2, 3)) for k in range(4) for m in (x, x.flip(3))]
-    errors = [(moved(x, draws) - candidate).abs().max().item() for candidate in turned]
+    rotated = [torch.rot90(m, k, (2, 3)) for k in range(4) for m in (x, x.flip(3))]
+    errors = [(moved(x, draws) - candidate).abs().max().item() for candidate in rotated]
     assert min(errors) < 1e-5
 
 

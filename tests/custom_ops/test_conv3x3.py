@@ -147,8 +147,8 @@ def test_any_strides(rng: torch.Generator) -> None:
     for view in (x.transpose(2, 3), last, x[:, :, ::2], x[:1].expand(3, -1, -1, -1)):
         torch.testing.assert_close(conv3x3(view, w), plain(view, w))
     torch.testing.assert_close(conv3x3(dy, w.flip(2), 1, transposed=True), plain(dy, w.flip(2), 1, transposed=True))
-    turned = conv3x3_weight(x.transpose(2, 3), dy.transpose(2, 3))
-    torch.testing.assert_close(turned, conv3x3_weight(x, dy).transpose(2, 3))
+    transposed = conv3x3_weight(x.transpose(2, 3), dy.transpose(2, 3))
+    torch.testing.assert_close(transposed, conv3x3_weight(x, dy).transpose(2, 3))
 
 
 def test_nothing_in_gives_nothing_or_zeros() -> None:

@@ -179,7 +179,7 @@ def test_upfirdn2d_equals_its_definition(
         layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
         y = y.to(dtype).contiguous(memory_format=layout)
         if x.is_contiguous() != y.is_contiguous():
-            continue  # a shape for which both layouts are one: which is meant cannot be told
+            continue  # a shape for which both layouts are one: which of them is meant is unknown
         offset = draw(0, 1) * x.element_size()
         calls.append(call_upfirdn2d(x, f, y, up, down, pads, offset))
         expected.append(y)

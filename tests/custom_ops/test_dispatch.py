@@ -1,4 +1,4 @@
-"""Which path runs and why: planted faults in the tools, the sources, and what the user says."""
+"""The choice of an implementation: planted faults in the tools, the sources, and the user's settings."""
 
 import subprocess
 import sys
@@ -101,23 +101,23 @@ def test_switched_off_compiles_nothing_and_says_so(
     assert count() == 0
 
 
-@pytest.mark.parametrize("wish", ["", "auto", "native"])
+@pytest.mark.parametrize("value", ["", "auto", "native"])
 def test_the_other_wishes_run_native_operators(
-    wish: str, monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]
+    value: str, monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]
 ) -> None:
-    monkeypatch.setenv("GANAUG_OPS", wish)
+    monkeypatch.setenv("GANAUG_OPS", value)
     assert select_silently() == "native"
 
 
-@pytest.mark.parametrize("wish", ["natvie", "1", "REF"])
+@pytest.mark.parametrize("value", ["natvie", "1", "REF"])
 def test_a_nonsensical_wish_is_refused(
-    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    value: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("GANAUG_OPS", wish)
-    with pytest.raises(ValueError, match=f"GANAUG_OPS is '{wish}'; expected 'auto', 'native' or 'ref'"):
+    monkeypatch.setenv("GANAUG_OPS", value)
+    with pytest.raises(ValueError, match=f"GANAUG_OPS is '{value}'; expected 'auto', 'native' or 'ref'"):
         dispatch.select("bias_act", None)
     assert main(["info"]) == 2
-    assert wish in capsys.readouterr().err
+    assert value in capsys.readouterr().err
 
 
 def test_an_unknown_impl_is_refused() -> None:

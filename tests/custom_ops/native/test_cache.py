@@ -67,10 +67,10 @@ def test_the_line_moves_on_a_terminal(
 def test_several_processes_compile_once(compiler: Path, count: Callable[[], int]) -> None:
     Path(f"{compiler}.slow").touch()
     children = [start_child() for _ in range(3)]
-    said = [child.communicate(timeout=120) for child in children]
-    assert [out for out, _ in said] == ["native\n"] * 3, said
+    outputs = [child.communicate(timeout=120) for child in children]
+    assert [out for out, _ in outputs] == ["native\n"] * 3, outputs
     assert count() == 1
-    assert sum("compiling" in err for _, err in said) == 1
+    assert sum("compiling" in err for _, err in outputs) == 1
 
 
 def test_a_killed_builder_releases_its_lock(

@@ -1,4 +1,4 @@
-"""Where the cache of compiled libraries stands, and what its records may hold."""
+"""The folder of the cache of compiled libraries, and the records in it."""
 
 import json
 import math

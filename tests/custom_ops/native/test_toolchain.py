@@ -1,4 +1,4 @@
-"""What is compiled by what, and whatever changes it changes the name of the library."""
+"""The build: its sources, tools and flags, each of which changes the name of the library."""
 
 import itertools
 import os
@@ -155,11 +155,11 @@ def test_a_nonsensical_list_of_gpus_is_one_line(
     assert "TORCH_CUDA_ARCH_LIST holds 'Hopper'" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("wish", ["'c++", 'c++ "-O', "c++ \\"])
+@pytest.mark.parametrize("value", ["'c++", 'c++ "-O', "c++ \\"])
 def test_a_compiler_with_an_open_quote_is_one_warning(
-    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    value: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("CXX", wish)
+    monkeypatch.setenv("CXX", value)
     with pytest.warns(UserWarning, match="CXX is ") as caught:
         assert dispatch.select("bias_act", None) == "ref"
     assert len(caught) == 1
@@ -188,20 +188,20 @@ def test_a_compiler_that_hangs_is_given_up(compiler: Path, monkeypatch: pytest.M
         find_tools("cpu")
 
 
-@pytest.mark.parametrize("wish", ["lots", "0", "-1", "1.5", "²", " "])
+@pytest.mark.parametrize("value", ["lots", "0", "-1", "1.5", "²", " "])
 def test_a_nonsensical_number_of_jobs_is_one_warning(
-    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch
+    value: str, compiler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MAX_JOBS", wish)
+    monkeypatch.setenv("MAX_JOBS", value)
     with pytest.warns(UserWarning, match="MAX_JOBS is ") as caught:
         assert dispatch.select("bias_act", None) == "ref"
     assert len(caught) == 1
 
 
-@pytest.mark.parametrize("wish", ["Hopper", "8.0;x", "; ;", " ", "-1.0", "8"])
+@pytest.mark.parametrize("value", ["Hopper", "8.0;x", "; ;", " ", "-1.0", "8"])
 def test_a_nonsensical_list_of_gpus_is_refused_before_anything_is_compiled(
-    wish: str, monkeypatch: pytest.MonkeyPatch
+    value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wish)
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", value)
     with pytest.raises(NativeUnavailable, match="TORCH_CUDA_ARCH_LIST holds "):
         toolchain.usable_archs()

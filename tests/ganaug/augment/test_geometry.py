@@ -132,8 +132,8 @@ def spec_with(field: str, value: float) -> AugmentSpec:
 def test_flips_come_every_second_time_and_turns_evenly() -> None:
     flips = draws(AugmentSpec(x_flip=True), 1.0).blit[:, 0, 0]
     assert abs((flips == -1).float().mean() - 0.5) < 0.03  # 4000 draws: 3.8 standard deviations
-    turned = draws(AugmentSpec(quarter_turns=True), 1.0).blit
-    _, counts = torch.unique(turned.flatten(1), dim=0, return_counts=True)
+    rotated = draws(AugmentSpec(quarter_turns=True), 1.0).blit
+    _, counts = torch.unique(rotated.flatten(1), dim=0, return_counts=True)
     assert len(counts) == 4
     assert ((counts - 1000).square() / 1000).sum() < 16.3  # chi-squared with 3 degrees, p = 0.001
 

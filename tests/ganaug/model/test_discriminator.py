@@ -31,9 +31,9 @@ def test_published_parameter_count() -> None:
 
 
 def test_same_seed_same_bytes() -> None:
-    one, two = (Discriminator(CONFIG, generator=random()).state_dict() for _ in range(2))
-    assert len(one) == len(two) > 10
-    assert all(torch.equal(one[key], two[key]) for key in one)
+    first, again = (Discriminator(CONFIG, generator=random()).state_dict() for _ in range(2))
+    assert len(first) == len(again) > 10
+    assert all(torch.equal(first[key], again[key]) for key in first)
 
 
 def test_class_changes_the_logits(D: Discriminator) -> None:

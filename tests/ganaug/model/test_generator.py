@@ -29,10 +29,10 @@ def latents(num: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
 def test_same_seed_same_bytes_and_the_global_state_untouched() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, two, other = (Generator(CONFIG, generator=random(seed)) for seed in (0, 0, 1))
-    images = [G(*latents(4), generator=random(9)) for G in (one, two, other)]
+    first, again, other = (Generator(CONFIG, generator=random(seed)) for seed in (0, 0, 1))
+    images = [G(*latents(4), generator=random(9)) for G in (first, again, other)]
     assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
 
