@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,27 +14,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classifiers.config import FitConfig
-from classifiers.predict import Images, predict_logits, read_batch
+from classifiers.predict import IndexedImages, predict_logits, read_batch
+from classifiers.scores import Labels
 from classifiers.transforms import augment
-
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a training run went; the weights that it chose are in the model."""
+    """The record of a training run; the weights that it chose are in the model."""
 
-    history: list[dict[str, float]]  # step, train_loss (mean since the last row), val_loss and val_accuracy if there
-    best_step: int  # the step whose weights the model has
+    history: list[
+        dict[str, float]
+    ]  # step, train_loss (mean since the last row), with `val` also val_loss, val_accuracy
+    best_step: int  # after which the model had the weights that it has now
     seconds: float
 
 
 def fit(
     model: nn.Module,
-    images: Images,
+    images: IndexedImages,
     labels: Labels,
     *,
-    val: tuple[Images, Labels] | None = None,
+    val: tuple[IndexedImages, Labels] | None = None,
     config: FitConfig,
     progress: bool = False,
     order: NDArray[np.int64] | None = None,
@@ -42,15 +44,15 @@ def fit(
 
     `images` u8 [N,H,W,3], or a reader indexed by arrays; `labels` i64 [N] in [0,K). `order` i64 [num_steps,batch] says
     which images a step sees; by default it walks through one random permutation after another (`epoch_order`). With
-    `val`, and `config.select` "best", the model ends with the weights of the lowest validation loss among those looked
-    at every `config.eval_every` steps and at the end, the earliest on a tie; else with the last ones. It ends on
+    `val`, and `config.select` "best", the model ends with the weights of the lowest validation loss, which is computed
+    every `config.eval_every` steps and at the end, the earliest on a tie; else with the last ones. It ends on
     `config.device`, in evaluation mode.
 
     The same model, images and config give the same bytes on the same machine's CPU; the global generators are left as
     they were.
 
-    Errors: ValueError for labels or an order that do not fit the images, and where the loss stops being finite;
-    TypeError for images that are no bytes or labels that are no integers.
+    Raises ValueError for labels or an order that do not fit the images, and where the loss stops being finite;
+    TypeError for images that are not uint8 or labels that are not int64.
     """
     num_classes = int(model.num_classes)  # type: ignore[arg-type]
     _check_labels("training", images, labels, num_classes)
@@ -65,7 +67,7 @@ def fit(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)  # dropout inside the models draws from the global generator
         run = _Run(model.to(device), val, config)
-        steps: Any = order
+        steps: Iterable[NDArray[np.int64]] = order
         if progress:
             from tqdm import tqdm
 
@@ -89,14 +91,14 @@ def epoch_order(num_images: int, num_steps: int, batch: int, seed: int) -> NDArr
 class _Run:
     """The state of one training run: optimiser, schedule, randomness, history and the best weights so far."""
 
-    def __init__(self, model: nn.Module, val: tuple[Images, Labels] | None, config: FitConfig) -> None:
+    def __init__(self, model: nn.Module, val: tuple[IndexedImages, Labels] | None, config: FitConfig) -> None:
         self.model, self.val, self.config = model.train(), val, config
         self.optimizer = torch.optim.AdamW(_decay_groups(model, config.weight_decay), lr=config.learning_rate)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: learning_rate_share(step, config)
+            self.optimizer, lambda step: learning_rate_factor(step, config)
         )
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.num_done = 0
+        self.num_steps = 0  # done so far
         self.losses: list[Tensor] = []  # since the last row of the history, left on the device
         self.history: list[dict[str, float]] = []
         self.best_step, self.best_loss = 0, math.inf
@@ -106,35 +108,36 @@ class _Run:
         x = augment(images, self.config.augmentation, self.generator)
         loss = F.cross_entropy(self.model(x), labels, label_smoothing=self.config.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         self.optimizer.step()
         self.schedule.step()
         self.losses.append(loss.detach())
-        self.num_done += 1
-        if self.num_done % self.config.eval_every == 0 or self.num_done == self.config.num_steps:
-            self.look()
+        self.num_steps += 1
+        if self.num_steps % self.config.eval_every == 0 or self.num_steps == self.config.num_steps:
+            self.evaluate()
 
-    def look(self) -> None:
+    def evaluate(self) -> None:
         """Add a row to the history, and keep the weights where they are the best so far."""
-        row = {"step": float(self.num_done), "train_loss": torch.stack(self.losses).mean().item()}
+        row = {"step": float(self.num_steps), "train_loss": torch.stack(self.losses).mean().item()}
         self.losses.clear()
         if not math.isfinite(row["train_loss"]):
             raise ValueError(
-                f"the training loss is {row['train_loss']} by step {self.num_done}; lower the learning rate"
+                f"the training loss is {row['train_loss']} at step {self.num_steps}; expected a finite number; "
+                f"lower the learning rate, {self.config.learning_rate:g}"
             )
         if self.val is not None:
             row |= _validate(self.model, *self.val, self.config)
         self.history.append(row)
         if self.val is None or self.config.select == "last":
-            self.best_step = self.num_done
+            self.best_step = self.num_steps
         elif row["val_loss"] < self.best_loss:
-            self.best_step, self.best_loss = self.num_done, row["val_loss"]
+            self.best_step, self.best_loss = self.num_steps, row["val_loss"]
             self.best_weights = copy.deepcopy(self.model.state_dict())
 
 
-def learning_rate_share(step: int, config: FitConfig) -> float:
-    """The share of the peak learning rate in step `step` (from 0): a linear rise, then half a cosine down."""
+def learning_rate_factor(step: int, config: FitConfig) -> float:
+    """The factor in (0, 1] on the peak learning rate at `step`, from 0: a linear rise, then half a cosine down."""
     num_warmup = round(config.warmup * config.num_steps)
     if step < num_warmup:
         return (step + 1) / (num_warmup + 1)
@@ -149,19 +152,19 @@ def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]
     ]
 
 
-def _validate(model: nn.Module, images: Images, labels: Labels, config: FitConfig) -> dict[str, float]:
+def _validate(model: nn.Module, images: IndexedImages, labels: Labels, config: FitConfig) -> dict[str, float]:
     logits = predict_logits(model, images, batch=2 * config.batch, device=config.device)
     truth = torch.from_numpy(labels)
     accuracy = (logits.argmax(1) == truth).float().mean().item()
     return {"val_loss": F.cross_entropy(logits, truth).item(), "val_accuracy": accuracy}
 
 
-def _check_labels(role: str, images: Images, labels: Labels, num_classes: int) -> None:
+def _check_labels(role: str, images: IndexedImages, labels: Labels, num_classes: int) -> None:
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.ndim != 1:
         raise TypeError(f"{role} labels are {type(labels).__name__}; expected an int64 array [N]")
     if len(images) == 0 or len(images) != len(labels):
         raise ValueError(
-            f"{len(images)} {role} images with {len(labels)} labels; expected one label for each, and some"
+            f"{len(images)} {role} images with {len(labels)} labels; expected at least one image, and a label for each"
         )
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"{role} labels run from {labels.min()} to {labels.max()}; expected 0 to {num_classes - 1}")
@@ -169,6 +172,6 @@ def _check_labels(role: str, images: Images, labels: Labels, num_classes: int) -
 
 def _check_order(order: NDArray[np.int64], num_images: int, config: FitConfig) -> None:
     if order.shape != (config.num_steps, config.batch):
-        raise ValueError(f"an order of shape {order.shape}; expected {(config.num_steps, config.batch)}")
+        raise ValueError(f"an order of shape {list(order.shape)}; expected [{config.num_steps}, {config.batch}]")
     if order.min() < 0 or order.max() >= num_images:
-        raise ValueError(f"an order of {order.min()} to {order.max()}; expected 0 to {num_images - 1}")
+        raise ValueError(f"an order with images {order.min()} to {order.max()}; expected 0 to {num_images - 1}")

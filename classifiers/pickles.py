@@ -1,4 +1,4 @@
-"""A pickle machine that runs nothing: opcode by opcode, within a budget, with stand-ins for every name.
+"""A pickle machine that runs nothing: opcode by opcode, within a budget, with a stand-in for every name.
 
 A pickle is a program. Python's own unpickler lets a few bytes of it cost any amount of work or memory: tuples that
 share their parts are hashed 2^60 times, a memo is as large as the largest index. This one hashes strings and small
@@ -26,11 +26,11 @@ _PUTS, _GETS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), ("GET", "BINGET", "L
 
 
 class PickleRefused(ValueError):
-    """A pickle that is corrupt, too costly, or names what is not allowed; the message is one line of our own words."""
+    """A pickle that is corrupt, too costly, or names what is not allowed; the message is one line, written by us."""
 
 
 class Dropped:
-    """In place of what is known to stand in such files and is not needed: takes all, keeps nothing."""
+    """The stand-in for what such files hold and nobody needs: accepts any arguments, keeps none."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ class Dropped:
 
 @dataclass
 class Budget:
-    """What may still be spent on one file, over all the pickles in it."""
+    """The opcodes that may still be spent on one file, over all the pickles in it."""
 
     opcodes: int = MAX_OPCODES
 
@@ -74,8 +74,11 @@ def read_pickle(stream: io.BytesIO, resolve: Resolve, persistent: Callable[[Any]
     raise PickleRefused("it cannot be read as a pickle: it has no end")
 
 
-def dict_within(budget: Budget) -> Callable[..., dict[Any, Any]]:
-    """The stand-in for a class of dicts; of pairs, as Python 2 wrote them, each is spent as an opcode: copies cost."""
+def make_dict_factory(budget: Budget) -> Callable[..., dict[Any, Any]]:
+    """The stand-in for a class of dicts.
+
+    Given pairs, as Python 2 wrote them, it spends an opcode on each, so that copies are not free.
+    """
 
     def make(*arguments: Any) -> dict[Any, Any]:
         pairs = arguments[0] if arguments else []
@@ -84,12 +87,12 @@ def dict_within(budget: Budget) -> Callable[..., dict[Any, Any]]:
         budget.spend(len(pairs))
         if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
             raise PickleRefused("it makes a dict of what are no pairs")
-        return _filled({}, [item for pair in pairs for item in pair])
+        return _fill({}, [item for pair in pairs for item in pair])
 
     return make
 
 
-def named(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """A value out of a pickle for a message: short however large or shared it is."""
     if value is None or isinstance(value, str | bool | int | float):
         return " ".join(str(value)[:SHOWN].split())
@@ -118,7 +121,7 @@ class _Machine:
             "TUPLE1": lambda: self._pop_last(1),
             "TUPLE2": lambda: self._pop_last(2),
             "TUPLE3": lambda: self._pop_last(3),
-            "DICT": lambda: _filled({}, self._pop_mark()),
+            "DICT": lambda: _fill({}, self._pop_mark()),
             "DUP": lambda: self.stack[-1],
             "STACK_GLOBAL": self._stack_global,
             "REDUCE": self._call,
@@ -180,12 +183,12 @@ class _Machine:
 
     def _append(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise PickleRefused(f"it appends to {named(self.stack[-1])}")
+            raise PickleRefused(f"it appends to {describe_value(self.stack[-1])}")
         self.stack[-1].extend(items)
 
     def _set(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], Dropped):
-            _filled(self.stack[-1], items)
+            _fill(self.stack[-1], items)
 
     def _stack_global(self) -> Any:
         module, name = self._pop_last(2)
@@ -199,7 +202,7 @@ class _Machine:
     def _call(self) -> Any:
         function, arguments = self._pop_last(2)
         if not (isinstance(function, _StandIn) and isinstance(arguments, tuple)):
-            raise PickleRefused(f"it calls {named(function)}")
+            raise PickleRefused(f"it calls {describe_value(function)}")
         return function.function(*arguments)
 
 
@@ -216,13 +219,13 @@ def name_of(value: Any) -> str:
     return value.name if isinstance(value, _StandIn) else ""
 
 
-def _filled(target: Any, items: list[Any]) -> dict[Any, Any]:
+def _fill(target: Any, items: list[Any]) -> dict[Any, Any]:
     """The dict `target` with keys and values, which alternate in `items`; only what is hashed at once may be a key."""
     if not isinstance(target, dict) or len(items) % 2:
-        raise PickleRefused(f"it sets items of {named(target)}")
+        raise PickleRefused(f"it sets items of {describe_value(target)}")
     for key, value in zip(items[::2], items[1::2], strict=True):
         is_small = isinstance(key, int) and abs(key) <= MAX_INTEGER_KEY
         if not (is_small or isinstance(key, str | bytes)):
-            raise PickleRefused(f"it has {named(key)} for a key")
+            raise PickleRefused(f"it has {describe_value(key)} for a key")
         target[key] = value
     return target

@@ -1,22 +1,59 @@
-"""The classifiers by name."""
+"""The registry of classifiers, and the functions that build them by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
 
 from classifiers.models import dalaresnet50, resvit_gannet
+from classifiers.models.dalaresnet50 import DalaResNet50
+from classifiers.models.resvit_gannet import ResViTGANNet
 from classifiers.models.timm_model import TimmClassifier
 from classifiers.weights import load_weights
 
-# A builder takes the number of classes and the side in pixels of the images to come. The full models work at 224 px
-# whatever comes, as the weights that they start from do; the small ones at the images' own size.
-CLASSIFIERS: dict[str, Callable[[int, int], nn.Module]] = {
-    "resvit_gannet": lambda num_classes, _: resvit_gannet.ResViTGANNet(num_classes),
-    "resvit_gannet_small": lambda num_classes, px: resvit_gannet.ResViTGANNet(num_classes, resvit_gannet.small(px)),
-    "dalaresnet50": lambda num_classes, _: dalaresnet50.DalaResNet50(num_classes),
-    "dalaresnet50_small": lambda num_classes, px: dalaresnet50.DalaResNet50(num_classes, dalaresnet50.small(px)),
+
+@dataclass(frozen=True)
+class Classifier:
+    """One entry of CLASSIFIERS."""
+
+    build: Callable[[int, int], nn.Module]  # from the number of classes and the side in pixels of the images to come
+    small: str  # the entry with the same architecture in a size that a CPU trains; its own name where it is that
+    cam_layer: str  # the module whose output map [N,C,H,W] explains a decision: the last convolutional stage
+    inputs: Literal["image"] = "image"
+    weights: Mapping[str, str] | None = None  # by part, the library and the model whose published weights fill it
+
+
+RESNET50 = {"cnn": "torchvision resnet50"}
+VIT_SMALL_16 = {"vit": "timm vit_small_patch16_224"}
+
+# The full models work at 224 px whatever comes, as the weights that they start from do; the small ones at the images'
+# own size.
+CLASSIFIERS: dict[str, Classifier] = {
+    "resvit_gannet": Classifier(
+        build=lambda num_classes, _: ResViTGANNet(num_classes),
+        small="resvit_gannet_small",
+        cam_layer="squeeze.3",
+        weights=RESNET50 | VIT_SMALL_16,
+    ),
+    "resvit_gannet_small": Classifier(
+        build=lambda num_classes, size_px: ResViTGANNet(num_classes, resvit_gannet.small(size_px)),
+        small="resvit_gannet_small",
+        cam_layer="squeeze.3",
+    ),
+    "dalaresnet50": Classifier(
+        build=lambda num_classes, _: DalaResNet50(num_classes),
+        small="dalaresnet50_small",
+        cam_layer="gates.2",
+        weights=RESNET50,
+    ),
+    "dalaresnet50_small": Classifier(
+        build=lambda num_classes, size_px: DalaResNet50(num_classes, dalaresnet50.small(size_px)),
+        small="dalaresnet50_small",
+        cam_layer="gates.0",
+    ),
 }
 TIMM_PREFIX = "timm:"
 
@@ -29,14 +66,19 @@ def build(name: str, num_classes: int, *, image_size_px: int = 64, weights: Path
     weights are drawn from torch's global generator (see `seeded_build`), or read from the local file `weights` (see
     `load_weights`).
 
-    Errors: ValueError for an unknown name, for fewer than two classes, or for weights that do not fit.
+    Raises ValueError for an unknown name, for fewer than two classes, or for weights that do not fit.
+
+    >>> model = build("dalaresnet50_small", num_classes=3, image_size_px=32)
+    >>> images = torch.rand(2, 3, 32, 32)
+    >>> model(images).shape, model.features(images).shape
+    (torch.Size([2, 3]), torch.Size([2, 128]))
     """
     if num_classes < 2:
-        raise ValueError(f"{num_classes} classes; expected at least 2 to tell apart")
+        raise ValueError(f"{num_classes} classes; expected at least 2")
     if name.startswith(TIMM_PREFIX):
         model: nn.Module = TimmClassifier(name.removeprefix(TIMM_PREFIX), num_classes)
     elif name in CLASSIFIERS:
-        model = CLASSIFIERS[name](num_classes, image_size_px)
+        model = CLASSIFIERS[name].build(num_classes, image_size_px)
     else:
         raise ValueError(f"unknown classifier {name!r}; expected one of {', '.join(CLASSIFIERS)}, or timm:<name>")
     if weights is not None:

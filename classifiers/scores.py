@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Labels = NDArray[np.int64]
 Probs = NDArray[np.floating[Any]]
@@ -24,16 +24,18 @@ AVERAGING = (
 
 
 def confusion(labels: Labels, probs: Probs) -> NDArray[np.int64]:
-    """Counts [K,K]: rows are the true classes, columns the likeliest ones, the first of them on a tie."""
+    """Counts [K,K]: rows are the true classes, columns the likeliest ones, the first on a tie."""
     num_classes = probs.shape[1]
     pairs = labels * num_classes + probs.argmax(1)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def _ratio(numerator: Any, denominator: Any) -> Floats:
+def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
     """The quotient, NaN where the denominator is zero."""
     denominator = np.asarray(denominator, dtype=np.float64)
-    return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)
+    quotient = np.full(denominator.shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
 
 
 def recalls(counts: NDArray[np.int64]) -> Floats:
@@ -49,7 +51,7 @@ def specificities(counts: NDArray[np.int64]) -> Floats:
 
 
 def precisions(counts: NDArray[np.int64]) -> Floats:
-    """The share of the images called each class that are [K]; NaN for a class that no image was called."""
+    """The fraction [K] of the images predicted as each class that are of it; NaN for a class never predicted."""
     return _ratio(counts.diagonal(), counts.sum(0))
 
 
@@ -74,7 +76,7 @@ def aurocs(labels: Labels, probs: Probs) -> Floats:
 
 
 def accuracy(labels: Labels, probs: Probs) -> float:
-    """The share of the images that are right."""
+    """The fraction of the images whose likeliest class is theirs; NaN without images."""
     return float((probs.argmax(1) == labels).mean()) if len(labels) else math.nan
 
 
@@ -84,7 +86,7 @@ def balanced_accuracy(labels: Labels, probs: Probs) -> float:
 
 
 def precision(labels: Labels, probs: Probs) -> float:
-    """The mean of the classes' precisions; NaN where no image was called some class."""
+    """The mean of the classes' precisions; NaN where a class is never predicted."""
     return float(precisions(confusion(labels, probs)).mean())
 
 
@@ -144,11 +146,21 @@ def score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_name
     """All scores, per class and overall, by image and by patient, as plain JSON values.
 
     `groups` [N] names the patient of each image; None leaves "by_patient" None. By patient there are two readings:
-    "patient_score", BreakHis's own, the mean over patients of the share of their images that are right; and the scores
-    of one label and one mean probability a patient, None where a patient has images of several classes. What cannot be
-    computed is None, and "undefined" says why.
+    "patient_score", BreakHis's own, the mean over patients of the fraction of their images that are right; and the
+    scores of one label and one mean probability per patient, None where a patient has images of several classes. What
+    cannot be computed is None, and "undefined" says why.
 
-    Errors: ValueError where the arrays do not fit each other or a row of probabilities does not sum to 1.
+    Raises ValueError where the arrays do not fit each other or a row of probabilities does not sum to 1.
+
+    Three of four images are right, and one of the two patients entirely:
+
+    >>> labels = np.array([0, 0, 1, 1])
+    >>> probs = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    >>> scores = score(labels, probs, ["a", "a", "b", "b"], ["benign", "malignant"])
+    >>> scores["by_image"]["overall"]["balanced_accuracy"], scores["by_image"]["per_class"]["benign"]["recall"]
+    (0.75, 1.0)
+    >>> scores["by_patient"]["patient_score"]
+    0.75
     """
     labels, probs = np.asarray(labels), np.asarray(probs)
     _check(labels, probs, groups, class_names)

@@ -1,4 +1,4 @@
-"""State dicts from files that anybody may have made: what is in them is known before any of it is built."""
+"""State dicts of untrusted files: their contents are checked before any of it is built."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, dict_within, name_of, named, read_pickle
+from classifiers.pickles import Budget, Dropped, PickleRefused, describe_value, make_dict_factory, name_of, read_pickle
 
 EXPECTED = "expected a state dict, as torch.save(model.state_dict(), path) or safetensors write it"
 MAX_PICKLE_BYTES = 64 * 2**20  # of names and shapes, without the numbers
@@ -62,7 +62,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} holds no state dict; expected names with tensors, as model.state_dict() gives")
     for name, value in state.items():
         if not isinstance(name, str):
-            raise ValueError(f"{path} holds no state dict: it has {named(name)} for a name; {EXPECTED}")
+            raise ValueError(f"{path} holds no state dict: it has {describe_value(name)} for a name; {EXPECTED}")
         if not _is_finite(value):
             raise ValueError(f"{path} holds NaN or infinity in {name[:80]}; expected finite weights; train them again")
     return state
@@ -152,7 +152,7 @@ class _Scan:
 
     def _resolve(self, name: str) -> Callable[..., Any]:
         if name == "collections.OrderedDict":
-            return dict_within(self.budget)
+            return make_dict_factory(self.budget)
         if name in (
             "torch._utils._rebuild_tensor",
             "torch._utils._rebuild_tensor_v2",
@@ -166,7 +166,7 @@ class _Scan:
             return lambda *_: _ITEM_BYTES[kind]
         if name == "torch.Size" or (name.startswith("torch.") and isinstance(getattr(torch, kind, None), torch.dtype)):
             return Dropped
-        raise PickleRefused(f"it asks for {named(name)}, which is code and not run")
+        raise PickleRefused(f"it asks for {describe_value(name)}, which is code and not run")
 
     def _storage(self, pid: Any) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[2], str):

@@ -1,4 +1,4 @@
-"""Bytes to network input, one batch at a time: the plain way for evaluation, and the random way for training."""
+"""Images as network input, one batch at a time: plain for evaluation, randomly changed for training."""
 
 import math
 
@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 from classifiers.config import Augmentation
 
-MIN_CROP = 0.8  # side of the smallest crop, as a share of the image's
+MIN_CROP = 0.8  # side of the smallest crop, as a fraction of the image's
 MAX_TILT_RAD = math.radians(10)  # on top of a random quarter turn
 MAX_JITTER = 0.2  # brightness, contrast and saturation are scaled by 1 ± this
 LUMA = (0.299, 0.587, 0.114)
-STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))  # optical density of red, green and blue, a stain
+STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))  # per stain, its density in red, green, blue
 MAX_STAIN_JITTER = 0.2  # σ of Tellez et al.'s rule
 
 
@@ -25,17 +25,18 @@ def augment(images: Tensor, level: Augmentation, generator: torch.Generator) -> 
     """Square u8 [N,3,H,H] as float32 in [0,1], each image changed in its own random way, or not at level "none".
 
     "standard" is a random crop, rotation and colour jitter (ResViT-GANNet, BMC Medical Imaging 2025). The amounts are
-    ours: a crop of 80 to 100 % of the side anywhere in the image, one of the eight turns and mirrorings (tissue has no
-    up) and a tilt of up to 10°, brightness, contrast and saturation × 0.8 to 1.2; hue stays, as it is the stain's. What
-    a tilt brings in from beyond the border is the image reflected. "strong" is the same with `jitter_stains` before the
-    colour jitter: the stain is the laboratory's, brightness and contrast are the camera's, and both vary. `generator`
-    lives on the CPU, so that all devices see the same changes. Errors: ValueError for images that are not square.
+    ours: a crop of 80 to 100 % of the side anywhere in the image, one of the eight symmetries of the square (tissue has
+    no up) and a tilt of up to 10°, brightness, contrast and saturation × 0.8 to 1.2; hue stays, as it is the stain's.
+    What a tilt brings in from beyond the border is the image reflected. "strong" is the same with `jitter_stains`
+    before the colour jitter: the stain is the laboratory's, brightness and contrast are the camera's, and both vary.
+    `generator` lives on the CPU, so that all devices see the same changes. Raises ValueError for images that are not
+    square.
     """
     if level == "none":
         return to_float(images)
     if images.shape[2] != images.shape[3]:
         raise ValueError(
-            f"images of {images.shape[3]}×{images.shape[2]} px; expected squares, which quarter turns keep"
+            f"images of {images.shape[3]}×{images.shape[2]} px; expected squares, for quarter turns; crop them"
         )
     draws = torch.rand(len(images), 9, generator=generator).to(images.device)
     matrices = crop_and_turn(draws[:, :6])
@@ -70,7 +71,7 @@ def jitter_stains(images: Tensor, scales: Tensor, shifts: Tensor) -> Tensor:
     stains = images.new_tensor(STAINS).T  # columns are stains
     mixing = stains * scales[:, None, :] @ torch.linalg.inv(stains)  # unmixes, scales and mixes again, [N,3,3]
     density = -((255 * images.flatten(2) + 1) / 256).log()
-    changed = mixing @ density + (shifts @ stains.T)[:, :, None]
+    changed: Tensor = mixing @ density + (shifts @ stains.T)[:, :, None]
     return ((256 * (-changed).exp() - 1) / 255).clamp(0, 1).view_as(images)
 
 

@@ -1,4 +1,4 @@
-"""Weights from a local file into a model: all of them, or whole backbones; anything in between is refused."""
+"""Loading a model's weights from a local file: all of them, or whole backbones; anything in between is refused."""
 
 import logging
 from collections.abc import Mapping
@@ -12,13 +12,14 @@ log = logging.getLogger(__name__)
 
 
 def load_weights(model: nn.Module, path: Path) -> str:
-    """Copy the file's weights into the model and return a sentence saying what was loaded, which is also logged.
+    """Copy the file's weights into the model and return a sentence that says what was loaded, which is also logged.
 
     The file is a state dict (.safetensors, or what `torch.save` wrote). It may hold the whole model, or any part that
-    `model.backbones` names: a backbone's own file with its own names (an ImageNet classifier's, its head is left
-    out), or several with their part's name in front (`cnn.conv1.weight`, …). A partial load is logged as a warning.
+    `model.backbones` names: a backbone's own file with its own names (an ImageNet classifier's; its head is left
+    out), or several backbones with their part's name in front (`cnn.conv1.weight`, …). A partial load is
+    logged as a warning.
 
-    Errors: FileNotFoundError without the file; ValueError where it is no state dict or nothing in it fits whole.
+    Raises FileNotFoundError without the file; ValueError where it is no state dict or nothing in it fits whole.
     """
     state = read_state_dict(Path(path))
     own = model.state_dict()
@@ -39,29 +40,32 @@ def load_weights(model: nn.Module, path: Path) -> str:
 
 
 def _load_backbones(model: nn.Module, parts: tuple[str, ...], state: dict[str, Tensor], path: Path) -> str:
-    fitting: dict[str, dict[str, Tensor]] = {}
-    problems = []
+    loadable: dict[str, dict[str, Tensor]] = {}
+    problems: list[str] = []
     for part in parts:
         prefixed = {key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")}
         problem = _misfit(model.get_submodule(part).state_dict(), prefixed or state)
         if not problem:
-            fitting[part] = prefixed or state
+            loadable[part] = prefixed or state
         else:
             problems.append(f"{part}: {problem}")
             if prefixed:  # the file names this part, so it is not just another part's file
                 raise ValueError(f"{path} does not fit this model ({problems[-1]}); give a file of this architecture")
-    if not fitting:
+    if not loadable:
         seen = "; ".join(problems) or "the names are not this model's"
         raise ValueError(f"{path} fits no part of this model ({seen}); give a file that holds one whole")
-    for part, weights in fitting.items():
+    for part, weights in loadable.items():
         model.get_submodule(part).load_state_dict(weights, strict=False)  # a head in the file is left out
-    summary = f"only {' and '.join(fitting)} from {path}; all other weights keep their initial values"
+    summary = f"only {' and '.join(loadable)} from {path}; all other weights keep their initial values"
     log.warning(summary)
     return summary
 
 
 def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """What of `own` the file lacks or has in another shape; empty where it fits. Batch counters may be missing."""
+    """The first name of `own` that the file lacks or has in another shape; empty where it fits.
+
+    Batch counters may be missing.
+    """
     needed = [key for key in own if not key.endswith("num_batches_tracked")]
     missing = [key for key in needed if key not in state]
     if missing:

@@ -1,12 +1,13 @@
-"""`python -m custom_ops info` says which path runs for what; `python -m custom_ops build` builds ahead of first use."""
+"""The command `python -m custom_ops`: `info` lists which operators run, `build` compiles them ahead of first use."""
 
 import sys
 
-from custom_ops.dispatch import NativeUnavailable, build, info
+from custom_ops.dispatch import build, info
+from custom_ops.native.toolchain import NativeUnavailable
 
 USAGE = """usage: python -m custom_ops {info,build}
 
-  info            say what runs which operator on which device, and why; compiles nothing
+  info            list what runs which operator on which device, and why; compiles nothing
   build [--cuda]  compile the native operators for this machine; with --cuda also for every GPU from compute
                   capability 8.0 up (or TORCH_CUDA_ARCH_LIST), even if none is here"""
 

@@ -1,4 +1,4 @@
-"""The activations by name: function, derivative, default slope and gain; read by the operator and by its gradients."""
+"""The activations by name: function, derivative, default slope and gain, for the operator and its gradients."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ class Activation:
     """An activation with its default alpha and gain.
 
     Without a `derivative` it is linear on either side of 0, rising or flat: act(g·x) = g·act(x) for every g > 0, and
-    the sign of its value tells its slope. A smooth one has its derivative here.
+    the sign of its value determines its slope. A smooth one has its derivative here.
     """
 
     function: Callable[[Tensor, float], Tensor]

@@ -9,7 +9,7 @@ from custom_ops.activations import ACTIVATIONS, NUMBERS, Activation
 from custom_ops.checks import DTYPES, check_dtype, check_number, is_autocast, kind_of
 from custom_ops.dispatch import select
 
-LARGEST = torch.finfo(torch.float32).max  # that alpha and gain may be: the kernels compute in float32
+LARGEST = torch.finfo(torch.float32).max  # limit of alpha and gain: the kernels compute in float32
 
 
 def bias_act(
@@ -31,6 +31,11 @@ def bias_act(
     reverse a piecewise linear activation, the reference runs in any case.
     Returns a new tensor, or x itself where there is nothing to do. Differentiable to any order.
     Raises TypeError or ValueError where the arguments do not fit each other.
+
+    >>> x = torch.tensor([[-3.0, 3.0], [0.0, 9.0]])
+    >>> bias_act(x, b=torch.tensor([1.0, 1.0]), act="relu", gain=2.0, clamp=10.0)
+    tensor([[ 0.,  8.],
+            [ 2., 10.]])
     """
     b = _check(x, b, dim, act, alpha, gain, clamp)
     spec = ACTIVATIONS[act]
@@ -40,7 +45,8 @@ def bias_act(
         return x
     if path == "native" and (spec.derivative or (gain > 0 and alpha >= 0)):
         limit = -1.0 if clamp is None else clamp
-        return torch.ops.ganaug.bias_act(x, b, dim % max(x.ndim, 1), NUMBERS[act], alpha, gain, limit)
+        y: Tensor = torch.ops.ganaug.bias_act(x, b, dim % max(x.ndim, 1), NUMBERS[act], alpha, gain, limit)
+        return y
     return _reference(x, b, dim, spec, alpha, gain, clamp)
 
 
@@ -69,7 +75,7 @@ def _check(
     gain: float | None,
     clamp: float | None,
 ) -> Tensor | None:
-    """Refuse what does not fit; returns the bias as it is to be added."""
+    """Raise where the arguments do not fit; return the bias in x's dtype."""
     check_dtype("bias_act: x", x)
     if not isinstance(act, str) or act not in ACTIVATIONS:
         raise ValueError(f"bias_act: act is {act!r}; expected one of {', '.join(ACTIVATIONS)}")

@@ -1,4 +1,4 @@
-"""What the public functions ask of their arguments before any kernel runs."""
+"""The checks of arguments that the public functions make before any kernel runs."""
 
 import math
 
@@ -10,13 +10,13 @@ DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def check_dtype(where: str, value: Tensor) -> None:
-    """Refuse what is no tensor of a dtype that the operators compute in; `where` names operator and argument."""
+    """Raise TypeError unless `value` is a tensor of a dtype of DTYPES; `where` names operator and argument."""
     if not isinstance(value, Tensor) or value.dtype not in DTYPES:
         raise TypeError(f"{where} is {kind_of(value)}; expected a tensor of float64, float32, float16 or bfloat16")
 
 
 def check_number(where: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
-    """Refuse what is no number between `low` and `high`, themselves included; NaN is none."""
+    """Raise TypeError or ValueError unless `value` is a number from `low` to `high`; NaN is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{where} is {kind_of(value)}; expected a number")
     if not low <= value <= high:
@@ -24,7 +24,7 @@ def check_number(where: str, value: float, low: float = -math.inf, high: float =
 
 
 def check_whole(where: str, value: int, low: int | None = None) -> None:
-    """Refuse what is no whole number, from `low` up where that is given."""
+    """Raise TypeError or ValueError unless `value` is a whole number, from `low` up; None is no limit."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{where} is {kind_of(value)}; expected a whole number")
     if low is not None and value < low:

@@ -10,9 +10,9 @@ from custom_ops.checks import is_autocast
 from custom_ops.dispatch import select
 
 TILE_PX = 4  # the side of a tile, at its smaller end
-FEWEST_CHANNELS = {"same": 32, "down": 64, "up": 64}  # with fewer, turning inputs round costs more than it saves
-FEWEST_TILES = 4  # of an image, whatever the batch, on which no bit may depend; with fewer, turning weights round does
-PADDING = {1: 1, 2: 0}  # that the native operator takes, by its stride
+FEWEST_CHANNELS = {"same": 32, "down": 64, "up": 64}  # with fewer, transforming the inputs costs more than it saves
+FEWEST_TILES = 4  # per image, as no bit may depend on the batch; with fewer, transforming the weights costs more
+PADDING = {1: 1, 2: 0}  # by stride: the one that the native operator has
 
 Scheme = Literal["same", "down", "up"]
 
@@ -44,7 +44,7 @@ def conv_transpose2d(x: Tensor, w: Tensor, stride: int, groups: int = 1) -> Tens
 
 
 def suits_winograd(x: Tensor, w: Tensor, scheme: Scheme, groups: int) -> bool:
-    """Whether the native operator runs here, and faster (scripts/results/conv3x3-cpu.json)."""
+    """Whether the native operator runs here and is the faster one, as in scripts/results/conv3x3-cpu.json."""
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or is_autocast(x):
         return False
     if w.shape[2:] != (3, 3) or groups != 1 or not x.is_contiguous() or min(w.shape[:2]) < FEWEST_CHANNELS[scheme]:

@@ -32,8 +32,8 @@ def grid_sample(input: Tensor, grid: Tensor, impl: str | None = None) -> Tensor:
     if impl == "ref" or torch.compiler.is_compiling():
         return _reference(input, grid)
     if input.dtype.itemsize == 2:  # PyTorch's kernels on the CPU place the points in the half type
-        return _Sample.apply(input.float(), grid.float()).to(input.dtype)
-    return _Sample.apply(input, grid)
+        return _sample(input.float(), grid.float()).to(input.dtype)
+    return _sample(input, grid)
 
 
 def _reference(x: Tensor, grid: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def _reference(x: Tensor, grid: Tensor) -> Tensor:
 def _corners(x: Tensor, grid: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
     """The four pixels [N, C, h, w] around each point, row by row, and how far [N, 1, h, w] it is from the first."""
     height, width = x.shape[2:]
-    exact = torch.promote_types(grid.dtype, torch.float32)  # half types cannot tell the pixels of large images apart
+    exact = torch.promote_types(grid.dtype, torch.float32)  # half types cannot distinguish the pixels of large images
     x, grid = x.to(exact), grid.to(exact)
     px = ((grid[..., 0] + 1) * width - 1) / 2
     py = ((grid[..., 1] + 1) * height - 1) / 2
@@ -75,8 +75,13 @@ class _Sample(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, grid = ctx.saved_tensors
-        dx = _Spread.apply(dy, grid, x) if ctx.needs_input_grad[0] else None
+        dx: Tensor | None = _Spread.apply(dy, grid, x) if ctx.needs_input_grad[0] else None
         return dx, _slope(x, dy, grid) if ctx.needs_input_grad[1] else None
+
+
+def _sample(x: Tensor, grid: Tensor) -> Tensor:
+    y: Tensor = _Sample.apply(x, grid)
+    return y
 
 
 class _Spread(torch.autograd.Function):
@@ -93,7 +98,7 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
         dy, grid = ctx.saved_tensors
-        ddy = _Sample.apply(ddx, grid) if ctx.needs_input_grad[0] else None
+        ddy = _sample(ddx, grid) if ctx.needs_input_grad[0] else None
         return ddy, _slope(ddx, dy, grid) if ctx.needs_input_grad[1] else None, None
 
 
@@ -111,7 +116,9 @@ def _slope(x: Tensor, dy: Tensor, grid: Tensor) -> Tensor:
 
 
 def _backward(dy: Tensor, x: Tensor, grid: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor]:
-    return torch.ops.aten.grid_sampler_2d_backward(dy, x, grid, BILINEAR, ZEROS, ALIGN_CORNERS, wanted)
+    arguments = dy, x, grid, BILINEAR, ZEROS, ALIGN_CORNERS, wanted
+    grads: tuple[Tensor, Tensor] = torch.ops.aten.grid_sampler_2d_backward(*arguments)
+    return grads
 
 
 def _check(x: Tensor, grid: Tensor) -> None:

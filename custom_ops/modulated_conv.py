@@ -1,4 +1,4 @@
-"""Convolution whose weights are scaled per image by a style, and brought back to unit variance."""
+"""Convolution whose weights are scaled per image by a style, and normalised back to unit variance."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from custom_ops.resample import conv2d_resample
 Form = Literal["activations", "weights"]
 Convolve = Callable[..., Tensor]  # of images and weights, and of groups
 HALF = (torch.float16, torch.bfloat16)
-TINY = 1e-8  # no weight or style is divided by less
+TINY = 1e-8  # the smallest divisor of weights and styles
 
 
 def modulated_conv2d(
@@ -38,10 +38,17 @@ def modulated_conv2d(
     convolves in N groups. Both give the same numbers; None takes the faster one, see `fastest_form`.
     Returns [N, O, H·up, W·up]. Raises TypeError or ValueError where the arguments do not fit.
     Source: Karras et al. 2020a, equations 1 and 3; half types 2020b, appendix.
+
+    Two channels under styles 3 and 4: demodulated, the weights are 3/5 and 4/5.
+
+    >>> x, weight = torch.ones(1, 2, 1, 1), torch.ones(1, 2, 1, 1)
+    >>> y = modulated_conv2d(x, weight, styles=torch.tensor([[3.0, 4.0]]))
+    >>> round(y.item(), 4)
+    1.4
     """
     _check(x, weight, styles, noise, up, form)
     if demodulate and x.dtype in HALF:
-        weight, styles = _within_one(weight, styles)
+        weight, styles = _scale_below_one(weight, styles)
     compute = _scale_activations if (form or fastest_form(x)) == "activations" else _scale_weights
     convolve = partial(conv2d_resample, f=resample_filter, up=up, padding=padding, flip_weight=flip_weight)
     return compute(x, weight, styles, noise, demodulate, convolve)
@@ -60,10 +67,10 @@ def _check(x: Tensor, weight: Tensor, styles: Tensor, noise: Tensor | None, up: 
         raise ValueError(f"modulated_conv2d: noise has shape {list(noise.shape)}; expected [N or 1, 1, H·up, W·up]")
 
 
-def _within_one(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+def _scale_below_one(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
     """Scale weights and styles by their largest, so that nothing overflows in half precision.
 
-    Demodulation takes both scales out again, whence they are constants to the gradient.
+    Demodulation cancels both scales, so they are constants to the gradient.
     """
     fan_in = weight[0].numel()
     largest = weight.detach().abs().amax(dim=[1, 2, 3], keepdim=True).clamp(min=TINY)

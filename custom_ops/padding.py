@@ -9,7 +9,7 @@ Pads = tuple[int, int, int, int]  # left, right, top, bottom
 
 
 def out_size(size: Sequence[int], taps: Sequence[int], up: Pair, down: Pair, pads: Pads) -> Pair:
-    """The height and width that become of the last two of `size`."""
+    """The height and width of the output, from the last two of `size`, the input's."""
     height = (size[-2] * up[1] + pads[2] + pads[3] - taps[0]) // down[1] + 1
     return height, (size[-1] * up[0] + pads[0] + pads[1] - taps[1]) // down[0] + 1
 
@@ -25,7 +25,7 @@ def adjoint_padding(
 
 def add_pads(pads: Pads, more: Pads) -> Pads:
     """The sum of two paddings, side by side."""
-    left, right, top, bottom = (one + other for one, other in zip(pads, more, strict=True))
+    left, right, top, bottom = (side + extra for side, extra in zip(pads, more, strict=True))
     return left, right, top, bottom
 
 
@@ -38,7 +38,7 @@ def parse_pair(value: Factor, name: str) -> Pair:
 
 
 def parse_padding(value: Factor) -> Pads:
-    """A padding n, [x, y] or [left, right, top, bottom] as the last of these; raises ValueError for anything else."""
+    """A padding n, [x, y] or [left, right, top, bottom] as [left, right, top, bottom]; raises ValueError otherwise."""
     sides = _whole_numbers(value)
     if len(sides) not in (1, 2, 4):
         raise ValueError(f"upfirdn2d: padding is {value!r}; expected n, [x, y] or [left, right, top, bottom]")

@@ -21,13 +21,13 @@ def conv2d_resample(
     """Convolve images that are enlarged before or shrunk after, with the FIR filter `f` against aliasing.
 
     x: [N, C_in, H, W]. w: [C_out, C_in/groups, k, k]. f: from `setup_filter`. padding: zeros around the enlarged image.
-    up, down: whole factors, of which one is 1. flip_weight: True correlates, as PyTorch's layers do; False convolves.
+    up, down: whole factors, at least one of them 1. flip_weight: True correlates, as PyTorch's layers; False convolves.
     Returns [N, C_out, H·up/down, W·up/down] for padding k // 2. Raises TypeError or ValueError where the arguments do
     not fit. Source: Karras et al. 2020a, appendix B.
     """
     _check(x, w, up, down, padding, groups)
     if up > 1:
-        return _upsampled(x, w, f, up, padding, groups, flip_weight)
+        return _convolve_upsampling(x, w, f, up, padding, groups, flip_weight)
     w = w if flip_weight else w.flip([2, 3])
     if down == 1:
         return conv2d(x, w, padding=padding, groups=groups)
@@ -50,10 +50,14 @@ def _check(x: Tensor, w: Tensor, up: int, down: int, padding: int, groups: int) 
             "expected [N, C_in, H, W] and [C_out, C_in/groups, k, k]"
         )
     if min(up, down) != 1:
-        raise ValueError(f"conv2d_resample: up is {up} and down {down}; expected positive factors, one of them 1")
+        raise ValueError(
+            f"conv2d_resample: up is {up} and down {down}; expected positive factors, at least one of them 1"
+        )
 
 
-def _upsampled(x: Tensor, w: Tensor, f: Tensor | None, up: int, padding: int, groups: int, flip_weight: bool) -> Tensor:
+def _convolve_upsampling(
+    x: Tensor, w: Tensor, f: Tensor | None, up: int, padding: int, groups: int, flip_weight: bool
+) -> Tensor:
     """Convolve before the filter, by a strided transposed convolution: the zeros between the pixels cost nothing."""
     left, right, top, bottom = pads_for_upsampling(f, (up, up), (padding,) * 4)
     height, width = w.shape[2:]
@@ -63,7 +67,7 @@ def _upsampled(x: Tensor, w: Tensor, f: Tensor | None, up: int, padding: int, gr
     if flip_weight:
         w = w.flip([2, 3])
     # [C_out, C_in/groups, …] -> [C_in, C_out/groups, …]
-    w = w.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    w = w.reshape(groups, w.shape[0] // groups, *w.shape[1:]).transpose(1, 2).flatten(0, 1)
     x = conv_transpose2d(x, w, stride=up, groups=groups)
     pads = (left - width + 1, right - width + up, top - height + 1, bottom - height + up)
     return upfirdn2d(x, f, padding=pads, gain=up**2)

@@ -1,7 +1,7 @@
 """Up-sample, filter and down-sample in one operator, differentiable to any order at the cost of the operator itself."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from custom_ops.checks import check_dtype, check_number, is_autocast, kind_of
 from custom_ops.dispatch import select
 from custom_ops.padding import Factor, Pads, Pair, add_pads, adjoint_padding, out_size, parse_padding, parse_pair
 
-LARGEST = torch.finfo(torch.float32).max  # that gain may be: the kernels compute in float32
+LARGEST = torch.finfo(torch.float32).max  # limit of gain: the kernels compute in float32
 
 
 def setup_filter(
@@ -47,7 +47,8 @@ def setup_filter(
         taps = taps / taps.sum()
     if flip_filter:
         taps = taps.flip(list(range(taps.ndim)))
-    return taps * gain ** (taps.ndim / 2)
+    scale: float = gain ** (taps.ndim / 2)
+    return taps * scale
 
 
 def upfirdn2d(
@@ -71,6 +72,13 @@ def upfirdn2d(
     Returns [N, C, ⌊(H·up + top + bottom − taps) / down⌋ + 1, …], differentiable with respect to x to any order. Raises
     TypeError or ValueError where the arguments do not fit.
     Source: Karras et al. 2020a, appendix B.
+
+    Twice the size, each pixel repeated:
+
+    >>> x = torch.tensor([[[[1.0, 2.0]]]])
+    >>> upfirdn2d(x, setup_filter([1.0, 1.0]), up=2, padding=[1, 0, 1, 0], gain=4)
+    tensor([[[[1., 1., 2., 2.],
+              [1., 1., 2., 2.]]]])
     """
     _check(x, f, gain)
     ups, downs, pads = parse_pair(up, "up"), parse_pair(down, "down"), parse_padding(padding)
@@ -94,16 +102,17 @@ def _apply(x: Tensor, f: Tensor, up: Pair, down: Pair, pads: Pads, gain: float, 
                 f"upfirdn2d: the {name} is {size} after up-sampling and padding; expected at least f's {taps} taps"
             )
     if native:
-        return torch.ops.ganaug.upfirdn2d(x, f, up, down, pads, gain)
+        y: Tensor = torch.ops.ganaug.upfirdn2d(x, f, up, down, pads, gain)
+        return y
     # Compiled, an autograd.Function inside of torch.func.grad loses its second derivative (in PyTorch 2.15).
-    reference = _Reference.forward if torch.compiler.is_compiling() else _Reference.apply
+    reference: Callable[..., Tensor] = _Reference.forward if torch.compiler.is_compiling() else _Reference.apply
     return reference(x, f.to(x.dtype) * gain, up, down, pads)
 
 
 class _Reference(torch.autograd.Function):
     """The operator in PyTorch.
 
-    It is linear, and its adjoint is itself, with up and down exchanged and the filter turned round. Written so, every
+    It is linear, and its adjoint is itself, with up and down exchanged and the filter flipped. Written so, every
     derivative costs one application; PyTorch's own second derivative of a depthwise convolution loops over the
     channels.
     """

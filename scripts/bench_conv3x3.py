@@ -1,4 +1,4 @@
-"""How fast 3×3 convolution runs by Winograd's algorithm, beside PyTorch's own, and what it errs.
+"""The speed and the error of 3×3 convolution by Winograd's algorithm compared with PyTorch's own.
 
     python scripts/bench_conv3x3.py [--out scripts/results/conv3x3-cpu.json]
 
@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import click
 import torch
 import torch.nn.functional as F
+from bench import common
 from torch import Tensor
 from tqdm import tqdm
 
@@ -78,7 +78,7 @@ PASSES: dict[str, Callable[..., object]] = {
 
 
 def errors(convolve: Convolve, x: Tensor, w: Tensor) -> list[float]:
-    """The mean error of each pass, as a part of its result's standard deviation."""
+    """The mean error of each pass, as a fraction of its result's standard deviation."""
     v = torch.randn(convolve(x, w).shape, generator=torch.Generator().manual_seed(1))
 
     def results(x: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, ...]:
@@ -114,7 +114,7 @@ def as_table(rows: list[dict[str, Any]]) -> str:
 
 
 @click.command()
-@click.option("--seconds", default=3.0, show_default=True, help="Measuring time a pass, for both contenders together")
+@click.option("--seconds", default=3.0, show_default=True, help="Measuring time per pass, for both contenders together")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(seconds: float, out: Path | None) -> None:
     """Measure every layer; ×: PyTorch's time over ours, our error over PyTorch's."""

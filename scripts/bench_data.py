@@ -1,4 +1,4 @@
-"""How fast data come in: prepare against decoding alone, random batches against ImageFolder, folds, near duplicates.
+"""The speed of data: prepare against decoding alone, random batches against ImageFolder, folds, near duplicates.
 
     python scripts/bench_data.py [--only NAME] [--images 7909] [--out FILE]
 
@@ -21,7 +21,10 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+
+Pixels = NDArray[np.uint8]
 
 CORES = os.cpu_count() or 1
 PATIENTS = 82
@@ -53,7 +56,7 @@ def decode_all(paths: list[Path]) -> int:
     return len(paths)
 
 
-def timed(work: Callable[[], Any]) -> float:
+def measure_seconds(work: Callable[[], Any]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -65,7 +68,7 @@ def bench_prepare(root: Path, num: int) -> dict[str, Any]:
     with ProcessPoolExecutor(CORES) as pool:
         list(pool.map(decode_all, [[path] for path in paths[: 4 * CORES]]))  # workers start, files come into the cache
         parts = [paths[start::CORES] for start in range(CORES)]
-        decoding = timed(lambda: list(pool.map(decode_all, parts)))
+        decoding = measure_seconds(lambda: list(pool.map(decode_all, parts)))
     result: dict[str, Any] = {
         "images": num,
         "mean_png_kb": round(np.mean([path.stat().st_size for path in paths]) / 1e3),
@@ -74,7 +77,7 @@ def bench_prepare(root: Path, num: int) -> dict[str, Any]:
     for resolution_px in (64, 224):  # the default, and what pretrained classifiers want
         command = ["ganaug", "prepare", "--dataset", "folder", "--source", str(root / "raw"), "--json"]
         command += ["--workspace", str(root / "workspace"), "--resolution", str(resolution_px)]
-        preparing = timed(partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL))
+        preparing = measure_seconds(partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL))
         result[f"at_{resolution_px}_px"] = {
             "prepare_images_per_s": round(num / preparing),
             "ratio_to_decoding": round(decoding / preparing, 3),
@@ -83,7 +86,7 @@ def bench_prepare(root: Path, num: int) -> dict[str, Any]:
     return {**result, "peak_memory_mib": round(peak)}
 
 
-class Stored:
+class PreparedImages:
     """A prepared file as a PyTorch data set that reads a batch at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -95,10 +98,11 @@ class Stored:
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self.reader[np.array([index])][0]
+    def __getitem__(self, index: int) -> Pixels:
+        image: Pixels = self.reader[np.array([index])][0]
+        return image
 
-    def __getitems__(self, indices: list[int]) -> list[np.ndarray]:
+    def __getitems__(self, indices: list[int]) -> list[Pixels]:
         return list(self.reader[np.array(indices)])
 
 
@@ -116,7 +120,7 @@ def bench_loading(root: Path, num: int) -> dict[str, Any]:
     draw_pngs(root / "png256", num, 256, 256)
     workspace = open_workspace(root / "workspace256")
     prepared = prepare_dataset(workspace, PrepareConfig("folder", str(root / "png256"), resolution_px=256))
-    ours, theirs = Stored(prepared.path), ImageFolder(str(root / "png256"), transform=PILToTensor())
+    ours, theirs = PreparedImages(prepared.path), ImageFolder(str(root / "png256"), transform=PILToTensor())
 
     def rate(dataset: Any, collate: Any, workers: int) -> float:
         order = torch.Generator().manual_seed(0)
@@ -130,7 +134,7 @@ def bench_loading(root: Path, num: int) -> dict[str, Any]:
             persistent_workers=workers > 0,
         )
         sum(1 for _ in loader)  # workers start, files come into the cache
-        return len(dataset) / timed(lambda: sum(1 for _ in loader))
+        return len(dataset) / measure_seconds(lambda: sum(1 for _ in loader))
 
     result: dict[str, Any] = {"images": num}
     for workers in (0, CORES):
@@ -143,7 +147,7 @@ def bench_loading(root: Path, num: int) -> dict[str, Any]:
     return result
 
 
-def stack(images: list[np.ndarray]) -> Any:
+def stack(images: list[Pixels]) -> Any:
     import torch
 
     return torch.from_numpy(np.stack(images))
@@ -160,7 +164,7 @@ def bench_folds(*_: object) -> dict[str, Any]:
     groups = np.char.add("patient", group.astype(str))
     sites = np.full(len(groups), "")
     names = [f"class{index}" for index in range(CLASSES)]
-    seconds = timed(lambda: check_feasible(labels, groups, sites, names, FoldsConfig(5)))
+    seconds = measure_seconds(lambda: check_feasible(labels, groups, sites, names, FoldsConfig(5)))
     return {"images": len(groups), "groups": 10_000, "seconds": round(seconds, 2)}
 
 
@@ -170,10 +174,10 @@ def bench_duplicates(*_: object) -> dict[str, Any]:
 
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, (100_000, 8), dtype=np.uint64)
-    hashes[1, 0] = hashes[0, 3]  # one planted copy, turned
+    hashes[1, 0] = hashes[0, 3]  # one planted copy, rotated
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found: list[np.ndarray] = []
-    seconds = timed(lambda: found.append(near_pairs(hashes)))
+    found: list[NDArray[np.int64]] = []
+    seconds = measure_seconds(lambda: found.append(near_pairs(hashes)))
     assert [0, 1] in found[0].tolist()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     return {"images": len(hashes), "seconds": round(seconds, 1), "memory_grown_mib": round(grown), "cores": CORES}

@@ -1,10 +1,10 @@
-"""How fast a generator trains and samples, beside NVlabs/stylegan2-ada-pytorch in the same run.
+"""The speed of training and sampling compared with NVlabs/stylegan2-ada-pytorch in the same run.
 
     python scripts/bench_gan.py --peer DIR [--device cuda] [--out scripts/results/gan-cpu.json]
 
 DIR is a copy of the peer, which is run as it is: its networks, its loss, its phases. Both have the same network, batch
-and recipe (path length, style mixing, R1; no augmentation), and each contender a process of its own. They take turns.
-The peer runs as it comes, and a second time with the allocator that ours takes without being asked.
+and options (path length, style mixing, R1; no augmentation), and each contender a process of its own. They take turns.
+The peer runs as published, and a second time with the allocator that ours sets by itself.
 """
 
 import importlib
@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import click
 import torch
+from bench import common
 from tqdm import tqdm
 
 from ganaug.config import GanConfig, NetworkConfig
@@ -42,8 +42,8 @@ def start_ours(resolution: int, device: str, batch: int, base: int, most: int, h
     network = NetworkConfig(resolution, NUM_CLASSES, channel_base=base, channel_max=most, **halves)
     config = GanConfig(network, total_kimg=1, batch=batch, r1_gamma=GAMMA)
     networks = make_networks(network, torch.Generator().manual_seed(0))
-    for one in vars(networks).values():
-        one.to(device)
+    for module in vars(networks).values():
+        module.to(device)
     trainer = Trainer(networks, make_optimizers(networks, config), config, pl_mean=torch.zeros([], device=device))
     random, (img, c) = torch.Generator(device).manual_seed(0), real_batch(resolution, device, batch)
     _works["Gmain"] = partial(generator_step, trainer, c, random)
@@ -153,10 +153,10 @@ def as_table(rows: list[dict[str, Any]], batch: int) -> str:
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--resolution", "resolutions", multiple=True, type=int, help="In px; may be repeated")
 @click.option("--half", is_flag=True, help="Mixed precision in both")
-@click.option("--seconds", default=30.0, show_default=True, help="Measuring time a phase, for all contenders together")
+@click.option("--seconds", default=30.0, show_default=True, help="Measuring time per phase, of all contenders")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(peer: Path, device: str, resolutions: tuple[int, ...], half: bool, seconds: float, out: Path | None) -> None:
-    """Measure training and sampling beside the peer."""
+    """Measure training and sampling, ours and the peer's."""
     sizes = resolutions or RESOLUTIONS[device]
     rows = [row for size in sizes for row in bench(size, device, peer, seconds, half)]
     print(as_table(rows, SETTINGS[device][2]))

@@ -1,13 +1,13 @@
-"""How well a generator learns, by the Fréchet distance of features after a fixed number of images.
+"""The learning of a generator, by the Fréchet distance of features after a fixed number of images.
 
     python scripts/bench_learning.py peer --peer DIR --weights-dir DIR [--out scripts/results/learning-peer.json]
     python scripts/bench_learning.py augment --weights-dir DIR [--out scripts/results/learning-augment.json]
     python scripts/bench_learning.py transition --weights-dir DIR [--out scripts/results/learning-transition.json]
 
-peer: ours beside NVlabs/stylegan2-ada-pytorch (DIR is a copy of it, run as it is), on the phantom at 64 px: the same
-networks, recipe and images in the same order. augment: few images with and without ADA. transition: fewer, conditional
+peer: ours against NVlabs/stylegan2-ada-pytorch (DIR is a copy of it, run as it is), on the phantom at 64 px: the same
+networks, options and images in the same order. augment: few images with and without ADA. transition: fewer, conditional
 from the start and by class transition. Every run is a process of one thread; contenders and seeds share the cores.
-With --keep FOLDER, what was stopped goes on by the same command.
+With --keep FOLDER, the same command resumes a run that was stopped.
 """
 
 import importlib
@@ -15,14 +15,14 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import bench_common as common
 import click
 import torch
+from bench import common
 
 from ganaug.augment.dihedral import random_dihedral
 from ganaug.config import Compute, FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
@@ -46,8 +46,26 @@ CONFIG = GanConfig(
 FOLD = 0
 
 
+@dataclass(frozen=True)
+class Options:
+    """The options of the command line."""
+
+    question: str
+    peer_folder: Path | None
+    weights_dir: Path
+    images: int | None
+    kimg: float | None
+    gamma: float
+    dihedral: bool
+    chosen: tuple[str, ...]
+    seeds: int
+    jobs: int
+    keep: Path | None
+    out: Path | None
+
+
 def make_dataset(root: Path, images_per_class: int) -> None:
-    """A phantom of which fold 0 trains on about so many images of each class, 20 of every patient."""
+    """Make a phantom of which fold 0 trains on about so many images per class, 20 per patient."""
     if open_workspace(root).datasets():
         return
     patients = 4 * round(images_per_class / 20 * 5 / 3)  # three of five parts are trained on
@@ -64,10 +82,10 @@ def train_ours(root: Path, config: GanConfig, weights: Path) -> list[dict[str, A
     )
     stats = {round(row["kimg"], 3): row for row in read_jsonl(run.stats)}
     rows = [{"kimg": row["kimg"], "score": row["score"]} for row in read_jsonl(run.scores)]
-    return [row | {name: near(stats, row["kimg"])[name] for name in ("p", "real_signs")} for row in rows]
+    return [row | {name: find_nearest(stats, row["kimg"])[name] for name in ("p", "real_signs")} for row in rows]
 
 
-def near(stats: dict[float, dict[str, Any]], kimg: float) -> dict[str, Any]:
+def find_nearest(stats: dict[float, dict[str, Any]], kimg: float) -> dict[str, Any]:
     """The line of stats that was written nearest to `kimg`."""
     return stats[min(stats, key=lambda written: abs(written - kimg))]
 
@@ -106,11 +124,11 @@ def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> li
                 average.copy_(buffer)
         shown = (iteration + 1) * batch
         if shown % round(1000 * (config.snapshot_kimg or config.total_kimg)) == 0:
-            rows.append({"kimg": shown / 1000, "score": monitor.score_of(Sampler(ema, network), state)})
+            rows.append({"kimg": shown / 1000, "score": monitor.score_of(PeerSampler(ema, network), state)})
     return rows
 
 
-class Sampler:
+class PeerSampler:
     """The peer's average, to be called as ours."""
 
     def __init__(self, ema: Any, config: NetworkConfig) -> None:
@@ -161,37 +179,40 @@ def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) 
 @click.argument("question", type=click.Choice(["peer", "augment", "transition"]))
 @click.option("--peer", "peer_folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--weights-dir", type=click.Path(path_type=Path, exists=True), required=True, help="Of SqueezeNet")
-@click.option("--images", type=int, help="Training images a class  [default: 240, 200 or 100]")
+@click.option("--images", type=int, help="Training images per class  [default: 240, 200 or 100]")
 @click.option("--kimg", type=float, help="Length of every run  [default: 12, 48 or 24]")
 @click.option("--gamma", type=float, default=CONFIG.r1_gamma, show_default=True, help="Weight of the R1 penalty")
 @click.option("--dihedral/--no-dihedral", default=True, help="Real images in all eight orientations")
 @click.option("--contender", "chosen", multiple=True, help="Only these  [default: all]")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True)
-@click.option("--keep", type=click.Path(path_type=Path), help="Train in this folder, from what is there already")
+@click.option("--keep", type=click.Path(path_type=Path), help="Train in this folder, and resume what is there")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
-def main(
-    question: str, peer_folder: Path | None, weights_dir: Path, images: int | None, kimg: float | None, gamma: float,
-    dihedral: bool, chosen: tuple[str, ...], seeds: int, jobs: int, keep: Path | None, out: Path | None,
-) -> None:  # fmt: skip
+def main(**options: Any) -> None:
     """Train the contenders and compare them."""
-    defaults = {"peer": (240, 12.0), "augment": (200, 48.0), "transition": (100, 24.0)}[question]
-    images, kimg = images or defaults[0], kimg or defaults[1]
-    base = replace(CONFIG, total_kimg=kimg, snapshot_kimg=kimg / 8, r1_gamma=gamma, dihedral=dihedral)
-    with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as folder:
+    compare(Options(**options))
+
+
+def compare(options: Options) -> None:
+    question, chosen = options.question, options.chosen
+    default_images, default_kimg = {"peer": (240, 12.0), "augment": (200, 48.0), "transition": (100, 24.0)}[question]
+    images, kimg = options.images or default_images, options.kimg or default_kimg
+    base = replace(CONFIG, total_kimg=kimg, snapshot_kimg=kimg / 8, r1_gamma=options.gamma, dihedral=options.dihedral)
+    with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_dataset(root, images)
         calls: list[tuple[Any, ...]] = []
-        for seed in range(seeds):
+        for seed in range(options.seeds):
             for name, config in contenders(question, replace(base, seed=seed)).items():
                 if not chosen or name in chosen:
-                    calls.append((name, seed, train_ours, root, config, weights_dir))
+                    calls.append((name, seed, train_ours, root, config, options.weights_dir))
             if question == "peer" and (not chosen or "peer" in chosen):
                 peer_config = replace(base, seed=seed)
-                calls.append(("peer", seed, train_peer, root, peer_config, weights_dir, peer_folder))
-        rows = [row for _, row in sorted(run_parallel(run, calls, jobs), key=lambda done: done[0])]
-    about = {"question": question, "images_per_class": images, "kimg": kimg, "gamma": gamma, "dihedral": dihedral}
-    report(rows, about, out)
+                calls.append(("peer", seed, train_peer, root, peer_config, options.weights_dir, options.peer_folder))
+        rows = [row for _, row in sorted(run_parallel(run, calls, options.jobs), key=lambda done: done[0])]
+    about = {"question": question, "images_per_class": images, "kimg": kimg}
+    about |= {"gamma": options.gamma, "dihedral": options.dihedral}
+    report(rows, about, options.out)
 
 
 def contenders(question: str, config: GanConfig) -> dict[str, GanConfig]:

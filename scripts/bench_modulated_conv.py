@@ -1,4 +1,4 @@
-"""Which form of the modulated convolution runs faster: scaled activations, or grouped weights of every image's own.
+"""The speed of both forms of the modulated convolution: scaled activations, or grouped weights per image.
 
     python scripts/bench_modulated_conv.py [--device cuda] [--out scripts/results/modulated-conv-cpu.json]
 
@@ -12,9 +12,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import click
 import torch
+from bench import common
 from torch import Tensor
 from tqdm import tqdm
 
@@ -58,7 +58,7 @@ PASSES = {"forward": forward, "+backward": backward}
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=DTYPES, show_default=True)
 @click.option("--resolution", "resolutions", multiple=True, type=int, default=(8, 32, 64, 128), show_default=True)
-@click.option("--seconds", default=2.0, show_default=True, help="Measuring time a line, for both forms together")
+@click.option("--seconds", default=2.0, show_default=True, help="Measuring time per line, for both forms together")
 @click.option("--allocator", type=click.Choice(["tuned", "default"]), default="tuned", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(
@@ -79,9 +79,9 @@ def main(
     header = ["dtype", "px", "up", "pass", "activations ms", "weights ms", "weights / activations"]
     lines = []
     for row in rows:
-        one, other = (row["ms"][form] for form in FORMS)
+        activations, weights = (row["ms"][form] for form in FORMS)
         cells = [str(row[key]) for key in ("dtype", "resolution_px", "up", "pass")]
-        lines.append([*cells, f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}×"])
+        lines.append([*cells, f"{activations:.2f}", f"{weights:.2f}", f"{weights / activations:.2f}×"])
     print(common.markdown_table(header, lines))
     if out:
         common.write_json(out, {"machine": common.describe_machine(device, allocator), "rows": rows})

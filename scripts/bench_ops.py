@@ -1,11 +1,11 @@
-"""How fast the operators are: against a plain copy, the reference, torch.compile of the reference, and a peer's.
+"""The speed of the operators against a plain copy, the reference, torch.compile of the reference, and a peer's.
 
     python scripts/bench_ops.py [--device cuda] [--peer DIR] [--out scripts/results/ops-cpu.json]
     python scripts/bench_ops.py --training [--peer DIR] [--out scripts/results/training-cpu.json]
 
 DIR is a copy of NVlabs/stylegan2-ada-pytorch, which is run as it is. All contenders take turns in one process, under
-one allocator, on the same operands. Instead of a time stands an error where a contender cannot run, as torch.compile
-cannot to second order, or where its results are not the reference's.
+one allocator, on the same operands. An error replaces the time of a contender that cannot run, as torch.compile cannot
+to second order, or whose results are not the reference's.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import click
 import torch
-from bench_training import bench_training
+from bench import common
+from bench.training import bench_training
 from torch import Tensor
 from tqdm import tqdm
 
@@ -33,9 +33,30 @@ RIVALS = ("ref", "compile", "peer")
 RESOLUTIONS = {"cpu": (32, 64, 128), "cuda": (64, 128, 256)}
 DTYPES = {"cpu": ("float32",), "cuda": ("float16", "float32")}
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-TOLERANCES = {torch.float32: 2e-3, torch.float16: 5e-2, torch.bfloat16: 5e-2}  # half types round where x + b turns sign
+TOLERANCES = {
+    torch.float32: 2e-3,
+    torch.float16: 5e-2,
+    torch.bfloat16: 5e-2,
+}  # half types round x + b
 
 Function = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command line."""
+
+    device: str
+    ops: tuple[str, ...]
+    resolutions: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    layouts: tuple[str, ...]
+    peer: Path | None
+    compiled: bool
+    seconds: float
+    allocator: str
+    training: bool
+    out: Path | None
 
 
 @dataclass(frozen=True)
@@ -101,7 +122,7 @@ PASSES: dict[str, Callable[[Function, Operands], tuple[Tensor, ...]]] = {
 
 
 def bytes_moved(operator: Operator, pass_: str, of: Operands) -> int:
-    """What the operator must read and write, once each, up to this pass."""
+    """The bytes that the operator must read and write, once each, up to this pass."""
     once = of.x.nbytes + of.v.nbytes
     # A backward pass of bias_act also reads y; of upfirdn2d it reads and writes what the forward pass does.
     again = once + of.v.nbytes if operator.function == "bias_act" else once
@@ -112,7 +133,7 @@ def contenders(operator: Operator, peer: bool, compiled: bool) -> dict[str, Func
     ours = getattr(custom_ops, operator.function)
     functions: dict[str, Function] = {name: partial(ours, impl=name) for name in ("native", "ref")}
     if compiled:
-        torch._dynamo.reset()  # one graph a case: nothing is made general for shapes seen before
+        torch._dynamo.reset()  # one graph per case: nothing is made general for shapes seen before
         functions["compile"] = partial(torch.compile(ours, dynamic=False), impl="ref")
     if peer:
         functions["peer"] = partial(common.call_peer, operator.function)
@@ -152,15 +173,13 @@ def measure(
     return common.take_turns(turns, seconds), errors
 
 
-def bench_case(
-    name: str, resolution: int, dtype: str, layout: str, device: str, peer: bool, compiled: bool, seconds: float
-) -> Iterator[dict[str, Any]]:
+def bench_case(name: str, resolution: int, dtype: str, layout: str, options: Options) -> Iterator[dict[str, Any]]:
     operator = OPERATORS[name]
-    operands = make_operands(operator, resolution, getattr(torch, dtype), layout, device)
+    operands = make_operands(operator, resolution, getattr(torch, dtype), layout, options.device)
     copied = bytes_moved(operator, "forward", operands)
-    functions = contenders(operator, peer, compiled)
+    functions = contenders(operator, options.peer is not None, options.compiled)
     for pass_ in PASSES:
-        times, errors = measure(functions, pass_, operands, copied, device, seconds)
+        times, errors = measure(functions, pass_, operands, copied, options.device, options.seconds)
         row: dict[str, Any] = {"op": name, "shape": list(operands.x.shape), "dtype": dtype, "layout": layout}
         row |= {"pass": pass_, "copy_gb_per_s": copied / times["copy"] / 1e6, "ms": times, "errors": errors}
         if "native" in times:
@@ -196,13 +215,6 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join([common.markdown_table(header, lines), "", *notes])
 
 
-def bench_operators(cases: list[tuple[str, int, str, str]], *rest: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for case in tqdm(cases, unit="case"):
-        rows += bench_case(*case, *rest)
-    return rows
-
-
 @click.command()
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--op", "ops", multiple=True, type=click.Choice(list(OPERATORS)), help="Only this; may be repeated")
@@ -211,41 +223,39 @@ def bench_operators(cases: list[tuple[str, int, str, str]], *rest: Any) -> list[
 @click.option("--layout", "layouts", multiple=True, type=click.Choice(list(LAYOUTS)))
 @click.option("--peer", type=click.Path(path_type=Path, exists=True), help="Copy of NVlabs/stylegan2-ada-pytorch")
 @click.option("--compile/--no-compile", "compiled", default=True, show_default=True, help="With torch.compile")
-@click.option("--seconds", default=1.0, show_default=True, help="Measuring time a line, for all contenders together")
+@click.option("--seconds", default=1.0, show_default=True, help="Measuring time per line, for all contenders together")
 @click.option("--allocator", type=click.Choice(["tuned", "default"]), default="tuned", show_default=True)
 @click.option("--training", is_flag=True, help="Measure the phases of training instead")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
-def main(
-    device: str,
-    ops: tuple[str, ...],
-    resolutions: tuple[int, ...],
-    dtypes: tuple[str, ...],
-    layouts: tuple[str, ...],
-    peer: Path | None,
-    compiled: bool,
-    seconds: float,
-    allocator: str,
-    training: bool,
-    out: Path | None,
-) -> None:
+def main(**options: Any) -> None:
     """Measure how fast the operators are."""
+    run(Options(**options))
+
+
+def run(options: Options) -> None:
+    device = options.device
     if device == "cuda" and not torch.cuda.is_available():
         raise click.UsageError("PyTorch sees no CUDA device; leave --device out")
-    common.set_allocator(allocator)
-    figures = {"machine": common.describe_machine(device, allocator)}
-    if training:
-        rows, table = bench_training(device, resolutions or (64, 128), allocator, seconds, peer)
+    common.set_allocator(options.allocator)
+    figures = {"machine": common.describe_machine(device, options.allocator)}
+    if options.training:
+        sizes = options.resolutions or (64, 128)
+        rows, table = bench_training(device, sizes, options.allocator, options.seconds, options.peer)
     else:
-        if peer:
-            common.find_peer(peer)
-        sizes = resolutions or RESOLUTIONS[device]
-        cases = list(product(ops or OPERATORS, sizes, dtypes or DTYPES[device], layouts or LAYOUTS))
-        rows = bench_operators(cases, device, peer is not None, compiled, seconds)
+        if options.peer:
+            common.find_peer(options.peer)
+        cases = product(
+            options.ops or OPERATORS,
+            options.resolutions or RESOLUTIONS[device],
+            options.dtypes or DTYPES[device],
+            options.layouts or LAYOUTS,
+        )
+        rows = [row for case in tqdm([*cases], unit="case") for row in bench_case(*case, options)]
         table = as_table(rows)
     print(", ".join(f"{key} {value}" for key, value in figures["machine"].items()), end="\n\n")
     print(table)
-    if out:
-        common.write_json(out, {**figures, "operators": custom_ops.info(), "rows": rows})
+    if options.out:
+        common.write_json(options.out, {**figures, "operators": custom_ops.info(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How much faster two processes on twice the cores train than one: torchrun, gloo, the batch divided.
+"""The speed-up of training by two processes on twice the cores: torchrun, gloo, the batch divided.
 
     python scripts/bench_scaling.py [--cores 4] [--out scripts/results/scaling-cpu.json]
 
@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import bench_common as common
 import click
+from bench import common
 
 WORKER = """
 import json, os, sys, time
@@ -51,10 +51,10 @@ def train(groups: list[list[int]], iterations: int, resolution: int) -> list[flo
     if len(groups) > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={len(groups)}", "--no-python"]
         program = [sys.executable, *launcher, *program]
-    said = subprocess.run(
+    finished = subprocess.run(
         program, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    times: list[float] = json.loads(said.stdout.splitlines()[-1])
+    times: list[float] = json.loads(finished.stdout.splitlines()[-1])
     return times
 
 
@@ -73,14 +73,15 @@ def main(cores: int, resolution: int, rounds: int, iterations: int, out: Path | 
     for _ in range(rounds):
         for name, groups in variants.items():
             times[name].append(statistics.mean(train(groups, iterations, resolution)))
-    one, two = (statistics.median(times[name]) for name in variants)
+    single, double = (statistics.median(times[name]) for name in variants)
     print(
-        f"one process on {half} cores {one:.2f} s, two on {2 * half} cores {two:.2f} s an iteration: {one / two:.2f}×"
+        f"per iteration: one process on {half} cores {single:.2f} s, two on {2 * half} cores {double:.2f} s: "
+        f"{single / double:.2f}×"
     )
     if out:
         machine = common.describe_machine("cpu", "tuned")
         common.write_json(
-            out, {"machine": machine, "resolution_px": resolution, "seconds": times, "speedup": one / two}
+            out, {"machine": machine, "resolution_px": resolution, "seconds": times, "speedup": single / double}
         )
 
 

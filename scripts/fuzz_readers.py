@@ -1,4 +1,4 @@
-"""Thousands of damaged and forged files against every reader of ganaug: each must be read, or refused in one line.
+"""Thousands of damaged and forged files, given to every reader of ganaug: it must read each or refuse it in one line.
 
     python scripts/fuzz_readers.py [--seed 0] [--inputs 2400] [--seconds 1800] [--only READER] [--keep DIR]
 
@@ -25,20 +25,20 @@ from random import Random
 
 import click
 import torch
-from fuzz_artefacts import make_all
-from fuzz_cases import READERS, Reader
+from fuzz.artefacts import make_all
+from fuzz.cases import READERS, Reader
 
 from ganaug.errors import UserError
 
 SECONDS_OF_ONE, MIB_OF_ONE = 10.0, 1024
 SECONDS_BETWEEN_LOOKS = 0.02
-INPUTS_OF_A_PROCESS = 200  # then another takes its place, so that nothing adds up
+INPUTS_OF_A_PROCESS = 200  # then a new one replaces it, so that nothing adds up
 FINE = ("refused", "read")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input."""
+    """The end of one input."""
 
     kind: str  # refused or read, else a finding: traceback, message, hang, memory or crash
     detail: str = ""
@@ -86,7 +86,7 @@ def make_input(base: Path, folder: Path, name: str, index: int, seed: int) -> tu
 
 
 def try_input(reader: Reader, root: Path, path: Path) -> Outcome:
-    """Read a mutated file; the outcome says what came of it, however that ends short of the process."""
+    """Read a mutated file; the outcome holds its end, unless the process dies of it."""
     rest = _memory_mib("VmRSS")
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
@@ -107,7 +107,7 @@ def try_input(reader: Reader, root: Path, path: Path) -> Outcome:
 
 
 def _memory_mib(name: str, process: int | str = "self") -> float:
-    """What the system says of a process; 0 where it says nothing."""
+    """A process's memory by the system's name for it, such as VmRSS; 0 where there is none."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith(name):
@@ -180,7 +180,7 @@ class Worker:
         return outcome
 
     def _stack(self) -> str:
-        """Where a process hangs, which it writes when it is told to abort."""
+        """The stack of a process that hangs, which it writes when it is aborted."""
         with suppress(OSError):
             os.kill(self.process.pid or 0, 6)
         self.process.join(5)
@@ -254,7 +254,7 @@ def format_table(rows: Sequence[Row]) -> str:
 @click.option("--keep", type=click.Path(path_type=Path), default=Path(tempfile.gettempdir()) / "ganaug-fuzz",
               show_default=True, help="Folder for the inputs of findings")  # fmt: skip
 def main(seed: int, num_inputs: int, seconds: float, only: tuple[str, ...], keep: Path) -> None:
-    """Try mutated inputs on every reader, and print what became of them."""
+    """Try mutated inputs on every reader, and print the outcomes."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="ganaug-fuzz-") as folder:
         base = Path(folder)

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -126,7 +127,8 @@ def _reseal(path: Path, record: Provenance | None = None, **attrs: object) -> No
         known["fingerprint"] = schema.fingerprint_of(table)
         known["seal"] = schema.seal_of(table)
         if record is not None or stored is not None:
-            record = record or Provenance(**{n: tuple(v) if isinstance(v, list) else v for n, v in stored.items()})
+            fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in (stored or {}).items()}
+            record = record or Provenance(**fields)
             known["provenance"] = record.sealed(known["seal"]).to_dict()
         for name, value in known.items():
             file.attrs[name] = json.dumps(value, ensure_ascii=False)

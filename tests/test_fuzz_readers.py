@@ -37,7 +37,7 @@ def base(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_reader_reads_or_refuses_in_one_line_whatever_a_file_holds(
     fuzz: ModuleType, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fuzz, "SECONDS_OF_ONE", 60.0)  # other tests run beside it
+    monkeypatch.setattr(fuzz, "SECONDS_OF_ONE", 60.0)  # other tests run at the same time
     num_inputs = INPUTS_OF_EACH * len(fuzz.READERS)
     rows = fuzz.run(base, tmp_path / "found", seed=20, num_inputs=num_inputs, seconds=600)
     assert [row.reader for row in rows] == list(fuzz.READERS)

@@ -41,10 +41,10 @@ def lines(asked: Path, script: str, *options: str) -> list[str]:
 
 @pytest.mark.parametrize("options", [(), ("--workspace", "here")])
 def test_the_demo_installs_the_package_and_hands_its_options_on(asked: Path, options: tuple[str, ...]) -> None:
-    said = lines(asked, "demo.sh", *options)
-    (install,) = [line for line in said if "pip install" in line]
+    output = lines(asked, "demo.sh", *options)
+    (install,) = [line for line in output if "pip install" in line]
     assert install.endswith("--editable .")
-    assert said[-1] == " ".join(
+    assert output[-1] == " ".join(
         ["ganaug evaluate-augmentation --dataset phantom --preset quick --train-missing", *options]
     )
     again = lines(asked, "demo.sh", *options)
@@ -52,8 +52,8 @@ def test_the_demo_installs_the_package_and_hands_its_options_on(asked: Path, opt
 
 
 def test_the_tests_run_on_every_core(asked: Path) -> None:
-    said = lines(asked, "test.sh", "-k", "name")
-    (install,) = [line for line in said if "pip install" in line]
+    output = lines(asked, "test.sh", "-k", "name")
+    (install,) = [line for line in output if "pip install" in line]
     assert install.endswith("--editable .[test]")
     cores = subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout.strip()
-    assert said[-1] == f"python -m pytest -n {cores} -k name"
+    assert output[-1] == f"python -m pytest -n {cores} -k name"

@@ -1,4 +1,4 @@
-"""What the classifiers share: the scaling of their input, ResNet's stages, and the plain vision transformer."""
+"""The parts that the classifiers share: input scaling, ResNet's stages, and the plain vision transformer."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +18,7 @@ def resize(x: Tensor, size_px: int) -> Tensor:
 
 
 class Normalise(nn.Module):
-    """Pixels in [0,1] to zero mean and unit deviation a channel, by fixed constants."""
+    """Pixels in [0,1] to zero mean and unit standard deviation per channel, by fixed constants."""
 
     mean: Tensor
     std: Tensor
@@ -51,7 +51,7 @@ class ResidualConfig:
     def stride_px(self) -> int:
         """The pixels of the input between two neighbours of the last map."""
         stem_px = 4 if self.stem == "imagenet" else 2
-        return stem_px * 2 ** (len(self.depths) - 1)
+        return stem_px << (len(self.depths) - 1)
 
 
 RESNET50 = ResidualConfig()
@@ -87,7 +87,9 @@ class ResidualNet(nn.Module):
         _init_convolutions(self)
 
     def stem(self, x: Tensor) -> Tensor:
-        return self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
+        """x float [N,3,H,W], normalised, to the input of the first stage."""
+        y: Tensor = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
+        return y
 
     def stages(self) -> list[nn.Sequential]:
         return [self.get_submodule(f"layer{i + 1}") for i in range(self.num_stages)]  # type: ignore[misc]
@@ -119,7 +121,8 @@ def squeeze_excitation(channels: int, reduction: int = 16) -> nn.Module:
     """
     from torchvision.ops import SqueezeExcitation
 
-    return SqueezeExcitation(channels, max(channels // reduction, 8))
+    module: nn.Module = SqueezeExcitation(channels, max(channels // reduction, 8))
+    return module
 
 
 @dataclass(frozen=True)

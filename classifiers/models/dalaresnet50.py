@@ -86,17 +86,19 @@ class DalaResNet50(nn.Module):
         self.classify = nn.Linear(num_features, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees, [N,D]: D is layer 4's channels, or a sixteenth of them for `variant="head"`."""
+        """The input of the last layer, [N,D]: D is layer 4's channels, or a sixteenth of them for `variant="head"`."""
         x = self.cnn.stem(self.normalise(resize(x, self.config.image_size_px)))
         *stages, layer4 = self.cnn.stages()
         for stage in stages:
             x = stage(x)
         for block, gate in zip(layer4, self.gates):
             x = gate(block(x))
-        return self.hidden(x.mean(dim=(2, 3)))
+        features: Tensor = self.hidden(x.mean(dim=(2, 3)))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(self.dropout(self.features(x)))
+        logits: Tensor = self.classify(self.dropout(self.features(x)))
+        return logits
 
 
 class LayerFourGate(nn.Module):
@@ -113,4 +115,5 @@ class LayerFourGate(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.layers(x.mean(dim=(2, 3)))[:, :, None, None]
+        gate: Tensor = self.layers(x.mean(dim=(2, 3)))
+        return x * gate[:, :, None, None]

@@ -34,7 +34,7 @@ class ResViTConfig:
     dropout: float = 0.1  # before the last layer
     squeeze_excitation: bool = True  # off: the residual stages without channel attention
     token_fusion: bool = True  # off: the last transformer block's tokens only
-    alignment: bool = True  # off: all the transformer's tokens, one gate an image instead of one a token
+    alignment: bool = True  # off: all the transformer's tokens, one gate per image instead of one per token
     tama: bool = True  # off: both branches' mean tokens side by side, where alignment no longer matters
 
     def __post_init__(self) -> None:
@@ -69,8 +69,8 @@ class ResViTGANNet(nn.Module):
     with token-wise alignment, a fully connected layer. Our choices: squeeze-and-excitation (reduction 16) on each
     residual stage's output; fusion as a learned softmax mix of the blocks at each quarter of the depth; alignment by
     2×2 pooling of the patch tokens onto the residual map; cross-attention both ways, then a gate per token between the
-    branches, attention pooling and dropout. The published figures are for images of which some share a patient with
-    the training images, or do not say.
+    branches, attention pooling and dropout. The published figures are for test images that share patients with the
+    training images, or do not say.
 
     Source: ResViT-GANNet, BMC Medical Imaging 2025.
     """
@@ -115,23 +115,27 @@ class ResViTGANNet(nn.Module):
         x = self.cnn.stem(x)
         for stage, squeeze in zip(self.cnn.stages(), self.squeeze):
             x = squeeze(stage(x))
-        return self.project_cnn(x.flatten(2).transpose(1, 2))
+        tokens: Tensor = self.project_cnn(x.flatten(2).transpose(1, 2))
+        return tokens
 
     def _vit_tokens(self, x: Tensor) -> Tensor:
         blocks = self.vit.forward_intermediates(  # type: ignore[operator]
             x, indices=self.fused_blocks, output_fmt="NLC", intermediates_only=True
         )
-        tokens = self.fusion(blocks)
+        tokens: Tensor = self.fusion(blocks)
         if self.config.alignment:
             tokens = pool_2x2(tokens, self.config.image_size_px // self.config.vit.patch_px)
-        return self.project_vit(tokens)
+        projected: Tensor = self.project_vit(tokens)
+        return projected
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees, [N,D]: D is `token_dim`, or twice that without TAMA."""
-        return self.merge(*self.tokens(x))
+        """The input of the last layer, [N,D]: D is `token_dim`, or twice that without TAMA."""
+        features: Tensor = self.merge(*self.tokens(x))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(self.dropout(self.features(x)))
+        logits: Tensor = self.classify(self.dropout(self.features(x)))
+        return logits
 
 
 def pool_2x2(tokens: Tensor, side: int) -> Tensor:
@@ -149,8 +153,8 @@ class TokenFusion(nn.Module):
         self.logits = nn.Parameter(torch.zeros(num_blocks))  # an even mix at first
 
     def forward(self, blocks: list[Tensor]) -> Tensor:
-        shares = self.logits.softmax(0)
-        return torch.stack([share * norm(tokens) for share, norm, tokens in zip(shares, self.norms, blocks)]).sum(0)
+        weights = self.logits.softmax(0)
+        return torch.stack([weight * norm(tokens) for weight, norm, tokens in zip(weights, self.norms, blocks)]).sum(0)
 
 
 class Tama(nn.Module):
@@ -167,11 +171,12 @@ class Tama(nn.Module):
     def forward(self, cnn: Tensor, vit: Tensor) -> Tensor:
         a, b = self.cnn_asks_vit(cnn, vit), self.vit_asks_cnn(vit, cnn)
         if self.aligned:
-            return self.pools[0](self.mix(a, b))
+            pooled: Tensor = self.pools[0](self.mix(a, b))
+            return pooled
         return self.mix(self.pools[0](a), self.pools[1](b))
 
     def mix(self, a: Tensor, b: Tensor) -> Tensor:
-        gate = self.gate(torch.cat([a, b], dim=-1)).sigmoid()
+        gate: Tensor = self.gate(torch.cat([a, b], dim=-1)).sigmoid()
         return gate * a + (1 - gate) * b
 
 
@@ -186,8 +191,10 @@ class CrossAttention(nn.Module):
 
     def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
         context = self.norm_context(context)
-        tokens = tokens + self.attention(self.norm_tokens(tokens), context, context, need_weights=False)[0]
-        return tokens + self.feed_forward(self.norm_out(tokens))
+        attended: Tensor = self.attention(self.norm_tokens(tokens), context, context, need_weights=False)[0]
+        tokens = tokens + attended
+        update: Tensor = self.feed_forward(self.norm_out(tokens))
+        return tokens + update
 
 
 class AttentionPool(nn.Module):
@@ -198,7 +205,8 @@ class AttentionPool(nn.Module):
         self.score = nn.Linear(dim, 1, bias=False)  # a bias would fall out of the softmax
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return (self.score(tokens).softmax(dim=1) * tokens).sum(dim=1)
+        weights: Tensor = self.score(tokens).softmax(dim=1)
+        return (weights * tokens).sum(dim=1)
 
 
 class Concatenation(nn.Module):

@@ -1,4 +1,4 @@
-"""Every classifier of timm behind the interface of ours: `timm:<name>`."""
+"""Any model of timm behind the interface of our classifiers, under the name `timm:<name>`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class TimmClassifier(nn.Module):
 
     Input float [N,3,H,W] in [0,1], resized and normalised as timm's card of that model says; output [N,num_classes].
 
-    Errors: ValueError where timm has no model of that name.
+    Raises ValueError where timm has no model of that name.
     """
 
     backbones = ("body",)
@@ -23,7 +23,8 @@ class TimmClassifier(nn.Module):
         super().__init__()
         if not timm.is_model(name):
             raise ValueError(
-                f"timm has no model {name!r}; python -c 'import timm; print(timm.list_models())' lists them"
+                f"timm has no model {name!r}; expected a name that timm.list_models() gives; "
+                "list them: python -c 'import timm; print(timm.list_models())'"
             )
         self.num_classes = num_classes
         body: Any = timm.create_model(name, pretrained=False, num_classes=0)
@@ -34,8 +35,10 @@ class TimmClassifier(nn.Module):
         self.classify = nn.Linear(body.head_hidden_size, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees, [N,D], D as timm's model has it."""
-        return self.body(self.normalise(resize(x, self.image_size_px)))
+        """The input of the last layer, [N,D], D as timm's model has it."""
+        features: Tensor = self.body(self.normalise(resize(x, self.image_size_px)))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(self.features(x))
+        logits: Tensor = self.classify(self.features(x))
+        return logits

@@ -2,7 +2,7 @@
 #include <torch/library.h>
 
 TORCH_LIBRARY(ganaug, m) {
-  // clamp(gain * act(x + b)); b lies along dimension dim; clamp < 0 is none; act as in custom_ops/bias_act.py.
+  // clamp(gain * act(x + b)); b lies along dimension dim; clamp < 0 is none; act as in custom_ops/activations.py.
   m.def("bias_act(Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor");
   // For piecewise linear act: (x + b) * slope(y), where slope is the derivative at which the operator gave y.
   m.def("bias_act_slope(Tensor x, Tensor? b, Tensor y, int dim, int act, float alpha, float gain, float clamp) -> Tensor");

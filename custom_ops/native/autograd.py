@@ -1,6 +1,6 @@
-"""What PyTorch must know of the native operators beyond their kernels: shapes, derivatives and batching.
+"""Shapes, derivatives and batching of the native operators, registered with PyTorch.
 
-The library must be loaded before `register` is called; `custom_ops.dispatch` sees to both. The derivative of each
+The library must be loaded before `register` is called; `custom_ops.dispatch` does both. The derivative of each
 operator is a registered operator again, hence any order runs at native speed.
 """
 
@@ -17,13 +17,15 @@ from torch.autograd.function import _SingleLevelFunction
 from custom_ops.activations import ACTIVATIONS
 from custom_ops.padding import Pads, Pair, adjoint_padding, out_size
 
-LIBRARY = torch.library.Library("ganaug", "IMPL")  # registrations last as long as it does
+_make_library: Callable[..., Any] = torch.library.Library
+LIBRARY = _make_library("ganaug", "IMPL")  # registrations last as long as it does
 OPS = torch.ops.ganaug
-SPECS = tuple(ACTIVATIONS.values())
+BY_NUMBER = tuple(ACTIVATIONS.values())  # as the kernels number them
 
 Args = tuple[Any, ...]
 Grads = tuple[Tensor | None, ...]
 Batched = tuple[Any, Any]
+Rule = Callable[..., Any]
 
 
 def _empty_like(x: Tensor) -> Tensor:
@@ -43,13 +45,13 @@ def _adjoint_fake(dy: Tensor, y: Tensor, dim: int, *options: Any) -> tuple[Tenso
     return _empty_like(dy), dy.new_empty(dy.shape[dim] if options[-1] else 0)
 
 
-def _bias_act_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+def _bias_act_setup(ctx: Any, inputs: Args, output: Tensor) -> None:
     x, b, *ctx.options = inputs
-    ctx.save_for_backward(*((output,) if SPECS[ctx.options[1]].derivative is None else (x, b)))
+    ctx.save_for_backward(*((output,) if BY_NUMBER[ctx.options[1]].derivative is None else (x, b)))
 
 
 def _bias_act_backward(ctx: Any, dy: Tensor) -> Grads:
-    derivative = SPECS[ctx.options[1]].derivative
+    derivative = BY_NUMBER[ctx.options[1]].derivative
     if derivative is None:
         (y,) = ctx.saved_tensors
         dx, db = _adjoint(ctx.needs_input_grad[:2], dy, y.detach(), ctx.options)
@@ -67,7 +69,7 @@ def _adjoint(needs: tuple[bool, bool], dy: Tensor, y: Tensor, options: list[Any]
 def _smooth_backward(needs: tuple[bool, bool], dy: Tensor, x: Tensor, b: Tensor | None, options: list[Any]) -> Grads:
     """The chain rule in PyTorch's operators, which differentiate further by themselves."""
     dim, act, alpha, gain, clamp = options
-    spec = SPECS[act]
+    spec = BY_NUMBER[act]
     assert spec.derivative is not None
     u = x.to(torch.promote_types(x.dtype, torch.float32))
     bias_shape = [size if axis == dim else 1 for axis, size in enumerate(x.shape)]
@@ -80,7 +82,7 @@ def _smooth_backward(needs: tuple[bool, bool], dy: Tensor, x: Tensor, b: Tensor 
     return dx.to(x.dtype) if needs[0] else None, db
 
 
-def _slope_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+def _slope_setup(ctx: Any, inputs: Args, output: Tensor) -> None:
     _, _, y, *ctx.options = inputs
     ctx.save_for_backward(y)
 
@@ -91,7 +93,7 @@ def _slope_backward(ctx: Any, dy: Tensor) -> Grads:
     return dx, db, *[None] * (1 + len(ctx.options))
 
 
-def _adjoint_saves(ctx: Any, inputs: Args, output: tuple[Tensor, Tensor]) -> None:
+def _adjoint_setup(ctx: Any, inputs: Args, output: tuple[Tensor, Tensor]) -> None:
     _, y, *ctx.options, ctx.with_bias = inputs
     ctx.save_for_backward(y)
 
@@ -103,7 +105,7 @@ def _adjoint_backward(ctx: Any, ddx: Tensor, ddb: Tensor) -> Grads:
 
 
 def _fold(value: Tensor, batch_dim: int | None, dim: int, size: int) -> Tensor:
-    """Fold the batch dimension (of `size`) into `dim`, along which the bias lies: every sample gets its own."""
+    """Fold the batch dimension, of `size`, into `dim`, along which the bias lies: every sample gets its own."""
     if batch_dim is None:
         value = value.expand(size, *value.shape)
     value = value.movedim(batch_dim or 0, dim)
@@ -130,7 +132,7 @@ def _adjoint_vmap(info: Any, in_dims: Args, dy: Tensor, y: Tensor, dim: int, *op
     return (dx.unflatten(dim, (size, -1)), db.unflatten(0, (size, -1))), (dim, 0)
 
 
-# upfirdn2d, which is linear and, with up and down exchanged and the filter turned round, its own adjoint.
+# upfirdn2d, which is linear and, with up and down exchanged and the filter flipped, its own adjoint.
 
 
 def _upfirdn2d_fake(x: Tensor, f: Tensor, up: Pair, down: Pair, pads: Pads, gain: float) -> Tensor:
@@ -138,7 +140,7 @@ def _upfirdn2d_fake(x: Tensor, f: Tensor, up: Pair, down: Pair, pads: Pads, gain
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=suggest_memory_format(x))
 
 
-def _upfirdn2d_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+def _upfirdn2d_setup(ctx: Any, inputs: Args, output: Tensor) -> None:
     x, f, ctx.up, ctx.down, pads, ctx.gain = inputs
     ctx.save_for_backward(f)
     ctx.pads = adjoint_padding(x.shape, output.shape, f.shape, ctx.up, ctx.down, pads)
@@ -165,7 +167,7 @@ def _conv3x3_fake(x: Tensor, w: Tensor, stride: int, transposed: bool) -> Tensor
     return x.new_empty(x.shape[0], w.shape[1 if transposed else 0], *sides)
 
 
-def _conv3x3_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+def _conv3x3_setup(ctx: Any, inputs: Args, output: Tensor) -> None:
     x, w, ctx.stride, ctx.transposed = inputs
     _save_both(ctx, x, w)
 
@@ -187,7 +189,7 @@ def _weight_fake(x: Tensor, dy: Tensor, stride: int) -> Tensor:
     return x.new_empty(dy.shape[1], x.shape[1], 3, 3)
 
 
-def _weight_saves(ctx: Any, inputs: Args, output: Tensor) -> None:
+def _weight_setup(ctx: Any, inputs: Args, output: Tensor) -> None:
     x, dy, ctx.stride = inputs
     _save_both(ctx, x, dy)
 
@@ -219,14 +221,15 @@ def _one_by_one(operator: Any, info: Any, in_dims: Args, a: Tensor, b: Tensor, *
     return torch.stack([operator(*pair, *options) for pair in pairs])
 
 
-def _register(name: str, fake: Callable, saves: Callable, backward: Callable, vmap: Callable) -> None:
+def _register(name: str, fake: Rule, setup: Rule, backward: Rule, vmap: Rule) -> None:
     operator = f"ganaug::{name}"
     torch.library.register_fake(operator, fake)
     torch.library.register_vmap(operator, vmap)
-    LIBRARY.impl(name, _differentiable(getattr(OPS, name).default, saves, backward), "Autograd", with_keyset=True)
+    kernel = _make_differentiable(getattr(OPS, name).default, setup, backward)
+    LIBRARY.impl(name, kernel, "Autograd", with_keyset=True)
 
 
-def _differentiable(operator: Any, saves: Callable, backward: Callable) -> Callable:
+def _make_differentiable(operator: Any, setup: Rule, backward: Rule) -> Rule:
     """The operator's kernel for autograd, calling its kernel for the device.
 
     torch.library.register_autograd would do, but torch.func.grad refuses its operators, and torch.compile can have
@@ -237,7 +240,7 @@ def _differentiable(operator: Any, saves: Callable, backward: Callable) -> Calla
         *inputs, keys = args
         with torch.enable_grad():  # for the outer levels of torch.func.grad; here it changes nothing
             output = below(keys, *inputs)
-        saves(ctx, inputs, output)
+        setup(ctx, inputs, output)
         return output
 
     def below(keys: Any, *inputs: Any) -> Any:
@@ -262,9 +265,9 @@ def _differentiable(operator: Any, saves: Callable, backward: Callable) -> Calla
 @functools.cache
 def register() -> None:
     """Give the operators their derivatives, shapes and batching, once a process; the library must be loaded before."""
-    _register("bias_act", _bias_act_fake, _bias_act_saves, _bias_act_backward, _bias_act_vmap)
-    _register("bias_act_slope", _bias_act_fake, _slope_saves, _slope_backward, _slope_vmap)
-    _register("bias_act_adjoint", _adjoint_fake, _adjoint_saves, _adjoint_backward, _adjoint_vmap)
-    _register("upfirdn2d", _upfirdn2d_fake, _upfirdn2d_saves, _upfirdn2d_backward, _upfirdn2d_vmap)
-    _register("conv3x3", _conv3x3_fake, _conv3x3_saves, _conv3x3_backward, _conv3x3_vmap)
-    _register("conv3x3_weight", _weight_fake, _weight_saves, _weight_backward, _weight_vmap)
+    _register("bias_act", _bias_act_fake, _bias_act_setup, _bias_act_backward, _bias_act_vmap)
+    _register("bias_act_slope", _bias_act_fake, _slope_setup, _slope_backward, _slope_vmap)
+    _register("bias_act_adjoint", _adjoint_fake, _adjoint_setup, _adjoint_backward, _adjoint_vmap)
+    _register("upfirdn2d", _upfirdn2d_fake, _upfirdn2d_setup, _upfirdn2d_backward, _upfirdn2d_vmap)
+    _register("conv3x3", _conv3x3_fake, _conv3x3_setup, _conv3x3_backward, _conv3x3_vmap)
+    _register("conv3x3_weight", _weight_fake, _weight_setup, _weight_backward, _weight_vmap)

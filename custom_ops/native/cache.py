@@ -1,6 +1,6 @@
 """The cache of compiled libraries: found whole or not at all, and built by one process while the others wait.
 
-A library is run as soon as it is loaded, so it is taken only from where nobody else can have put it.
+A library runs as soon as it is loaded, so it is loaded only from folders that nobody else can write.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from custom_ops.native.toolchain import NativeUnavailable, Recipe
-from custom_ops.native.trust import doubt
+from custom_ops.native.toolchain import BuildTarget, NativeUnavailable
+from custom_ops.native.trust import find_risk
 
 try:
     import fcntl
@@ -52,107 +52,114 @@ class Built:
 def folder() -> Path:
     """The folder that holds the libraries: GANAUG_OPS_CACHE, else ganaug/ops in the user's cache.
 
-    Where neither can be named, as for a user without a home, it is the one in the folder of temporary files.
+    Where there is neither, as for a user without a home, it lies in the folder of temporary files.
     """
-    wish = os.environ.get("GANAUG_OPS_CACHE")
+    requested = os.environ.get("GANAUG_OPS_CACHE")
     user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
-        return (Path(wish) if wish else Path(user) / "ganaug" / "ops").expanduser().absolute()
+        return (Path(requested) if requested else Path(user) / "ganaug" / "ops").expanduser().absolute()
     except (RuntimeError, OSError):
         return _spare_folder()
 
 
-def find(recipe: Recipe) -> Built | None:
-    """Find the recipe's library, whole; None where it was never built, is corrupt, or others could have put it."""
+def find(target: BuildTarget) -> Built | None:
+    """Find the target's library, whole; None where it was never built, is corrupt, or others could have put it."""
     for place in (folder(), _spare_folder()):
         with contextlib.suppress(OSError):
-            for entry in sorted(place.glob(recipe.name)):
+            for entry in sorted(place.glob(target.name)):
                 if built := _read(entry):
                     return built
     return None
 
 
-def obstacle() -> str:
-    """Why libraries are neither taken from `folder()` nor kept there; empty where they are. Writes nothing."""
+def find_obstacle() -> str:
+    """The reason why `folder()` cannot be used; empty where it can. Writes nothing."""
     place = folder()
     there = next(path for path in (place, *place.parents) if os.path.lexists(path))
     if not there.is_dir():
         return f"{there} is no folder"
     if not os.access(there, os.W_OK | os.X_OK) and not (there == place and os.access(there, os.R_OK | os.X_OK)):
         return f"{there} cannot be written"
-    return doubt(there) if there == place else ""
+    return find_risk(there) if there == place else ""
 
 
-def build(recipe: Recipe, bad: Built | None = None) -> Built:
-    """Build the recipe's library, unless another process just has; raises NativeUnavailable where that fails.
+def build(target: BuildTarget, bad: Built | None = None) -> Built:
+    """Build the target's library, unless another process just has; raises NativeUnavailable where that fails.
 
     bad: a library that was found but does not load, to be replaced.
     """
     place = _writable_folder()
     try:
-        with _lock(place / f"{recipe.name}.lock"):
-            built = _read(place / recipe.name)
+        with _lock(place / f"{target.name}.lock"):
+            built = _read(place / target.name)
             if built is None or built == bad:
-                _build(recipe, place)
-                built = _read(place / recipe.name)
+                _build(target, place)
+                built = _read(place / target.name)
     except OSError as error:  # a full disk, say
         raise NativeUnavailable(f"the build failed ({error})") from None
     if built is None:
         raise NativeUnavailable(
-            f"{place / recipe.name} was built and is gone or corrupt already; set another GANAUG_OPS_CACHE"
+            f"{place / target.name} was built and is gone or corrupt already; expected the new library; "
+            "set another GANAUG_OPS_CACHE"
         )
     return built
 
 
-def _build(recipe: Recipe, place: Path) -> None:
-    final, scratch = place / recipe.name, place / f"{recipe.name}.scratch"
+def _build(target: BuildTarget, place: Path) -> None:
+    final, scratch = place / target.name, place / f"{target.name}.scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # of a builder that was killed
     scratch.mkdir()
     try:
-        _compile(recipe, scratch)
-        for path in (scratch, scratch / "library.so", scratch / "build.json"):  # else a umask of 002 has us doubt it
+        _compile(target, scratch)
+        for path in (
+            scratch,
+            scratch / "library.so",
+            scratch / "build.json",
+        ):  # else, under a umask of 002, find_risk refuses them
             path.chmod(path.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
         shutil.rmtree(final, ignore_errors=True)
         scratch.rename(final)
     except NativeUnavailable as error:
         if not (scratch / "build.log").exists():
             raise
-        log = shutil.copy(scratch / "build.log", place / f"{recipe.name}.log")
-        raise NativeUnavailable(f"{error}; all that was said stands in {log}") from None
+        log = shutil.copy(scratch / "build.log", place / f"{target.name}.log")
+        raise NativeUnavailable(f"{error}; the whole output is in {log}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _compile(recipe: Recipe, scratch: Path) -> None:
-    """Compile the library and write down beside it what it is."""
-    assert recipe.tools is not None
+def _compile(target: BuildTarget, scratch: Path) -> None:
+    """Compile the library and write its record, build.json, next to it."""
+    assert target.tools is not None
     start = time.time()
-    line = f"ganaug: compiling native operators ({recipe.kind})"
-    moving = sys.stderr.isatty()
+    line = f"ganaug: compiling native operators ({target.kind})"
+    is_terminal = sys.stderr.isatty()
 
     def progress(done: int, total: int) -> None:
-        if moving:
+        if is_terminal:
             print(f"\r{line}, {done}/{total} …", end="", file=sys.stderr, flush=True)
 
     print(f"{line} …", end="", file=sys.stderr, flush=True)
     end = " stopped"
     try:
-        library = recipe.compile(scratch, progress)
-        if replace(recipe).name != recipe.name:
-            raise NativeUnavailable("the sources changed while they were compiled, so it is not known what they gave")
+        library = target.compile(scratch, progress)
+        if replace(target).name != target.name:
+            raise NativeUnavailable(
+                "the sources changed while they were compiled, so the library may match neither version; run again"
+            )
         took_s = time.time() - start
         end = f" done in {took_s:.0f} s"
     finally:
         print(end, file=sys.stderr, flush=True)
     record = {"sha256": _sha256(library), "built_at": time.time(), "took_s": took_s}
-    record["compiler"] = recipe.tools.versions[-1]
+    record["compiler"] = target.tools.versions[-1]
     (scratch / "build.json").write_text(json.dumps(record))
 
 
 def _read(entry: Path) -> Built | None:
     """The library in folder `entry`; None unless it is, byte for byte, the one that was built, and nobody else's."""
     library, record = entry / "library.so", entry / "build.json"
-    if any(doubt(path) for path in (library, record)):
+    if any(find_risk(path) for path in (library, record)):
         return None
     try:
         values = json.loads(record.read_bytes())
@@ -172,10 +179,10 @@ def _sha256(path: Path) -> str:
 def _writable_folder() -> Path:
     """The folder to build in: that of the libraries or, with one warning, the spare one."""
     place, spare = folder(), _spare_folder()
-    reason = _obstacle(place)
+    reason = _find_write_obstacle(place)
     if not reason:
         return place
-    if spare_reason := _obstacle(spare, 0o700):
+    if spare_reason := _find_write_obstacle(spare, 0o700):
         raise NativeUnavailable(
             f"neither {place} ({reason}) nor {spare} ({spare_reason}) can be used; name a GANAUG_OPS_CACHE"
         )
@@ -183,14 +190,14 @@ def _writable_folder() -> Path:
     return spare
 
 
-def _obstacle(place: Path, mode: int = 0o755) -> str:
+def _find_write_obstacle(place: Path, mode: int = 0o755) -> str:
     """Why libraries cannot be kept in a folder, which is created where it is missing; empty where they can."""
     try:
         missing = [path for path in (place, *place.parents) if not os.path.lexists(path)]
         for path in reversed(missing):
             path.mkdir(mode=mode, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):
-            return doubt(place)
+            return find_risk(place)
     except OSError as error:
         return f"it cannot be written: {error}"
 
@@ -240,7 +247,7 @@ def _lock_by_system(descriptor: int) -> bool:
 def _lock_by_presence(path: Path) -> Iterator[None]:
     """Hold a file by having created it; an abandoned one is removed.
 
-    Two who remove the same abandoned file may both go on, and one of their builds then fails; it is that rare a case.
+    Two who remove the same abandoned file may both go on, and one of their builds then fails, which is rare enough.
     """
 
     def lock() -> bool:
@@ -261,7 +268,7 @@ def _lock_by_presence(path: Path) -> Iterator[None]:
 
 
 def _wait_for(lock: Callable[[], bool]) -> None:
-    """Try again until the lock is had; raises NativeUnavailable after WAIT_S, as its holder may hang."""
+    """Try again until the lock is held; raises NativeUnavailable after WAIT_S, as its holder may hang."""
     deadline = time.monotonic() + WAIT_S
     while not lock():
         if time.monotonic() > deadline:

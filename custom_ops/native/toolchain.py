@@ -1,4 +1,4 @@
-"""What compiles the native operators: the sources, the tools, the flags, and the digest of them all."""
+"""The build of the native operators: sources, tools, flags, and the digest of them all."""
 
 import hashlib
 import os
@@ -33,21 +33,21 @@ X86_FLAGS = {  # by the end of a source's name
     "_avx2": ("-mavx2", "-mfma", "-mf16c"),
     "_avx512": ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mf16c", "-mprefer-vector-width=512"),
 }
-VERSION_S = 60  # that a compiler may take to say its version
+VERSION_S = 60  # a compiler's time to print its version
 PORTABLE_ARCHS = ("8.0", "9.0+PTX")  # every GPU from compute capability 8.0 up runs one of these
 
 
 class NativeUnavailable(RuntimeError):
-    """A native operator was asked for, or insisted on, where none can be had."""
+    """A native operator was required, and there is none."""
 
 
 class WrongSetting(ValueError):
-    """An environment variable has a value that means nothing."""
+    """An environment variable has a value that is not among its choices."""
 
 
 @dataclass(frozen=True)
 class Tools:
-    """The programs that build, and the first line that each says about its version."""
+    """The programs that build, and the line in which each prints its version."""
 
     compiler: tuple[str, ...]
     ninja: tuple[str, ...]
@@ -60,13 +60,13 @@ class Tools:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuildTarget:
     """One library: the CPU's, which also holds the operators' schema, or that of CUDA, loaded on top of it."""
 
     kind: Kind
     sources: Path
     archs: tuple[str, ...]  # compute capabilities, for CUDA
-    tools: Tools | None  # None: nothing can be compiled, but a library from an earlier build can serve
+    tools: Tools | None  # None: nothing can be compiled, but an earlier build can be used
 
     @cached_property
     def name(self) -> str:
@@ -79,9 +79,9 @@ class Recipe:
         return f"{self.kind}-{_digest(texts)[:16]}-{self.tools.digest if self.tools else '????????'}"
 
     def compile(self, folder: Path, progress: Callable[[int, int], None]) -> Path:
-        """Compile into `folder`, leaving all that the tools say in build.log; raises NativeUnavailable on failure.
+        """Compile into `folder`, with the tools' output in build.log; raises NativeUnavailable on failure.
 
-        progress: is told how many of how many steps are done.
+        progress: called with the number of steps done and the number of all steps.
         """
         assert self.tools is not None
         (folder / "build.ninja").write_bytes(os.fsencode("\n".join(self._ninja_lines(self.tools)) + "\n"))
@@ -117,7 +117,7 @@ class Recipe:
             libraries += ["-lc10_cuda", "-ltorch_cuda", "-cudart=shared"]
         elif "-fopenmp" in FLAGS:
             libraries.append("-fopenmp")
-        if sys.platform == "linux":  # a missing symbol is to fail here, not where the library is loaded
+        if sys.platform == "linux":  # a missing symbol must fail here, not where the library is loaded
             libraries.append("-Xlinker=--no-undefined" if self.kind == "cuda" else "-Wl,--no-undefined")
         yield from ("rule compile", f"  command = {_command(compiler)} $flags -c $in -o $out")
         yield from ("rule link", f"  command = {_command(compiler)} -shared $in -o $out $flags")
@@ -134,31 +134,31 @@ class Recipe:
 
 
 def find_tools(kind: Kind) -> Tools:
-    """Find the compiler, ninja and, for CUDA, nvcc; raises NativeUnavailable, saying what was looked for."""
+    """Find the compiler, ninja and, for CUDA, nvcc; raises NativeUnavailable with the names that were tried."""
     try:
-        wish = shlex.split(os.environ.get("CXX", ""))
+        requested = shlex.split(os.environ.get("CXX", ""))
     except ValueError as error:  # an open quote, say
         raise NativeUnavailable(
             f"CXX is {os.environ['CXX']!r} ({error}); expected a compiler's command; close the quote"
         ) from None
-    names = wish[:1] or COMPILERS
+    names = requested[:1] or COMPILERS
     compiler = next((path for name in names if (path := shutil.which(name))), None)
     if compiler is None:
         raise NativeUnavailable(f"no compiler found (looked for {', '.join(names)}); install one, or name it in CXX")
     nvcc = _find_nvcc() if kind == "cuda" else None
-    commands = [(compiler, *wish[1:]), *([(nvcc,)] if nvcc else [])]
+    commands = [(compiler, *requested[1:]), *([(nvcc,)] if nvcc else [])]
     return Tools(commands[0], _find_ninja(), nvcc, tuple(_version(command) for command in commands))
 
 
-def archs_that_serve(portable: bool = False) -> list[tuple[str, ...]]:
+def usable_archs(portable: bool = False) -> list[tuple[str, ...]]:
     """The GPU architectures to compile for, and after them others whose library would serve as well.
 
-    TORCH_CUDA_ARCH_LIST decides; without it, the GPUs present; where there are none, or if `portable`, all that matter.
-    Raises NativeUnavailable where it holds no such thing.
+    TORCH_CUDA_ARCH_LIST decides; without it, the GPUs present; where there are none, or if `portable`, PORTABLE_ARCHS.
+    Raises NativeUnavailable where the variable holds anything else.
     """
-    if wish := os.environ.get("TORCH_CUDA_ARCH_LIST"):
-        archs = tuple(wish.replace(";", " ").split())
-        for arch in archs or (wish,):
+    if requested := os.environ.get("TORCH_CUDA_ARCH_LIST"):
+        archs = tuple(requested.replace(";", " ").split())
+        for arch in archs or (requested,):
             _arch_flags(arch)
         return [archs]
     if portable or not torch.cuda.is_available():
@@ -191,15 +191,15 @@ def _find_nvcc() -> str:
 
 
 def _version(command: tuple[str, ...]) -> str:
-    """The line in which a compiler says its version; of nvcc's that is not the first."""
+    """The line in which a compiler prints its version; with nvcc that is not the first."""
     try:
-        said = subprocess.run(
+        lines = subprocess.run(
             [*command, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True,
             stdin=subprocess.DEVNULL, timeout=VERSION_S,
         ).stdout.splitlines()  # fmt: skip
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise NativeUnavailable(f"{shlex.join(command)} does not run ({error})") from None
-    return next((line for line in said if "release" in line), said[0] if said else "")
+    return next((line for line in lines if "release" in line), lines[0] if lines else "")
 
 
 def _arch_flags(arch: str) -> list[str]:
@@ -214,7 +214,7 @@ def _arch_flags(arch: str) -> list[str]:
 def _first_error(log: Path) -> str:
     lines = [line.strip() for line in log.read_text("utf-8").splitlines() if line.strip()]
     wrong = [line for line in lines if re.search(r"\b(error|undefined reference|not found|Killed)\b", line)]
-    return (wrong or lines[-1:] or ["ninja said nothing"])[0][:300]
+    return (wrong or lines[-1:] or ["ninja printed nothing"])[0][:300]
 
 
 def _num_jobs() -> int:
@@ -230,12 +230,12 @@ def _num_cores() -> int:
 
 
 def _command(words: list[str]) -> str:
-    """Words for the shell that ninja starts."""
+    """Words quoted for the shell that ninja starts."""
     return shlex.join(words).replace("$", "$$")
 
 
 def _path(path: str) -> str:
-    """A path for ninja, which quotes it for the shell by itself."""
+    """A path escaped for ninja, which quotes it for the shell by itself."""
     return re.sub(r"([$ :])", r"$\1", path)
 
 

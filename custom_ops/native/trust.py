@@ -1,4 +1,4 @@
-"""Whether a file that is to be run can have been put or changed by anybody but this user and root."""
+"""The check that only this user and root can have written a file that is going to be run."""
 
 import os
 import stat
@@ -13,22 +13,22 @@ except ImportError:  # not every platform has them
 WHOLE_MAP = ["0", "0", "4294967295"]  # the user namespace in which every user is known by the number that it has
 
 
-def doubt(path: Path) -> str:
-    """Why somebody else could have put or changed what stands at `path`; empty where nobody could.
+def find_risk(path: Path) -> str:
+    """The reason why somebody else could have written the file or folder at `path`; empty where nobody could.
 
     A file or folder must belong to this user or root, and be writable by nobody else but a group of this user alone.
-    So must every folder above it, whether named or meant by a symbolic link; there a sticky one such as /tmp will do.
-    Below a folder that nobody else may enter, such as a closed home, who could write does not matter. What does not
-    exist is doubted. Where users have no numbers, as on Windows, everything is trusted.
+    So must every folder above it, whether named or the target of a symbolic link; there a sticky one such as /tmp is
+    accepted. Below a folder that nobody else may enter, such as a closed home, modes do not matter. A path that does
+    not exist is a risk. Where users have no numbers, as on Windows, everything is trusted.
     """
     if not hasattr(os, "getuid"):
         return ""
     named = Path(os.path.abspath(path))
-    return _doubt_of_chain(Path(os.path.realpath(named))) or _doubt_of_chain(named)
+    return _find_risk_in_chain(Path(os.path.realpath(named))) or _find_risk_in_chain(named)
 
 
-def _doubt_of_chain(path: Path) -> str:
-    """The first doubt from the root down to `path`."""
+def _find_risk_in_chain(path: Path) -> str:
+    """The first risk from the root down to `path`."""
     is_closed = False
     for place in (*reversed(path.parents), path):
         try:
@@ -38,13 +38,13 @@ def _doubt_of_chain(path: Path) -> str:
         is_above = place != path
         if status.st_uid not in {os.getuid(), 0, *(_unknown_owners() if is_above else ())}:
             return f"{place} belongs to another user ({status.st_uid})"
-        if not is_closed and (reason := _doubt_of_mode(place, status, is_above)):
+        if not is_closed and (reason := _find_risk_of_mode(place, status, is_above)):
             return reason
         is_closed = is_closed or _is_closed(status)
     return ""
 
 
-def _doubt_of_mode(path: Path, status: os.stat_result, is_above: bool) -> str:
+def _find_risk_of_mode(path: Path, status: os.stat_result, is_above: bool) -> str:
     if stat.S_ISLNK(status.st_mode) or (is_above and status.st_mode & stat.S_ISVTX):
         return ""  # the owners of what stands in a sticky folder are examined themselves
     if status.st_mode & stat.S_IWOTH:

@@ -1,1 +1,1 @@
-"""What becomes of images before the discriminator sees them: symmetries of the data set, and adaptive augmentation."""
+"""The changes to images before the discriminator sees them: the data set's symmetries and adaptive augmentation."""

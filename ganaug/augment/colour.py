@@ -1,4 +1,4 @@
-"""Brightness, contrast, light and dark, hue and saturation: one random affine map of colours an image.
+"""Brightness, contrast, light and dark, hue and saturation: one random affine map of colours per image.
 
 All of them keep the grey axis v = (1, 1, 1)/√3 apart from the plane of chroma across it. So their product, which the
 paper writes as 4×4 matrices on (r, g, b, 1), has a closed form: a factor for the part along v, and a factor and a
@@ -16,7 +16,7 @@ from ganaug.augment.spec import AugmentSpec
 
 def draw_colour(spec: AugmentSpec, dice: Dice) -> Tensor:
     """Draw the affine maps [N, 3, 4] of one batch. Source: Karras et al. 2020b, figure 11."""
-    none = torch.zeros(dice.num, device=dice.device)
+    none = torch.zeros(dice.num_images, device=dice.device)
     brightness = dice.maybe(dice.normal(spec.brightness)) if spec.brightness > 0 else none
     contrast = dice.maybe(dice.normal(spec.contrast)) if spec.contrast > 0 else none
     is_flipped = dice.maybe(dice.below(2)) if spec.luma_flip else none
@@ -35,8 +35,8 @@ def colour_map(brightness: Tensor, contrast: Tensor, luma: Tensor, hue: Tensor, 
     grey = torch.full_like(identity, 1 / 3)  # v vᵀ, the projection onto v
     across = (identity.roll(1, dims=0) - identity.roll(1, dims=1)) / math.sqrt(3)  # v ×, a quarter turn of chroma
     cos, sin = torch.cos(hue * math.tau), torch.sin(hue * math.tau)
-    turned = cos[:, None, None] * (identity - grey) + sin[:, None, None] * across
-    linear = contrast[:, None, None] * (luma[:, None, None] * grey + saturation[:, None, None] * turned)
+    rotated = cos[:, None, None] * (identity - grey) + sin[:, None, None] * across
+    linear = contrast[:, None, None] * (luma[:, None, None] * grey + saturation[:, None, None] * rotated)
     offset = (contrast * luma * brightness)[:, None].expand(-1, 3)
     return torch.cat([linear, offset[:, :, None]], dim=2)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def _alone(total: Tensor) -> Tensor:
+def _identity(total: Tensor) -> Tensor:
     return total
 
 
@@ -15,8 +15,8 @@ def _alone(total: Tensor) -> Tensor:
 class AdaController:
     """Moves p by a fixed step towards where the heuristic r = E[sign D(real)] meets its target.
 
-    r is 0 without overfitting and 1 with all of it: the discriminator then knows every real image. The paper keeps p
-    from below at 0 only; we also keep it at 1, as a probability cannot be more and would only be late to come down.
+    r is 0 without overfitting and 1 where the discriminator knows every real image. The paper limits p from below
+    only, at 0; our choice is to limit it to 1 as well, as a probability cannot be more and would only come down late.
     Source: Karras et al. 2020b, section 3.
     """
 
@@ -24,7 +24,7 @@ class AdaController:
     target: float = 0.6  # of r
     speed_kimg: float = 500.0  # thousands of real images in which p goes from 0 to 1
     interval: int = 4  # iterations between two updates
-    reduce: Callable[[Tensor], Tensor] = _alone  # sums a tensor over all processes
+    reduce: Callable[[Tensor], Tensor] = _identity  # sums a tensor over all processes
     heuristic: float = 0.0  # r at the last update
     _seen: Tensor = field(default_factory=lambda: torch.zeros(2), repr=False)  # sum of the signs, and their number
 
@@ -36,7 +36,7 @@ class AdaController:
     def update(self, batch: int) -> float:
         """Move p and forget what was observed; to be called every `interval` iterations, by all processes together.
 
-        batch: real images an iteration, over all processes. Returns the new p; the old one where nothing was observed.
+        batch: real images per iteration, over all processes. Returns the new p; the old one where nothing was observed.
         """
         signs, count = self.reduce(self._seen).tolist()
         self._seen = torch.zeros_like(self._seen)
@@ -48,12 +48,12 @@ class AdaController:
         return self.p
 
     def state(self) -> dict[str, float]:
-        """What a resume needs, over all processes, which call it together."""
+        """The state to resume from, summed over all processes, which call this together."""
         signs, count = self.reduce(self._seen).tolist()
         return {"p": self.p, "heuristic": self.heuristic, "signs": signs, "count": count}
 
     def load(self, state: dict[str, float], is_first: bool = True) -> None:
-        """Take up a state; only the first process continues its sums, so that they count once in any world size."""
+        """Resume from a state; only the first process continues its sums, so that they count once in any world size."""
         self.p, self.heuristic = state["p"], state["heuristic"]
-        share = [state["signs"], state["count"]] if is_first else [0.0, 0.0]
-        self._seen = torch.tensor(share, device=self._seen.device)
+        seen = [state["signs"], state["count"]] if is_first else [0.0, 0.0]
+        self._seen = torch.tensor(seen, device=self._seen.device)

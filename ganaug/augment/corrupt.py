@@ -1,4 +1,4 @@
-"""What blurs, sharpens, veils and hides: gains of frequency bands, additive noise and a hole."""
+"""Corruptions of images: gains of frequency bands, additive noise and a hole."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from ganaug.augment.spec import AugmentSpec
 
 # The zero-phase low-pass of one octave: the autocorrelation of the taps of the wavelet sym2, divided by 2.
 OCTAVE = (-1 / 32, 0.0, 9 / 32, 16 / 32, 9 / 32, 0.0, -1 / 32)
-POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # that natural images are expected to have in the bands, by 1/f
+POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # expected of natural images in each band, by 1/f
 NUM_BANDS = len(POWER)  # below π/8, then to π/4, π/2 and π
 
 
@@ -20,7 +20,7 @@ def draw_gains(spec: AugmentSpec, dice: Dice) -> Tensor:
     Source: Karras et al. 2020b, figure 11.
     """
     power = torch.tensor(POWER).to(dice.device, non_blocking=True)
-    gains = torch.ones(dice.num, NUM_BANDS, device=dice.device)
+    gains = torch.ones(dice.num_images, NUM_BANDS, device=dice.device)
     for band in range(NUM_BANDS):
         octaves = dice.maybe(dice.normal(spec.filter))
         factors = F.pad(octaves[:, None], (band, NUM_BANDS - 1 - band)).exp2()
@@ -41,15 +41,16 @@ def octave_bands() -> Tensor:
     return torch.stack([F.pad(band, [(len(low) - len(band)) // 2] * 2) for band in reversed(bands)])
 
 
-def _convolve(one: Tensor, other: Tensor) -> Tensor:
-    return F.conv1d(one[None, None], other.flip(0)[None, None], padding=len(other) - 1)[0, 0]
+def _convolve(signal: Tensor, taps: Tensor) -> Tensor:
+    return F.conv1d(signal[None, None], taps.flip(0)[None, None], padding=len(taps) - 1)[0, 0]
 
 
 def apply_gains(img: Tensor, gains: Tensor) -> Tensor:
     """Filter square images [N, C, H, H] along both axes with the sum of the bands, weighted by `gains` [N, bands].
 
-    The images are continued by reflection; filter and reflection together are a matrix [H, H] an image. Its products
-    are faster than convolutions with a filter an image, whose second derivative PyTorch computes image by image.
+    The images are continued by reflection; filter and reflection together are a matrix [H, H] per image. Its
+    products are faster than convolutions with a filter per image, whose second derivative PyTorch computes one image
+    after the other.
     Source: Karras et al. 2020b, figure 11.
     """
     bands = octave_bands().to(img.device, img.dtype, non_blocking=True)
@@ -67,9 +68,9 @@ def _filter_matrix(taps: Tensor, size: int) -> Tensor:
 
 
 def draw_noise(spec: AugmentSpec, dice: Dice, size_px: int) -> Tensor:
-    """Draw the noise [N, 3, H, H]: a deviation an image. Source: Karras et al. 2020b, figure 11."""
-    deviation = dice.maybe(dice.normal(spec.noise).abs())
-    return deviation[:, None, None, None] * dice.normal(1, 3, size_px, size_px)
+    """Draw the noise [N, 3, H, H], of one standard deviation per image. Source: Karras et al. 2020b, figure 11."""
+    std = dice.maybe(dice.normal(spec.noise).abs())
+    return std[:, None, None, None] * dice.normal(1, 3, size_px, size_px)
 
 
 def draw_hole(spec: AugmentSpec, dice: Dice) -> Tensor:
@@ -83,7 +84,7 @@ def draw_hole(spec: AugmentSpec, dice: Dice) -> Tensor:
 
 
 def apply_hole(img: Tensor, hole: Tensor) -> Tensor:
-    """Make a square of each image [N, C, H, H] grey: `hole` [N, 3] is its centre x, y and its side, shares of H."""
+    """Make a square of each image [N, C, H, H] grey: `hole` [N, 3] is centre x, y and side, as fractions of H."""
     size = img.shape[3]
     start = ((hole[:, :2] - hole[:, 2:] / 2) * size).round()[:, :, None]
     end = ((hole[:, :2] + hole[:, 2:] / 2) * size).round()[:, :, None]

@@ -1,4 +1,4 @@
-"""The eight symmetries of the square: histology has no up, so each makes another image that could have been."""
+"""The eight symmetries of the square: histology has no up, so each makes another plausible image."""
 
 import torch
 from torch import Tensor
@@ -14,8 +14,8 @@ def dihedral(img: Tensor, symmetry: int) -> Tensor:
 def random_dihedral(img: Tensor, generator: torch.Generator) -> Tensor:
     """Apply to each of the square images [N, C, H, H] one of the eight symmetries, drawn evenly from `generator`."""
     drawn = torch.randint(NUM_SYMMETRIES, (img.shape[0],), generator=generator, device=generator.device).to(img.device)
-    turned = torch.empty_like(img)
+    result = torch.empty_like(img)
     for symmetry in range(NUM_SYMMETRIES):
         chosen = drawn == symmetry
-        turned[chosen] = dihedral(img[chosen], symmetry)
-    return turned
+        result[chosen] = dihedral(img[chosen], symmetry)
+    return result

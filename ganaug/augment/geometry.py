@@ -1,4 +1,4 @@
-"""Flips, turns, shifts, scaling and rotation: one random matrix an image, executed once.
+"""Flips, turns, shifts, scaling and rotation: one random matrix per image, executed once.
 
 A matrix [N, 3, 3] maps homogeneous points (x, y, 1) of the output to where they come from in the input: pixels, y
 downwards, (0, 0) the image's centre. Beyond its outermost pixels' centres the image is continued by reflection, without
@@ -36,7 +36,7 @@ MARGIN = 3  # pixels that the filter reaches beyond the edges
 
 
 class Geometry(NamedTuple):
-    """Where the pixels of each image come from."""
+    """The source of each pixel, as matrices that map the output back to the input."""
 
     blit: Tensor  # [N, 3, 3], of the transformations that move whole pixels
     full: Tensor | None  # [N, 3, 3], of all of them; None where the specification has no others
@@ -53,15 +53,15 @@ def draw_geometry(spec: AugmentSpec, dice: Dice, size_px: int) -> Geometry:
 
 
 def _draw_blit(spec: AugmentSpec, dice: Dice, size_px: int) -> Tensor:
-    source = torch.eye(3, device=dice.device).expand(dice.num, 3, 3)
+    source = torch.eye(3, device=dice.device).expand(dice.num_images, 3, 3)
     if spec.x_flip:
         flips = dice.maybe(dice.below(2))
         source = source @ scale(1 - 2 * flips, torch.ones_like(flips))
     if spec.quarter_turns:
         source = source @ rotate(dice.maybe(dice.below(4)) / 4).round()
     if spec.integer_shift > 0:
-        most = spec.integer_shift * size_px
-        source = source @ translate(dice.maybe(dice.uniform(-most, most, 2).round()))
+        limit_px = spec.integer_shift * size_px
+        source = source @ translate(dice.maybe(dice.uniform(-limit_px, limit_px, 2).round()))
     return source
 
 
@@ -90,8 +90,8 @@ def scale(x: Tensor, y: Tensor) -> Tensor:
 def rotate(turns: Tensor) -> Tensor:
     """Matrices [N, 3, 3] that rotate by `turns` [N], from the x axis towards the y axis."""
     cos, sin = torch.cos(turns * math.tau), torch.sin(turns * math.tau)
-    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-    return torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], dim=1).reshape(-1, 3, 3)
+    zeros, ones = torch.zeros_like(cos), torch.ones_like(cos)
+    return torch.stack([cos, -sin, zeros, sin, cos, zeros, zeros, zeros, ones], dim=1).reshape(-1, 3, 3)
 
 
 def translate(shift: Tensor) -> Tensor:

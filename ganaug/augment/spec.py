@@ -1,4 +1,4 @@
-"""How strongly each augmentation acts, as a frozen dataclass and the visible dict of the named ones; free of torch."""
+"""The strength of each augmentation as a frozen dataclass, and the named specifications; free of torch."""
 
 from dataclasses import dataclass, replace
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass, replace
 class AugmentSpec:
     """The magnitude of every transformation of the pipeline; False or 0 is off.
 
-    Where a field is a deviation, the number is drawn from a normal distribution around 0; "in octaves" means that 2 to
-    the power of it is the factor. Where a field is a limit, the number is drawn evenly from ± that limit.
+    Where a field is a standard deviation, the number is drawn from a normal distribution around 0; "octaves" means that
+    2 to the power of it is the factor. Where a field is a limit, the number is drawn evenly from ± that limit.
     Source: Karras et al. 2020b, appendix B and figure 11.
     """
 
     x_flip: bool = False  # mirror, every second time
     quarter_turns: bool = False  # 0 to 3 of them
-    integer_shift: float = 0.0  # limit, share of the image's side, rounded to pixels
-    scale: float = 0.0  # deviation, octaves
+    integer_shift: float = 0.0  # limit, fraction of the image's side, rounded to pixels
+    scale: float = 0.0  # standard deviation, octaves
     rotation: float = 0.0  # limit, turns; before and after the stretch
-    stretch: float = 0.0  # deviation, octaves; as much wider as lower
-    shift: float = 0.0  # deviation, share of the image's side
-    brightness: float = 0.0  # deviation, where the image's range is -1 to 1
-    contrast: float = 0.0  # deviation, octaves
+    stretch: float = 0.0  # standard deviation, octaves; as much wider as lower
+    shift: float = 0.0  # standard deviation, fraction of the image's side
+    brightness: float = 0.0  # standard deviation, where the image's range is -1 to 1
+    contrast: float = 0.0  # standard deviation, octaves
     luma_flip: bool = False  # light and dark exchanged at kept hue, every second time
     hue: float = 0.0  # limit, turns around the grey axis
-    saturation: float = 0.0  # deviation, octaves
-    filter: float = 0.0  # deviation of each frequency band's gain, octaves
-    noise: float = 0.0  # deviation of the half-normal deviation of the noise, where the image's range is -1 to 1
-    cutout: float = 0.0  # side of the hole, share of the image's side
+    saturation: float = 0.0  # standard deviation, octaves
+    filter: float = 0.0  # standard deviation of each frequency band's gain, octaves
+    noise: float = 0.0  # of the half-normal distribution of the noise's standard deviation, on a range of -1 to 1
+    cutout: float = 0.0  # side of the hole, fraction of the image's side
 
     @property
     def is_resampled(self) -> bool:
-        """Whether images are resampled; without, only whole pixels move."""
+        """Whether images are resampled; if not, only whole pixels move."""
         return any((self.scale, self.rotation, self.stretch, self.shift))
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from classifiers.pickles import named
+from classifiers.pickles import describe_value
 from ganaug.checkpoint.unpickler import PickledNetwork, read_networks
 from ganaug.config import NetworkConfig
 from ganaug.errors import ConfigError, DataError, UserError
@@ -142,14 +142,14 @@ def _precision(network: PickledNetwork) -> tuple[int, float | None]:
     options = network.options.get("synthesis", network.options.get("", {}))
     clamp = options.get("conv_clamp")
     if clamp is not None and (type(clamp) not in (int, float) or not (math.isfinite(clamp) and clamp > 0)):
-        raise DataError(f"has conv_clamp {named(clamp)}, where a positive number was expected")
+        raise DataError(f"has conv_clamp {describe_value(clamp)}, where a positive number was expected")
     return _count(options, "num_fp16_res", 0), None if clamp is None else float(clamp)
 
 
 def _count(options: dict[str, Any], name: str, default: int) -> int:
     value = options.get(name, default)
     if type(value) is not int or not 0 <= value <= MAX_COUNT:
-        raise DataError(f"has {name} {named(value)}, where a whole number from 0 to {MAX_COUNT} was expected")
+        raise DataError(f"has {name} {describe_value(value)}, where a whole number from 0 to {MAX_COUNT} was expected")
     return value
 
 
@@ -175,7 +175,7 @@ def _require_computed(network: PickledNetwork) -> None:
         for name in _COMPUTED:  # options may be shared by many modules, and may be many themselves
             if name in options and options[name] not in _COMPUTED[name]:
                 seen = f"{path}.{name}".lstrip(".")
-                raise DataError(f"has {seen} {named(options[name])}, which is not computed here")
+                raise DataError(f"has {seen} {describe_value(options[name])}, which is not computed here")
 
 
 def _our_name(name: str, kind: type[Generator | Discriminator]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, dict_within, name_of, named, read_pickle
+from classifiers.pickles import Budget, Dropped, PickleRefused, describe_value, make_dict_factory, name_of, read_pickle
 from classifiers.torch_files import kind_of_content
 from ganaug.errors import DataError
 
@@ -84,7 +84,7 @@ class _Module:
         """A dict of the module's state; empty where it is missing."""
         value = self.state.get(name, {})
         if not isinstance(value, dict):
-            raise PickleRefused(f"a module has {named(value)} for its {name}")
+            raise PickleRefused(f"a module has {describe_value(value)} for its {name}")
         return value
 
 
@@ -126,9 +126,9 @@ def _read(stream: io.BytesIO, budget: Budget) -> Any:
         if name == "torch.storage._load_from_bytes":
             return lambda data: _storage(data, budget)
         if name in ("collections.OrderedDict", "dnnlib.util.EasyDict"):
-            return dict_within(budget)
+            return make_dict_factory(budget)
         if name not in _TABLE:
-            raise PickleRefused(f"it asks for {named(name)}, which is not run")
+            raise PickleRefused(f"it asks for {describe_value(name)}, which is not run")
         return _TABLE[name]
 
     return read_pickle(stream, resolve, _persistent, budget)
@@ -151,7 +151,7 @@ def _module(meta: Any, *_: Any) -> _Module:
 
 def _storage(data: Any, budget: Budget) -> _Storage:
     if not isinstance(data, bytes):
-        raise PickleRefused(f"a storage is {named(data)}")
+        raise PickleRefused(f"a storage is {describe_value(data)}")
     return _Storage(data, budget)
 
 
@@ -203,7 +203,7 @@ class _Builder:
     def _build(self, view: Any) -> Tensor:
         """A tensor of its own, contiguous; raises where size and stride leave the storage, or repeat it without end."""
         if not isinstance(view, _TensorView):
-            raise PickleRefused(f"a module has {named(view)} where a tensor belongs")
+            raise PickleRefused(f"a module has {describe_value(view)} where a tensor belongs")
         values, size = view.storage.values, math.prod(view.size)
         if size > values.numel():
             raise PickleRefused("a tensor is larger than its storage")
@@ -235,7 +235,7 @@ def _parts(root: _Module) -> Iterator[tuple[str, _Module]]:
             if child is None:
                 continue
             if not isinstance(child, _Module):
-                raise PickleRefused(f"a module has {named(child)} where a module belongs")
+                raise PickleRefused(f"a module has {describe_value(child)} where a module belongs")
             waiting.append((_joined(path, name), child, depth + 1))
 
 

@@ -82,7 +82,7 @@ def _operators() -> list[dict[str, str]]:
 def _operator_cache() -> dict[str, str]:
     from custom_ops.native import cache
 
-    return {"folder": str(cache.folder()), "state": cache.obstacle() or "can be used"}
+    return {"folder": str(cache.folder()), "state": cache.find_obstacle() or "can be used"}
 
 
 def _weights(weights_dir: Path | None) -> list[dict[str, Any]]:

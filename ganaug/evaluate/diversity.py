@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from classifiers.predict import Images
+from classifiers.predict import IndexedImages
 from ganaug.config import CPU, Compute
 from ganaug.errors import WeightsError
 from ganaug.evaluate.scores import ALL, ImageScore
@@ -29,9 +29,9 @@ Distance = Callable[[Pixels, Pixels], NDArray[np.float64]]  # two equally long b
 
 @dataclass(frozen=True)
 class Pool:
-    """Images to draw pairs from."""
+    """IndexedImages to draw pairs from."""
 
-    images: Images
+    images: IndexedImages
     indices: NDArray[np.int64]  # [n], of the images that count
 
 

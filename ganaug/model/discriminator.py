@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ganaug.config import NetworkConfig
-from ganaug.model.layers import Conv2d, FullyConnected, arranged, block_dtype
+from ganaug.model.layers import Conv2d, FullyConnected, block_dtype, to_dtype_and_layout
 from ganaug.model.mapping import StyleTrunk
 from ganaug.model.synthesis import block_resolutions
 
@@ -14,20 +14,20 @@ CLASS_LAYERS = 8  # depth of the discriminator's own mapping of the class
 
 
 def minibatch_std(x: Tensor, group: int) -> Tensor:
-    """Append to x [N, C, H, W] one channel: the mean deviation of each image's group, in which variety shows.
+    """Append to x [N, C, H, W] one channel: the mean standard deviation of each image's group, a measure of variety.
 
     Groups have `group` images, or the largest smaller number that divides N. Source: Karras et al. 2018, section 3.
     """
     num_images, num_channels, height, width = x.shape
     size = max(size for size in range(1, group + 1) if num_images % size == 0)
     groups = x.reshape(size, -1, num_channels, height, width)
-    deviation = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=[1, 2, 3])
-    channel = deviation.repeat(size)[:, None, None, None].expand(-1, 1, height, width)
+    std = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=[1, 2, 3])
+    channel = std.repeat(size)[:, None, None, None].expand(-1, 1, height, width)
     return torch.cat([x, channel], dim=1)
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two 3×3 convolutions that halve the image, beside a 1×1 convolution that does the same; both times √½."""
+    """Two 3×3 convolutions that halve the image, plus a 1×1 convolution that does the same; both times √½."""
 
     def __init__(self, num_in: int, num_out: int, clamp: float | None, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -37,7 +37,9 @@ class DiscriminatorBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gain = math.sqrt(0.5)
-        return self.skip(x, gain=gain) + self.conv1(self.conv0(x), gain=gain)
+        skip: Tensor = self.skip(x, gain=gain)
+        main: Tensor = self.conv1(self.conv0(x), gain=gain)
+        return skip + main
 
 
 class DiscriminatorEpilogue(nn.Module):
@@ -53,8 +55,9 @@ class DiscriminatorEpilogue(nn.Module):
         self.out = FullyConnected(num_channels, num_out, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = minibatch_std(arranged(x, torch.float32), self.std_group)
-        return self.out(self.fc(self.conv(x).flatten(1)))
+        x = minibatch_std(to_dtype_and_layout(x, torch.float32), self.std_group)
+        y: Tensor = self.out(self.fc(self.conv(x).flatten(1)))
+        return y
 
 
 class Discriminator(nn.Module):
@@ -87,11 +90,11 @@ class Discriminator(nn.Module):
         Returns logits [N, 1], float32.
         """
         dtypes = [block_dtype(self.config, resolution, img, force_float32) for resolution in self.resolutions]
-        x = self.fromrgb(arranged(img, dtypes[0]))
+        x = self.fromrgb(to_dtype_and_layout(img, dtypes[0]))
         for resolution, dtype in zip(self.resolutions, dtypes, strict=True):
-            x = getattr(self, f"b{resolution}")(arranged(x, dtype))
-        x = self.b4(x)
+            x = getattr(self, f"b{resolution}")(to_dtype_and_layout(x, dtype))
+        logits: Tensor = self.b4(x)
         if self.mapping is None:
-            return x
-        class_vector = self.mapping(None, c)
-        return (x * class_vector).sum(dim=1, keepdim=True) / math.sqrt(class_vector.shape[1])
+            return logits
+        class_vector: Tensor = self.mapping(None, c)
+        return (logits * class_vector).sum(dim=1, keepdim=True) / math.sqrt(class_vector.shape[1])

@@ -1,4 +1,4 @@
-"""The generator: mapping and synthesis."""
+"""The generator: a mapping and a synthesis network."""
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +40,9 @@ class Generator(nn.Module):
         generator: torch.Generator | None = None,
         force_float32: bool = False,
     ) -> Tensor:
-        """z: [N, z_dim] from N(0, 1). c: one-hot [N, K]. psi: truncation. The others: see `Synthesis`.
+        """z: [N, z_dim] from N(0, 1). c: one-hot [N, K]. psi: as in `Mapping`. The others: as in `Synthesis`.
 
         Returns img [N, 3, H, W], about [-1, 1], unclamped.
         """
-        return self.synthesis(self.mapping(z, c, psi), noise_mode, generator, force_float32)
+        img: Tensor = self.synthesis(self.mapping(z, c, psi), noise_mode, generator, force_float32)
+        return img

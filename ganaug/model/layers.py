@@ -14,7 +14,7 @@ _CPU = torch.cpu.get_capabilities()  # looked up once: torch.compile cannot trac
 
 
 def half_dtype(device: torch.device) -> torch.dtype | None:
-    """The half type that `device` convolves in hardware, or None: elsewhere it would be slower than float32."""
+    """The half type in which `device` convolves by hardware; None where there is none and half types are slower."""
     if device.type == "cuda":
         return torch.float16
     has_bfloat16 = device.type == "cpu" and (_CPU.get("amx_bf16") or _CPU.get("avx512_bf16"))
@@ -22,13 +22,13 @@ def half_dtype(device: torch.device) -> torch.dtype | None:
 
 
 def block_dtype(config: NetworkConfig, resolution_px: int, x: Tensor, force_float32: bool) -> torch.dtype:
-    """What a resolution is computed in where x lies: the half type in the `num_half` highest, but never at 4 px."""
+    """The type of a resolution on the device of x: the half type in the `num_half` highest, but never at 4 px."""
     is_half = resolution_px > max(config.resolution_px >> config.num_half, 4) and not force_float32
     return (half_dtype(x.device) if is_half else None) or torch.float32
 
 
 def fastest_layout(x: Tensor) -> torch.memory_format:
-    """The layout in which the networks run fastest where x lies, by measurement.
+    """The layout in which the networks run fastest on the device of x, by measurement.
 
     Half types are fastest with channels last. In float32 convolutions prefer planes, and so do the native operators;
     the reference operators on the CPU run three times as fast with channels last, which outweighs that.
@@ -38,8 +38,8 @@ def fastest_layout(x: Tensor) -> torch.memory_format:
     return torch.contiguous_format if planes else torch.channels_last
 
 
-def arranged(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """x [N, C, H, W] in `dtype`, in the layout that is fastest for it; x itself where it is so already."""
+def to_dtype_and_layout(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x [N, C, H, W] in `dtype` and the layout that is fastest for it; x itself where it has both already."""
     x = x.to(dtype)
     return x.contiguous(memory_format=fastest_layout(x))
 

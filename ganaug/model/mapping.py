@@ -1,4 +1,4 @@
-"""From a latent and a class to the style vector w, and from w to the styles of all layers."""
+"""The mapping network: a latent and a class to the style vector w, and w to the styles of all layers."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ganaug.errors import ConfigError
 from ganaug.model.layers import FullyConnected, normalize_second_moment
 
-W_AVG_BETA = 0.995  # decay of the running mean of w, per update
+W_AVG_BETA = 0.995  # decay of the running mean of w per update
 
 
 class StyleTrunk(nn.Module):
@@ -36,19 +36,23 @@ class StyleTrunk(nn.Module):
         return self.num_classes > 1
 
     def forward(self, z: Tensor | None, c: Tensor | None) -> Tensor:
-        """z: [N, z_dim]. c: one-hot [N, K]. What is left out is ignored. Raises ConfigError where a shape is wrong."""
+        """z: [N, z_dim]. c: one-hot [N, K]. An input that the network leaves out is ignored. Raises
+        ConfigError where a shape is wrong.
+        """
         parts = []
         if self.z_dim > 0:
-            parts.append(normalize_second_moment(_columns("latents z", z, self.z_dim)))
+            parts.append(normalize_second_moment(_require_columns("latents z", z, self.z_dim)))
         if self.uses_c:
-            parts.append(normalize_second_moment(self.embed(_columns("one-hot classes c", c, self.num_classes))))
+            parts.append(
+                normalize_second_moment(self.embed(_require_columns("one-hot classes c", c, self.num_classes)))
+            )
         w = torch.cat(parts, dim=1)
         for layer in self.layers:
             w = layer(w)
         return w
 
 
-def _columns(name: str, value: Tensor | None, num_columns: int) -> Tensor:
+def _require_columns(name: str, value: Tensor | None, num_columns: int) -> Tensor:
     if value is None or value.ndim != 2 or value.shape[1] != num_columns:
         seen = "nothing" if value is None else f"shape {list(value.shape)}"
         raise ConfigError(f"{name}: {seen}", expected=f"[N, {num_columns}]")
@@ -73,7 +77,7 @@ class Mapping(nn.Module):
 
         Returns ws [N, L, w_dim], the same w for every layer.
         """
-        w = self.trunk(z, c)
+        w: Tensor = self.trunk(z, c)
         if psi != 1:
             w = self.w_avg.lerp(w, psi)
         return w[:, None, :].expand(-1, self.num_ws, -1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from custom_ops import bias_act, modulated_conv2d, setup_filter, upsample2d
 from ganaug.config import NetworkConfig
 from ganaug.errors import ConfigError
-from ganaug.model.layers import RESAMPLE_TAPS, FullyConnected, arranged, block_dtype
+from ganaug.model.layers import RESAMPLE_TAPS, FullyConnected, block_dtype, to_dtype_and_layout
 
 NoiseMode = Literal["random", "const", "none"]
 
@@ -88,9 +88,9 @@ class ToRGB(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: the learned constant (4 px) or an enlarging layer, then a layer, then its share of the image.
+    """One resolution: the learned constant (4 px) or an enlarging layer, then a layer, then its addend to the image.
 
-    The layers compute in the type they are asked for; the image is summed up in float32.
+    The layers compute in the given type; the image is summed up in float32.
     """
 
     resample_filter: Tensor
@@ -125,12 +125,12 @@ class SynthesisBlock(nn.Module):
         """x and img: of the resolution below, None at the first. ws: [N, num_convs + 1, w_dim]."""
         *conv_ws, rgb_w = ws.unbind(dim=1)
         if x is None or img is None:
-            x = arranged(self.const.expand(ws.shape[0], -1, -1, -1), dtype)
+            x = to_dtype_and_layout(self.const.expand(ws.shape[0], -1, -1, -1), dtype)
             x = self.conv1(x, conv_ws[0], noise_mode, generator)
             return x, self.torgb(x, rgb_w).float()
-        x = self.conv0(arranged(x, dtype), conv_ws[0], noise_mode, generator)
+        x = self.conv0(to_dtype_and_layout(x, dtype), conv_ws[0], noise_mode, generator)
         x = self.conv1(x, conv_ws[1], noise_mode, generator)
-        return x, upsample2d(img, self.resample_filter) + arranged(self.torgb(x, rgb_w), torch.float32)
+        return x, upsample2d(img, self.resample_filter) + to_dtype_and_layout(self.torgb(x, rgb_w), torch.float32)
 
 
 class Synthesis(nn.Module):
@@ -160,10 +160,11 @@ class Synthesis(nn.Module):
     ) -> Tensor:
         """ws: [N, L, w_dim]. noise_mode: 'random' draws from `generator`, 'const' repeats, 'none' leaves it out.
 
-        force_float32: whatever the configuration says of half precision. Returns img [N, 3, H, W], float32, about
-        [-1, 1], unclamped. Raises ConfigError for random noise without a generator.
+        force_float32: compute in float32 even where the configuration has half precision. Returns img [N, 3, H, W],
+        float32, about [-1, 1], unclamped. Raises ConfigError for random noise without a generator.
         """
-        x = img = None
+        x: Tensor | None = None
+        img: Tensor | None = None
         first = 0
         for resolution in self.resolutions:
             block: SynthesisBlock = getattr(self, f"b{resolution}")

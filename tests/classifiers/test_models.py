@@ -1,6 +1,7 @@
-"""What every classifier of the registry promises, and what each architecture means."""
+"""The interface that every classifier of the registry has, and the meaning of each architecture."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from classifiers.models.resvit_gannet import ResViTConfig, ResViTGANNet, pool_2x
 from classifiers.models.resvit_gannet import small as resvit_small
 from classifiers.registry import CLASSIFIERS, build, seeded_build
 
-SMALL = [name for name in CLASSIFIERS if name.endswith("_small")]
+SMALL = sorted({classifier.small for classifier in CLASSIFIERS.values()})
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -28,7 +29,7 @@ def num_parameters(model: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_logits_and_features_have_one_row_an_image(name: str) -> None:
-    model = build(name, 3).eval()
+    model: Any = build(name, 3).eval()
     with torch.no_grad():
         features = model.features(noise(2, 3, 64, 64))
         logits = model.classify(features)
@@ -39,7 +40,7 @@ def test_logits_and_features_have_one_row_an_image(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_features_are_what_the_last_layer_sees(name: str) -> None:
-    model = build(name, 3).eval()
+    model: Any = build(name, 3).eval()
     x = noise(2, 3, 64, 64)
     torch.testing.assert_close(model(x), model.classify(model.features(x)))
 
@@ -47,7 +48,7 @@ def test_features_are_what_the_last_layer_sees(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("px", [32, 64])
 def test_small_models_are_small_and_reach_every_parameter(name: str, px: int) -> None:
-    model = seeded_build(name, 4, 0, image_size_px=px)
+    model: Any = seeded_build(name, 4, 0, image_size_px=px)
     assert model.config.image_size_px == px
     assert num_parameters(model) < 1_000_000
     model(noise(4, 3, px, px)).square().sum().backward()
@@ -61,7 +62,7 @@ def test_small_models_are_small_and_reach_every_parameter(name: str, px: int) ->
 def test_a_tiny_batch_can_be_learnt_by_heart(name: str) -> None:
     images = (noise(8, 32, 32, 3) * 255).byte().numpy()
     labels = torch.arange(8).numpy() % 4
-    model = seeded_build(name, 4, 0, image_size_px=32)
+    model: Any = seeded_build(name, 4, 0, image_size_px=32)
     config = FitConfig(num_steps=40, batch=8, augmentation="none", label_smoothing=0.0)
     result = fit(model, images, labels, val=(images, labels), config=config)
     assert result.history[-1]["val_accuracy"] == 1.0
@@ -86,12 +87,13 @@ def test_building_leaves_the_global_generator_alone() -> None:
 @pytest.mark.parametrize(("px", "works_at"), [(16, 32), (50, 48), (64, 64), (512, 128)])
 def test_small_models_work_near_the_images_own_size(px: int, works_at: int) -> None:
     for name in SMALL:
-        assert build(name, 2, image_size_px=px).config.image_size_px == works_at
+        model: Any = build(name, 2, image_size_px=px)
+        assert model.config.image_size_px == works_at
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_an_image_of_another_size_is_resized_first(name: str) -> None:
-    model = build(name, 2, image_size_px=32).eval()
+    model: Any = build(name, 2, image_size_px=32).eval()
     x = noise(2, 3, 80, 80)
     torch.testing.assert_close(model(x), model(resize(x, 32)))
 
@@ -107,7 +109,7 @@ def test_unknown_names_and_single_classes_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet"])
 def test_timm_models_come_with_the_same_interface(name: str) -> None:
-    model = build(f"timm:{name}", 5).eval()
+    model: Any = build(f"timm:{name}", 5).eval()
     x = noise(2, 3, 64, 64)
     torch.testing.assert_close(model.classify(model.features(x)), model(x))
     assert model(x).shape == (2, 5)
@@ -164,7 +166,8 @@ SWITCHES = ["squeeze_excitation", "token_fusion", "alignment", "tama"]
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_every_part_can_be_switched_off(switch: str) -> None:
     whole = ResViTGANNet(4, resvit_small(32)).eval()
-    ablated = ResViTGANNet(4, replace(resvit_small(32), **{switch: False})).eval()
+    without: dict[str, Any] = {switch: False}
+    ablated = ResViTGANNet(4, replace(resvit_small(32), **without)).eval()
     x = noise(3, 3, 32, 32)
     assert ablated(x).shape == (3, 4)
     assert num_parameters(ablated) != num_parameters(whole)
@@ -187,8 +190,8 @@ def test_tama_does_not_depend_on_the_order_of_the_aligned_tokens() -> None:
     assert not torch.allclose(model.merge(cnn[:, order], vit), model.merge(cnn, vit), atol=1e-6)
 
 
-def test_the_gate_mixes_the_two_branches_by_shares() -> None:
-    merge = ResViTGANNet(4, resvit_small(32)).merge
+def test_the_gate_mixes_the_two_branches_by_weights() -> None:
+    merge: Any = ResViTGANNet(4, resvit_small(32)).merge
     a, b = noise(2, 4, 64), noise(2, 4, 64, seed=1)
     nn.init.zeros_(merge.gate.weight)
     nn.init.constant_(merge.gate.bias, 30.0)
@@ -198,7 +201,7 @@ def test_the_gate_mixes_the_two_branches_by_shares() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"image_size_px": 200}, {"token_dim": 30}, {"residual": dala_small().residual}])
-def test_grids_that_cannot_match_are_refused(wrong: dict[str, object]) -> None:
+def test_grids_that_cannot_match_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
         replace(ResViTConfig(), **wrong)
 
@@ -220,7 +223,7 @@ def test_the_two_readings_differ_where_they_say() -> None:
     x = noise(2, 3, 32, 32)
     assert gate.features(x).shape == (2, 128)
     assert head.features(x).shape == (2, 8)
-    assert [type(layer).__name__ for layer in head.hidden] == ["Linear", "LeakyReLU", "Linear", "ReLU"]
+    assert [type(layer).__name__ for layer in head.hidden.children()] == ["Linear", "LeakyReLU", "Linear", "ReLU"]
     assert head.features(x).min() >= 0
     with pytest.raises(ValueError, match="variant 'both'"):
-        DalaConfig(variant="both")
+        DalaConfig(variant="both")  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ NAMES = ("Benign", "InSitu", "Invasive", "Normal")
 
 
 def sample(num_classes: int, n: int = 200, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels of unequal frequency and probabilities that are better than chance."""
+    """Labels of unequal frequency and probabilities that are better than guessing."""
     rng = np.random.default_rng(seed)
     labels = np.minimum(rng.geometric(0.4, n) - 1, num_classes - 1)
     logits = rng.normal(size=(n, num_classes)) + 1.2 * np.eye(num_classes)[labels]
@@ -158,7 +159,7 @@ def test_the_result_is_plain_json() -> None:
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
     labels, probs = sample(2, 10)
-    wrong = [
+    wrong: list[tuple[str, tuple[Any, ...]]] = [
         ("expected integers", (labels[:0], probs[:0], None, NAMES[:2])),
         ("expected integers", (labels / 2, probs, None, NAMES[:2])),
         (r"\[10, 2\]; expected \[10, 4\]", (labels, probs, None, NAMES)),
@@ -168,6 +169,6 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         ("3 patients for 10 images", (labels, probs, ["p"] * 3, NAMES[:2])),
         ("each name once", (labels, probs, None, ("a", "a"))),
     ]
-    for said, arguments in wrong:
-        with pytest.raises(ValueError, match=said):
+    for message, arguments in wrong:
+        with pytest.raises(ValueError, match=message):
             score(*arguments)

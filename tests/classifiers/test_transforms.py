@@ -42,7 +42,7 @@ def moved(x: Tensor, draws: list[float]) -> Tensor:
 def test_evaluation_only_scales_the_bytes() -> None:
     x = to_float(torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16))
     assert x.dtype == torch.float32
-    assert (x.min(), x.max()) == (0, 1)
+    assert (x.min().item(), x.max().item()) == (0, 1)
     assert torch.equal((x * 255).round().byte(), torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand_as(x))
 
 
@@ -86,8 +86,8 @@ def test_the_middle_of_all_draws_changes_nothing() -> None:
 def test_quarter_turns_and_mirrorings_are_exact(quarter: int, mirrored: bool) -> None:
     x = to_float(images(1))
     draws = [1.0, 0.5, 0.5, (quarter + 0.5) / 4, 0.5, 0.1 if mirrored else 0.9]
-    turned = [torch.rot90(m, k, (2, 3)) for k in range(4) for m in (x, x.flip(3))]
-    errors = [(moved(x, draws) - candidate).abs().max().item() for candidate in turned]
+    rotated = [torch.rot90(m, k, (2, 3)) for k in range(4) for m in (x, x.flip(3))]
+    errors = [(moved(x, draws) - candidate).abs().max().item() for candidate in rotated]
     assert min(errors) < 1e-5
 
 
@@ -191,7 +191,12 @@ def test_strong_without_its_stains_is_standard(monkeypatch: pytest.MonkeyPatch) 
 
 def test_stains_are_scaled_and_shifted_evenly_within_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[Tensor, Tensor]] = []
-    monkeypatch.setattr(transforms, "jitter_stains", lambda x, scales, shifts: drawn.append((scales, shifts)) or x)
+
+    def record(x: Tensor, scales: Tensor, shifts: Tensor) -> Tensor:
+        drawn.append((scales, shifts))
+        return x
+
+    monkeypatch.setattr(transforms, "jitter_stains", record)
     augment(images(2000, 4), "strong", rng())
     ((scales, shifts),) = drawn
     for amounts in (scales - 1, shifts):

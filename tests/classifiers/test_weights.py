@@ -4,6 +4,7 @@ import logging
 import math
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classifiers.registry import seeded_build
-from classifiers.weights import load_weights, read_state_dict
+from classifiers.registry import CLASSIFIERS, seeded_build
+from classifiers.torch_files import read_state_dict
+from classifiers.weights import load_weights
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor], prefix: str = "") -> bool:
@@ -40,13 +42,20 @@ def test_a_backbones_own_file_fills_that_backbone_and_says_so(
     tmp_path: Path, donor: nn.Module, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "resnet.pth"
-    cnn = {key: value for key, value in donor.cnn.state_dict().items() if not key.endswith("num_batches_tracked")}
+    cnn = {
+        key: value
+        for key, value in donor.get_submodule("cnn").state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
     torch.save(cnn | {"fc.weight": torch.zeros(1000, 128)}, path)
     with caplog.at_level(logging.WARNING):
         model = seeded_build("resvit_gannet_small", 2, 2, weights=path)
     assert "only cnn from" in caplog.text
-    assert same(donor.cnn.state_dict(), model.cnn.state_dict())
-    assert same(seeded_build("resvit_gannet_small", 2, 2).vit.state_dict(), model.vit.state_dict())
+    assert same(donor.get_submodule("cnn").state_dict(), model.get_submodule("cnn").state_dict())
+    assert same(
+        seeded_build("resvit_gannet_small", 2, 2).get_submodule("vit").state_dict(),
+        model.get_submodule("vit").state_dict(),
+    )
 
 
 def test_several_backbones_may_share_a_file(tmp_path: Path, donor: nn.Module) -> None:
@@ -54,7 +63,23 @@ def test_several_backbones_may_share_a_file(tmp_path: Path, donor: nn.Module) ->
     torch.save({k: v for k, v in donor.state_dict().items() if k.split(".")[0] in ("cnn", "vit")}, path)
     model = seeded_build("resvit_gannet_small", 2, 2)
     assert load_weights(model, path).startswith("only cnn and vit from")
-    assert same(donor.vit.state_dict(), model.vit.state_dict())
+    assert same(donor.get_submodule("vit").state_dict(), model.get_submodule("vit").state_dict())
+
+
+@pytest.mark.parametrize("name", [name for name, classifier in CLASSIFIERS.items() if classifier.weights])
+def test_published_weights_fill_the_part_that_the_registry_names(tmp_path: Path, name: str) -> None:
+    import timm
+    import torchvision
+
+    model = seeded_build(name, 2, 0)
+    for part, source in (CLASSIFIERS[name].weights or {}).items():
+        library, architecture = source.split()
+        if library == "timm":
+            theirs = timm.create_model(architecture, pretrained=False)
+        else:
+            theirs = torchvision.models.get_model(architecture, weights=None)
+        torch.save(theirs.state_dict(), tmp_path / part)
+        assert load_weights(model, tmp_path / part).startswith(f"only {part} from")
 
 
 def test_a_timm_models_file_leaves_its_head_behind(tmp_path: Path) -> None:
@@ -63,11 +88,14 @@ def test_a_timm_models_file_leaves_its_head_behind(tmp_path: Path) -> None:
     theirs = timm.create_model("test_resnet", pretrained=False, num_classes=1000)
     torch.save(theirs.state_dict(), tmp_path / "timm.pth")
     model = seeded_build("timm:test_resnet", 3, 0, weights=tmp_path / "timm.pth")
-    assert same({k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")}, model.body.state_dict() | {})
+    assert same(
+        {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")},
+        model.get_submodule("body").state_dict() | {},
+    )
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda state: state.pop("vit.pos_embed"), "names are missing, the first is vit.pos_embed"),
         (
@@ -77,15 +105,17 @@ def test_a_timm_models_file_leaves_its_head_behind(tmp_path: Path) -> None:
         (lambda state: [state.pop(key) for key in list(state) if not key.startswith("fusion")], "names are missing"),
         (lambda state: [state.pop(key) for key in list(state) if key != "cnn.bn1.bias"], "cnn: .* names are missing"),
         (lambda state: state.update({"squeeze.4.fc1.bias": torch.zeros(8)}), "it has no squeeze.4.fc1.bias"),
-        (lambda state: state.clear() or state.update(x=torch.zeros(1)), "fits no part"),
+        (lambda state: [state.clear(), state.update(x=torch.zeros(1))], "fits no part"),
     ],
 )
-def test_a_file_that_does_not_fit_changes_nothing(tmp_path: Path, donor: nn.Module, change, said: str) -> None:
+def test_a_file_that_does_not_fit_changes_nothing(
+    tmp_path: Path, donor: nn.Module, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
     state = dict(donor.state_dict())
     change(state)
     torch.save(state, tmp_path / "wrong.pth")
     model = seeded_build("resvit_gannet_small", 4, 2)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         load_weights(model, tmp_path / "wrong.pth")
     assert same(seeded_build("resvit_gannet_small", 4, 2).state_dict(), model.state_dict())
 

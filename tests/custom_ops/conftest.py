@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from custom_ops import dispatch
-from custom_ops.dispatch import NativeUnavailable, select
+from custom_ops.dispatch import select
 from custom_ops.native import trust
-from custom_ops.native.toolchain import Recipe, find_tools
+from custom_ops.native.toolchain import BuildTarget, NativeUnavailable, find_tools
 
 COMPILER = """#!/bin/sh
 # c++ that counts its compilations in $0.count, and hangs in them while $0.hang is there
@@ -36,8 +36,9 @@ def require(impl: str) -> None:
 
 @pytest.fixture(params=["ref", "native"])
 def impl(request: pytest.FixtureRequest) -> str:
-    require(request.param)
-    return request.param
+    name: str = request.param
+    require(name)
+    return name
 
 
 @pytest.fixture
@@ -92,9 +93,9 @@ def count(compiler: Path) -> Callable[[], int]:
 
 
 @pytest.fixture
-def recipe(compiler: Path) -> Callable[[], Recipe]:
-    """The planted source's recipe, as the source and the tools are at the call."""
-    return lambda: Recipe("cpu", dispatch.SOURCES, (), find_tools("cpu"))
+def target(compiler: Path) -> Callable[[], BuildTarget]:
+    """The planted source's target, as the source and the tools are at the call."""
+    return lambda: BuildTarget("cpu", dispatch.SOURCES, (), find_tools("cpu"))
 
 
 @pytest.fixture

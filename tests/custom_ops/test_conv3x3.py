@@ -42,7 +42,7 @@ def plain(x: Tensor, w: Tensor, stride: int = 1, transposed: bool = False) -> Te
 
 
 def operands(
-    rng: torch.Generator, shape: tuple, stride: int = 1, dtype: torch.dtype = torch.float64
+    rng: torch.Generator, shape: tuple[int, ...], stride: int = 1, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x, w and a gradient of the result."""
     images, num_in, num_out, height, width = shape
@@ -54,7 +54,9 @@ def operands(
 
 @STRIDE
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_result_and_gradients_are_those_of_the_plain_sum(shape: tuple, stride: int, rng: torch.Generator) -> None:
+def test_result_and_gradients_are_those_of_the_plain_sum(
+    shape: tuple[int, ...], stride: int, rng: torch.Generator
+) -> None:
     x, w, dy = operands(rng, shape, stride)
     strides, padding = [stride, stride], [2 - stride, 2 - stride]
     dx, dw, _ = torch.ops.aten.convolution_backward(
@@ -109,7 +111,7 @@ def test_a_factor_is_kept_only_for_the_others_gradient(rng: torch.Generator) -> 
 
 @STRIDE
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_number_of_threads_changes_no_bit(shape: tuple, stride: int, rng: torch.Generator) -> None:
+def test_the_number_of_threads_changes_no_bit(shape: tuple[int, ...], stride: int, rng: torch.Generator) -> None:
     x, w, dy = operands(rng, shape, stride, torch.float32)
     before, results = torch.get_num_threads(), []
     try:
@@ -145,8 +147,8 @@ def test_any_strides(rng: torch.Generator) -> None:
     for view in (x.transpose(2, 3), last, x[:, :, ::2], x[:1].expand(3, -1, -1, -1)):
         torch.testing.assert_close(conv3x3(view, w), plain(view, w))
     torch.testing.assert_close(conv3x3(dy, w.flip(2), 1, transposed=True), plain(dy, w.flip(2), 1, transposed=True))
-    turned = conv3x3_weight(x.transpose(2, 3), dy.transpose(2, 3))
-    torch.testing.assert_close(turned, conv3x3_weight(x, dy).transpose(2, 3))
+    transposed = conv3x3_weight(x.transpose(2, 3), dy.transpose(2, 3))
+    torch.testing.assert_close(transposed, conv3x3_weight(x, dy).transpose(2, 3))
 
 
 def test_nothing_in_gives_nothing_or_zeros() -> None:
@@ -182,14 +184,15 @@ def test_vmap_equals_one_by_one(stride: int, rng: torch.Generator) -> None:
         torch.testing.assert_close(together, torch.stack([operator(*row) for row in rows]))
 
 
-def resampled(x: Tensor, w: Tensor, f: Tensor) -> Tensor:
+def resample(x: Tensor, w: Tensor, f: Tensor) -> Tensor:
     """Each of the three schemes."""
     x = conv2d_resample(x, w, f, up=2, padding=1)
     return conv2d_resample(conv2d_resample(x, w, padding=1), w, f, down=2, padding=1)
 
 
 def penalty(x: Tensor, w: Tensor, f: Tensor) -> Tensor:
-    return torch.func.grad(lambda x: resampled(x, w, f).square().sum())(x).square().sum()
+    value: Tensor = torch.func.grad(lambda x: resample(x, w, f).square().sum())(x).square().sum()
+    return value
 
 
 def test_a_penalty_on_the_gradient_compiles(rng: torch.Generator) -> None:
@@ -206,10 +209,10 @@ def test_networks_call_it(rng: torch.Generator) -> None:
     x, w, _ = operands(rng, (2, 64, 64, 16, 16))
     f, operator = setup_filter([1, 3, 3, 1]), torch.ops.ganaug.conv3x3
     with mock.patch.object(torch.ops.ganaug, "conv3x3", side_effect=operator) as called:
-        fast = resampled(x, w, f)
+        fast = resample(x, w, f)
     assert [call.args[2:] for call in called.call_args_list] == [(2, True), (1, False), (2, False)]
     with mock.patch("custom_ops.conv3x3.suits_winograd", return_value=False):
-        torch.testing.assert_close(fast, resampled(x, w, f))
+        torch.testing.assert_close(fast, resample(x, w, f))
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def by_the_book(x: Tensor, f: Tensor, up: list[int], down: list[int], pads: list
     left, right, top, bottom = (max(-pad, 0) for pad in pads)
     wide = wide[:, :, top : wide.shape[2] - bottom, left : wide.shape[3] - right]
     y = F.conv2d(wide, f[None, None].double() * gain, stride=(down[1], down[0]))
-    return y.unflatten(0, x.shape[:2]).squeeze(2)
+    return y.reshape(*x.shape[:2], *y.shape[2:])
 
 
 def draw(low: int, high: int) -> int:
@@ -179,7 +179,7 @@ def test_upfirdn2d_equals_its_definition(
         layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
         y = y.to(dtype).contiguous(memory_format=layout)
         if x.is_contiguous() != y.is_contiguous():
-            continue  # a shape for which both layouts are one: which is meant cannot be told
+            continue  # a shape for which both layouts are one: which of them is meant is unknown
         offset = draw(0, 1) * x.element_size()
         calls.append(call_upfirdn2d(x, f, y, up, down, pads, offset))
         expected.append(y)

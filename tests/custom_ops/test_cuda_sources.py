@@ -36,14 +36,14 @@ def compile_source(nvcc: str, name: str, folder: Path) -> str:
 
 @pytest.mark.parametrize(("name", "least_kernels"), [("bias_act.cu", 40), ("upfirdn2d.cu", 20)])
 def test_kernels_compile_without_spills(nvcc: str, name: str, least_kernels: int, tmp_path: Path) -> None:
-    said = compile_source(nvcc, name, tmp_path)
-    assert "warning" not in said
+    output = compile_source(nvcc, name, tmp_path)
+    assert "warning" not in output
     for _, code in ARCHS[:2]:
-        assert len(re.findall(rf"Compiling entry function '\S+' for '{code}'", said)) >= least_kernels
-    spilled = re.findall(r"Function properties for (\S+)\n(.*[1-9]\d* bytes spill.*)", said)
+        assert len(re.findall(rf"Compiling entry function '\S+' for '{code}'", output)) >= least_kernels
+    spilled = re.findall(r"Function properties for (\S+)\n(.*[1-9]\d* bytes spill.*)", output)
     assert not spilled
-    assert len(re.findall(r"0 bytes spill stores, 0 bytes spill loads", said)) >= 2 * least_kernels
-    assert max(map(int, re.findall(r"Used (\d+) registers", said))) <= 128  # two blocks of 256 threads and more
+    assert len(re.findall(r"0 bytes spill stores, 0 bytes spill loads", output)) >= 2 * least_kernels
+    assert max(map(int, re.findall(r"Used (\d+) registers", output))) <= 128  # two blocks of 256 threads and more
 
 
 def test_registration_compiles(nvcc: str, tmp_path: Path) -> None:

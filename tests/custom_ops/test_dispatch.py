@@ -1,4 +1,4 @@
-"""Which path runs and why: planted faults in the tools, the sources, and what the user says."""
+"""The choice of an implementation: planted faults in the tools, the sources, and the user's settings."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import custom_ops
 from custom_ops import dispatch
 from custom_ops.__main__ import main
 from custom_ops.native import cache, toolchain
-from custom_ops.native.toolchain import NativeUnavailable, Recipe, find_tools
+from custom_ops.native.toolchain import BuildTarget, NativeUnavailable, find_tools
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +58,12 @@ def test_insisting_raises_at_every_call_where_there_is_no_compiler(
 
 
 def test_an_earlier_build_serves_where_no_compiler_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe], select_silently: Callable[..., str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: Callable[[], BuildTarget],
+    select_silently: Callable[..., str],
 ) -> None:
-    cache.build(recipe())
+    cache.build(target())
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert select_silently() == "native"
@@ -73,10 +76,10 @@ def test_a_source_that_does_not_compile_gives_one_warning_and_a_log(
     select_silently: Callable[..., str],
 ) -> None:
     (dispatch.SOURCES / "planted.cpp").write_text("int planted() { return nonsense; }\n")
-    with pytest.warns(UserWarning, match=r"planted\.cpp:1:.*nonsense.*stands in") as caught:
+    with pytest.warns(UserWarning, match=r"planted\.cpp:1:.*nonsense.*\.log") as caught:
         assert dispatch.select("bias_act", None) == "ref"
     assert len(caught) == 1
-    log = Path(str(caught[0].message).rpartition("stands in ")[2])
+    log = Path(str(caught[0].message).rpartition("the whole output is in ")[2])
     assert "nonsense" in log.read_text()
     assert "-O3" in log.read_text()
     assert select_silently() == "ref"
@@ -98,23 +101,23 @@ def test_switched_off_compiles_nothing_and_says_so(
     assert count() == 0
 
 
-@pytest.mark.parametrize("wish", ["", "auto", "native"])
+@pytest.mark.parametrize("value", ["", "auto", "native"])
 def test_the_other_wishes_run_native_operators(
-    wish: str, monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]
+    value: str, monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]
 ) -> None:
-    monkeypatch.setenv("GANAUG_OPS", wish)
+    monkeypatch.setenv("GANAUG_OPS", value)
     assert select_silently() == "native"
 
 
-@pytest.mark.parametrize("wish", ["natvie", "1", "REF"])
+@pytest.mark.parametrize("value", ["natvie", "1", "REF"])
 def test_a_nonsensical_wish_is_refused(
-    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    value: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("GANAUG_OPS", wish)
-    with pytest.raises(ValueError, match=f"GANAUG_OPS is '{wish}'; expected 'auto', 'native' or 'ref'"):
+    monkeypatch.setenv("GANAUG_OPS", value)
+    with pytest.raises(ValueError, match=f"GANAUG_OPS is '{value}'; expected 'auto', 'native' or 'ref'"):
         dispatch.select("bias_act", None)
     assert main(["info"]) == 2
-    assert wish in capsys.readouterr().err
+    assert value in capsys.readouterr().err
 
 
 def test_an_unknown_impl_is_refused() -> None:
@@ -193,7 +196,8 @@ def test_the_real_sources_compile_and_load(monkeypatch: pytest.MonkeyPatch) -> N
     except NativeUnavailable as error:
         pytest.skip(str(error))
     (library,) = dispatch.build()[:1]
-    torch.ops.load_library(str(library.library))
+    load: Callable[[str], None] = torch.ops.load_library
+    load(str(library.library))
     assert dispatch._missing_operators("cpu") == []
-    monkeypatch.setitem(dispatch.PARTS, "upfirdn2d", ("upfirdn2d", "upfirdn3d"))
+    monkeypatch.setitem(dispatch.SCHEMAS, "upfirdn2d", ("upfirdn2d", "upfirdn3d"))
     assert dispatch._missing_operators("cpu") == ["upfirdn3d"]

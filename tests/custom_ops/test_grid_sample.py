@@ -1,5 +1,7 @@
 """grid_sample against PyTorch's own, the definition at single points, and derivatives to second order."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -74,7 +76,7 @@ def test_gradient_of_the_image_alone_gathers_nothing(impl: str, rng: torch.Gener
     x, grid = sample(rng, 2, 2, *SIZE).requires_grad_(), points(rng, 2, 3, 3)
     with torch.profiler.profile() as profile:
         (dx,) = torch.autograd.grad(grid_sample(x, grid, impl=impl).square().sum(), x, create_graph=True)
-        dx.square().sum().backward()
+        torch.autograd.backward(dx.square().sum())
     assert any(event.key == "aten::index" for event in profile.key_averages()) == (impl == "ref")
 
 
@@ -106,7 +108,7 @@ def test_autocast_takes_the_wider_dtype(impl: str, rng: torch.Generator) -> None
     with torch.autocast("cpu", torch.bfloat16):
         y = grid_sample(x, grid, impl=impl)
     assert y.dtype == torch.float32
-    y.sum().backward()
+    torch.autograd.backward(y.sum())
     assert x.grad is not None
 
 
@@ -132,8 +134,9 @@ def test_compiles_in_one_piece(impl: str, rng: torch.Generator) -> None:
         (ValueError, r"grid has shape \[1, 1, 1, 3\]", {"grid": torch.zeros(1, 1, 1, 3)}),
     ],
 )
-def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict, impl: str) -> None:
-    arguments = {"input": torch.ones(1, 1, 2, 2), "grid": torch.zeros(1, 1, 1, 2), "impl": impl} | options
+def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict[str, Any], impl: str) -> None:
+    arguments: dict[str, Any] = {"input": torch.ones(1, 1, 2, 2), "grid": torch.zeros(1, 1, 1, 2), "impl": impl}
+    arguments |= options
     with pytest.raises(error, match=f"grid_sample: {message}"):
         grid_sample(**arguments)
     with pytest.raises(ValueError, match="impl is 'cuda'"):

@@ -1,5 +1,7 @@
 """Modulation and demodulation: both forms agree, variance is kept, scales cancel."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ def sample(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("flip_weight", [True, False])
 def test_both_forms_agree(up: int, demodulate: bool, flip_weight: bool) -> None:
     x, w, s = sample(3, 6, 8, 8), sample(5, 6, 3, 3, seed=1), sample(3, 6, seed=2)
-    options = {
+    options: dict[str, Any] = {
         "up": up,
         "padding": 1,
         "resample_filter": setup_filter([1, 3, 3, 1]),
@@ -100,7 +102,7 @@ def test_dead_channels_and_styles_give_no_nan_in_half() -> None:
         (ValueError, "up is 0; expected", {"up": 0}),
     ],
 )
-def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict) -> None:
+def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict[str, Any]) -> None:
     arguments = {"x": sample(2, 4, 5, 5), "weight": sample(3, 4, 3, 3), "styles": sample(2, 4), **options}
     with pytest.raises(error, match=f"modulated_conv2d: .*{message}"):
         modulated_conv2d(**arguments)

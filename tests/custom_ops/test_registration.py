@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from custom_ops import bias_act, setup_filter, upfirdn2d, upsample2d
 F4 = setup_filter([1, 3, 3, 1])
 
 
-def samples(rng: torch.Generator) -> Iterator[tuple[str, tuple]]:
+def samples(rng: torch.Generator) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Arguments for each operator: both layouts, with and without bias, gradients wanted and not."""
     for layout in (torch.contiguous_format, torch.channels_last):
         for wanted in (False, True):
@@ -42,7 +44,7 @@ def test_opcheck(native: str, rng: torch.Generator) -> None:
 
 
 def network(x: Tensor, b: Tensor, impl: str) -> Tensor:
-    """What a block of the generator does with the operators."""
+    """The operators as a block of the generator calls them."""
     x = bias_act(x, b, act="lrelu", clamp=256.0, impl=impl)
     x = bias_act(upsample2d(x, F4, impl=impl), b, act="swish", impl=impl)
     return upfirdn2d(x, F4, down=2, padding=1, impl=impl)
@@ -55,7 +57,8 @@ def operands(rng: torch.Generator) -> tuple[Tensor, Tensor]:
 
 def r1(x: Tensor, b: Tensor, impl: str) -> Tensor:
     """The squared norm of a gradient, from inside of a function."""
-    return torch.func.grad(lambda x: network(x, b, impl).square().sum())(x).square().sum()
+    penalty: Tensor = torch.func.grad(lambda x: network(x, b, impl).square().sum())(x).square().sum()
+    return penalty
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -79,34 +82,47 @@ def test_compiles_a_penalty_on_the_gradient(impl: str, rng: torch.Generator) -> 
     torch.testing.assert_close(*results)
 
 
-def test_vmap_equals_one_by_one(impl: str, rng: torch.Generator) -> None:
+def test_vmap_equals_a_loop_over_the_samples(impl: str, rng: torch.Generator) -> None:
     x, b = operands(rng)
     xs = torch.stack([x.detach() * scale for scale in (1, 2, 3)], dim=2)  # the batch dimension is not the first
     bs = torch.stack([b.detach() + scale for scale in (1, 2, 3)])
     for b_dim, biases in ((0, bs), (None, b.detach())):
 
-        def gradients(x: Tensor, b: Tensor) -> tuple[Tensor, ...]:
-            return torch.func.grad(lambda x, b: network(x, b, impl).square().sum(), argnums=(0, 1))(x, b)
+        def loss(x: Tensor, b: Tensor) -> Tensor:
+            return network(x, b, impl).square().sum()
 
-        for function in (lambda x, b: network(x, b, impl), gradients, torch.func.grad(lambda x, b: r1(x, b, impl))):
+        def gradients(x: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+            both: tuple[Tensor, ...] = torch.func.grad(loss, argnums=(0, 1))(x, b)
+            return both
+
+        functions: list[Callable[..., Any]] = [
+            partial(network, impl=impl),
+            gradients,
+            torch.func.grad(partial(r1, impl=impl)),
+        ]
+        for function in functions:
             together = torch.vmap(function, in_dims=(2, b_dim))(xs, biases)
             single = [function(xs[:, :, i], bs[i] if b_dim == 0 else biases) for i in range(3)]
-            one_by_one = (
+            looped = (
                 torch.stack(single)
                 if isinstance(together, Tensor)
                 else tuple(map(torch.stack, zip(*single, strict=True)))
             )
-            torch.testing.assert_close(together, one_by_one)
+            torch.testing.assert_close(together, looped)
 
 
 def test_vmap_without_a_bias_and_over_the_bias_alone(impl: str, rng: torch.Generator) -> None:
     x, _ = operands(rng)
     bs = torch.randn(4, 3, generator=rng, dtype=torch.float64)
-    for function, batch in (
-        (lambda x: bias_act(x, act="lrelu", dim=0, impl=impl), x),
-        (lambda b: bias_act(x, b, act="lrelu", impl=impl), bs),
-    ):
-        torch.testing.assert_close(torch.vmap(function)(batch), torch.stack([function(one) for one in batch]))
+
+    def without_bias(x: Tensor) -> Tensor:
+        return bias_act(x, act="lrelu", dim=0, impl=impl)
+
+    def of_bias(b: Tensor) -> Tensor:
+        return bias_act(x, b, act="lrelu", impl=impl)
+
+    for function, batch in ((without_bias, x), (of_bias, bs)):
+        torch.testing.assert_close(torch.vmap(function)(batch), torch.stack([function(sample) for sample in batch]))
 
 
 def test_deterministic_mode_gives_the_same_bytes(impl: str, rng: torch.Generator) -> None:
@@ -123,7 +139,7 @@ def test_deterministic_mode_gives_the_same_bytes(impl: str, rng: torch.Generator
 def test_the_biass_gradient_does_not_depend_on_the_number_of_threads(native: str, rng: torch.Generator) -> None:
     x, b = torch.randn(8, 64, 32, 32, generator=rng), torch.zeros(64, requires_grad=True)
     before = torch.get_num_threads()
-    gradients = []
+    gradients: list[Tensor] = []
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)

@@ -1,5 +1,7 @@
 """conv2d_resample against the definition: enlarge, convolve, shrink, each on its own."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -56,6 +58,6 @@ def test_without_resampling_it_is_a_convolution() -> None:
         (ValueError, "in 1 groups; expected", {"x": torch.zeros(4, 8, 8, dtype=torch.float64)}),
     ],
 )
-def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict) -> None:
+def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict[str, Any]) -> None:
     with pytest.raises(error, match=f"conv2d_resample: .*{message}"):
         conv2d_resample(**{"x": sample(2, 4, 8, 8), "w": sample(6, 4, 3, 3), **options})

@@ -1,17 +1,23 @@
 """upfirdn2d against a literal construction and SciPy, its adjoint, its derivatives, and its refusals."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.signal
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from custom_ops import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
+from custom_ops.padding import Pads, Pair
+
+Floats = NDArray[np.float64]
 
 
-def literal(x: np.ndarray, f: np.ndarray, up, down, pads, flip: bool, gain: float) -> np.ndarray:
+def literal(x: Floats, f: Floats, up: Pair, down: Pair, pads: Pads, flip: bool, gain: float) -> Floats:
     """The definition word for word: insert zeros, pad or crop, convolve, decimate."""
     num, channels, height, width = x.shape
     wide = np.zeros((num, channels, height * up[1], width * up[0]))
@@ -21,7 +27,8 @@ def literal(x: np.ndarray, f: np.ndarray, up, down, pads, flip: bool, gain: floa
     wide = wide[:, :, max(-top, 0) : wide.shape[2] - max(-bottom, 0), max(-left, 0) : wide.shape[3] - max(-right, 0)]
     kernel = f[::-1, ::-1] if flip else f
     full = np.stack([[scipy.signal.convolve2d(plane, kernel, mode="valid") for plane in image] for image in wide])
-    return full[:, :, :: down[1], :: down[0]] * gain
+    decimated: Floats = full[:, :, :: down[1], :: down[0]] * gain
+    return decimated
 
 
 CASES = [
@@ -46,7 +53,9 @@ def sample(rng: torch.Generator, *shape: int) -> Tensor:
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize(("up", "down", "pads", "taps"), CASES)
-def test_equals_the_literal_definition(up, down, pads, taps, flip: bool, impl: str, rng: torch.Generator) -> None:
+def test_equals_the_literal_definition(
+    up: Pair, down: Pair, pads: Pads, taps: Pair, flip: bool, impl: str, rng: torch.Generator
+) -> None:
     x, f = sample(rng, 2, 3, 7, 9), sample(rng, *taps).float()
     ours = upfirdn2d(x, f, up, down, pads, flip_filter=flip, gain=1.7, impl=impl)
     np.testing.assert_allclose(
@@ -63,11 +72,11 @@ def test_one_row_equals_scipys_upfirdn(impl: str, rng: torch.Generator) -> None:
 
 def test_separable_filter_equals_its_outer_product(impl: str, rng: torch.Generator) -> None:
     x, taps = sample(rng, 2, 3, 12, 10), torch.tensor([1.0, 2, 5, 3, 4, 1, 0.5, 2])
-    options = {"up": [2, 1], "down": [1, 3], "padding": [3, 4, 2, 5], "gain": 2.5, "impl": impl}
+    options: dict[str, Any] = {"up": [2, 1], "down": [1, 3], "padding": [3, 4, 2, 5], "gain": 2.5, "impl": impl}
     torch.testing.assert_close(upfirdn2d(x, taps, **options), upfirdn2d(x, taps.outer(taps), **options))
 
 
-def random_case(rng: torch.Generator) -> tuple[list[int], dict]:
+def random_case(rng: torch.Generator) -> tuple[list[int], dict[str, Any]]:
     """A shape and options at which the padded image holds the filter."""
 
     def draw(low: int, high: int, num: int) -> list[int]:
@@ -112,7 +121,7 @@ def test_stylegans_cases_equal_the_reference(
         check_against_reference(sample(rng, 2, 17, *size).to(dtype), layout, options, rng)
 
 
-def check_against_reference(x: Tensor, layout: str, options: dict, rng: torch.Generator) -> None:
+def check_against_reference(x: Tensor, layout: str, options: dict[str, Any], rng: torch.Generator) -> None:
     """Values and gradients, within what rounding the result to x's dtype costs."""
     x = {"channels_last": x.contiguous(memory_format=torch.channels_last), "transposed": x.mT}.get(layout, x)
     if layout == "transposed":
@@ -130,7 +139,9 @@ def check_against_reference(x: Tensor, layout: str, options: dict, rng: torch.Ge
 
 
 @pytest.mark.parametrize(("up", "down", "pads", "taps"), CASES)
-def test_derivatives_of_first_and_second_order(up, down, pads, taps, impl: str, rng: torch.Generator) -> None:
+def test_derivatives_of_first_and_second_order(
+    up: Pair, down: Pair, pads: Pads, taps: Pair, impl: str, rng: torch.Generator
+) -> None:
     x, f = sample(rng, 1, 2, 5, 6).requires_grad_(), sample(rng, *taps).float()
 
     def squared(x: Tensor) -> Tensor:  # a linear operator alone has no second derivative to check
@@ -157,7 +168,7 @@ def test_third_order_equals_the_references(native: str, rng: torch.Generator) ->
 
 
 @pytest.mark.parametrize(("up", "down", "pads", "taps"), CASES)
-def test_backward_is_the_adjoint(up, down, pads, taps, impl: str, rng: torch.Generator) -> None:
+def test_backward_is_the_adjoint(up: Pair, down: Pair, pads: Pads, taps: Pair, impl: str, rng: torch.Generator) -> None:
     x, f = sample(rng, 2, 3, 8, 7).requires_grad_(), sample(rng, *taps).float()
     image = upfirdn2d(x, f, up, down, pads, impl=impl)
     y = sample(rng, *image.shape)
@@ -183,8 +194,13 @@ def test_empty_in_empty_out(shape: tuple[int, ...], impl: str) -> None:
 
 def test_nothing_is_kept_for_the_gradient_but_the_filter(native: str) -> None:
     kept: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
     x = torch.randn(1, 2, 8, 8, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         upsample2d(x, setup_filter([1, 3, 3, 1]), impl=native)
     assert [tensor.shape for tensor in kept] == [(4, 4)]
 
@@ -247,20 +263,20 @@ def test_no_filter_is_the_identity() -> None:
         (ValueError, "impl is 'cuda'", {"impl": "cuda"}),
     ],
 )
-def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict) -> None:
+def test_bad_arguments_are_named(error: type[Exception], message: str, options: dict[str, Any]) -> None:
     arguments = {"x": torch.ones(1, 1, 8, 8), "f": torch.ones(4, 4)} | options
     with pytest.raises(error, match=f"upfirdn2d: {message}"):
         upfirdn2d(**arguments)
 
 
 @pytest.mark.parametrize("operator", [filter2d, upsample2d, downsample2d])
-def test_resampling_refuses_what_is_no_filter(operator) -> None:
+def test_resampling_refuses_what_is_no_filter(operator: Callable[..., Tensor]) -> None:
     with pytest.raises(TypeError, match="f is list; expected a float32 tensor"):
         operator(torch.ones(1, 1, 8, 8), [1.0, 3.0])
 
 
 @pytest.mark.parametrize(("f", "separable"), [([], None), (torch.ones(2, 2, 2), None), (torch.ones(2, 2), True)])
-def test_setup_filter_refuses_what_is_no_filter(f, separable) -> None:
+def test_setup_filter_refuses_what_is_no_filter(f: Any, separable: bool | None) -> None:
     with pytest.raises(ValueError, match="setup_filter: f has shape"):
         setup_filter(f, separable=separable)
 

@@ -87,10 +87,15 @@ def test_a_part_of_another_machine_is_kept_for_a_day(tmp_path: Path, monkeypatch
     assert not others.exists()
 
 
-def test_a_folder_is_looked_through_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = []
+def test_a_folder_is_looked_through_once_per_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
     listdir = os.listdir
-    monkeypatch.setattr(files.os, "listdir", lambda path: (looked.append(path), listdir(path))[1])
+
+    def look(path: str) -> list[str]:
+        looked.append(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", look)
     for number in range(5):
         write_json(tmp_path / f"{number}.json", number)
     assert looked == [str(tmp_path)]

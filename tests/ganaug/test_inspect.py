@@ -206,7 +206,7 @@ def test_records_are_counted_beside_lines_that_a_killed_run_left(tmp_path: Path)
 
 def test_arrays_are_described_without_their_data(tmp_path: Path) -> None:
     arrays = {"a": np.zeros((3, 4), np.float32), "b": np.array(7), "names": np.array(["x", "größe"])}
-    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    np.savez_compressed(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
     np.save(tmp_path / "b.npy", arrays["a"])
     description, _ = describe(tmp_path / "a.npz")
     assert {name: description[name] for name in arrays} == {

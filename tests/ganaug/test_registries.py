@@ -60,6 +60,27 @@ def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None
     assert not torch.equal(logits[0], logits[1]), "it looks at the image"
 
 
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_layer_that_explains_a_classifier_gives_a_map_that_its_logits_depend_on(name: str) -> None:
+    model = build(name, 3, image_size_px=32).eval()
+    maps: list[torch.Tensor] = []
+    model.get_submodule(CLASSIFIERS[name].cam_layer).register_forward_hook(lambda _, x, output: maps.append(output))
+    logits = model(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    (activations,) = maps
+    assert activations.ndim == 4
+    assert min(activations.shape[2:]) >= 2
+    (gradient,) = torch.autograd.grad(logits[0, 0], activations)
+    assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_names_its_small_variant_and_takes_images(name: str) -> None:
+    classifier = CLASSIFIERS[name]
+    assert CLASSIFIERS[classifier.small].small == classifier.small
+    assert CLASSIFIERS[classifier.small].weights is None, "published weights are of the full size"
+    assert classifier.inputs == "image"
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_says_where_it_is_from_and_is_better_for_images_like_the_real_ones(name: str) -> None:
     metric, rng = METRICS[name], np.random.default_rng(0)

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,8 @@ def test_a_path_that_is_none_is_one_line_wherever_a_user_gives_one(text: str, tm
     from ganaug.data.folds.fixed import fixed_list
     from ganaug.weights import weights_folder
 
-    readers = [user_path, lambda text: fixed_list(text, {}), lambda text: existing(text, "--source")]
+    readers: list[Callable[[str], object]] = [user_path, lambda text: fixed_list(text, {})]
+    readers += [lambda text: existing(text, "--source")]
     readers += [open_workspace, weights_folder] if text else []  # those have a default
     assert len(readers) >= 3
     for read in readers:

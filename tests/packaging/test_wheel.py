@@ -1,4 +1,4 @@
-"""What a user installs: exactly the three packages, every native source, and nothing else."""
+"""The installed wheel: exactly the three packages, every native source, and nothing else."""
 
 import shutil
 import subprocess

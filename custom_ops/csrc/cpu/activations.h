@@ -1,4 +1,4 @@
-// The activations of custom_ops/bias_act.py, one value at a time; the loops around them are left to the vectoriser.
+// The activations of custom_ops/activations.py, one value at a time; the loops around them are left to the vectoriser.
 #pragma once
 #include <cmath>
 

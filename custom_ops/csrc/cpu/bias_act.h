@@ -115,7 +115,7 @@ void for_each_strip(const BiasAct& call, int64_t start, int64_t size, int64_t ch
   }
 }
 
-// The same for the strips of whole blocks; the loop is told the block, too.
+// The same for the strips of whole blocks; the loop takes the block, too.
 template <class T, class Loop>
 void for_each_strip_of_blocks(const BiasAct& call, int64_t first_block, int64_t last_block, const Loop& loop) {
   const Blocks& blocks = call.blocks;

@@ -7,7 +7,7 @@ namespace ganaug {
 
 enum class Type { f64, f32, f16, bf16 };  // f16 and bf16 are computed in f32
 
-enum class Act { linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish };  // as in custom_ops/bias_act.py
+enum class Act { linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish };  // as in custom_ops/activations.py
 
 // A dense tensor as [outer, channels, inner], cut into blocks that do not depend on the number of threads, so that sums
 // over them do not either. Where inner is 1 a block is some rows of channels, else a piece of one channel.

@@ -1,4 +1,4 @@
-// Windows of several channels' planes, turned so that the channels of a pixel are one register.
+// Windows of several channels' planes, transposed so that the channels of a pixel are one register.
 #pragma once
 #include <algorithm>
 

@@ -6,7 +6,7 @@
 
 namespace ganaug::cuda {
 
-enum Act { kLinear, kRelu, kLrelu, kTanh, kSigmoid, kElu, kSelu, kSoftplus, kSwish };  // as in custom_ops/bias_act.py
+enum Act { kLinear, kRelu, kLrelu, kTanh, kSigmoid, kElu, kSelu, kSoftplus, kSwish };  // as in activations.py
 
 GANAUG_HD constexpr bool is_piecewise_linear(int act) { return act <= kLrelu; }
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from classifiers.predict import Images, read_batch
+from classifiers.predict import IndexedImages, read_batch
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.evaluate.metrics.metric import Features
@@ -38,7 +38,7 @@ class Extractor:
     figure_names: Mapping[str, str] = field(default_factory=dict)  # what papers call a metric on this network
     note: str = ""  # for the reader of its figures
 
-    def features(self, images: Images, *, batch: int = 16, progress: bool = False) -> Features:
+    def features(self, images: IndexedImages, *, batch: int = 16, progress: bool = False) -> Features:
         """Features [N,D] of `images`, u8 [N,H,W,3], in their order; each is a float32, as the networks give it."""
         starts = tqdm(range(0, len(images), batch), desc=self.name, unit="batch", disable=not progress or None)
         parts = []

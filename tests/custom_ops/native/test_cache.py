@@ -17,7 +17,7 @@ import torch
 
 from custom_ops import dispatch
 from custom_ops.native import cache
-from custom_ops.native.toolchain import NativeUnavailable, Recipe
+from custom_ops.native.toolchain import BuildTarget, NativeUnavailable
 
 ROOT = Path(__file__).parents[3]
 CHILD = """
@@ -67,10 +67,10 @@ def test_the_line_moves_on_a_terminal(
 def test_several_processes_compile_once(compiler: Path, count: Callable[[], int]) -> None:
     Path(f"{compiler}.slow").touch()
     children = [start_child() for _ in range(3)]
-    said = [child.communicate(timeout=120) for child in children]
-    assert [out for out, _ in said] == ["native\n"] * 3, said
+    outputs = [child.communicate(timeout=120) for child in children]
+    assert [out for out, _ in outputs] == ["native\n"] * 3, outputs
     assert count() == 1
-    assert sum("compiling" in err for _, err in said) == 1
+    assert sum("compiling" in err for _, err in outputs) == 1
 
 
 def test_a_killed_builder_releases_its_lock(
@@ -124,11 +124,11 @@ def garble_with_matching_record(built: cache.Built) -> None:
 def test_a_damaged_library_is_built_anew_once(
     damage: Callable[[cache.Built], None],
     count: Callable[[], int],
-    recipe: Callable[[], Recipe],
+    target: Callable[[], BuildTarget],
     new_process: Callable[[], None],
     select_silently: Callable[..., str],
 ) -> None:
-    damage(cache.build(recipe()))
+    damage(cache.build(target()))
     for _ in range(2):
         assert select_silently() == "native"
         new_process()
@@ -149,17 +149,17 @@ def test_a_library_that_never_loads_is_tried_twice(
 
 
 def test_sources_edited_during_the_build_leave_nothing_in_the_cache(
-    monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
+    monkeypatch: pytest.MonkeyPatch, target: Callable[[], BuildTarget]
 ) -> None:
-    compile_first = Recipe.compile
+    compile_first = BuildTarget.compile
 
-    def compile_then_edit(self: Recipe, *arguments: Any) -> Path:
+    def compile_then_edit(self: BuildTarget, *arguments: Any) -> Path:
         library = compile_first(self, *arguments)
         (dispatch.SOURCES / "planted.cpp").write_text("int planted() { return 2; }\n")
         return library
 
-    monkeypatch.setattr(Recipe, "compile", compile_then_edit)
-    before = recipe()
+    monkeypatch.setattr(BuildTarget, "compile", compile_then_edit)
+    before = target()
     with pytest.raises(NativeUnavailable, match="changed while they were compiled"):
         cache.build(before)
     assert cache.find(before) is None
@@ -189,9 +189,9 @@ def test_an_unwritable_cache_is_replaced_by_a_private_folder(
 
 
 def test_a_library_in_the_cache_is_used_without_writing(
-    monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe], select_silently: Callable[..., str]
+    monkeypatch: pytest.MonkeyPatch, target: Callable[[], BuildTarget], select_silently: Callable[..., str]
 ) -> None:
-    cache.build(recipe())
+    cache.build(target())
     monkeypatch.setattr(cache, "_writable_folder", lambda: pytest.fail("looked for a place to write"))
     assert select_silently() == "native"
 
@@ -207,13 +207,13 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_lock_works_where_the_system_has_none(
-    monkeypatch: pytest.MonkeyPatch, count: Callable[[], int], recipe: Callable[[], Recipe]
+    monkeypatch: pytest.MonkeyPatch, count: Callable[[], int], target: Callable[[], BuildTarget]
 ) -> None:
     monkeypatch.setattr(cache, "fcntl", None)
-    held = cache.folder() / f"{recipe().name}.held"
+    held = cache.folder() / f"{target().name}.held"
     held.parent.mkdir()
     held.touch()
-    thread = threading.Thread(target=cache.build, args=(recipe(),), daemon=True)
+    thread = threading.Thread(target=cache.build, args=(target(),), daemon=True)
     thread.start()
     time.sleep(0.5)
     assert count() == 0  # waits for the file to go
@@ -227,7 +227,7 @@ def test_a_full_disk_gives_the_references_and_leaves_nothing(compiler: Path, mon
     def fail(*_: object) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Recipe, "compile", fail)
+    monkeypatch.setattr(BuildTarget, "compile", fail)
     with pytest.warns(UserWarning, match="No space left on device"):
         assert dispatch.select("bias_act", None) == "ref"
     assert {path.suffix for path in cache.folder().iterdir()} == {".lock"}
@@ -236,10 +236,10 @@ def test_a_full_disk_gives_the_references_and_leaves_nothing(compiler: Path, mon
 def test_a_library_without_our_operators_is_built_again_and_loaded_from_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
     count: Callable[[], int],
-    recipe: Callable[[], Recipe],
+    target: Callable[[], BuildTarget],
     select_silently: Callable[..., str],
 ) -> None:
-    cache.build(recipe())
+    cache.build(target())
     loaded: list[str] = []
     monkeypatch.setattr(torch.ops, "load_library", lambda path: loaded.append(os.path.realpath(path)))
     monkeypatch.setattr(dispatch, "_missing_operators", lambda kind: ["bias_act"] if len(loaded) < 2 else [])
@@ -259,12 +259,12 @@ def test_a_library_that_never_has_our_operators_gives_the_references(
 
 @pytest.mark.parametrize("has_system_locks", [True, False])
 def test_waiting_for_a_builder_that_hangs_ends(
-    has_system_locks: bool, monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
+    has_system_locks: bool, monkeypatch: pytest.MonkeyPatch, target: Callable[[], BuildTarget]
 ) -> None:
     monkeypatch.setattr(cache, "WAIT_S", 0.3)
     if not has_system_locks:
         monkeypatch.setattr(cache, "fcntl", None)
-    lock = cache.folder() / f"{recipe().name}.lock"
+    lock = cache.folder() / f"{target().name}.lock"
     lock.parent.mkdir()
     with cache._lock(lock), pytest.raises(NativeUnavailable, match=r"for 0\.3 s"):
-        cache.build(recipe())
+        cache.build(target())

@@ -1,4 +1,4 @@
-"""Where the cache of compiled libraries stands, and what its records may hold."""
+"""The folder of the cache of compiled libraries, and the records in it."""
 
 import json
 import math
@@ -10,6 +10,9 @@ import pytest
 from custom_ops import dispatch
 from custom_ops.native import cache
 
+NO_TEXTS: tuple[Any, ...] = (5, None, [])
+NO_NUMBERS: tuple[Any, ...] = ("5", None, True, math.nan, [], 10**400)
+
 
 @pytest.fixture(scope="module")
 def built_once(tmp_path_factory: pytest.TempPathFactory) -> cache.Built:
@@ -17,16 +20,20 @@ def built_once(tmp_path_factory: pytest.TempPathFactory) -> cache.Built:
     entry = tmp_path_factory.mktemp("cache") / "cpu-0"
     entry.mkdir()
     (entry / "library.so").write_bytes(b"library")
-    values = {"sha256": cache._sha256(entry / "library.so"), "built_at": 5.0, "took_s": 1, "compiler": "c++ 1"}
+    values: dict[str, Any] = {
+        "sha256": cache._sha256(entry / "library.so"),
+        "built_at": 5.0,
+        "took_s": 1,
+        "compiler": "c++ 1",
+    }
     (entry / "build.json").write_text(json.dumps(values))
     return cache.Built(entry / "library.so", **values)
 
 
 @pytest.mark.parametrize(
     "change",
-    [5, [], {}, None, "text", *({name: value} for name in ("sha256", "compiler") for value in (5, None, [])),
-     *({name: value} for name in ("built_at", "took_s") for value in ("5", None, True, math.nan, [], 10**400)),
-     {"more": 1}],
+    [5, [], {}, None, "text", *({name: value} for name in ("sha256", "compiler") for value in NO_TEXTS),
+     *({name: value} for name in ("built_at", "took_s") for value in NO_NUMBERS), {"more": 1}],
 )  # fmt: skip
 def test_a_record_of_another_kind_is_none(built_once: cache.Built, change: Any) -> None:
     record = built_once.library.parent / "build.json"

@@ -1,4 +1,4 @@
-"""What is compiled by what, and whatever changes it changes the name of the library."""
+"""The build: its sources, tools and flags, each of which changes the name of the library."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ import torch
 from custom_ops import dispatch
 from custom_ops.__main__ import main
 from custom_ops.native import cache, toolchain
-from custom_ops.native.toolchain import NativeUnavailable, Recipe, find_tools
+from custom_ops.native.toolchain import BuildTarget, NativeUnavailable, find_tools
 
 
 def test_ninja_is_the_program_or_the_package_or_missed(
@@ -30,44 +30,44 @@ def test_ninja_is_the_program_or_the_package_or_missed(
     assert toolchain._find_ninja() == (str(tmp_path / "ninja"),)
 
 
-def test_a_symbol_that_nobody_defines_fails_the_build(recipe: Callable[[], Recipe]) -> None:
+def test_a_symbol_that_nobody_defines_fails_the_build(target: Callable[[], BuildTarget]) -> None:
     (dispatch.SOURCES / "planted.cpp").write_text("int missing(); int planted() { return missing(); }\n")
     with pytest.raises(NativeUnavailable, match=r"undefined reference|symbol"):
-        cache.build(recipe())
+        cache.build(target())
 
 
 def test_whatever_can_change_the_code_changes_the_name(
-    compiler: Path, monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
+    compiler: Path, monkeypatch: pytest.MonkeyPatch, target: Callable[[], BuildTarget]
 ) -> None:
-    names = [recipe().name]
+    names = [target().name]
     (dispatch.SOURCES / "planted.cpp").write_text("int planted() { return 2; }\n")
-    names.append(recipe().name)
+    names.append(target().name)
     (dispatch.SOURCES / "deep").mkdir()
     (dispatch.SOURCES / "deep" / "planted.h").touch()
-    names.append(recipe().name)
+    names.append(target().name)
     (dispatch.SOURCES / "deep" / "planted.h").rename(dispatch.SOURCES / "deep" / "sown.h")
-    names.append(recipe().name)
-    names.append(replace(recipe(), archs=("9.0",)).name)
-    names.append(replace(recipe(), tools=replace(find_tools("cpu"), versions=("c++ 99",))).name)
-    names.append(replace(recipe(), tools=replace(find_tools("cpu"), compiler=("other-c++",))).name)
+    names.append(target().name)
+    names.append(replace(target(), archs=("9.0",)).name)
+    names.append(replace(target(), tools=replace(find_tools("cpu"), versions=("c++ 99",))).name)
+    names.append(replace(target(), tools=replace(find_tools("cpu"), compiler=("other-c++",))).name)
     monkeypatch.setattr(toolchain, "FLAGS", ("-O1",))
-    names.append(recipe().name)
+    names.append(target().name)
     monkeypatch.setattr(torch, "__version__", "9.9")
-    names.append(recipe().name)
+    names.append(target().name)
     assert len(set(names)) == len(names)
 
 
-def test_files_that_are_no_source_do_not_change_the_name(recipe: Callable[[], Recipe]) -> None:
-    name = recipe().name
+def test_files_that_are_no_source_do_not_change_the_name(target: Callable[[], BuildTarget]) -> None:
+    name = target().name
     (dispatch.SOURCES / ".planted.cpp.swp").write_bytes(b"\xa0\xff")
-    assert recipe().name == name
+    assert target().name == name
 
 
-def test_touching_or_moving_the_sources_does_not_change_the_name(recipe: Callable[[], Recipe]) -> None:
-    name = recipe().name
+def test_touching_or_moving_the_sources_does_not_change_the_name(target: Callable[[], BuildTarget]) -> None:
+    name = target().name
     os.utime(dispatch.SOURCES / "planted.cpp", (0, 0))
     moved = dispatch.SOURCES.rename(dispatch.SOURCES.parent / "elsewhere")
-    assert replace(recipe(), sources=moved).name == name
+    assert replace(target(), sources=moved).name == name
 
 
 def test_folders_may_have_any_name(monkeypatch: pytest.MonkeyPatch, select_silently: Callable[..., str]) -> None:
@@ -77,13 +77,13 @@ def test_folders_may_have_any_name(monkeypatch: pytest.MonkeyPatch, select_silen
 
 
 def test_files_for_newer_processors_get_their_flags_and_are_left_out_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
+    monkeypatch: pytest.MonkeyPatch, target: Callable[[], BuildTarget]
 ) -> None:
     for name in ("kernels_avx2", "kernels_avx512", "kernels_generic"):
         (dispatch.SOURCES / f"{name}.cpp").touch()
 
     def flags(name: str) -> str:
-        lines = list(recipe()._ninja_lines(find_tools("cpu")))
+        lines = list(target()._ninja_lines(find_tools("cpu")))
         found = [after for line, after in itertools.pairwise(lines) if name in line and ": compile" in line]
         return found[0] if found else "left out"
 
@@ -102,13 +102,13 @@ def test_gpus_present_decide_what_is_compiled_unless_the_user_does(
     monkeypatch: pytest.MonkeyPatch, pretend_gpu: Callable[..., None]
 ) -> None:
     pretend_gpu((9, 0), (8, 6), (9, 0))
-    assert toolchain.archs_that_serve() == [("8.6", "9.0"), ("8.0", "9.0+PTX")]
+    assert toolchain.usable_archs() == [("8.6", "9.0"), ("8.0", "9.0+PTX")]
     pretend_gpu((7, 0))  # which no portable library serves
-    assert toolchain.archs_that_serve() == [("7.0",)]
+    assert toolchain.usable_archs() == [("7.0",)]
     pretend_gpu()
-    assert toolchain.archs_that_serve() == toolchain.archs_that_serve(portable=True) == [("8.0", "9.0+PTX")]
+    assert toolchain.usable_archs() == toolchain.usable_archs(portable=True) == [("8.0", "9.0+PTX")]
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.9; 12.0a+PTX")
-    assert toolchain.archs_that_serve() == toolchain.archs_that_serve(portable=True) == [("8.9", "12.0a+PTX")]
+    assert toolchain.usable_archs() == toolchain.usable_archs(portable=True) == [("8.9", "12.0a+PTX")]
     wanted = ["-gencode=arch=compute_120a,code=sm_120a", "-gencode=arch=compute_120a,code=compute_120a"]
     assert toolchain._arch_flags("12.0a+PTX") == wanted
     with pytest.raises(NativeUnavailable, match="TORCH_CUDA_ARCH_LIST holds 'Hopper'"):
@@ -155,11 +155,11 @@ def test_a_nonsensical_list_of_gpus_is_one_line(
     assert "TORCH_CUDA_ARCH_LIST holds 'Hopper'" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("wish", ["'c++", 'c++ "-O', "c++ \\"])
+@pytest.mark.parametrize("value", ["'c++", 'c++ "-O', "c++ \\"])
 def test_a_compiler_with_an_open_quote_is_one_warning(
-    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    value: str, compiler: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("CXX", wish)
+    monkeypatch.setenv("CXX", value)
     with pytest.warns(UserWarning, match="CXX is ") as caught:
         assert dispatch.select("bias_act", None) == "ref"
     assert len(caught) == 1
@@ -188,20 +188,20 @@ def test_a_compiler_that_hangs_is_given_up(compiler: Path, monkeypatch: pytest.M
         find_tools("cpu")
 
 
-@pytest.mark.parametrize("wish", ["lots", "0", "-1", "1.5", "²", " "])
+@pytest.mark.parametrize("value", ["lots", "0", "-1", "1.5", "²", " "])
 def test_a_nonsensical_number_of_jobs_is_one_warning(
-    wish: str, compiler: Path, monkeypatch: pytest.MonkeyPatch
+    value: str, compiler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MAX_JOBS", wish)
+    monkeypatch.setenv("MAX_JOBS", value)
     with pytest.warns(UserWarning, match="MAX_JOBS is ") as caught:
         assert dispatch.select("bias_act", None) == "ref"
     assert len(caught) == 1
 
 
-@pytest.mark.parametrize("wish", ["Hopper", "8.0;x", "; ;", " ", "-1.0", "8"])
+@pytest.mark.parametrize("value", ["Hopper", "8.0;x", "; ;", " ", "-1.0", "8"])
 def test_a_nonsensical_list_of_gpus_is_refused_before_anything_is_compiled(
-    wish: str, monkeypatch: pytest.MonkeyPatch
+    value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wish)
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", value)
     with pytest.raises(NativeUnavailable, match="TORCH_CUDA_ARCH_LIST holds "):
-        toolchain.archs_that_serve()
+        toolchain.usable_archs()

@@ -11,8 +11,8 @@ import pytest
 
 from custom_ops import dispatch
 from custom_ops.native import cache, trust
-from custom_ops.native.toolchain import Recipe
-from custom_ops.native.trust import doubt
+from custom_ops.native.toolchain import BuildTarget
+from custom_ops.native.trust import find_risk
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="users have no numbers")
 PLACES = ["library.so", "build.json", ".", "..", "../.."]
@@ -48,14 +48,14 @@ def give_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 def test_nothing_is_taken_from_where_every_user_can_write(entry: Path, place: str) -> None:
     path = (entry / place).resolve()
     path.chmod(path.stat().st_mode | 0o002)
-    assert doubt(path) == f"{path} can be written by every user"
+    assert find_risk(path) == f"{path} can be written by every user"
     assert cache._read(entry) is None
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_nothing_is_taken_from_another_user(entry: Path, place: str, give_away: Callable[[Path], None]) -> None:
     give_away((entry / place).resolve())
-    assert "belongs to another user" in doubt((entry / place).resolve())
+    assert "belongs to another user" in find_risk((entry / place).resolve())
     assert cache._read(entry) is None
 
 
@@ -66,7 +66,7 @@ def test_nothing_is_taken_from_where_a_group_of_others_can_write(
     path = (entry / place).resolve()
     path.chmod(path.stat().st_mode | 0o020)
     monkeypatch.setattr(trust, "_is_private", lambda group: False)
-    assert f"can be written by the group {path.stat().st_gid}" in doubt(path)
+    assert f"can be written by the group {path.stat().st_gid}" in find_risk(path)
     assert cache._read(entry) is None
     monkeypatch.setattr(trust, "_is_private", lambda group: True)
     assert cache._read(entry) is not None
@@ -99,9 +99,9 @@ def test_a_user_without_a_name_has_no_private_group(monkeypatch: pytest.MonkeyPa
 
 def test_a_sticky_folder_above_is_trusted_and_one_to_keep_libraries_in_is_not(entry: Path) -> None:
     entry.parents[1].chmod(0o1777)
-    assert doubt(entry.parent) == ""
+    assert find_risk(entry.parent) == ""
     assert cache._read(entry) is not None
-    assert "every user" in doubt(entry.parents[1])
+    assert "every user" in find_risk(entry.parents[1])
 
 
 @pytest.mark.parametrize("change", ["the link's folder", "its target"])
@@ -117,12 +117,12 @@ def test_a_link_is_trusted_as_where_it_stands_and_where_it_leads(entry: Path, tm
 def test_what_is_not_there_is_doubted_and_users_without_numbers_are_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "cannot be examined" in doubt(tmp_path / "none")
+    assert "cannot be examined" in find_risk(tmp_path / "none")
     monkeypatch.setattr(trust, "_is_closed", lambda status: False)
     tmp_path.chmod(0o777)
-    assert doubt(tmp_path)
+    assert find_risk(tmp_path)
     monkeypatch.delattr(os, "getuid")
-    assert doubt(tmp_path) == ""
+    assert find_risk(tmp_path) == ""
 
 
 def test_the_folders_of_a_root_whom_a_container_does_not_know_are_trusted_above_only(
@@ -137,20 +137,20 @@ def test_the_folders_of_a_root_whom_a_container_does_not_know_are_trusted_above_
         return SimpleNamespace(st_uid=owner, st_mode=status.st_mode, st_gid=status.st_gid)
 
     monkeypatch.setattr(Path, "lstat", lstat_in_container)
-    assert doubt(entry) == ""
+    assert find_risk(entry) == ""
     monkeypatch.setattr(trust, "_unknown_owners", set)
-    assert "belongs to another user (65534)" in doubt(entry)
+    assert "belongs to another user (65534)" in find_risk(entry)
 
 
 def test_a_cache_of_others_is_replaced_with_one_warning(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     count: Callable[[], int],
-    recipe: Callable[[], Recipe],
+    target: Callable[[], BuildTarget],
     new_process: Callable[[], None],
     select_silently: Callable[..., str],
 ) -> None:
-    planted = cache.build(recipe())
+    planted = cache.build(target())
     cache.folder().chmod(0o777)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.warns(UserWarning, match="can be written by every user.*ganaug-ops-") as caught:
@@ -167,9 +167,9 @@ def test_a_cache_of_others_is_replaced_with_one_warning(
 
 
 def test_without_a_compiler_the_reason_why_a_library_is_not_taken_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Callable[[], Recipe]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Callable[[], BuildTarget]
 ) -> None:
-    cache.build(recipe())
+    cache.build(target())
     cache.folder().chmod(0o777)
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -187,15 +187,15 @@ def test_below_a_closed_folder_only_owners_matter(
     home.chmod(mode)
     number = home.stat().st_ino
     monkeypatch.setattr(trust, "_is_closed", lambda status: status.st_ino == number and is_closed(status))
-    assert (doubt(home / "cache") == "") is is_trusted
+    assert (find_risk(home / "cache") == "") is is_trusted
     give_away(home / "cache")
-    assert doubt(home / "cache")
+    assert find_risk(home / "cache")
 
 
 def test_what_is_built_for_a_group_by_habit_is_taken_again(
     monkeypatch: pytest.MonkeyPatch,
     count: Callable[[], int],
-    recipe: Callable[[], Recipe],
+    target: Callable[[], BuildTarget],
     new_process: Callable[[], None],
     select_silently: Callable[..., str],
 ) -> None:

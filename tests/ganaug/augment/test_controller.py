@@ -53,9 +53,9 @@ def test_a_resume_amid_an_interval_continues_to_the_bit() -> None:
     random = torch.Generator().manual_seed(0)
     logits = [torch.randn(8, 1, generator=random) + 0.8 for _ in range(40)]
     whole, part = AdaController(speed_kimg=1), AdaController(speed_kimg=1)
-    for iteration, one in enumerate(logits):
-        whole.observe(one)
-        part.observe(one)
+    for iteration, real_logits in enumerate(logits):
+        whole.observe(real_logits)
+        part.observe(real_logits)
         if iteration % 4 == 3:
             assert whole.update(8) == part.update(8)
         if iteration % 7 == 5:

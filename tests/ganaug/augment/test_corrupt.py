@@ -1,4 +1,4 @@
-"""Bands part the frequencies and sum to nothing changed; noise and holes are as large and as frequent as said."""
+"""Bands part the frequencies and sum to nothing changed; noise and holes are as large and as frequent as specified."""
 
 import math
 
@@ -73,10 +73,10 @@ def test_gains_keep_the_expected_power_and_are_1_where_skipped() -> None:
 
 def test_noise_is_half_normal_in_strength_and_as_frequent_as_p() -> None:
     noise = draw_noise(SPEC, dice(2000, 0.4), 16)
-    deviation = noise.flatten(1).std(dim=1)
-    happened = deviation > 0
+    std = noise.flatten(1).std(dim=1)
+    happened = std > 0
     assert abs(happened.float().mean() - 0.4) < 0.045
-    assert abs(deviation[happened].square().mean().sqrt() - 0.1) < 0.01
+    assert abs(std[happened].square().mean().sqrt() - 0.1) < 0.01
     assert abs(noise.mean()) < 1e-3
 
 

@@ -20,8 +20,8 @@ def test_symmetries_are_distinct_and_closed_under_composition() -> None:
 
 def test_every_symmetry_is_drawn_equally_often() -> None:
     num_images = 8000
-    turned = random_dihedral(IMAGE.expand(num_images, -1, -1, -1), torch.Generator().manual_seed(0))
-    _, counts = turned.flatten(1).unique(dim=0, return_counts=True)
+    rotated = random_dihedral(IMAGE.expand(num_images, -1, -1, -1), torch.Generator().manual_seed(0))
+    _, counts = torch.unique(rotated.flatten(1), dim=0, return_counts=True)
     expected = num_images / 8
     assert len(counts) == 8
     assert ((counts - expected).square() / expected).sum() < 24.3  # chi-squared with 7 degrees, p = 0.001
@@ -29,7 +29,7 @@ def test_every_symmetry_is_drawn_equally_often() -> None:
 
 def test_channels_turn_together_and_the_seed_decides() -> None:
     img = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    one, two = (random_dihedral(img, torch.Generator().manual_seed(2)) for _ in range(2))
-    assert torch.equal(one, two)
-    for before, after in zip(img, one, strict=True):
+    first, again = (random_dihedral(img, torch.Generator().manual_seed(2)) for _ in range(2))
+    assert torch.equal(first, again)
+    for before, after in zip(img, first, strict=True):
         assert any(torch.equal(after, dihedral(before[None], symmetry)[0]) for symmetry in range(8))

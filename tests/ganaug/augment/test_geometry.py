@@ -1,5 +1,7 @@
 """Matrices move pixels to where they say, blits to the bit, and resampling is exact where theory says so."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -122,11 +124,16 @@ def test_only_images_that_need_it_are_resampled(img: Tensor) -> None:
     torch.testing.assert_close(moved[1], resample(img, full)[1])
 
 
+def spec_with(field: str, value: float) -> AugmentSpec:
+    fields: dict[str, Any] = {field: value}
+    return AugmentSpec(**fields)
+
+
 def test_flips_come_every_second_time_and_turns_evenly() -> None:
     flips = draws(AugmentSpec(x_flip=True), 1.0).blit[:, 0, 0]
-    assert abs((flips == -1).float().mean() - 0.5) < 0.03  # 4000 draws: 3.8 deviations
-    turned = draws(AugmentSpec(quarter_turns=True), 1.0).blit
-    _, counts = turned.flatten(1).unique(dim=0, return_counts=True)
+    assert abs((flips == -1).float().mean() - 0.5) < 0.03  # 4000 draws: 3.8 standard deviations
+    rotated = draws(AugmentSpec(quarter_turns=True), 1.0).blit
+    _, counts = torch.unique(rotated.flatten(1), dim=0, return_counts=True)
     assert len(counts) == 4
     assert ((counts - 1000).square() / 1000).sum() < 16.3  # chi-squared with 3 degrees, p = 0.001
 
@@ -140,14 +147,14 @@ def test_whole_shifts_are_whole_and_within_their_limit() -> None:
 
 @pytest.mark.parametrize("field", ["scale", "stretch", "shift", "rotation"])
 def test_each_transformation_happens_with_probability_p(field: str) -> None:
-    geometry = draws(AugmentSpec(**{field: 0.3}), 0.3)
+    geometry = draws(spec_with(field, 0.3), 0.3)
     assert geometry.full is not None
     happened = (geometry.full != geometry.blit).any(dim=2).any(dim=1).float().mean()
-    assert abs(happened - 0.3) < 0.03  # 4.1 deviations; rotation: before or after, together with probability p
+    assert abs(happened - 0.3) < 0.03  # 4.1 standard deviations; rotation: before or after, together with probability p
 
 
 def test_scale_keeps_the_aspect_and_stretch_the_area() -> None:
-    scaled, stretched = (draws(AugmentSpec(**{field: 0.2}), 1.0).full for field in ("scale", "stretch"))
+    scaled, stretched = (draws(spec_with(field, 0.2), 1.0).full for field in ("scale", "stretch"))
     assert scaled is not None
     assert stretched is not None
     assert torch.equal(scaled[:, 0, 0], scaled[:, 1, 1])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -87,8 +88,13 @@ def test_the_way_of_the_data_with_nothing_said_but_a_key_to_sign_with(
 def test_the_readmes_commands_without_any_option(phantom: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they are written there; the presets alone are made short."""
     gan, synthesis, study = presets.gan, presets.synthesis, presets.study
-    brief = {"total_kimg": 0.016, "snapshot_kimg": None, "metric": "none"}
-    small = {"classifiers": ("dalaresnet50_small",), "seeds": (0,), "num_steps": 2, "num_resamples": 100}
+    brief: dict[str, Any] = {"total_kimg": 0.016, "snapshot_kimg": None, "metric": "none"}
+    small: dict[str, Any] = {
+        "classifiers": ("dalaresnet50_small",),
+        "seeds": (0,),
+        "num_steps": 2,
+        "num_resamples": 100,
+    }
     monkeypatch.setattr(presets, "gan", lambda *given: replace(gan(*given), **brief))
     monkeypatch.setattr(presets, "synthesis", lambda preset: replace(synthesis(preset), per_class=1))
     monkeypatch.setattr(presets, "study", lambda preset: replace(study(preset), **small))

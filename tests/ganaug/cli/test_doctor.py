@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from custom_ops import dispatch as build
 from ganaug.cli.main import main
+from ganaug.workspace import GanRun
 
 PARTS = ("packages", "devices", "operators", "operator_cache", "weights", "workspace")
 
@@ -62,7 +63,7 @@ def test_the_packages_are_those_that_the_distribution_requires(here: Path) -> No
     assert found["packages"]["torch"] == torch.__version__ or torch.__version__.startswith(found["packages"]["torch"])
 
 
-def test_what_is_in_the_workspace_is_listed(here: Path, trained) -> None:
+def test_what_is_in_the_workspace_is_listed(here: Path, trained: GanRun) -> None:
     root = trained.root.parents[1]
     found, text = diagnose("--workspace", root)
     assert found["workspace"]["datasets"] == ["phantom"]
@@ -149,7 +150,7 @@ def test_an_open_quote_in_the_compiler_and_a_cache_that_is_a_file_are_told(
 
 
 def test_a_workspace_and_a_cache_that_cannot_be_written_are_told(
-    here: Path, trained, monkeypatch: pytest.MonkeyPatch
+    here: Path, trained: GanRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = trained.root.parents[1]
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # as root may write everywhere

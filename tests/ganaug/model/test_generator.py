@@ -29,10 +29,10 @@ def latents(num: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
 def test_same_seed_same_bytes_and_the_global_state_untouched() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, two, other = (Generator(CONFIG, generator=random(seed)) for seed in (0, 0, 1))
-    images = [G(*latents(4), generator=random(9)) for G in (one, two, other)]
+    first, again, other = (Generator(CONFIG, generator=random(seed)) for seed in (0, 0, 1))
+    images = [G(*latents(4), generator=random(9)) for G in (first, again, other)]
     assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
 
@@ -92,7 +92,7 @@ def test_noise_modes(G: Generator) -> None:
     with torch.no_grad():
         for name, parameter in G.named_parameters():
             if name.endswith("noise_strength"):
-                parameter += 0.5
+                parameter.add_(0.5)
     const, none = G(z, c, noise_mode="const"), G(z, c, noise_mode="none")
     assert torch.equal(const, G(z, c, noise_mode="const"))
     assert not torch.allclose(const, none)

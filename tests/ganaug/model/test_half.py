@@ -29,15 +29,16 @@ def noisy(config: NetworkConfig) -> Generator:
     with torch.no_grad():
         for name, parameter in G.named_parameters():
             if name.endswith("noise_strength"):
-                parameter += 0.5
+                parameter.add_(0.5)
     return G
 
 
 @pytest.fixture(params=[torch.bfloat16, torch.float16], ids=str)
 def half(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
     """A machine that convolves in this type."""
-    monkeypatch.setattr(layers, "half_dtype", lambda device: request.param)
-    return request.param
+    dtype: torch.dtype = request.param
+    monkeypatch.setattr(layers, "half_dtype", lambda device: dtype)
+    return dtype
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def without_half(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def relative_error(seen: torch.Tensor, expected: torch.Tensor) -> float:
-    return ((seen - expected).norm() / expected.norm()).item()
+    return float((seen - expected).norm() / expected.norm())
 
 
 def test_only_the_highest_resolutions_are_half_and_never_4_px(half: torch.dtype) -> None:
@@ -78,8 +79,10 @@ def test_gradients_reach_every_parameter_and_point_as_in_float32(half: torch.dty
         D(G(z, c, noise_mode="const", force_float32=force), c, force_float32=force).mean().backward()
         parameters = {**dict(G.named_parameters(prefix="G")), **dict(D.named_parameters(prefix="D"))}
         assert len(parameters) > 20
-        assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in parameters.values())
-        gradients.append({name: p.grad.flatten() for name, p in parameters.items()})
+        of_each = {name: p.grad.flatten() for name, p in parameters.items() if p.grad is not None}
+        assert of_each.keys() == parameters.keys()
+        assert {gradient.dtype for gradient in of_each.values()} == {torch.float32}
+        gradients.append(of_each)
     assert min(gradient.abs().max() for gradient in gradients[0].values()) > 0
     seen, exact = (torch.cat(list(each.values())) for each in gradients)
     assert relative_error(seen, exact) < 40 * ROUNDING[half]
@@ -92,7 +95,7 @@ def test_the_r1_penalty_is_finite_and_trains(half: torch.dtype) -> None:
         img = torch.randn(8, 3, 32, 32, generator=random(3)).requires_grad_()
         (gradient,) = torch.autograd.grad(D(img, c, force_float32=force).sum(), img, create_graph=True)
         penalties.append(gradient.square().sum(dim=[1, 2, 3]).mean())
-    penalties[0].backward()
+    torch.autograd.backward(penalties[0])
     second = [p.grad for p in D.parameters() if p.grad is not None]
     assert all(gradient.isfinite().all() for gradient in second)
     assert sum(gradient.abs().max() > 0 for gradient in second) > 10

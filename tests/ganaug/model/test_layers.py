@@ -24,8 +24,8 @@ def test_the_multiplier_scales_what_a_step_of_the_weights_does() -> None:
         layer = FullyConnected(8, 3, generator=random(), lr_multiplier=lr_multiplier)
         before = layer(x)
         with torch.no_grad():
-            layer.weight += 0.1
-            layer.bias += 0.1
+            layer.weight.add_(0.1)
+            layer.bias.add_(0.1)
         change.append(layer(x) - before)
     torch.testing.assert_close(change[1], change[0] * 0.01, atol=1e-5, rtol=1e-3)
 
@@ -39,8 +39,9 @@ def test_convolution_keeps_the_scale_for_every_width(num_in: int) -> None:
 
 def test_gain_scales_an_activated_convolution() -> None:
     layer = Conv2d(4, 5, 3, generator=random(), activation="lrelu", down=2)
+    assert layer.bias is not None
     with torch.no_grad():
-        layer.bias += 0.3
+        layer.bias.add_(0.3)
     x = torch.randn(2, 4, 8, 8, generator=random(1))
     assert layer(x).shape == (2, 5, 4, 4)
     torch.testing.assert_close(layer(x, gain=0.5), 0.5 * layer(x))

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def mini_ddsm(folder: Path) -> PrepareConfig:
 
 def archive_of_folders(folder: Path) -> PrepareConfig:
     """Folders that look like patients of every class, near-equal names, masks of another size, files of other kinds."""
-    content = {}
+    content: dict[str, Any] = {}
     for number, patient in enumerate([*PATIENTS, "größl 07", "Größl 7"]):
         for label in "ab" if number == 0 else "ab"[number % 2]:
             content |= {f"{label}/{patient}/{each}.png": picture(10 * number + each + ord(label)) for each in range(2)}

@@ -9,6 +9,7 @@ import socket
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from ganaug import presets
 from ganaug.classify import trained
 from ganaug.cli.main import main
 from ganaug.data.hdf5 import seals
+
+if TYPE_CHECKING:
+    from tests.ganaug.privacy.conftest import Search
 
 SIDE = 16
 CLASSES = ("Benign", "Malignant")
@@ -82,8 +86,13 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
 
 def _shorten(patch: pytest.MonkeyPatch) -> None:
     gan, synthesis, study = presets.gan, presets.synthesis, presets.study
-    brief = {"total_kimg": 0.016, "snapshot_kimg": None, "metric": "classifier"}
-    small = {"classifiers": ("dalaresnet50_small",), "seeds": (0,), "num_steps": 2, "num_resamples": 100}
+    brief: dict[str, Any] = {"total_kimg": 0.016, "snapshot_kimg": None, "metric": "classifier"}
+    small: dict[str, Any] = {
+        "classifiers": ("dalaresnet50_small",),
+        "seeds": (0,),
+        "num_steps": 2,
+        "num_resamples": 100,
+    }
     patch.setattr(presets, "gan", lambda *given: replace(gan(*given), **brief))
     patch.setattr(presets, "synthesis", lambda preset: replace(synthesis(preset), per_class=10))
     patch.setattr(presets, "study", lambda preset: replace(study(preset), **small))
@@ -189,7 +198,7 @@ def plant(base: Path) -> tuple[Path, tuple[Path, Path]]:
 # ---- what the search finds -------------------------------------------------------------------------------------------
 
 
-def test_nothing_outside_of_the_data_sets_names_anybody_or_any_place(journey: Journey, search) -> None:
+def test_nothing_outside_of_the_data_sets_names_anybody_or_any_place(journey: Journey, search: "type[Search]") -> None:
     places = {"absolute path": str(journey.base), "temporary folder": "pytest-of-", "installation": sys.prefix}
     found = search(WORDS | places).look(journey.workspace, less=("datasets",)).look(journey.exported)
     assert found.found == {}
@@ -203,7 +212,7 @@ def test_nothing_outside_of_the_data_sets_names_anybody_or_any_place(journey: Jo
     assert len([path for path in found.files if path.startswith("cache/")]) >= 3
 
 
-def test_the_data_sets_and_what_is_exported_with_names_do_name_them(journey: Journey, search) -> None:
+def test_the_data_sets_and_what_is_exported_with_names_do_name_them(journey: Journey, search: "type[Search]") -> None:
     no_data = {what for what in WORDS if what.startswith(("folder", "weights", "host")) or "elsewhere" in what}
     kept = search(WORDS).look(journey.workspace / "datasets").found
     assert set(WORDS) - no_data <= set(kept)

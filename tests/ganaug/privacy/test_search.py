@@ -4,6 +4,7 @@ import base64
 import json
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import h5py
@@ -14,10 +15,15 @@ from PIL import Image, PngImagePlugin
 
 from ganaug.checkpoint.snapshot import save_tensors
 
+if TYPE_CHECKING:
+    from tests.ganaug.privacy.conftest import Search
+
 
 @pytest.mark.parametrize("kind", [".h5", ".npz", ".zip", ".png", ".safetensors", ".html", ".json", "name"])
 @pytest.mark.parametrize("word", ["Käthemüller", "Bad Örtlich"])
-def test_the_search_finds_a_name_in_every_kind_of_file(tmp_path: Path, search, kind: str, word: str) -> None:
+def test_the_search_finds_a_name_in_every_kind_of_file(
+    tmp_path: Path, search: "type[Search]", kind: str, word: str
+) -> None:
     path = tmp_path / (f"{quote(word)}.txt" if kind == "name" else f"file{kind}")
     path.touch()
     if kind == ".h5":

@@ -1,6 +1,6 @@
-"""Mutations of files: of bytes, of names, of JSON values and of tables; those of other formats are in `fuzz_formats`.
+"""Mutations of files: of bytes, of names, of JSON values and of tables; those of other formats are in `formats`.
 
-Each takes a source of chance, the file to change in place, and another valid file of its kind to splice with.
+Each takes a random generator, the file to change in place, and another valid file of its kind to splice with.
 """
 
 import json
@@ -110,7 +110,7 @@ def rename(random: Random, path: Path, other: Path) -> None:
 # ---- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def mutated(random: Random, value: Any) -> Any:
+def mutate(random: Random, value: Any) -> Any:
     """The JSON value with one to three of its parts replaced, dropped, doubled, nested or exchanged."""
     holder = [_copy(value)]
     for _ in range(random.choice((1, 1, 1, 2, 3))):
@@ -122,7 +122,7 @@ def mutated(random: Random, value: Any) -> Any:
         elif action == 1:
             container[key] = [_copy(container[key]) for _ in range(random.choice((1, 2, 100)))]
         elif action == 2:
-            container[key] = _nested(container[key], random.choice((1, 60, 300)))
+            container[key] = _nest(container[key], random.choice((1, 60, 300)))
         elif action == 3:
             source, at = random.choice(places)
             container[key] = _copy(source[at])
@@ -137,7 +137,7 @@ def _copy(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _nested(value: Any, depth: int) -> Any:
+def _nest(value: Any, depth: int) -> Any:
     for level in range(depth):
         value = [value] if level % 2 else {"a": value}
     return value
@@ -155,7 +155,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-def dumped(random: Random, value: Any) -> bytes:
+def dump(random: Random, value: Any) -> bytes:
     """A JSON value as bytes, at times in another encoding or with a mark before it."""
     text = json.dumps(value, ensure_ascii=random.random() < 0.5)
     encoding = random.choice(("utf-8",) * 8 + ("utf-8-sig", "utf-16"))
@@ -168,14 +168,14 @@ def edit_json(random: Random, path: Path, other: Path) -> None:
     elif random.random() < 0.1:
         path.write_bytes(random.choice((b"[", b'{"a":', b"[[[],")) * DEEP)
     else:
-        path.write_bytes(dumped(random, mutated(random, json.loads(path.read_bytes()))))
+        path.write_bytes(dump(random, mutate(random, json.loads(path.read_bytes()))))
 
 
 def edit_jsonl(random: Random, path: Path, other: Path) -> None:
     """One line of a file of records."""
     lines = path.read_bytes().splitlines() or [b"{}"]
     at = random.randrange(len(lines))
-    lines[at] = dumped(random, mutated(random, json.loads(lines[at])))
+    lines[at] = dump(random, mutate(random, json.loads(lines[at])))
     path.write_bytes(b"\n".join(lines) + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""Small valid files of every kind that ganaug reads, made afresh in a folder: sources of images, and a workspace."""
+"""Small valid files of every kind that ganaug reads, made in a folder: sources of images, and a workspace."""
 
 import csv
 import gzip
@@ -18,6 +18,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -58,7 +59,7 @@ EXTRACTOR = Extractor("mean", "0" * 64, "the mean of each channel", lambda img: 
 # ---- sources ---------------------------------------------------------------------------------------------------------
 
 
-def _pixels(seed: int, kind: str = "u1") -> np.ndarray:
+def _pixels(seed: int, kind: str = "u1") -> NDArray[np.uint8 | np.uint16]:
     rng = np.random.default_rng(seed)
     if kind == "u2":
         return rng.integers(0, 2**16, (20, 24)).astype(np.uint16)
@@ -150,7 +151,7 @@ def _known_trees(root: Path) -> None:
             write_image(root / "mini-ddsm" / status / f"{number:04d}" / f"A_{number:04d}_1.LEFT_CC.png", next(plain))
         for prefix, label in (("b", "Benign"), ("is", "InSitu"), ("iv", "Invasive"), ("n", "Normal")):
             Image.fromarray(_pixels(next(plain))).save(
-                _made(root / "bach" / "Photos" / label / f"{prefix}00{number + 1}.tif")
+                _with_parent(root / "bach" / "Photos" / label / f"{prefix}00{number + 1}.tif")
             )
     images = sorted((root / "bach").rglob("*.tif"))
     _write_csv(
@@ -169,7 +170,7 @@ def _known_trees(root: Path) -> None:
     (root / "tcga" / "expression.tsv.gz").write_bytes(gzip.compress(table.encode()))
 
 
-def _made(path: Path) -> Path:
+def _with_parent(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -213,13 +214,13 @@ def _write_extractor(run: GanRun, dataset: DataSet) -> None:
 
 def make_weights(root: Path) -> None:
     """One classifier's weights in the three formats in which they are read, and what the operators' cache holds."""
-    folder = _made(root / "weights" / "model.pth").parent
+    folder = _with_parent(root / "weights" / "model.pth").parent
     state = seeded_build(CLASSIFIER, 4, 0, image_size_px=SIDE_PX).state_dict()
     small = {name: state[name] for name in list(state)[:6]}
     torch.save(state, folder / "model.pth")
     torch.save(small, folder / "squeezenet1_0-imagenet.pth", _use_new_zipfile_serialization=False)
     save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
-    built = _made(root / "ops" / "cpu-0123" / "library.so")
+    built = _with_parent(root / "ops" / "cpu-0123" / "library.so")
     built.write_bytes(b"\x7fELF" + bytes(200))
     record = {"sha256": digest_of_file(built), "built_at": 1.7e9, "took_s": 12.5, "compiler": "g++ 13"}
     (built.parent / "build.json").write_text(json.dumps(record))
@@ -292,7 +293,7 @@ def make_all(root: Path) -> Workspace:
     """Every template below `root`."""
     make_sources(root)
     make_weights(root)
-    make_pickle(_made(root / "pickled" / "network.pkl"))
+    make_pickle(_with_parent(root / "pickled" / "network.pkl"))
     make_key(root / "keys")
     make_workspace(root)
     gather_inspected(root)

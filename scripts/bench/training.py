@@ -1,4 +1,4 @@
-"""What the operators bring to training: every phase of an iteration with native operators, references and a peer's.
+"""The operators' effect on training: every phase of an iteration with native operators, references and a peer's.
 
 Each variant runs in a process of its own, with GANAUG_OPS set; they take turns. `bench_ops.py --training` runs it. The
 networks are ours in all of them, in the layout that suits the operators.
@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bench_common as common
 import torch
-from torch.autograd import DeviceType
+from torch._C._autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 from tqdm import tqdm
 
 import custom_ops
+from bench import common
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.train.networks import make_networks, make_optimizers, update_ema
 from ganaug.train.phases import Trainer, discriminator_step, generator_step, path_length_step, r1_step
@@ -40,7 +40,7 @@ _phases: dict[str, Callable[[], object]] = {}  # of this process
 
 
 def start(impl: str, resolution: int, device: str, allocator: str, peer: Path | None = None) -> None:
-    """Make the networks and the phases that `time_phase` and `operators_share` run; fails where `impl` cannot run."""
+    """Make the networks and the phases that `time_phase` and `operators_fraction` run; raises if `impl` cannot."""
     common.set_allocator(allocator)
     if peer:
         common.find_peer(peer)
@@ -69,8 +69,8 @@ def time_phase(phase: str, device: str) -> float:
     return common.wall_ms(_phases[phase], device)
 
 
-def operators_share(phase: str, device: str) -> float:
-    """The part of a phase's time that passes in the operators, with their derivatives of every order."""
+def operators_fraction(phase: str, device: str) -> float:
+    """The fraction of a phase's time that passes in the operators, with their derivatives of every order."""
     label_operators()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     with profile(activities=activities) as profiler, record_function(phase):
@@ -146,27 +146,27 @@ def bench_resolution(
         for phase in tqdm(PHASES, unit="phase", desc=f"{resolution} px"):
             turns = {impl: partial(call, pool, time_phase, phase, device) for impl, pool in pools.items()}
             times = common.take_turns(turns, seconds)
-            shares = {}
+            fractions = {}
             for impl, pool in pools.items():
-                shares[impl] = statistics.median(
-                    call(pool, operators_share, phase, device) for _ in range(NUM_PROFILES)
+                fractions[impl] = statistics.median(
+                    call(pool, operators_fraction, phase, device) for _ in range(NUM_PROFILES)
                 )
-            rows.append({"resolution_px": resolution, "phase": phase, "ms": times, "operators_share": shares})
-    return [*rows, amortised(rows)]
+            rows.append({"resolution_px": resolution, "phase": phase, "ms": times, "operators_share": fractions})
+    return [*rows, sum_iteration(rows)]
 
 
 def call(pool: ProcessPoolExecutor, function: Callable[..., float], *arguments: Any) -> float:
     return pool.submit(function, *arguments).result()
 
 
-def amortised(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def sum_iteration(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """A whole iteration: a penalty counts as often as it comes."""
-    times, shares = {}, {}
+    times, fractions = {}, {}
     for impl in rows[0]["ms"]:
         parts = [(PHASES[row["phase"]] * row["ms"][impl], row["operators_share"][impl]) for row in rows]
         times[impl] = sum(ms for ms, _ in parts)
-        shares[impl] = sum(ms * share for ms, share in parts) / times[impl]
-    return {"resolution_px": rows[0]["resolution_px"], "phase": "iteration", "ms": times, "operators_share": shares}
+        fractions[impl] = sum(ms * fraction for ms, fraction in parts) / times[impl]
+    return {"resolution_px": rows[0]["resolution_px"], "phase": "iteration", "ms": times, "operators_share": fractions}
 
 
 def bench_training(
@@ -175,10 +175,10 @@ def bench_training(
     """The figures of every phase at every resolution, and a table of them."""
     rows = [row for size in resolutions for row in bench_resolution(size, device, allocator, seconds, peer)]
     impls = [impl for impl in ("native", *RIVALS) if impl in rows[0]["ms"]]
-    header = ["px", "phase", *(f"{impl} ms" for impl in impls), *(f"operators' share, {impl}" for impl in impls)]
+    header = ["px", "phase", *(f"{impl} ms" for impl in impls), *(f"operators' fraction, {impl}" for impl in impls)]
     lines = []
     for row in rows:
-        times, shares = row["ms"], row["operators_share"]
+        times, fractions = row["ms"], row["operators_share"]
         cells = [f"{times[impl]:.0f} ({times[impl] / times[impls[0]]:.2f}×)" for impl in impls]
-        lines.append([str(row["resolution_px"]), row["phase"], *cells, *(f"{shares[impl]:.1%}" for impl in impls)])
+        lines.append([str(row["resolution_px"]), row["phase"], *cells, *(f"{fractions[impl]:.1%}" for impl in impls)])
     return rows, common.markdown_table(header, lines)

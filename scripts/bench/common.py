@@ -1,4 +1,4 @@
-"""What the benchmarks share: contenders measured turn by turn, the machine's description, tables and files."""
+"""Tools of the benchmarks: contenders measured in turns, the machine's description, tables and files."""
 
 import importlib.util
 import json
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 WARM_UPS = 2
-FEWEST, MOST = 5, 100  # rounds
-SLEEP_CYCLES = 10_000_000  # some 5 ms on a GPU
+MIN_ROUNDS, MAX_ROUNDS = 5, 100
+SLEEP_CYCLES = 10_000_000  # about 5 ms on a GPU
 CACHE_BYTES = 256 * 2**20  # more than any GPU's L2
 
 
@@ -32,16 +32,16 @@ def take_turns(turns: Mapping[str, Callable[[], float]], seconds: float) -> dict
         started = time.perf_counter()
         for turn in turns.values():
             turn()
-    rounds = int(seconds / (time.perf_counter() - started))
+    num_rounds = int(seconds / (time.perf_counter() - started))
     results: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(min(max(rounds, FEWEST), MOST)):
+    for _ in range(min(max(num_rounds, MIN_ROUNDS), MAX_ROUNDS)):
         for name, turn in turns.items():
             results[name].append(turn())
     return {name: statistics.median(times) for name, times in results.items()}
 
 
 def wall_ms(work: Callable[[], object], device: str) -> float:
-    """Milliseconds from the call to the end of all that it set going."""
+    """Milliseconds from the call to the end of all work that it started."""
     synchronize(device)
     started = time.perf_counter()
     work()
@@ -53,9 +53,11 @@ def kernel_ms(work: Callable[[], object], device: str) -> float:
     """Milliseconds of the device's own work; on the CPU the whole call."""
     if device == "cpu":
         return wall_ms(work, device)
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    make_event: Callable[..., Any] = torch.cuda.Event
+    sleep: Callable[[int], None] = torch.cuda._sleep
+    start, end = make_event(enable_timing=True), make_event(enable_timing=True)
     _cache_filler().zero_()  # operands come from memory, as they do in a network
-    torch.cuda._sleep(SLEEP_CYCLES)  # the host queues all before the clock starts
+    sleep(SLEEP_CYCLES)  # the host queues all before the clock starts
     start.record()
     work()
     end.record()
@@ -74,23 +76,21 @@ def synchronize(device: str) -> None:
 
 
 def find_peer(folder: Path) -> None:
-    """Let `call_peer` find its copy of NVlabs/stylegan2-ada-pytorch."""
+    """Let `call_peer` import from `folder`, a copy of NVlabs/stylegan2-ada-pytorch."""
     sys.path.append(str(folder))
-    if (
-        "requests" not in sys.modules and importlib.util.find_spec("requests") is None
-    ):  # with which it downloads; the operators only import it
+    if "requests" not in sys.modules and importlib.util.find_spec("requests") is None:  # imported for downloads only
         sys.modules["requests"] = ModuleType("requests")
 
 
 def call_peer(name: str, *arguments: Any, impl: None = None, **options: Any) -> Tensor:
-    """The peer's operator of that name, by the path that it takes for itself."""
+    """Call the peer's operator of that name, in the implementation that it chooses."""
     module = importlib.import_module(f"torch_utils.ops.{name}")
     result: Tensor = getattr(module, name)(*arguments, **options)
     return result
 
 
 def set_allocator(allocator: str) -> None:
-    """'tuned' takes the allocator that training takes; 'default' leaves the C library's."""
+    """Use the allocator of training for 'tuned'; 'default' leaves the C library's."""
     from ganaug.parallel.processes import tune_allocator
 
     if allocator == "tuned" and not tune_allocator():

@@ -11,8 +11,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from fuzz_mutations import ODD_TEXTS, dumped, edit_bytes, mutated
 
+from fuzz.mutations import ODD_TEXTS, dump, edit_bytes, mutate
 from ganaug.checkpoint.snapshot import content_of, load_tensors
 from ganaug.classify import trained
 from ganaug.data import schema
@@ -23,7 +23,7 @@ from ganaug.provenance import Provenance, digest_of, digest_of_file, sealed
 
 
 def edit_member(random: Random, path: Path, other: Path) -> None:
-    """A zip whose members are renamed, doubled, changed, or said to be links."""
+    """A zip with a member renamed, doubled, changed, or marked as a link."""
     if not zipfile.is_zipfile(path):
         edit_bytes(random, path, other)
         return
@@ -46,7 +46,7 @@ def edit_member(random: Random, path: Path, other: Path) -> None:
     listed = [number for number, (name, _) in enumerate(members) if name.endswith(".json")]
     if listed and random.random() < 0.6:
         at = listed[0]
-        members[at] = (members[at][0], dumped(random, mutated(random, json.loads(members[at][1]))))
+        members[at] = (members[at][0], dump(random, mutate(random, json.loads(members[at][1]))))
     elif action == 0:
         members[at] = (random.choice(names), data)
     elif action == 1:
@@ -65,9 +65,9 @@ def edit_member(random: Random, path: Path, other: Path) -> None:
 
 
 def edit_arrays(random: Random, path: Path, other: Path) -> None:
-    """One array of an .npz, or the array of an .npy: another type, shape or value; or the header says so alone."""
+    """One array of an .npz, or the array of an .npy: another type, shape or value, or only another header."""
 
-    def edited(array: Any) -> bytes:
+    def edit(array: Any) -> bytes:
         if random.random() < 0.5:
             with_type = random.choice(("<f4", "<f8", "<i8", "<u1", "<c16", "<U3", "|S2", "<M8[s]", "?"))
             shape = random.choice(((), (0,), (1,), array.shape[:1], (*array.shape, 1), array.shape[::-1], (2, 2)))
@@ -86,7 +86,7 @@ def edit_arrays(random: Random, path: Path, other: Path) -> None:
         return bytes(data)
 
     if path.suffix == ".npy":
-        path.write_bytes(edited(np.load(path)))
+        path.write_bytes(edit(np.load(path)))
         return
     with np.load(path) as stored:
         arrays = {name: stored[name] for name in stored}
@@ -96,7 +96,7 @@ def edit_arrays(random: Random, path: Path, other: Path) -> None:
             buffer = io.BytesIO()
             np.save(buffer, array)
             if name != victim or random.random() < 0.9:
-                archive.writestr(f"{name}.npy", edited(array) if name == victim else buffer.getvalue())
+                archive.writestr(f"{name}.npy", edit(array) if name == victim else buffer.getvalue())
 
 
 def header_of(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -118,10 +118,10 @@ def edit_header(random: Random, path: Path, other: Path) -> None:
     about = header.get("__metadata__", {})
     if about and random.random() < 0.7:
         name = random.choice(sorted(about))
-        value = mutated(random, json.loads(about[name])) if about[name][:1] in "{[" else random.choice(ODD_TEXTS)
+        value = mutate(random, json.loads(about[name])) if about[name][:1] in "{[" else random.choice(ODD_TEXTS)
         about[name] = json.dumps(value)
     else:
-        header = mutated(random, header)
+        header = mutate(random, header)
     write_header(path, header, rest)
 
 
@@ -129,8 +129,8 @@ def edit_header(random: Random, path: Path, other: Path) -> None:
 
 
 def edit_json_sealed(random: Random, path: Path, other: Path) -> None:
-    """The object changed and sealed again, as whoever has this library can."""
-    value = mutated(random, json.loads(path.read_bytes()))
+    """The object changed and sealed again, as anybody with this library can."""
+    value = mutate(random, json.loads(path.read_bytes()))
     if isinstance(value, dict):
         try:
             value = sealed(value)
@@ -140,22 +140,22 @@ def edit_json_sealed(random: Random, path: Path, other: Path) -> None:
 
 
 def edit_json_signed(random: Random, path: Path, other: Path) -> None:
-    """The signature alone: who changes what it stands for has no key."""
+    """Only the signature changed, as without the key nobody can sign again."""
     record = json.loads(path.read_bytes())
     record["signature"] = random.choice((*ODD_TEXTS, None, 5, ["a"], "ü" * 64, record["signature"][:-1]))
-    path.write_bytes(dumped(random, record))
+    path.write_bytes(dump(random, record))
 
 
 def edit_jsonl_sealed(random: Random, path: Path, other: Path) -> None:
     lines = path.read_bytes().splitlines()
     at = random.randrange(len(lines))
-    value = mutated(random, json.loads(lines[at]))
+    value = mutate(random, json.loads(lines[at]))
     lines[at] = json.dumps(sealed(value) if isinstance(value, dict) else value).encode()
     path.write_bytes(b"\n".join(lines) + b"\n")
 
 
 def reseal_images(path: Path) -> None:
-    """Seal a file of images again after it was changed, as somebody could who has this library and no key."""
+    """Seal a file of images again after a change, as anybody with this library and without the key could."""
     with h5py.File(path, "r+") as file:
         numbers = {name: file[name][:] for name in schema.NUMBERS}
         texts = {name: file[name].asstr()[:].astype(str) for name in schema.TEXTS}
@@ -174,7 +174,10 @@ def reseal_images(path: Path) -> None:
 
 def reseal_record(values: dict[str, Any], content: str) -> dict[str, Any]:
     """A provenance record bound to a content, whatever its fields are."""
-    record = Provenance(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    record = Provenance(**fields)
     return record.sealed(content).to_dict()
 
 
@@ -183,7 +186,7 @@ def edit_images(random: Random, path: Path, other: Path) -> None:
     with h5py.File(path, "r+") as file:
         if random.random() < 0.6:
             name = random.choice(sorted(set(file.attrs) - {"schema_version"}))
-            file.attrs[name] = json.dumps(mutated(random, json.loads(file.attrs[name])))
+            file.attrs[name] = json.dumps(mutate(random, json.loads(file.attrs[name])))
         else:
             _edit_array(random, file)
     try:
@@ -213,7 +216,7 @@ def _edit_array(random: Random, file: h5py.File) -> None:
 
 
 def edit_folds(random: Random, path: Path, other: Path) -> None:
-    value = mutated(random, json.loads(path.read_bytes()))
+    value = mutate(random, json.loads(path.read_bytes()))
     if isinstance(value, dict):
         try:
             value["digest"] = digest_of({key: entry for key, entry in value.items() if key != "digest"})
