@@ -36,7 +36,7 @@ _swept: set[str] = set()  # folders that this process has looked through
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def os_errors_as_workspace_errors(path: Path) -> Iterator[None]:
     """Turn an OSError around `path` into one line that says what to do."""
     try:
         yield
@@ -61,10 +61,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Any I/O fault, a full disk among them, becomes a WorkspaceError; the neighbour is removed and an older file stays.
     """
-    with explained(path):
+    with os_errors_as_workspace_errors(path):
         part, held = _new_part(path)
     try:
-        with explained(path):
+        with os_errors_as_workspace_errors(path):
             yield part
             with part.open("rb") as written:
                 os.fsync(written.fileno())
@@ -82,14 +82,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Raises WorkspaceError where a folder that is not empty, or a file, stands at `path`.
     """
-    with explained(path):
+    with os_errors_as_workspace_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_parts(path.parent)
         part = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".part", dir=path.parent))
         held = os.open(part, os.O_RDONLY) if fcntl else -1
         try_lock(held, shared=True)
     try:
-        with explained(path):
+        with os_errors_as_workspace_errors(path):
             yield part
             part.chmod(0o777 & ~_umask())
             part.replace(path)
@@ -194,7 +194,7 @@ def parse_json(text: str | bytes, parse_int: Callable[[str], float] | None = Non
 
 def read_json(path: Path) -> Any:
     """The value of a JSON file; raises WorkspaceError where it is missing, CorruptFile where it is no JSON."""
-    with explained(path):
+    with os_errors_as_workspace_errors(path):
         content = path.read_bytes()
     try:
         return parse_json(content)
@@ -233,7 +233,7 @@ def is_record(value: Any, required: Mapping[str, tuple[type, ...]] | None = None
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:
     """Add one line to a JSON-lines file; a truncated line before it stays apart, and one that fails is removed."""
     line = _line(record)
-    with explained(path):
+    with os_errors_as_workspace_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+", buffering=0) as file:
             if fcntl is not None:
@@ -264,7 +264,7 @@ def read_jsonl(path: Path, required: Mapping[str, tuple[type, ...]] | None = Non
 
     Lines that are truncated, as after a kill, or no objects with the `required` fields are skipped.
     """
-    with explained(path):
+    with os_errors_as_workspace_errors(path):
         if not path.exists():
             return []
         lines = path.read_bytes().split(b"\n")  # not at the further ends of lines that Unicode knows

@@ -19,7 +19,7 @@ from ganaug.data.images.sheet import save_sheet
 from ganaug.data.schema import read_table, resolve_patients
 from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.files import MAX_DEPTH, parse_json
-from ganaug.workspace import Workspace, explained
+from ganaug.workspace import Workspace, os_errors_as_workspace_errors
 
 MAX_TEXT_BYTES = 256 * 2**20  # of a file or a member that is read whole
 _AGAIN = "make it again with the command that wrote it"
@@ -60,7 +60,7 @@ def _known_patients(path: Path, record: Any) -> dict[str, str]:
 @contextmanager
 def _faults_as_data_errors(path: Path) -> Iterator[None]:
     """Whatever the readers of damaged files raise names the file in one line."""
-    with explained(path):
+    with os_errors_as_workspace_errors(path):
         try:
             yield
         except (UserError, OSError):

@@ -14,8 +14,8 @@ from ganaug.files import TEXT as TEXT
 from ganaug.files import append_jsonl as append_jsonl
 from ganaug.files import atomic_folder as atomic_folder
 from ganaug.files import atomic_path as atomic_path
-from ganaug.files import explained as explained
 from ganaug.files import is_record as is_record
+from ganaug.files import os_errors_as_workspace_errors as os_errors_as_workspace_errors
 from ganaug.files import parse_json as parse_json
 from ganaug.files import read_json as read_json
 from ganaug.files import read_json_object as read_json_object
@@ -265,7 +265,7 @@ def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Wo
     """
     root = user_path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace")
     marker = root / "workspace.json"
-    with explained(marker):
+    with os_errors_as_workspace_errors(marker):
         is_there = marker.exists()
         is_other = not is_there and root.is_dir() and any(root.glob("datasets/*.h5"))
     if is_other:

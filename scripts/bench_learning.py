@@ -106,7 +106,7 @@ def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> li
     ema.eval().requires_grad_(False)
     mixing = {"style_mixing_prob": config.style_mixing, "pl_weight": config.pl_weight}
     loss = loss_class.StyleGAN2Loss(torch.device("cpu"), G.mapping, G.synthesis, D, r1_gamma=config.r1_gamma, **mixing)
-    optimizers = {network: lazy_adam(network, config, every) for network, every in ((G, 4), (D, 16))}
+    optimizers = {module: lazy_adam(module, config, every) for module, every in ((G, 4), (D, 16))}
     order, random = TrainingImages(dataset, FOLD, batch, config.seed), torch.Generator().manual_seed(config.seed)
     state, rows = new_state(config, ProcessGroup()), []
     monitor = Monitor(plan_training(workspace, dataset, FOLD, config), weights)
@@ -114,9 +114,9 @@ def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> li
         pixels, labels = order.batch_at(iteration)
         img, c = from_pixels(pixels), one_hot(labels, 4)
         img = random_dihedral(img, random) if config.dihedral else img
-        for phase, player, every in (("Gmain", G, 1), ("Greg", G, 4), ("Dmain", D, 1), ("Dreg", D, 16)):
+        for phase, module, every in (("Gmain", G, 1), ("Greg", G, 4), ("Dmain", D, 1), ("Dreg", D, 16)):
             if iteration % every == 0:
-                peer_step(loss, phase, player, optimizers[player], img, c, random, every)
+                peer_step(loss, phase, module, optimizers[module], img, c, random, every)
         beta = ema_beta(batch, iteration * batch, config.ema_kimg, config.ema_rampup)
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.parameters()), list(G.parameters()), 1 - beta)
@@ -139,18 +139,18 @@ class PeerSampler:
         return img
 
 
-def lazy_adam(network: Any, config: GanConfig, every: int) -> torch.optim.Adam:
+def lazy_adam(module: Any, config: GanConfig, every: int) -> torch.optim.Adam:
     ratio = every / (every + 1)
-    return torch.optim.Adam(network.parameters(), lr=config.learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8)
+    return torch.optim.Adam(module.parameters(), lr=config.learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8)
 
 
 def peer_step(
-    loss: Any, phase: str, player: Any, optimizer: Any, img: Any, c: Any, random: torch.Generator, gain: int
+    loss: Any, phase: str, module: Any, optimizer: Any, img: Any, c: Any, random: torch.Generator, gain: int
 ) -> None:
-    z = torch.randn(len(img), player.z_dim if hasattr(player, "z_dim") else CONFIG.network.z_dim, generator=random)
-    player.requires_grad_(True)
+    z = torch.randn(len(img), module.z_dim if hasattr(module, "z_dim") else CONFIG.network.z_dim, generator=random)
+    module.requires_grad_(True)
     loss.accumulate_gradients(phase=phase, real_img=img, real_c=c, gen_z=z, gen_c=c, sync=True, gain=gain)
-    player.requires_grad_(False)
+    module.requires_grad_(False)
     step(optimizer)
 
 

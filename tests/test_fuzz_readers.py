@@ -43,7 +43,7 @@ def test_every_reader_reads_or_refuses_in_one_line_whatever_a_file_holds(
     assert [row.reader for row in rows] == list(fuzz.READERS)
     assert [len(row.outcomes) for row in rows] == [INPUTS_OF_EACH] * len(fuzz.READERS)
     found = [(row.reader, outcome.kind, outcome.detail) for row in rows for outcome in row.outcomes]
-    assert [one for one in found if one[1] not in fuzz.FINE] == []
+    assert [row for row in found if row[1] not in fuzz.FINE] == []
     assert {kind for _, kind, _ in found} == set(fuzz.FINE), "mutations that change nothing, or that nothing survives"
     assert not (tmp_path / "found").exists()
 

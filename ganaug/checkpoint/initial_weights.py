@@ -54,7 +54,7 @@ def _own_snapshot(path: Path) -> Snapshot:
 
 
 def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
-    """An external pickle as a snapshot, and a line for each of its networks that was left out; see `load_external`.
+    """An external pickle as a snapshot, and a line for each of its networks that was skipped; see `load_external`.
 
     Its classes have no names but their numbers. Nobody knows whom it saw, and its provenance says so with a patient
     whom no data set has: neither it nor what is trained on from it passes for a generator of training patients only.
@@ -74,7 +74,7 @@ def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
     companions = {
         f"{key}.{name}": value for key in ("G", "D") for name, value in (getattr(external, key) or {}).items()
     }
-    return Snapshot(generator, config, names, record, companions), external.left_out
+    return Snapshot(generator, config, names, record, companions), external.skipped
 
 
 def _unprefixed(tensors: State, prefix: str) -> State | None:

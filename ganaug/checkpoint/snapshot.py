@@ -18,7 +18,17 @@ from ganaug.fields import require_kinds
 from ganaug.model.generator import Generator
 from ganaug.model.synthesis import NoiseMode
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content, require_seal
-from ganaug.workspace import NUMBER, TEXT, GanRun, Workspace, atomic_path, explained, file_name, parse_json, read_jsonl
+from ganaug.workspace import (
+    NUMBER,
+    TEXT,
+    GanRun,
+    Workspace,
+    atomic_path,
+    file_name,
+    os_errors_as_workspace_errors,
+    parse_json,
+    read_jsonl,
+)
 
 _TYPE_NAMES = {
     torch.float64: "F64",
@@ -227,7 +237,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
     Raises WorkspaceError where it is missing or cannot be read, CorruptFile where it is truncated or of another format.
     """
-    with explained(path):
+    with os_errors_as_workspace_errors(path):
         if not path.exists():
             raise WorkspaceError(f"there is no file {path}", todo="train the generator with `ganaug train-gan`")
         try:

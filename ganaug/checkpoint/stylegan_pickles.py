@@ -22,7 +22,7 @@ MAX_COUNT = 2**20  # of half-precision resolutions, and of images in a group
 _CLASS_TENSORS = re.compile(r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.")  # what other classes may change
 FIRST_LAYER = "mapping.trunk.layers.0.weight"  # its columns are the latent's, then the class's
 _CONV = re.compile(r"synthesis\.b(\d{1,4})\.conv1\.weight")
-# Options whose other values make networks that are not ours; those that names and shapes of tensors show are left out.
+# Options whose other values make networks that are not ours; those that names and shapes of tensors show are skipped.
 _COMPUTED: dict[str, tuple[Any, ...]] = {
     "activation": ("lrelu",),
     "architecture": ("skip", "resnet"),
@@ -35,13 +35,13 @@ _COMPUTED: dict[str, tuple[Any, ...]] = {
 
 
 class ExternalCheckpoint(NamedTuple):
-    """What a pickle holds; a network that it lacks, or that is not ours, is None, and `left_out` says why."""
+    """What a pickle holds; a network that it lacks, or that is not ours, is None, and `skipped` says why."""
 
     config: NetworkConfig
     G: State | None
     D: State | None
     ema: State
-    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
 def load_external(path: Path) -> ExternalCheckpoint:
@@ -57,15 +57,15 @@ def load_external(path: Path) -> ExternalCheckpoint:
     except UserError as error:
         raise DataError(f"{path}: its G_ema {error}", expected="a StyleGAN2 generator with skip connections") from error
     states: dict[str, State | None] = {"G": None, "D": None}
-    left_out = []
+    skipped = []
     for name, kind in (("G", Generator), ("D", Discriminator)):
         try:
             if name not in networks:
                 raise DataError("is not in the file")
             states[name] = _state(networks[name], config, kind)
         except UserError as error:
-            left_out.append(f"{name} {error}")
-    return ExternalCheckpoint(config, states["G"], states["D"], ema, tuple(left_out))
+            skipped.append(f"{name} {error}")
+    return ExternalCheckpoint(config, states["G"], states["D"], ema, tuple(skipped))
 
 
 def adopt(network: Generator | Discriminator, state: State) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the commands share: the options that every one takes, and how results and errors are told."""
+"""Options and output that the commands share."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class Common:
 
         return Compute(self.device, num_workers, weights_folder(weights_dir), progress=True)
 
-    def tell(self, value: dict[str, Any], text: str) -> None:
+    def report(self, value: dict[str, Any], text: str) -> None:
         """Print a result to stdout: `value` for machines with --json, else `text` for people."""
         click.echo(for_terminal(json.dumps(value, indent=2, ensure_ascii=False) if self.as_json else text))
 
@@ -77,7 +77,7 @@ def _with_options(presets: Sequence[str], default: str, command: Callable[..., N
     @click.option("--workspace", "workspace_path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
                   help="Folder of all that is made  [default: $GANAUG_WORKSPACE, else ./ganaug-workspace]")  # fmt: skip
     @click.option("--preset", type=click.Choice(presets), default=default, show_default=True,
-                  help="Named set of defaults for all that is left out")  # fmt: skip
+                  help="Named set of defaults")  # fmt: skip
     @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed")
     @click.option("--device", "device_name", default="auto", show_default=True, metavar="NAME",
                   help="cpu, cuda, cuda:1, or auto")  # fmt: skip

@@ -44,7 +44,7 @@ def doctor(common: Common, weights_dir: Path | None) -> None:
         "workspace": examine("workspace", lambda: _workspace(common), {}),
         "problems": problems,
     }
-    common.tell(found, _format(found))
+    common.report(found, _format(found))
 
 
 def _version(package: str) -> str | None:

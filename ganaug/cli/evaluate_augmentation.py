@@ -102,13 +102,13 @@ def evaluate_augmentation(
     )
     if common.dry_run:
         plan = to_dict(plan_study(common.workspace, request, compute))
-        common.tell(plan, "\n".join(f"{name}: {value}" for name, value in plan.items()))
+        common.report(plan, "\n".join(f"{name}: {value}" for name, value in plan.items()))
         return
     outcome = run_study(common.workspace, request, compute, warn)
     for warning in outcome.verdict.warnings:
         warn(f"note: {warning}")
     report = outcome.study.report.resolve()
-    common.tell({**outcome.verdict.to_dict(), "report": str(report)}, f"{outcome.verdict.sentence}\nreport: {report}")
+    common.report({**outcome.verdict.to_dict(), "report": str(report)}, f"{outcome.verdict.sentence}\nreport: {report}")
 
 
 def _name_and_value(option: str, pair: str) -> tuple[str, str]:

@@ -51,7 +51,7 @@ def evaluate_gan(
     require_scorable(data, supplies, extractor=extractor, weights_dir=compute.weights_dir)
     if common.dry_run:
         paths = [str(supply.synthetic) for supply in supplies]
-        common.tell({"files": paths}, "\n".join(f"would score {path}" for path in paths))
+        common.report({"files": paths}, "\n".join(f"would score {path}" for path in paths))
         return
     for supply in supplies:
         warn(f"note: {supply.sentence}")
@@ -60,4 +60,4 @@ def evaluate_gan(
         f"fold {supply.fold}: {supply.synthetic.name}\n{format_scores(of_file.scores)}"
         for supply, of_file in zip(supplies, scores, strict=True)
     ]
-    common.tell({"rows": [row for of_file in scores for row in of_file.to_rows()]}, "\n\n".join(tables))
+    common.report({"rows": [row for of_file in scores for row in of_file.to_rows()]}, "\n\n".join(tables))

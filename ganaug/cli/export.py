@@ -34,4 +34,4 @@ def export(common: Common, file: Path, out: Path, fold: int | None, part: str | 
     if not common.dry_run:
         export_zip(selection, out, with_ids=with_ids, progress=True)
     would = "would write " if common.dry_run else ""
-    common.tell({"file": str(out), "images": num_images, "classes": counts}, f"{would}{out}: {num_images} images")
+    common.report({"file": str(out), "images": num_images, "classes": counts}, f"{would}{out}: {num_images} images")

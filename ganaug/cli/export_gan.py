@@ -37,4 +37,4 @@ def export_gan(common: Common, source: str, out: Path, kimg: float | None) -> No
     would = "would write " if common.dry_run else ""
     tensors = sorted(snapshot.generator.state_dict())
     text = f"{would}{out}: the generator of {path}, {len(tensors)} tensors"
-    common.tell({"file": str(out), "source": str(path), "tensors": tensors}, text)
+    common.report({"file": str(out), "source": str(path), "tensors": tensors}, text)

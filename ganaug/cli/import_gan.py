@@ -23,9 +23,9 @@ def import_gan(common: Common, file: Path, out: Path | None) -> None:
     from ganaug.checkpoint.snapshot import save_snapshot
 
     target = out or file.with_suffix(".safetensors")
-    snapshot, left_out = import_pickle(file)
-    for line in left_out:
-        warn(f"note: left out: {line}")
+    snapshot, skipped = import_pickle(file)
+    for line in skipped:
+        warn(f"note: skipped: {line}")
     warn("note: whom it saw is unknown, so a study refuses it for every fold, and what is trained on from it, unless "
          "train-gan --init-saw says what it saw")  # fmt: skip
     if not common.dry_run:
@@ -34,5 +34,5 @@ def import_gan(common: Common, file: Path, out: Path | None) -> None:
     would = "would write " if common.dry_run else ""
     classes = f"{network.num_classes} classes" if network.num_classes > 1 else "no classes"
     result = {"file": str(target), "resolution_px": network.resolution_px, "num_classes": network.num_classes}
-    result |= {"left_out": list(left_out), "provenance": "unknown"}
-    common.tell(result, f"{would}{target}: {network.resolution_px} px, {classes}")
+    result |= {"skipped": list(skipped), "provenance": "unknown"}
+    common.report(result, f"{would}{target}: {network.resolution_px} px, {classes}")

@@ -24,4 +24,4 @@ def inspect(common: Common, file: Path, sheet: Path | None) -> None:
     description, text = describe(file)
     if sheet and not common.dry_run:
         write_sheet(file, sheet)
-    common.tell(description, text)
+    common.report(description, text)

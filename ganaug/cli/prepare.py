@@ -100,7 +100,7 @@ def prepare(common: Common, dataset: str, skip_bad: bool, **options: Any) -> Non
     if common.dry_run:
         plan = plan_preparation(config)
         lines = [f"{key}: {value}" for key, value in plan.items() if key != NOTES]
-        common.tell(plan, "\n".join([*lines, *(f"note: {note}" for note in plan[NOTES])]))
+        common.report(plan, "\n".join([*lines, *(f"note: {note}" for note in plan[NOTES])]))
         return
     prepared = prepare_dataset(common.workspace, config, progress=True)
     _report(common, prepared)
@@ -123,4 +123,4 @@ def _report(common: Common, prepared: "Prepared") -> None:
         warn(f"skipped: {path}: {reason}")
     table = prepared.table
     folds = balance_table(table, prepared.folds) if prepared.folds else "no labels, so no folds"
-    common.tell(prepared.to_dict(), f"{folds}\n{prepared.path}: {len(table)} images")
+    common.report(prepared.to_dict(), f"{folds}\n{prepared.path}: {len(table)} images")

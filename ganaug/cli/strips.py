@@ -31,4 +31,4 @@ def strips(
         for plan in plans:
             draw_strips(plan, device=common.device)
     would = "would write " if common.dry_run else ""
-    common.tell({"files": files}, "\n".join(would + file for file in files))
+    common.report({"files": files}, "\n".join(would + file for file in files))

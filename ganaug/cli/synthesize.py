@@ -137,7 +137,7 @@ def _tell_cost(common: Common, plans: Sequence["SynthesisPlan"], device: str, ba
     lines.append(f"about {duration(seconds)} and {size / 2**20:.1f} MiB, {costs[0].batch} images at a time")
     if plans[0].config.reject:
         lines.append("not counted: the images that filters drop, and the time to fit the filters")
-    common.tell({"plans": [asdict(cost) for cost in costs], "seconds": seconds, "bytes": size}, "\n".join(lines))
+    common.report({"plans": [asdict(cost) for cost in costs], "seconds": seconds, "bytes": size}, "\n".join(lines))
 
 
 def _counts(cost: "SynthesisCost") -> str:
@@ -159,4 +159,4 @@ def _tell(common: Common, plans: Sequence["SynthesisPlan"], paths: Sequence[Path
         if plan.config.reject:
             acceptance[str(path)] = read_table(path).attrs["acceptance"]
     lines = [str(path) for path in files] + [describe_acceptance(counts) for counts in acceptance.values()]
-    common.tell({"files": [str(path) for path in files], "acceptance": acceptance}, "\n".join(lines))
+    common.report({"files": [str(path) for path in files], "acceptance": acceptance}, "\n".join(lines))

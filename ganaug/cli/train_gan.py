@@ -108,7 +108,7 @@ def train_gan(
         return
     if process_rank() == 0:
         snapshots = [str(best_ema(run)) for run in runs]
-        common.tell({"snapshots": snapshots}, "\n".join(snapshots))
+        common.report({"snapshots": snapshots}, "\n".join(snapshots))
 
 
 def print_plan(common: Common, tasks: Sequence["Task"], compute: Compute) -> None:
@@ -124,4 +124,4 @@ def print_plan(common: Common, tasks: Sequence["Task"], compute: Compute) -> Non
         f"{sizes}, about {cost.memory_mib / 1024:.1f} GiB per process",
         f"about {duration(cost.seconds)} on {compute.device}",
     ]
-    common.tell({"runs": runs, "config": to_dict(tasks[0].config), **vars(cost)}, "\n".join(lines))
+    common.report({"runs": runs, "config": to_dict(tasks[0].config), **vars(cost)}, "\n".join(lines))

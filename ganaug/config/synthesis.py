@@ -19,7 +19,7 @@ class SynthesisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(1 <= self.per_class <= MOST_IMAGES, f"{self.per_class} images a class", f"1 to {MOST_IMAGES}")
+        require(1 <= self.per_class <= MOST_IMAGES, f"{self.per_class} images per class", f"1 to {MOST_IMAGES}")
         for name, count in self.counts:
             require(0 <= count <= MOST_IMAGES, f"{count} images of {name}", f"0 to {MOST_IMAGES}")
         for where, psi in (("", self.psi), *((f" of {name}", psi) for name, psi in self.psi_of)):

@@ -13,7 +13,7 @@ from ganaug.data.schema import ImageReader, ImageTable, open_images, read_table
 
 _SHOWN = ("source", "resolution_px", "pixels", "um_per_px", "licence", "citation", "options", "fingerprint", "psi")
 _COLUMNS = ("images", "stained", "mask", "seed")  # with the columns of the table, all that is no further table
-LISTED = 20  # left-out images and copies shown in full
+LISTED = 20  # skipped images and copies shown in full
 
 
 def describe_images(path: Path) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def lpips_distance(weights_dir: Path | None, device: str = "cpu") -> Distance:
 
     linear_path = Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth"
     require_digest(linear_path, _LINEAR_SHA256)
-    # The package downloads weights that it is not given, and does not notice a wrong file: so it is built without
+    # The package downloads weights that it is not given, and does not detect a wrong file: so it is built without
     # weights, and filled from a complete state under a strict check.
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # it calls torchvision in an old way

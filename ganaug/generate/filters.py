@@ -45,7 +45,7 @@ class Filter:
 
     accepts: Callable[[Pixels, int], NDArray[np.bool_]]  # images [n,H,W,3] of a class -> [n]
     digest: str  # of all that was fitted
-    facts: dict[str, float] = field(default_factory=dict)  # found in fitting, stored with the images
+    facts: dict[str, float] = field(default_factory=dict)  # found when the filter was fitted, stored with the images
 
 
 def confidence(value: float, inputs: FilterInputs) -> Filter:

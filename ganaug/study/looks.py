@@ -1,4 +1,4 @@
-"""Earlier studies of the same test patients in this workspace: every further look makes a chance finding likelier."""
+"""Earlier studies of the same test patients in this workspace: every further look makes a false finding more likely."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The losses of the adversarial game as pure functions."""
+"""The losses of both networks as pure functions."""
 
 import torch
 import torch.nn.functional as F

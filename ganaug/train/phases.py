@@ -114,7 +114,7 @@ def path_length_step(trainer: Trainer, c: Tensor, random: torch.Generator) -> St
 
 
 def discriminator_step(trainer: Trainer, real_img: Tensor, c: Tensor, random: torch.Generator) -> Stats:
-    """Teach the discriminator to tell real images from generated ones of the same classes."""
+    """Teach the discriminator to separate real images from generated ones of the same classes."""
     G, D = trainer.networks.G, trainer.networks.D
 
     def loss_of(real_img: Tensor, c: Tensor) -> tuple[Tensor, Stats]:

@@ -67,7 +67,7 @@ def _pixels(seed: int, kind: str = "u1") -> NDArray[np.uint8 | np.uint16]:
 
 
 def write_image(path: Path, seed: int) -> None:
-    """One of the kinds of image that are read, by its seed, under the fitting suffix."""
+    """One of the kinds of image that are read, by its seed, under its own suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image, grey = Image.fromarray(_pixels(seed)), Image.fromarray(_pixels(seed, "u2"))
     kind = seed % 12

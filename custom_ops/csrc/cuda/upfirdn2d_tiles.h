@@ -96,7 +96,7 @@ struct Tiling {
   }
 };
 
-// The thread's share of copying a tile's inputs, with zeros beyond the image. `batch` reads are under way at once.
+// The thread's part in copying a tile's inputs, with zeros beyond the image. `batch` reads are under way at once.
 template <typename C, int chunk, typename T>
 GANAUG_HD void read_tile(const Tiles<T>& call, float* tile, const Place& at) {
   constexpr int batch = 4;

@@ -128,7 +128,7 @@ def _validate_some(
         held = zip(class_names, (counts > 0).sum(axis=0).tolist())
         few = ", ".join(f"{number} of {name}" for name, number in held if number < 2)
         raise FoldsError(
-            f"no validation part can be cut from the train part of {fixed.name}, which has {few or 'no fitting'} "
+            f"no validation part can be cut from the train part of {fixed.name}, which has {few or 'no suitable'} "
             f"{population.noun}s",
             expected="at least 2 of every class",
             todo="list a validation part",

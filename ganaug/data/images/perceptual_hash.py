@@ -83,13 +83,13 @@ def similarity(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArr
     detail, other = _detail(first), _detail(second)
     extreme = ((first < _DARK) & (second < _DARK)) | ((first > _LIGHT) & (second > _LIGHT))
     smaller = np.minimum(_contrast(detail), _contrast(other))
-    telling = (smaller > _MIN_CONTRAST) & ~_blocks(extreme).any(axis=-1)
+    informative = (smaller > _MIN_CONTRAST) & ~_blocks(extreme).any(axis=-1)
     norms = np.linalg.norm(detail, axis=-1) * np.linalg.norm(other, axis=-1)
     correlation = np.einsum("nbp,nbp->nb", detail, other) / np.maximum(norms, 1e-6)
-    ranked = np.sort(np.where(telling, correlation, np.inf), axis=1)
-    num_telling = telling.sum(axis=1)
-    reached = np.take_along_axis(ranked, np.maximum(num_telling // 4 - 1, 0)[:, None], axis=1)[:, 0]
-    return np.where(num_telling >= _MIN_BLOCKS, reached, -1)
+    ranked = np.sort(np.where(informative, correlation, np.inf), axis=1)
+    num_informative = informative.sum(axis=1)
+    reached = np.take_along_axis(ranked, np.maximum(num_informative // 4 - 1, 0)[:, None], axis=1)[:, 0]
+    return np.where(num_informative >= _MIN_BLOCKS, reached, -1)
 
 
 def same_picture(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:

@@ -28,7 +28,7 @@ from ganaug.data.sources import SOURCES, resolve, scan_source
 from ganaug.data.sources.scans.scan import Scan
 from ganaug.data.sources.scans.skipped import class_notes, why_none
 from ganaug.errors import ConfigError, DataError
-from ganaug.workspace import Workspace, explained, moment
+from ganaug.workspace import Workspace, moment, os_errors_as_workspace_errors
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
     config = _resolve(config)
     scan, _ = _feasible_scan(config)
     path = workspace.dataset(config.workspace_name)
-    with explained(path), writing_images(path, config.resolution_px, masks=scan.has_masks) as writer:
+    with (
+        os_errors_as_workspace_errors(path),
+        writing_images(path, config.resolution_px, masks=scan.has_masks) as writer,
+    ):
         facts, hashes, undecodable = read_pixels(scan, config, writer, progress)
         skipped = [(printable(where), reason) for where, reason in [*scan.skipped, *undecodable]]
         if not facts:

@@ -11,7 +11,7 @@ from ganaug.data.sources.phantom import source as phantom_scan
 from ganaug.data.sources.scans.reconcile import reconcile
 from ganaug.data.sources.scans.scan import Scan
 from ganaug.errors import ConfigError
-from ganaug.workspace import explained
+from ganaug.workspace import os_errors_as_workspace_errors
 
 _FILES = ("source", "fit", "field_px", "field_um")  # of every source that reads files
 _NAMES = {"near_names": None, "same_patient": None}  # of every source whose names come from people
@@ -78,6 +78,6 @@ def resolve(config: PrepareConfig) -> PrepareConfig:
 def scan_source(config: PrepareConfig) -> Scan:
     """What the source that a configuration names holds, with its names reconciled, less the classes it excludes."""
     config = resolve(config)
-    with explained(Path(config.source or config.dataset)):
+    with os_errors_as_workspace_errors(Path(config.source or config.dataset)):
         scan = SOURCES[config.dataset].scan(config)
         return scan.without(config.exclude_classes) if scan.drawn else reconcile(scan, config)

@@ -34,5 +34,5 @@ def squeezenet(inputs: ExtractorInputs) -> Extractor:
         maps: Tensor = stage(((x - mean) / std).contiguous(memory_format=torch.channels_last))
         return maps.mean((2, 3))
 
-    preprocessing = "224 px, anti-aliased bilinear, ImageNet mean and deviation, mean of the last stage of 512"
+    preprocessing = "224 px, anti-aliased bilinear, ImageNet mean and standard deviation, mean of the last stage of 512"
     return Extractor(path.stem, digest_of_file(path), preprocessing, embed, device)

@@ -128,14 +128,14 @@ def _warnings_of_classifier(
     if alone is not None and alone.estimate < -MUCH and alone.interval.is_below(0):
         warnings.append(
             f"{classifier}: trained on synthetic images alone it scores {points(alone.estimate)} points against real "
-            "ones. The generator has not learnt much of what tells the classes apart; train it longer before "
+            "ones. The generator has learned little of what separates the classes; train it longer before "
             "concluding that such images cannot help."
         )
     counts = tested.counts[BASELINE]
-    chance = 1 / counts.shape[-1]
-    if score_counts(counts, "balanced_accuracy") < chance + 0.05:
+    guessing = 1 / counts.shape[-1]
+    if score_counts(counts, "balanced_accuracy") < guessing + 0.05:
         warnings.append(
-            f"{classifier}: on real images it is hardly better than chance ({percent(chance)} balanced accuracy), so "
+            f"{classifier}: on real images it is hardly better than guessing ({percent(guessing)} balanced accuracy): "
             "the comparison says nothing about the images; use more steps or another classifier."
         )
     return warnings

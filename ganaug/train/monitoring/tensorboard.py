@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from ganaug.workspace import explained
+from ganaug.workspace import os_errors_as_workspace_errors
 
 _CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, its bits reversed
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5  # kinds of fields in a protocol buffer
@@ -29,7 +29,7 @@ class TensorBoardWriter:
             return
         self._folder = folder
         name = f"events.out.tfevents.{time.time():017.6f}.{os.getpid()}"  # the newest last, as TensorBoard reads them
-        with explained(folder):
+        with os_errors_as_workspace_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = (folder / name).open("xb", buffering=0)  # so that a full disk shows where it is met
             self._file.write(_record(_event(_field(_FILE_VERSION, _BYTES, b"brain.Event:2"))))
@@ -44,7 +44,7 @@ class TensorBoardWriter:
         ]
         summary = b"".join(_field(_VALUE, _BYTES, value) for value in values)
         step = _field(_STEP, _VARINT, _varint(round(1000 * line["kimg"])))
-        with explained(self._folder):
+        with os_errors_as_workspace_errors(self._folder):
             self._file.write(_record(_event(step + _field(_SUMMARY, _BYTES, summary))))
 
     def __enter__(self) -> Self:
@@ -52,7 +52,7 @@ class TensorBoardWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._file is not None:
-            with explained(self._folder):
+            with os_errors_as_workspace_errors(self._folder):
                 self._file.close()
 
 

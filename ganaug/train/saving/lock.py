@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ganaug.errors import WorkspaceError
 from ganaug.files import try_lock
 from ganaug.train.distributed.process_group import ProcessGroup
-from ganaug.workspace import GanRun, explained
+from ganaug.workspace import GanRun, os_errors_as_workspace_errors
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def run_lock(run: GanRun, processes: ProcessGroup) -> Iterator[None]:
     All processes of a group call this together, and the main process holds the lock. Raises WorkspaceError where it is
     held already.
     """
-    with explained(run.trainer):
+    with os_errors_as_workspace_errors(run.trainer):
         run.root.mkdir(parents=True, exist_ok=True)
         file = run.trainer.open("ab+", buffering=0)  # else a full disk would only show at the end
     with file:
@@ -30,7 +30,7 @@ def run_lock(run: GanRun, processes: ProcessGroup) -> Iterator[None]:
                 "resumes from its state",
             )
         if processes.is_main:
-            with explained(run.trainer):
+            with os_errors_as_workspace_errors(run.trainer):
                 file.truncate(0)
                 file.write(json.dumps({"process": os.getpid()}).encode())
         yield

@@ -3,7 +3,7 @@
 from ganaug.checkpoint.snapshot import best_ema
 from ganaug.train.state import TrainingState
 from ganaug.train.task import Task
-from ganaug.workspace import explained
+from ganaug.workspace import os_errors_as_workspace_errors
 
 
 def save_state(task: Task, state: TrainingState) -> None:
@@ -15,7 +15,7 @@ def save_state(task: Task, state: TrainingState) -> None:
     if not state.trainer.processes.is_main:
         return
     for path in task.run.states()[: -task.config.keep_states]:
-        with explained(path):
+        with os_errors_as_workspace_errors(path):
             path.unlink(missing_ok=True)
 
 
@@ -24,5 +24,5 @@ def drop_snapshots(task: Task) -> None:
     best = best_ema(task.run)
     for path in task.run.snapshots()[: -task.config.keep_snapshots]:
         if path != best:
-            with explained(path):
+            with os_errors_as_workspace_errors(path):
                 path.unlink(missing_ok=True)

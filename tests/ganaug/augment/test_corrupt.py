@@ -68,7 +68,7 @@ def test_gains_keep_the_expected_power_and_are_1_where_skipped() -> None:
     changed = [(gains[:, 1:] / gains[:, :1] - 1).abs() > 1e-6]
     alone = changed[0].sum(dim=1) == 1  # one band of the upper three amplified, the others as before
     torch.testing.assert_close(gains[alone].square() @ power, torch.ones(int(alone.sum())))
-    assert abs(changed[0].any(dim=1).float().mean() - (1 - 0.9**4)) < 0.03  # four chances of 0.1
+    assert abs(changed[0].any(dim=1).float().mean() - (1 - 0.9**4)) < 0.03  # four times a probability of 0.1
 
 
 def test_noise_is_half_normal_in_strength_and_as_frequent_as_p() -> None:

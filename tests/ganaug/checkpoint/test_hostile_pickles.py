@@ -258,12 +258,12 @@ def test_every_hostile_file_is_one_line_in_little_time_and_memory(
 
 
 @pytest.mark.parametrize("name", ["G", "D"])
-def test_a_network_with_nan_is_left_out_with_its_reason(peer: "Peer", name: str) -> None:
+def test_a_network_with_nan_is_skipped_with_its_reason(peer: "Peer", name: str) -> None:
     peer.content[name].at("b4.conv" if name == "D" else "synthesis.b4.conv1").parameters["bias"].data.fill_(math.nan)
     external = load_external(peer.path)
     assert getattr(external, name) is None
-    assert len(external.left_out) == 1
-    assert f"{name} has NaN or infinity in" in external.left_out[0]
+    assert len(external.skipped) == 1
+    assert f"{name} has NaN or infinity in" in external.skipped[0]
 
 
 def test_two_names_for_one_network_are_read(peer: "Peer") -> None:

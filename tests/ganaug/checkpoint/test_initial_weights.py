@@ -30,8 +30,8 @@ def same(state: dict[str, torch.Tensor] | None, network: torch.nn.Module) -> boo
 
 @pytest.fixture
 def imported(peer: "Peer", tmp_path: Path) -> Path:
-    snapshot, left_out = import_pickle(peer.path)
-    assert left_out == ()
+    snapshot, skipped = import_pickle(peer.path)
+    assert skipped == ()
     save_snapshot(tmp_path / "imported.safetensors", snapshot)
     return tmp_path / "imported.safetensors"
 

@@ -71,7 +71,7 @@ def test_images_and_logits_are_those_of_the_original(peer: Any, case: str, tmp_p
     path.write_bytes(pickle.dumps({"G": G, "D": D, "G_ema": ema, "augment_pipe": None, "training_set_kwargs": {}}))
 
     external = load_external(path)
-    assert external.left_out == ()
+    assert external.skipped == ()
     assert (external.config.num_half, external.config.conv_clamp) == (num_half, clamp)
     z = torch.randn(8, 64, generator=random)
     c = torch.eye(num_classes)[torch.arange(8) % max(num_classes, 1)] if num_classes else torch.zeros(8, 0)

@@ -32,9 +32,9 @@ def test_configuration_and_weights_are_those_of_the_pickle(
     make_peer: Callable[..., "Peer"], fields: dict[str, Any]
 ) -> None:
     peer = make_peer(**fields)
-    config, G, D, ema, left_out = load_external(peer.path)
+    config, G, D, ema, skipped = load_external(peer.path)
     assert config == peer.G.config
-    assert left_out == ()
+    assert skipped == ()
     for state, network in ((G, peer.G), (D, peer.D), (ema, peer.ema)):
         expected = network.state_dict()
         assert state is not None
@@ -53,7 +53,7 @@ def test_without_g_or_d_the_average_is_still_read(peer: "Peer") -> None:
     external = load_external(peer.path)
     assert external.G is None
     assert external.D is None
-    assert external.left_out == ("G is not in the file", "D is not in the file")
+    assert external.skipped == ("G is not in the file", "D is not in the file")
     assert external.config == replace(peer.ema.config, std_group=4)
 
 
@@ -65,14 +65,14 @@ def test_without_g_or_d_the_average_is_still_read(peer: "Peer") -> None:
         ("b4.mbstd", "mbstd_num_channels", 2, "D has b4.mbstd.mbstd_num_channels 2"),
     ],
 )
-def test_another_discriminator_is_left_out_with_its_reason(
+def test_another_discriminator_is_skipped_with_its_reason(
     peer: "Peer", path: str, name: str, value: Any, says: str
 ) -> None:
     peer.content["D"].at(path).options[name] = value
     external = load_external(peer.path)
     assert external.D is None
     assert external.G is not None
-    assert says in external.left_out[0]
+    assert says in external.skipped[0]
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,8 @@ def test_a_folds_synthetic_images_under_the_name_of_anothers_are_refused(phantom
     where = ("--workspace", phantom.root, "--device", "cpu")
     assert run("train-gan", *where, "--preset", "quick", "--kimg", "0.032").exit_code == 0
     assert run("synthesize", *where, "--per-class", 24).exit_code == 0
-    zero, one = (next(p for p in phantom.synthetics() if f"fold{fold}-" in p.name) for fold in (0, 1))
-    zero.write_bytes(one.read_bytes())
+    first, second = (next(p for p in phantom.synthetics() if f"fold{fold}-" in p.name) for fold in (0, 1))
+    first.write_bytes(second.read_bytes())
     result = run("evaluate-augmentation", *where, "--fold", "0", "--preset", "quick", "--steps", 2)
     assert result.exit_code == 2
     assert "of the validation or test part of fold 0" in last_line(result)

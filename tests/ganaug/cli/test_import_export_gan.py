@@ -51,16 +51,16 @@ def test_a_pickle_becomes_a_snapshot_next_to_it(peer: "Peer") -> None:
     assert result.exit_code == 0, result.stderr
     printed = json.loads(result.stdout)
     assert printed["file"] == str(peer.path.with_suffix(".safetensors"))
-    assert (printed["resolution_px"], printed["num_classes"], printed["left_out"]) == (16, 3, [])
+    assert (printed["resolution_px"], printed["num_classes"], printed["skipped"]) == (16, 3, [])
     assert "a study refuses it for every fold" in result.stderr
     assert load_snapshot(Path(printed["file"])).companions.keys() >= {"G.mapping.w_avg", "D.b4.out.bias"}
 
 
-def test_what_was_left_out_is_reported(peer: "Peer", tmp_path: Path) -> None:
+def test_what_was_skipped_is_reported(peer: "Peer", tmp_path: Path) -> None:
     peer.content["D"].at("b16").options["architecture"] = "orig"
     result = run("import-gan", peer.path, "--out", tmp_path / "here.safetensors")
     assert result.exit_code == 0, result.stderr
-    assert "left out: D has b16.architecture orig" in result.stderr
+    assert "skipped: D has b16.architecture orig" in result.stderr
     assert result.stdout == f"{tmp_path / 'here.safetensors'}: 16 px, 3 classes\n"
 
 

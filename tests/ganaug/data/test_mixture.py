@@ -14,8 +14,10 @@ def numbered(count: int, first: int) -> NDArray[np.uint8]:
 
 
 def test_a_mixture_gives_what_its_parts_hold_in_any_order() -> None:
-    one, two = numbered(5, 0), numbered(4, 100)
-    mixture = Mixture.of([(one, np.array([4, 0]), np.array([1, 0])), (two, np.array([3, 3, 1]), np.array([1, 1, 0]))])
+    first, second = numbered(5, 0), numbered(4, 100)
+    mixture = Mixture.of(
+        [(first, np.array([4, 0]), np.array([1, 0])), (second, np.array([3, 3, 1]), np.array([1, 1, 0]))]
+    )
     expected = np.array([4, 0, 103, 103, 101])
     assert len(mixture) == 5
     assert mixture.labels.tolist() == [1, 0, 1, 1, 0]
@@ -39,10 +41,10 @@ def test_repeats_are_as_even_as_they_can_be(available: int, wanted: int, seed: i
 
 def test_which_images_repeat_once_more_is_up_to_the_generator() -> None:
     labels, indices = np.zeros(10, int), np.arange(10)
-    one, same, other = (
+    first, same, other = (
         repeat_to(indices, labels, np.array([15]), np.random.default_rng(seed), ("a",)) for seed in (0, 0, 1)
     )
-    assert one.tolist() == same.tolist() != other.tolist()
+    assert first.tolist() == same.tolist() != other.tolist()
 
 
 def test_a_class_without_images_cannot_be_repeated() -> None:

@@ -59,8 +59,8 @@ def test_a_table_survives_the_disk(tmp_path: Path, table: ImageTable) -> None:
 
 
 def test_same_content_same_bytes(tmp_path: Path, table: ImageTable) -> None:
-    one, two = (write(tmp_path / name, table).read_bytes() for name in ("a.h5", "b.h5"))
-    assert hashlib.sha256(one).digest() == hashlib.sha256(two).digest()
+    first, second = (write(tmp_path / name, table).read_bytes() for name in ("a.h5", "b.h5"))
+    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
 
 
 def test_the_reader_gives_any_images_in_the_order_asked(tmp_path: Path, table: ImageTable) -> None:

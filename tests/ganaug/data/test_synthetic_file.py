@@ -35,9 +35,9 @@ def test_pixels_that_are_written_are_let_go(tmp_path: Path) -> None:
 
     def rows() -> Iterator[Rows]:
         for label in range(4):
-            some = block(label)
-            drawn.append(weakref.ref(some.images))
-            yield some
+            rows = block(label)
+            drawn.append(weakref.ref(rows.images))
+            yield rows
             assert not any(ref() is not None for ref in drawn[:-1]), "blocks before the last are still in memory"
 
     write_rows(tmp_path / "synthetic.h5", rows(), RECORD, ("a", "b", "c", "d"), ATTRS)

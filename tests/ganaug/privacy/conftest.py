@@ -100,7 +100,7 @@ class Search:
             for kind, data in contents(name, path.read_bytes() if path.is_file() else b""):
                 self.kinds[kind] = self.kinds.get(kind, 0) + 1
                 lowered = data.lower()
-                for what in (what for what, each in wanted.items() if any(one in lowered for one in each)):
+                for what in (what for what, each in wanted.items() if any(spelling in lowered for spelling in each)):
                     self.found.setdefault(what, []).append(f"{name} ({kind})")
         return self
 

@@ -73,7 +73,7 @@ def test_the_order_of_the_images_changes_no_digest(order: list[int]) -> None:
 def test_names_and_all_that_is_shared_give_no_digest_of_a_patient() -> None:
     """Whatever is shared is tried as the key for every name, alone and with the others; so is no key at all."""
     shared = [*shared_of(TABLE), *TABLE.seen(ALL).hashes, TABLE.fingerprint, digest_of(sorted(set(NAMES))), ""]
-    keys = {one.encode() for one in shared} | {bytes.fromhex(one) for one in shared}
+    keys = {value.encode() for value in shared} | {bytes.fromhex(value) for value in shared}
     keys |= {bytes.fromhex(digest_of(["ganaug patients", *rows])) for rows in ([], sorted(set(NAMES)), sorted(shared))}
     guesses = {keyed_digest(key, "patient", name) for key in keys for name in NAMES}
     assert len(guesses) > 500
@@ -85,7 +85,7 @@ def test_a_right_guess_of_the_folds_cannot_be_confirmed() -> None:
     folds = make_folds(TABLE, FoldsConfig(num_folds=3))
     for guess in (folds.to_dict(), [folds.to_dict()], ["", folds.to_dict()], [TABLE.fingerprint, folds.to_dict()]):
         assert digest_of(guess) != folds.digest
-    same_patients = table_of([digest_of(one) for one in SHA256], NAMES)
+    same_patients = table_of([digest_of(value) for value in SHA256], NAMES)
     assert make_folds(same_patients, FoldsConfig(num_folds=3)).to_dict() == folds.to_dict()
     assert make_folds(same_patients, FoldsConfig(num_folds=3)).digest != folds.digest
 

@@ -130,19 +130,19 @@ def test_no_note_and_no_reason_of_a_source_shares_a_name(
     folds = FoldsConfig(num_folds=3, scheme="hold-out")
     config = replace(source_of(folder), resolution_px=16, name="lab", folds=folds)
     prepared = prepare_dataset(open_workspace(tmp_path / "w"), config)
-    said = [*prepared.notes, *(reason for _, reason in prepared.skipped)]
-    shared = [for_sharing(line) for line in said]
-    assert len(said) >= 2
-    assert [line for line in said if WORD in for_terminal(line).lower()] != []
+    lines = [*prepared.notes, *(reason for _, reason in prepared.skipped)]
+    shared = [for_sharing(line) for line in lines]
+    assert len(lines) >= 2
+    assert [line for line in lines if WORD in for_terminal(line).lower()] != []
     assert [line for line in shared if WORD in line.lower() or str(tmp_path) in line] == []
     assert [line for line in shared if WITHHELD in line] != []
 
 
 @given(st.text(), st.text("ab \u2068\u2069\n"))
-def test_a_name_that_is_marked_is_withheld_whatever_it_holds(name: str, beside: str) -> None:
+def test_a_name_that_is_marked_is_withheld_whatever_it_holds(name: str, neighbour: str) -> None:
     assert for_sharing(private(name)) == WITHHELD
     assert for_sharing(f"patient {private(name)} shares") == f"patient {WITHHELD} shares"
-    assert "Größl" not in for_sharing(f"{beside}{private(f'{name}Größl{name}')}{beside}")
+    assert "Größl" not in for_sharing(f"{neighbour}{private(f'{name}Größl{name}')}{neighbour}")
 
 
 @given(st.integers(0, 12))

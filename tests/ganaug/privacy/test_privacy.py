@@ -117,9 +117,9 @@ def _travel(made: Journey) -> None:
     (folder / "alexnet-owt-7be5be79.pth").write_bytes(b"not what was published")  # a note on it is kept with the scores
     source_options = ("--source", source, "--layout", "class/site/patient/other", "--resolution", SIDE, "--skip-bad")
     options = (*source_options, "--name", "lab", "--split", tables[0], "--same-patient", tables[1])
-    told = run("prepare", "--dataset", "folder", *options, *where)
+    printed = run("prepare", "--dataset", "folder", *options, *where)
     for what in ("patient who shares an image", "near-equal patients", "damaged file", "mask of another size"):
-        assert WORDS[what] in told, what  # the terminal does say them
+        assert WORDS[what] in printed, what  # the terminal does say them
     run("train-gan", *where, "--tensorboard")
     (first,) = (made.workspace / "gans").iterdir()
     run("export-gan", first.name, "--out", begin, *where)
@@ -169,7 +169,9 @@ def plant(base: Path) -> tuple[Path, tuple[Path, Path]]:
         tested: "test",
         "test 2": "test",
     }
-    classes = {everywhere: CLASSES} | {one: CLASSES[n % 2 :][:1] for n, one in enumerate(part_of) if one != everywhere}
+    classes = {everywhere: CLASSES} | {
+        patient: CLASSES[n % 2 :][:1] for n, patient in enumerate(part_of) if patient != everywhere
+    }
     classes[shared] = classes[known]
     for patient, labels in classes.items():
         for label in labels:
@@ -187,7 +189,7 @@ def plant(base: Path) -> tuple[Path, tuple[Path, Path]]:
     Image.new("L", (9, 9)).save(of_known.parent / f"{WORDS['mask of another size']}_mask.png")
     tables = base / f"{WORDS['table of the split']}.csv", base / f"{WORDS['table of joined patients']}.csv"
     for path, rows in (
-        (tables[0], [("group", "part"), *((one, part) for one, part in part_of.items() if one != joined)]),
+        (tables[0], [("group", "part"), *((patient, part) for patient, part in part_of.items() if patient != joined)]),
         (tables[1], [("patient", "same_as"), (joined, known)]),
     ):
         with path.open("w", newline="", encoding="utf-8") as file:

@@ -198,9 +198,9 @@ def test_every_arm_starts_from_the_weights_given_and_other_weights_are_other_cel
         assert outcome.num_reused == 0
         return rows_of(outcome)
 
-    one, two = run_from(5), run_from(6)
-    assert len({row["initial_weights"] for row in one}) == 1
-    assert one[0]["initial_weights"] != two[0]["initial_weights"]
+    first, second = run_from(5), run_from(6)
+    assert len({row["initial_weights"] for row in first}) == 1
+    assert first[0]["initial_weights"] != second[0]["initial_weights"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights"])

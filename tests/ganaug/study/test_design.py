@@ -20,6 +20,6 @@ def test_another_augmentation_makes_other_cells_of_the_same_seeds(world: "World"
     designs = [replace(quick, augmentation=level) for level in ("standard", "strong")]
     plans = [plan_cells(world.design(config)) for config in designs]
     assert len(plans[0]) > 0
-    for one, other in zip(*plans, strict=True):
-        assert one.digest != other.digest
-        assert replace(one, digest="") == replace(other, digest="")
+    for first, other in zip(*plans, strict=True):
+        assert first.digest != other.digest
+        assert replace(first, digest="") == replace(other, digest="")

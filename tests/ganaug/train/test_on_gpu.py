@@ -46,4 +46,4 @@ def test_the_first_iterations_agree_with_the_cpu(tmp_path: Path, tiny: DataSet, 
     assert len(seen) > 5
     for name, value in expected.items():
         assert (seen[name].cpu() - value).norm() < 0.1 * value.norm(), name
-        assert (other[name] - value).norm() > 0.1 * value.norm(), name  # so the bound can tell weights apart
+        assert (other[name] - value).norm() > 0.1 * value.norm(), name  # so the bound distinguishes weights

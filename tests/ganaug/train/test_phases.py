@@ -136,7 +136,7 @@ def test_the_path_length_penalty_draws_lengths_together() -> None:
 
 
 def test_micro_batches_give_the_gradients_of_the_whole_batch() -> None:
-    """Without the minibatch deviation, in whose groups other images meet, and without randomness inside the loss."""
+    """Without the minibatch standard deviation, whose groups differ, and without randomness inside the loss."""
     img, c = real_batch()
     grads = []
     for micro in (None, 2, 3):

@@ -91,7 +91,7 @@ def _settle(
 
 def _spellings(alike: Iterable[Sequence[str]], counts: Mapping[str, int]) -> dict[str, str]:
     """The name that each near-equal one becomes: that of the most images, of equals the first."""
-    return {name: min(names, key=lambda one: (-counts[one], one)) for names in alike for name in names}
+    return {name: min(names, key=lambda spelling: (-counts[spelling], spelling)) for names in alike for name in names}
 
 
 def _require_distinct_classes(scan: Scan) -> None:

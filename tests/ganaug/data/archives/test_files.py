@@ -53,7 +53,7 @@ def test_any_tree_is_the_same_in_each_form(
     root = tmp_path_factory.mktemp("trees")
     found = [contents(open_files(write(root / form, content))) for form, write in forms.items()]
     assert len(found) == len(forms) > 1
-    assert all(one == content for one in found)
+    assert all(data == content for data in found)
 
 
 def test_files_of_one_item_come_together_in_their_own_order(form: Write, tmp_path: Path) -> None:

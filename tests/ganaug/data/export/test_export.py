@@ -43,7 +43,7 @@ def test_the_order_of_an_export_says_nothing_of_the_order_of_the_names(
     table: ImageTable,
     tmp_path: Path,
 ) -> None:
-    """Else a list of the patients, sorted as a data set is, would tell which digest is whose."""
+    """Else a list of the patients, sorted as a data set is, would show which digest is whose."""
     export_zip(select(dataset), tmp_path / "out.zip")
     values = listed(tmp_path / "out.zip")
     assert list(values["image_ids"].values()) == sorted(table.image_digests(np.arange(len(pixels))))

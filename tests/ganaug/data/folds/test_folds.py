@@ -113,10 +113,10 @@ def test_leave_one_site_out_tests_whole_sites(table: ImageTable) -> None:
 
 
 def test_the_digest_covers_every_field(table: ImageTable) -> None:
-    one, same, seeded, other = (make_folds(table, FoldsConfig(n, s)) for n, s in ((3, 0), (3, 0), (3, 1), (4, 0)))
-    assert one.digest == same.digest
-    changed = [replace(one, scheme="fixed"), replace(one, rule="x"), replace(one, num_repeats=3), seeded, other]
-    assert len({one.digest, *(folds.digest for folds in changed)}) == 6
+    first, same, seeded, other = (make_folds(table, FoldsConfig(n, s)) for n, s in ((3, 0), (3, 0), (3, 1), (4, 0)))
+    assert first.digest == same.digest
+    changed = [replace(first, scheme="fixed"), replace(first, rule="x"), replace(first, num_repeats=3), seeded, other]
+    assert len({first.digest, *(folds.digest for folds in changed)}) == 6
 
 
 def written(tmp_path: Path, table: ImageTable, config: FoldsConfig) -> tuple[Path, dict[str, Any]]:

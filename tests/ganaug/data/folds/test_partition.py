@@ -124,7 +124,7 @@ def by_scikit_learn(counts: NDArray[np.int64], num_parts: int, seed: int) -> NDA
 
 
 def unevenness(counts: NDArray[np.int64], part: NDArray[np.int64], num_parts: int) -> float:
-    """Root mean square of the relative deviations from equal parts."""
+    """Root mean square of the relative differences from equal parts."""
     return float(np.sqrt(np.square(totals_of(counts, part, num_parts) / counts.sum(axis=0) * num_parts - 1).mean()))
 
 

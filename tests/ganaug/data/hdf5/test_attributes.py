@@ -54,13 +54,13 @@ def test_any_value_of_any_attribute_is_described_or_refused_in_one_line(
 ) -> None:
     path = write(tmp_path / "a.h5")
     change_attribute(path, name, value, reseal)
-    said = ""
+    message = ""
     try:
         format_images(describe_images(path))
     except UserError as error:
-        said = str(error)
-    assert "\n" not in said
-    assert not said or str(path) in said
+        message = str(error)
+    assert "\n" not in message
+    assert not message or str(path) in message
     assert isinstance(created_of(path), str)
 
 

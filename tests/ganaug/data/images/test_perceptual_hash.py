@@ -12,8 +12,8 @@ SYMMETRIES = range(8)
 Pixels = NDArray[np.uint8]
 
 
-def distance(one: int, two: int) -> int:
-    return (int(one) ^ int(two)).bit_count()
+def distance(first: int, second: int) -> int:
+    return (int(first) ^ int(second)).bit_count()
 
 
 # ---- hashes ----------------------------------------------------------------------------------------------------------

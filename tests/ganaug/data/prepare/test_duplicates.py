@@ -30,7 +30,7 @@ def copies_of(
 
 
 def records(copies: Copies) -> list[tuple[str, str, str, str]]:
-    return [(one.kind, one.a, one.b, one.done) for one in copies.found]
+    return [(copy.kind, copy.a, copy.b, copy.done) for copy in copies.found]
 
 
 def test_small_tiles_of_a_few_blobs_are_no_copies_of_one_another(resize: Callable[..., Pixels]) -> None:

@@ -14,7 +14,7 @@ def brute_force(hashes: NDArray[np.uint64], max_bits: int) -> list[tuple[int, in
         (i, j)
         for i in range(len(rows))
         for j in range(i + 1, len(rows))
-        if min((one ^ rows[j][0]).bit_count() for one in rows[i]) <= max_bits
+        if min((first ^ rows[j][0]).bit_count() for first in rows[i]) <= max_bits
     ]
 
 
@@ -24,9 +24,9 @@ def test_near_pairs_are_those_that_comparing_one_by_one_finds(seed: int, num_ima
     rng = np.random.default_rng(seed)
     hashes = rng.integers(0, 2**64, (num_images, 8), dtype=np.uint64)
     for _ in range(num_images // 4):  # neighbours at known distances, under any symmetry
-        one, two, symmetry = *rng.integers(0, num_images, 2), rng.integers(8)
+        first, second, symmetry = *rng.integers(0, num_images, 2), rng.integers(8)
         flips = sum(1 << int(bit) for bit in rng.choice(64, rng.integers(0, 24), replace=False))
-        hashes[two, 0] = hashes[one, symmetry] ^ np.uint64(flips)
+        hashes[second, 0] = hashes[first, symmetry] ^ np.uint64(flips)
     pairs = near_pairs(hashes, max_bits)
     assert pairs.dtype == np.int64
     assert pairs.shape == (len(pairs), 2)
@@ -37,8 +37,8 @@ def test_pairs_are_found_across_blocks_and_memory_stays_that_of_blocks() -> None
     num_images = 20_000
     hashes = np.random.default_rng(0).integers(0, 2**64, (num_images, 8), dtype=np.uint64)
     planted = [(0, 19_999), (31, 32), (8191, 8192), (8000, 8193), (12_345, 16_384)]
-    for one, two in planted:
-        hashes[two, 0] = hashes[one, 5] ^ np.uint64(7)
+    for first, second in planted:
+        hashes[second, 0] = hashes[first, 5] ^ np.uint64(7)
     tracemalloc.start()
     pairs = near_pairs(hashes, 3)
     peak = tracemalloc.get_traced_memory()[1]

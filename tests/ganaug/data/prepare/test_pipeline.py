@@ -46,10 +46,10 @@ def test_pixels_labels_and_patients_stay_together(root: Path, workspace: Workspa
 
 
 def test_the_same_input_gives_the_same_file_but_for_the_time_in_it(root: Path, workspace: Workspace) -> None:
-    one, two = (prepare(workspace, root, name=name) for name in ("one", "two"))
-    assert one.table.attrs.pop("created") < two.table.attrs.pop("created")
-    assert one.table.attrs == two.table.attrs
-    assert content_digest(one.path) == content_digest(two.path)
+    first, second = (prepare(workspace, root, name=name) for name in ("one", "two"))
+    assert first.table.attrs.pop("created") < second.table.attrs.pop("created")
+    assert first.table.attrs == second.table.attrs
+    assert content_digest(first.path) == content_digest(second.path)
     assert workspace.folds("one").read_bytes() == workspace.folds("two").read_bytes()
 
 

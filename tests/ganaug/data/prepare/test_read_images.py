@@ -189,7 +189,7 @@ def test_threads_never_hold_more_pixels_than_the_budget_and_all_get_theirs(sizes
         with budget.hold(size):
             with lock:
                 held.append(size)
-                most.append(sum(min(one, 10) for one in held))  # a larger one counts as all there is
+                most.append(sum(min(size, 10) for size in held))  # a larger one counts as all there is
             time.sleep(0.0002)
             with lock:
                 held.remove(size)

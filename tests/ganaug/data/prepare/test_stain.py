@@ -38,7 +38,7 @@ def method(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def tissue() -> NDArray[np.uint8]:
     """Images u8 [16,H,W,3] of eight patients, two each, next to each other."""
-    return np.stack([one.image for one in phantom.draw(CONFIG, 3)])
+    return np.stack([item.image for item in phantom.draw(CONFIG, 3)])
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def stained_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], NDArra
         absorbance = strength * np.array(phantom.SITES[site], np.float32)
         with monkeypatch.context() as patch:
             patch.setattr(phantom, "draw_patient", lambda *of: replace(draw_patient(*of), absorbance=absorbance))
-            return np.stack([one.image for one in phantom.draw(CONFIG, 3)])
+            return np.stack([item.image for item in phantom.draw(CONFIG, 3)])
 
     return at
 
@@ -76,7 +76,7 @@ def distance(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def reference_to(images: NDArray[np.uint8], method: str) -> Reference:
-    return reference_of([one for image in images if (one := fit_one(image, method))])
+    return reference_of([item for image in images if (item := fit_one(image, method))])
 
 
 def cut(images: NDArray[np.uint8], size: int = 5) -> Callable[[], Iterator[NDArray[np.uint8]]]:

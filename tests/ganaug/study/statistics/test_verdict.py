@@ -126,7 +126,7 @@ def test_confidence_is_shared_among_the_classifiers(world: "World") -> None:
     [
         ({"real-oversampled": 0.9}, {}, 3, "training noise"),
         ({"synthetic-only": 0.5}, {}, 3, "synthetic images alone"),
-        ({"real": 0.5}, {}, 3, "hardly better than chance"),
+        ({"real": 0.5}, {}, 3, "hardly better than guessing"),
         ({}, {"patients_per_fold": 4}, 3, "Only 12 patients"),
         ({}, {"patients_per_fold": 2}, 3, "Benign 3, Malignant 3"),
         ({}, {}, 5, "2 of 5 folds"),

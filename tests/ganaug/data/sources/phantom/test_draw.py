@@ -156,13 +156,13 @@ def test_what_the_configuration_does_not_have_is_refused(seed: int, patient: int
 
 
 def test_more_data_makes_a_classifier_better_on_unseen_patients() -> None:
-    """The instrument's calibration, small: 12 against 120 images a class at equal steps."""
+    """The instrument's calibration, small: 12 against 120 images per class at equal steps."""
     config = PhantomConfig(resolution_px=32, um_per_px=4.0, num_patients=120, images_per_patient=6)
 
     def images(patients: range, per_patient: int) -> tuple[torch.Tensor, torch.Tensor]:
         made = [draw_one(config, 11, patient, index) for patient in patients for index in range(per_patient)]
-        pixels = torch.tensor(np.stack([one.image for one in made]))
-        return pixels.permute(0, 3, 1, 2) / 127.5 - 1, torch.tensor([one.label for one in made])
+        pixels = torch.tensor(np.stack([item.image for item in made]))
+        return pixels.permute(0, 3, 1, 2) / 127.5 - 1, torch.tensor([item.label for item in made])
 
     test = images(range(80, 120), 3)
     few, many = (fit_and_score(images(range(patients), per), test) for patients, per in ((16, 3), (80, 6)))

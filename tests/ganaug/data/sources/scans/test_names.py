@@ -46,9 +46,9 @@ def test_another_spelling_has_the_same_key(name: str, spell: object) -> None:
         ("é", "e\u0301"),
     ],
 )
-def test_names_of_one_meaning_are_near(one: str, other: str) -> None:
-    assert equal_but_for_spelling([other, "something", one, one]) == [sorted([one, other])]
-    assert near_patients([other, "something", one, one]) == [sorted([one, other])]
+def test_names_of_one_meaning_are_near(name: str, other: str) -> None:
+    assert equal_but_for_spelling([other, "something", name, name]) == [sorted([name, other])]
+    assert near_patients([other, "something", name, name]) == [sorted([name, other])]
 
 
 @settings(max_examples=100, deadline=None)

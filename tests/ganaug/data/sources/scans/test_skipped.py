@@ -131,7 +131,7 @@ def test_the_notes_count_every_skipped_image_once(skipped: list[tuple[str, str]]
     assert len(notes) == len({name for name, _ in skipped})
     for note in notes:
         name = note.removeprefix("class ")[0]
-        num_skipped, num_used = sum(one == name for one, _ in skipped), used.count("ab".find(name))
+        num_skipped, num_used = sum(file == name for file, _ in skipped), used.count("ab".find(name))
         total = num_skipped + num_used
         seen = f"{num_skipped} of {total}" if num_used else f"all {total}"
         assert note.startswith(f"class {name}: {seen} images are skipped: ")
