@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Augmentation = Literal["none", "standard", "strong"]  # defined in `classifiers.transforms.augment`
+ClassicalAugmentation = Literal["none", "standard", "strong"]  # defined in `classifiers.transforms.augment`
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class FitConfig:
     weight_decay: float = 0.05  # of matrices and kernels; biases and norms have none
     label_smoothing: float = 0.1
     grad_clip: float = 1.0  # largest norm of all gradients together
-    augmentation: Augmentation = "standard"
+    classical_augmentation: ClassicalAugmentation = "standard"
     eval_every: int = 50  # steps between two evaluations of the validation images
     select: Literal["best", "last"] = "best"  # "best": the weights with the lowest validation loss, where there is one
-    seed: int = 0  # of the order of the images, their augmentation and dropout; not of the initial weights
+    seed: int = 0  # of the order of the images, their classical augmentation and dropout; not of the initial weights
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -32,8 +32,12 @@ class FitConfig:
         _require(0 <= self.weight_decay < math.inf, f"weight decay {self.weight_decay}", "zero or more")
         _require(0 <= self.label_smoothing < 1, f"label smoothing {self.label_smoothing}", "at least 0 and below 1")
         _require(_positive(self.grad_clip), f"gradient clip {self.grad_clip}", "a positive number")
-        levels = get_args(Augmentation)
-        _require(self.augmentation in levels, f"augmentation {self.augmentation!r}", " or ".join(map(repr, levels)))
+        levels = get_args(ClassicalAugmentation)
+        _require(
+            self.classical_augmentation in levels,
+            f"augmentation {self.classical_augmentation!r}",
+            " or ".join(map(repr, levels)),
+        )
         _require(self.eval_every >= 1, f"evaluation every {self.eval_every} steps", "at least 1")
         _require(self.select in ("best", "last"), f"select {self.select!r}", "'best' or 'last'")
 

@@ -105,7 +105,7 @@ class _Run:
         self.best_weights: dict[str, Tensor] | None = None
 
     def step(self, images: Tensor, labels: Tensor) -> None:
-        x = augment(images, self.config.augmentation, self.generator)
+        x = augment(images, self.config.classical_augmentation, self.generator)
         loss = F.cross_entropy(self.model(x), labels, label_smoothing=self.config.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from classifiers.config import Augmentation
+from classifiers.config import ClassicalAugmentation
 
 MIN_CROP = 0.8  # side of the smallest crop, as a fraction of the image's
 MAX_TILT_RAD = math.radians(10)  # on top of a random quarter turn
@@ -21,7 +21,7 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(255)
 
 
-def augment(images: Tensor, level: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, level: ClassicalAugmentation, generator: torch.Generator) -> Tensor:
     """Square u8 [N,3,H,H] as float32 in [0,1], each image changed in its own random way, or not at level "none".
 
     "standard" is a random crop, rotation and colour jitter (ResViT-GANNet, BMC Medical Imaging 2025). The amounts are

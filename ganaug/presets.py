@@ -40,10 +40,10 @@ def gan(preset: str, resolution_px: int, num_classes: int, device: str, num_gpus
     else:
         config = _automatic(resolution_px, num_classes, num_gpus, 100.0 if preset == "quick" else 25_000.0)
     if preset == "quick":
-        return replace(config, snapshot_kimg=None, metric="none")
+        return replace(config, snapshot_kimg=None, extractor="none")
     if preset == "small-data":
         third = config.total_kimg / 3  # classes come in when their images have something in common already
-        augmented = replace(config, augment="histology" if config.augment == "none" else config.augment)
+        augmented = replace(config, ada_pipeline="histology" if config.ada_pipeline == "none" else config.ada_pipeline)
         return replace(augmented, transition_kimg=(third / 2, third), r1_gamma=2 * config.r1_gamma)
     return config
 
@@ -60,7 +60,7 @@ def _compact(resolution_px: int, num_classes: int, total_kimg: float) -> GanConf
         pl_weight=0.0,
         ema_kimg=2.0,
         snapshot_kimg=total_kimg / 4,
-        metric="auto",
+        extractor="auto",
     )
 
 
@@ -82,10 +82,10 @@ def _automatic(resolution_px: int, num_classes: int, num_gpus: int, total_kimg: 
         learning_rate=0.0025 if resolution_px < 1024 else 0.002,
         r1_gamma=0.0002 * resolution_px**2 / batch,
         ema_kimg=batch * 10 / 32,
-        augment="bgc",
+        ada_pipeline="bgc",
         state_kimg=20.0,
         snapshot_kimg=200.0,
-        metric="auto",
+        extractor="auto",
     )
 
 
@@ -115,10 +115,10 @@ def _paper(preset: str, resolution_px: int, num_classes: int) -> GanConfig:
         r1_gamma=gamma,
         ema_kimg=20.0,
         ema_rampup=None,
-        augment="bgc",
+        ada_pipeline="bgc",
         state_kimg=20.0,
         snapshot_kimg=200.0,
-        metric="auto",
+        extractor="auto",
     )
 
 

@@ -25,7 +25,7 @@ from ganaug.files import write_json as write_json
 from ganaug.files import write_jsonl as write_jsonl
 from ganaug.files import write_text as write_text
 
-WORKSPACE_VERSION = 2
+WORKSPACE_VERSION = 3
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
 PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
 LONGEST_PATH = 4096  # characters; Linux takes as many bytes

@@ -3,7 +3,7 @@
     python scripts/bench_gan.py --peer DIR [--device cuda] [--out scripts/results/gan-cpu.json]
 
 DIR is a copy of the peer, which is run as it is: its networks, its loss, its phases. Both have the same network, batch
-and options (path length, style mixing, R1; no augmentation), and each contender a process of its own. They take turns.
+and options (path length, style mixing, R1; no ADA augmentation), and each contender its own process. They take turns.
 The peer runs as published, and a second time with the allocator that ours sets by itself.
 """
 

@@ -41,7 +41,7 @@ from ganaug.workspace import open_workspace, read_jsonl
 NETWORK = NetworkConfig(64, 4, z_dim=128, w_dim=128, channel_base=512, channel_max=64)
 CONFIG = GanConfig(
     NETWORK, total_kimg=12.0, batch=8, learning_rate=0.004, r1_gamma=1.0, ema_kimg=2.0, snapshot_kimg=3.0,
-    metric="squeezenet", keep_snapshots=100,
+    extractor="squeezenet", keep_snapshots=100,
 )  # fmt: skip
 FOLD = 0
 
@@ -222,7 +222,11 @@ def contenders(question: str, config: GanConfig) -> dict[str, GanConfig]:
     short = replace(config, style_mixing=0.0, pl_weight=0.0)
     if question == "augment":
         fast = replace(short, ada_kimg=20.0)  # the paper's 500 for its 25,000; in so short a run p would not move
-        return {"bgc": replace(fast, augment="bgc"), "histology": replace(fast, augment="histology"), "none": short}
+        return {
+            "bgc": replace(fast, ada_pipeline="bgc"),
+            "histology": replace(fast, ada_pipeline="histology"),
+            "none": short,
+        }
     third = config.total_kimg / 3
     return {"transition": replace(short, transition_kimg=(third / 2, third)), "conditional": short}
 

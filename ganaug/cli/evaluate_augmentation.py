@@ -5,7 +5,7 @@ from typing import get_args
 
 import click
 
-from classifiers.config import Augmentation
+from classifiers.config import ClassicalAugmentation
 from ganaug import presets
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import (
@@ -38,8 +38,8 @@ from ganaug.errors import ConfigError
               help="What these weights were trained on, by your word; the report repeats it")  # fmt: skip
 @click.option("--seeds", "num_seeds", type=click.IntRange(1, 100), help="Training runs of each cell")
 @click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps of every cell")
-@click.option("--augmentation", type=click.Choice(get_args(Augmentation)), default="standard", show_default=True,
-              help="Classical augmentation of every arm; strong varies the stain as well")  # fmt: skip
+@click.option("--classical-augmentation", type=click.Choice(get_args(ClassicalAugmentation)), default="standard",
+              show_default=True, help="That of every arm; strong varies the stain as well")  # fmt: skip
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
@@ -60,7 +60,7 @@ def evaluate_augmentation(
     pretrained_saw: tuple[str, ...],
     num_seeds: int | None,
     num_steps: int | None,
-    augmentation: Augmentation,
+    classical_augmentation: ClassicalAugmentation,
     ratio: float | None,
     train_missing: bool,
     total_kimg: float | None,
@@ -88,7 +88,7 @@ def evaluate_augmentation(
         pretrained=tuple(_name_and_value("--pretrained", pair) for pair in pretrained),
         pretrained_saw=tuple(_name_and_value("--pretrained-saw", pair) for pair in pretrained_saw),
         num_steps=num_steps,
-        augmentation=augmentation,
+        classical_augmentation=classical_augmentation,
         ratio=ratio,
     )
     missing = missing_config(common.preset, data, compute, total_kimg)

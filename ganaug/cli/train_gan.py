@@ -9,7 +9,7 @@ import click
 from ganaug import presets
 from ganaug.cli.common import Common, duration, options_with, warn
 from ganaug.cli.find import chosen_folds, find_dataset, fold_option, verify_option, weights_option
-from ganaug.config import AUGMENTATIONS, SNAPSHOT_EXTRACTORS, Compute, override_preset, to_dict
+from ganaug.config import ADA_PIPELINES, SNAPSHOT_EXTRACTORS, Compute, override_preset, to_dict
 from ganaug.errors import Ended
 
 if TYPE_CHECKING:
@@ -40,15 +40,13 @@ class Span(click.ParamType[tuple[float, float]]):
 @click.option("--path-length", "pl_weight", type=float, help="Weight of the path length penalty")
 @click.option("--style-mixing", type=float, help="Probability that an image's styles come from two latents")
 @click.option("--dihedral/--no-dihedral", default=None, help="Real images in all eight orientations  [default: yes]")
-@click.option("--augment", type=click.Choice(AUGMENTATIONS), help="What the discriminator's images undergo")
-@click.option("--augment-p", type=float, help="Its fixed probability  [default: ADA controls it]")
+@click.option("--ada-pipeline", type=click.Choice(ADA_PIPELINES), help="What the discriminator's images undergo")
+@click.option("--ada-p", type=float, help="Its fixed probability  [default: ADA controls it]")
 @click.option("--ada-target", type=float, help="ADA's aim for E[sign D(real)]")
 @click.option("--class-transition", "transition_kimg", type=Span(), help="From unconditional to conditional, in kimg")
 @click.option("--precision", type=click.Choice(["mixed", "float32"]), help="mixed: the highest resolutions in half")
 @click.option("--snapshot-kimg", type=float, help="How often a snapshot is written and scored")
-@click.option(
-    "--extractor", "metric", type=click.Choice(SNAPSHOT_EXTRACTORS), help="Scores snapshots; auto: the best at hand"
-)
+@click.option("--extractor", type=click.Choice(SNAPSHOT_EXTRACTORS), help="Scores snapshots; auto: the best at hand")
 @click.option(
     "--init",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -87,8 +85,8 @@ def train_gan(
     compute = common.compute(num_workers=workers, weights_dir=weights_dir)
     preset = presets.gan(common.preset, resolution, num_classes, compute.device, num_processes())
     config = override_preset(preset, {**given, "seed": common.seed}, precision)
-    if config.metric in WEIGHTS:
-        find_weights(compute.weights_dir, config.metric)
+    if config.extractor in WEIGHTS:
+        find_weights(compute.weights_dir, config.extractor)
     folds = chosen_folds(common, data, fold)
     tasks = [plan_training(common.workspace, data, fold, config, init, init_saw) for fold in folds]
     for task in tasks:

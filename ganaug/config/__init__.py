@@ -2,8 +2,8 @@
 
 from ganaug.config.checks import is_power_of_two, require_name, to_dict
 from ganaug.config.choices import (
+    ADA_PIPELINES,
     ARM_NAMES,
-    AUGMENTATIONS,
     BREAST_CLASSES,
     EXTRACTOR_NAMES,
     LAYOUT_LEVELS,
@@ -30,8 +30,8 @@ from ganaug.config.study import StudyConfig
 from ganaug.config.synthesis import SynthesisConfig
 
 __all__ = [
+    "ADA_PIPELINES",
     "ARM_NAMES",
-    "AUGMENTATIONS",
     "BREAST_CLASSES",
     "CPU",
     "EXTRACTOR_NAMES",

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from ganaug.config.checks import is_power_of_two, require
-from ganaug.config.choices import AUGMENTATIONS, SNAPSHOT_EXTRACTORS
+from ganaug.config.choices import ADA_PIPELINES, SNAPSHOT_EXTRACTORS
 from ganaug.errors import ConfigError
 from ganaug.fields import require_kinds
 
@@ -63,8 +63,8 @@ class GanConfig:
 
     # what the discriminator is shown
     dihedral: bool = True  # each real image in one of its eight orientations; False: as stored
-    augment: str = "none"  # transformations of real and generated images alike: one of AUGMENTATIONS
-    augment_p: float | None = None  # their probability; None lets ADA control it
+    ada_pipeline: str = "none"  # transformations of real and generated images alike: one of ADA_PIPELINES
+    ada_p: float | None = None  # their probability; None lets ADA control it
     ada_target: float = 0.6  # ADA's aim for E[sign D(real)]
     ada_kimg: float = 500.0  # in which ADA moves the probability by 1
     ada_interval: int = 4  # iterations between two of its moves
@@ -75,7 +75,7 @@ class GanConfig:
     keep_states: int = 2  # of which the newest are kept
     snapshot_kimg: float | None = None  # how often the averaged generator is written and scored; None is at the end
     keep_snapshots: int = 3  # of which the newest are kept, and the best
-    metric: str = "none"  # extractor whose Fréchet distance scores a snapshot; auto is the best at hand
+    extractor: str = "none"  # extractor whose Fréchet distance scores a snapshot; auto is the best at hand
 
     def __post_init__(self) -> None:
         require(0 < self.total_kimg <= 1e6, f"{self.total_kimg} kimg", "a positive number up to a million")
@@ -88,11 +88,13 @@ class GanConfig:
             require(0 < getattr(self, name) < inf, f"{name} {getattr(self, name)}", "a positive number")
         for name in ("r1_gamma", "pl_weight", "ema_kimg"):
             require(0 <= getattr(self, name) < inf, f"{name} {getattr(self, name)}", "zero or more")
-        for name in ("style_mixing", "ada_target", "augment_p"):
+        for name in ("style_mixing", "ada_target", "ada_p"):
             value = getattr(self, name)
             require(value is None or 0 <= value <= 1, f"{name} {value}", "a number from 0 to 1")
-        require(self.augment in AUGMENTATIONS, f"augmentation {self.augment}", " or ".join(AUGMENTATIONS))
-        require(self.metric in SNAPSHOT_EXTRACTORS, f"the extractor {self.metric}", " or ".join(SNAPSHOT_EXTRACTORS))
+        require(self.ada_pipeline in ADA_PIPELINES, f"the ADA pipeline {self.ada_pipeline}", " or ".join(ADA_PIPELINES))
+        require(
+            self.extractor in SNAPSHOT_EXTRACTORS, f"the extractor {self.extractor}", " or ".join(SNAPSHOT_EXTRACTORS)
+        )
         every = self.snapshot_kimg
         require(every is None or every > 0, f"a snapshot every {every} kimg", "a positive number")
         start, end = self.transition_kimg or (0.0, 0.0)
@@ -113,8 +115,8 @@ def override_preset(preset: GanConfig, given: Mapping[str, Any], precision: str 
         fields.setdefault("transition_kimg", (start * stretch, end * stretch))
     if stretch < 1 and preset.snapshot_kimg:
         fields.setdefault("snapshot_kimg", preset.snapshot_kimg * stretch)
-    if fields.get("augment_p") is not None and fields.get("augment", preset.augment) == "none":
-        raise ConfigError("--augment-p without an augmentation", todo="name one with --augment")
+    if fields.get("ada_p") is not None and fields.get("ada_pipeline", preset.ada_pipeline) == "none":
+        raise ConfigError("--ada-p without a pipeline", todo="name one with --ada-pipeline")
     if precision is not None:
         half: dict[str, Any] = {"num_half": 4, "conv_clamp": 256.0} if precision == "mixed" else {"num_half": 0}
         preset = replace(preset, network=replace(preset.network, **half))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from classifiers.config import Augmentation
+from classifiers.config import ClassicalAugmentation
 from ganaug.config.checks import require
 from ganaug.config.choices import ARM_NAMES
 
@@ -22,7 +22,7 @@ class StudyConfig:
     num_steps: int = 300  # optimiser steps, the same for every cell
     batch: int = 32
     learning_rate: float = 3e-3
-    augmentation: Augmentation = "standard"  # classical, of every arm alike; strong also varies the stain
+    classical_augmentation: ClassicalAugmentation = "standard"  # of every arm alike; strong also varies the stain
     metric: str = "balanced_accuracy"  # what the verdict is about
     confidence: float = 0.95  # of the verdict's intervals, shared among the classifiers
     num_resamples: int = 5000  # bootstrap resamples of patients
@@ -42,8 +42,10 @@ class StudyConfig:
         require(self.num_steps >= 1, f"{self.num_steps} steps", "at least 1")
         require(self.batch >= 2, f"batch {self.batch}", "at least 2, as batch normalisation compares images")
         require(self.num_resamples >= 100, f"{self.num_resamples} resamples", "at least 100")
-        levels = get_args(Augmentation)
-        require(self.augmentation in levels, f"augmentation {self.augmentation}", " or ".join(levels))
+        levels = get_args(ClassicalAugmentation)
+        require(
+            self.classical_augmentation in levels, f"augmentation {self.classical_augmentation}", " or ".join(levels)
+        )
 
 
 def change_study(config: StudyConfig, *, seed: int, num_seeds: int | None, **options: Any) -> StudyConfig:

@@ -12,7 +12,7 @@ from ganaug.data.images.sheet import save_sheet
 from ganaug.data.schema import ImageReader, ImageTable, open_images, read_table
 
 _SHOWN = ("source", "resolution_px", "pixels", "um_per_px", "licence", "citation", "options", "fingerprint", "psi")
-_COLUMNS = ("images", "stained", "mask", "seed")  # with the columns of the table, all that is no further table
+_COLUMNS = ("images", "stained", "mask", "position")  # with the columns of the table, all that is no further table
 LISTED = 20  # skipped images and copies shown in full
 
 
@@ -20,15 +20,15 @@ def describe_images(path: Path) -> dict[str, Any]:
     """What a file of the schema holds, as JSON values; raises DataError where it is none."""
     table = read_table(path)
     with open_images(path) as file:
-        seeds = file["seed"][:] if "seed" in file else None
+        positions = file["position"][:] if "position" in file else None
         tables = {name: list(file[name].shape) for name in _further_tables(file)}
         has_masks, stained = "mask" in file, len(file.get("stained", ()))
     sites = np.unique(table.site_id[table.site_id != ""])
     description: dict[str, Any] = {
         "file": str(path),
-        "kind": "data set" if seeds is None else "synthetic images",
+        "kind": "data set" if positions is None else "synthetic images",
         "images": len(table),
-        "patients": len(np.unique(table.group_id)) if seeds is None else 0,
+        "patients": len(np.unique(table.group_id)) if positions is None else 0,
         "sites": len(sites),
         "classes": {name: _counts(table, label) for label, name in enumerate(table.class_names)},
         "masks": has_masks,
@@ -38,8 +38,8 @@ def describe_images(path: Path) -> dict[str, Any]:
     if np.any(table.label < 0):
         description["unlabelled"] = _counts(table, -1)
     description |= {name: table.attrs[name] for name in _SHOWN if name in table.attrs}
-    if seeds is not None:
-        description["seeds"] = [int(seeds.min()), int(seeds.max())]
+    if positions is not None:
+        description["positions"] = [int(positions.min()), int(positions.max())]
     description |= {name: table.attrs[name] for name in ("stain", "provenance") if name in table.attrs}
     return description | {name: table.attrs.get(name, []) for name in (NOTES, "duplicates", SKIPPED)}
 
@@ -72,7 +72,7 @@ def format_images(description: dict[str, Any]) -> str:
         known = [f"{number} at {at}" for at, number in counts["magnifications"].items() if at != "unknown"]
         patients = "" if synthetic else f"  {counts['patients']:4d} patients"
         lines.append(f"  {name.ljust(width)}  {counts['images']:6d} images{patients}  {', '.join(known)}".rstrip())
-    for name in (*_SHOWN, "seeds", "masks", "stained_for_folds", "stain", "tables"):
+    for name in (*_SHOWN, "positions", "masks", "stained_for_folds", "stain", "tables"):
         if description.get(name):
             lines.append(f"{name}: {as_text(description[name])}")
     record = description.get("provenance")

@@ -6,7 +6,7 @@ label i64 (-1 unlabelled), magnification i64 (0 unknown), um_per_px f64 (NaN unk
 image_id, group_id (patient), site_id (laboratory, "" unknown), path, sha256                       [N] text
 stained/fold<k> u8 [N,H,W,3]   optional, the images as fold k sees them: stain normalised to its training groups
 expression/...                 optional, further tables of the source
-seed i64 [N]                   of synthetic files, the position within the class
+position i64 [N]               of synthetic files, the position within the class
 attrs: schema_version, and as JSON: source, class_names, pixels (how they came about), licence, notes, skipped,
        duplicates, content (the digest of every array that is no column), fingerprint (of what defines the data set),
        seal (of all that the file holds), signature, created; of synthetic files also provenance. Attributes that are
@@ -41,7 +41,7 @@ from ganaug.provenance import (
     require_signature,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 IMAGES_AT_A_TIME = 64  # that are read or written together
 _UNSEALED = ("seal", "signature", "provenance", "created")  # what is no part of a file's seal
 TEXTS = ("image_id", "group_id", "site_id", "path", "sha256")

@@ -48,7 +48,7 @@ def stored_rows(path: Path) -> Iterator[Rows]:
     """The rows of a file that `write_rows` wrote."""
     table, reader = read_table(path), ImageReader(path)
     with open_images(path) as file:
-        position = file["seed"][:]
+        position = file["position"][:]
     for start in range(0, len(table), IMAGES_AT_A_TIME):
         chosen = np.arange(start, min(start + IMAGES_AT_A_TIME, len(table)))
         yield Rows(reader[chosen], table.label[chosen], position[chosen], table.sha256[chosen], table.phash[chosen])

@@ -18,7 +18,7 @@ from ganaug.study.guard import AdmittedSupply
 from ganaug.study.statistics.resampling import PREDICTION_METRICS
 from ganaug.workspace import Study, Workspace
 
-CELL_VERSION = 3  # raise it when a cell of the same options would come out otherwise
+CELL_VERSION = 4  # raise it when a cell of the same options would come out otherwise
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def fit_config_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu"
         num_steps=config.num_steps,
         batch=config.batch,
         learning_rate=config.learning_rate,
-        augmentation=config.augmentation,
+        classical_augmentation=config.classical_augmentation,
         eval_every=max(1, config.num_steps // 8),
         seed=seeds_of(fold, seed).fit,
         device=device,
@@ -176,7 +176,7 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
         "dataset": design.dataset_fingerprint,  # which also covers the pixels
         "folds": design.folds_digest,
         "cell": [classifier, arm, fold, seed],
-        "recipe": asdict(fit_config_of(config, fold, seed)),  # with the default device, as it is not the experiment
+        "fit": asdict(fit_config_of(config, fold, seed)),  # with the default device, as it is not the experiment
         "ratio": config.ratio if "ratio" in depends_on else None,
         "synthetic": design.supplies[fold].provenance.content if "synthetic" in depends_on else None,
     }

@@ -13,6 +13,7 @@ import numpy as np
 from classifiers.scores import AVERAGING, score
 from ganaug.config import to_dict
 from ganaug.data.dataset import DataSet
+from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import for_sharing
 from ganaug.evaluate.scores import FileScores
@@ -122,7 +123,7 @@ def write_report(
         scores=score_rows(design, results, dataset.table.class_names),
         arms=arm_rows(design, results),
         folds=fold_rows(design, dataset),
-        dataset_notes=[for_sharing(note) for note in dataset.table.attrs.get("notices", [])],
+        dataset_notes=[for_sharing(note) for note in dataset.table.attrs.get(NOTES, [])],
         skipped=skipped_rows(dataset),
         looks=looks,
         options=option_rows(design),
@@ -144,7 +145,7 @@ def option_rows(design: Design) -> dict[str, object]:
 
 def skipped_rows(dataset: DataSet) -> list[tuple[str, int]]:
     """Why images of the source were skipped, and how many, the most frequent reason first."""
-    reasons = Counter(for_sharing(str(reason)) for _, reason in dataset.table.attrs.get("left_out", []))
+    reasons = Counter(for_sharing(str(reason)) for _, reason in dataset.table.attrs.get(SKIPPED, []))
     return reasons.most_common()
 
 
@@ -163,7 +164,7 @@ def command_of(design: Design, num_folds: int) -> str:
     words += ["--seeds", str(len(config.seeds)), "--steps", str(config.num_steps), "--ratio", f"{config.ratio:g}"]
     if config.seeds[0]:
         words += ["--seed", str(config.seeds[0])]
-    return shlex.join([*words, "--augmentation", config.augmentation])
+    return shlex.join([*words, "--classical-augmentation", config.classical_augmentation])
 
 
 def sample_rows(design: Design, dataset: DataSet) -> list[SampleRow]:

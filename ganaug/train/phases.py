@@ -131,7 +131,7 @@ def discriminator_step(trainer: Trainer, real_img: Tensor, c: Tensor, random: to
 def r1_step(trainer: Trainer, real_img: Tensor, c: Tensor) -> Stats:
     """Flatten the discriminator around real images: γ/2 · ‖∇D‖², times `r1_interval` as it comes that much more rarely.
 
-    The gradient is taken at the images as they are, through their augmentation.
+    The gradient is taken at the images as they are, through their ADA augmentation.
     """
     D, config = trainer.networks.D, trainer.config
 

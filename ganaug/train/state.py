@@ -32,7 +32,7 @@ FREE_FIELDS = (
     "keep_states",
     "snapshot_kimg",
     "keep_snapshots",
-    "metric",
+    "extractor",
     "micro_batch",
 )
 MAX_IMAGES = 10**10  # shown in one training; the names of states have ten digits
@@ -46,14 +46,14 @@ class TrainingState:
 
     trainer: Trainer
     pipe: AugmentPipe
-    ada: AdaController  # also observes where the probability of augmentation is fixed
+    ada: AdaController  # also observes where the probability of ADA augmentation is fixed
     num_images: int = 0  # real images shown so far; also the position in the data's order
 
     @property
     def p(self) -> float:
-        """The probability of each augmentation."""
+        """The probability of each ADA augmentation."""
         config = self.trainer.config
-        fixed = 0.0 if config.augment == "none" else config.augment_p
+        fixed = 0.0 if config.ada_pipeline == "none" else config.ada_p
         return self.ada.p if fixed is None else fixed
 
     def save(self, path: Path, run_digest: str) -> None:
@@ -159,7 +159,7 @@ def new_state(config: GanConfig, processes: ProcessGroup) -> TrainingState:
     pl_mean = torch.zeros([], device=processes.device)
     trainer = Trainer(networks, make_optimizers(networks, config), config, processes, pl_mean)
     ada = AdaController(0.0, config.ada_target, config.ada_kimg, config.ada_interval, reduce=processes.sum)
-    return TrainingState(trainer, AugmentPipe(SPECS[config.augment]), ada)
+    return TrainingState(trainer, AugmentPipe(SPECS[config.ada_pipeline]), ada)
 
 
 def load_initial_weights(state: TrainingState, path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_given_order_is_followed() -> None:
     images = np.repeat(np.arange(10, dtype=np.uint8), 8 * 8 * 3).reshape(10, 8, 8, 3)
     order = np.array([[0, 9], [5, 5], [1, 2]])
     model = Constant()
-    config = FitConfig(num_steps=3, batch=2, augmentation="none")
+    config = FitConfig(num_steps=3, batch=2, classical_augmentation="none")
     fit(model, images, np.zeros(10, dtype=np.int64), config=config, order=order)
     np.testing.assert_array_equal((torch.stack(model.seen) * 255).round().numpy(), order)
 
@@ -218,7 +218,7 @@ CANNOT_WORK: dict[str, Any] = {
     "weight_decay": -0.1,
     "label_smoothing": 1.0,
     "grad_clip": 0.0,
-    "augmentation": "heavy",
+    "classical_augmentation": "heavy",
     "eval_every": 0,
     "select": "first",
 }

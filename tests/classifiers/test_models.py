@@ -63,7 +63,7 @@ def test_a_tiny_batch_can_be_learnt_by_heart(name: str) -> None:
     images = (noise(8, 32, 32, 3) * 255).byte().numpy()
     labels = torch.arange(8).numpy() % 4
     model: Any = seeded_build(name, 4, 0, image_size_px=32)
-    config = FitConfig(num_steps=40, batch=8, augmentation="none", label_smoothing=0.0)
+    config = FitConfig(num_steps=40, batch=8, classical_augmentation="none", label_smoothing=0.0)
     result = fit(model, images, labels, val=(images, labels), config=config)
     assert result.history[-1]["val_accuracy"] == 1.0
 

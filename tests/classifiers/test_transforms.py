@@ -1,4 +1,4 @@
-"""The training augmentation moves and tints, but invents nothing and forgets nothing."""
+"""The classical augmentation moves and tints, but invents nothing and forgets nothing."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from classifiers import transforms
-from classifiers.config import Augmentation
+from classifiers.config import ClassicalAugmentation
 from classifiers.transforms import (
     MAX_STAIN_JITTER,
     MAX_TILT_RAD,
@@ -22,7 +22,7 @@ from classifiers.transforms import (
     to_float,
 )
 
-LEVELS: tuple[Augmentation, ...] = ("standard", "strong")
+LEVELS: tuple[ClassicalAugmentation, ...] = ("standard", "strong")
 MIDDLE = [1.0, 0.5, 0.5, 0.0, 0.5, 0.9]  # full side, no shift, no quarter turn, no tilt, no mirror
 
 
@@ -47,7 +47,7 @@ def test_evaluation_only_scales_the_bytes() -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_same_generator_same_bytes(level: Augmentation) -> None:
+def test_same_generator_same_bytes(level: ClassicalAugmentation) -> None:
     first, again, other = (augment(images(), level, rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -58,7 +58,7 @@ def test_level_none_is_the_evaluation_transform() -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_input_bytes_are_left_alone_and_output_stays_in_range(level: Augmentation) -> None:
+def test_input_bytes_are_left_alone_and_output_stays_in_range(level: ClassicalAugmentation) -> None:
     x = images(32)
     before = x.clone()
     y = augment(x, level, rng())
@@ -69,7 +69,7 @@ def test_input_bytes_are_left_alone_and_output_stays_in_range(level: Augmentatio
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_image_of_a_batch_gets_its_own_change(level: Augmentation) -> None:
+def test_every_image_of_a_batch_gets_its_own_change(level: ClassicalAugmentation) -> None:
     same = images(1).expand(16, -1, -1, -1)
     y = augment(same, level, rng()).flatten(1)
     assert torch.cdist(y, y).fill_diagonal_(math.inf).min() > 0.1

@@ -28,7 +28,7 @@ from ganaug.errors import ConfigError
         (StudyConfig, {"classifiers": ("a", "a")}),
         (StudyConfig, {"seeds": ()}),
         (StudyConfig, {"confidence": 95.0}),
-        (StudyConfig, {"augmentation": "heavy"}),
+        (StudyConfig, {"classical_augmentation": "heavy"}),
     ],
 )
 def test_impossible_options_are_refused_in_one_line(make: type, options: dict[str, object]) -> None:

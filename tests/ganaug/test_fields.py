@@ -36,7 +36,7 @@ def test_any_json_value_of_any_field_is_taken_or_refused(field: tuple[str, ...],
     ("field", "value"),
     [
         (("batch",), "32"), (("batch",), True), (("batch",), 2**63), (("total_kimg",), float("nan")),
-        (("transition_kimg",), [1.0]), (("transition_kimg",), [1.0, "2"]), (("augment",), ["none"]),
+        (("transition_kimg",), [1.0]), (("transition_kimg",), [1.0, "2"]), (("ada_pipeline",), ["none"]),
         (("dihedral",), 1), (("network", "z_dim"), 16.0), (("network", "conv_clamp"), float("inf")),
         (("network", "mapping_layers"), []), (("network", "num_half"), None),
     ],

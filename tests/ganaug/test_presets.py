@@ -54,8 +54,8 @@ def test_every_preset_gives_a_configuration_on_every_device() -> None:
 def test_few_images_are_augmented_and_classes_come_late() -> None:
     for device in ("cpu", "cuda"):
         config = presets.gan("small-data", 64, 4, device)
-        assert config.augment != "none"
-        assert config.augment_p is None
+        assert config.ada_pipeline != "none"
+        assert config.ada_p is None
         assert config.transition_kimg is not None
         assert config.transition_kimg[1] < config.total_kimg / 2
 
@@ -70,11 +70,11 @@ def test_what_is_planned_in_kimg_keeps_its_place_in_a_shorter_training() -> None
     assert half.batch == preset.batch
 
 
-def test_a_fixed_chance_needs_an_augmentation() -> None:
-    preset = replace(presets.gan("auto", 64, 4, "cpu"), augment="none")
-    with pytest.raises(ConfigError, match="name one with --augment"):
-        override_preset(preset, {"augment_p": 0.2})
-    assert override_preset(preset, {"augment_p": 0.0, "augment": "bgc"}).augment_p == 0.0
+def test_a_fixed_probability_needs_a_pipeline() -> None:
+    preset = replace(presets.gan("auto", 64, 4, "cpu"), ada_pipeline="none")
+    with pytest.raises(ConfigError, match="name one with --ada-pipeline"):
+        override_preset(preset, {"ada_p": 0.2})
+    assert override_preset(preset, {"ada_p": 0.0, "ada_pipeline": "bgc"}).ada_p == 0.0
 
 
 def test_precision_is_chosen_apart_from_the_preset() -> None:

@@ -11,8 +11,8 @@ import torch
 from classifiers.registry import CLASSIFIERS, build
 from ganaug.augment.spec import SPECS, AugmentSpec
 from ganaug.config import (
+    ADA_PIPELINES,
     ARM_NAMES,
-    AUGMENTATIONS,
     EXTRACTOR_NAMES,
     SOURCE_NAMES,
     Compute,
@@ -32,8 +32,8 @@ from ganaug.workspace import Workspace
 
 @pytest.mark.parametrize(
     ("registry", "offered"),
-    [(SOURCES, SOURCE_NAMES), (SPECS, AUGMENTATIONS), (EXTRACTORS, EXTRACTOR_NAMES), (ARMS, ARM_NAMES)],
-    ids=["sources", "augmentations", "extractors", "arms"],
+    [(SOURCES, SOURCE_NAMES), (SPECS, ADA_PIPELINES), (EXTRACTORS, EXTRACTOR_NAMES), (ARMS, ARM_NAMES)],
+    ids=["sources", "ada-pipelines", "extractors", "arms"],
 )
 def test_the_options_offer_what_exists_in_the_same_order(registry: Iterable[str], offered: tuple[str, ...]) -> None:
     assert tuple(registry) == offered

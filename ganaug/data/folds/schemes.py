@@ -127,8 +127,8 @@ SCHEMES: dict[str, Callable[[NDArray[np.int64], FoldsConfig], NDArray[np.int64] 
 }
 RULES = {
     "k-fold": "fold k tests part k of {folds} even parts, validates on part k + 1 and trains on the rest",
-    "repeated": "each of {repeats} repeats cuts the {noun}s anew into {folds} even parts; fold r * {folds} + k tests "
-    "part k of repeat r, validates on part k + 1 and trains on the rest",
+    "repeated": "each of {repeats} repeats divides the {noun}s again into {folds} even parts; fold r * {folds} + k "
+    "tests part k of repeat r, validates on part k + 1 and trains on the rest",
     "leave-one-out": "fold k tests {noun} k alone, validates on about 1/{folds} of the images and trains on the rest",
     "hold-out": "about 1/{folds} of the images test, as many validate and the rest train",
 }

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 Fits = Callable[[Any], bool]
-NOTES, SKIPPED = "notices", "left_out"  # the attributes with remarks to the user, and with the unused files
+NOTES, SKIPPED = "notes", "skipped"  # the attributes with remarks to the user, and with the unused files
 _CLASSES_AT_MOST = 10_000
 
 
@@ -89,7 +89,7 @@ def faults_of_arrays(file: h5py.File, attrs: dict[str, Any], num_images: int) ->
     """The names of arrays of pixels or positions whose type or shape is not that of `num_images` images."""
     side = attrs.get("resolution_px")
     colour, grey = (num_images, side, side, 3), (num_images, side, side)
-    expected = {"images": (np.uint8, colour), "mask": (np.uint8, grey), "seed": (np.int64, (num_images,))}
+    expected = {"images": (np.uint8, colour), "mask": (np.uint8, grey), "position": (np.int64, (num_images,))}
     expected |= {f"stained/{name}": (np.uint8, colour) for name in file.get("stained", ())}
     return [
         name

@@ -100,7 +100,7 @@ class ImageWriter:
         for name in TEXTS:
             self._write_text(name, getattr(table, name))
         if positions is not None:
-            self._file.create_dataset("seed", data=positions.astype(np.int64), track_times=False)
+            self._file.create_dataset("position", data=positions.astype(np.int64), track_times=False)
         for name, array in tables.items():
             if array.dtype.kind in "OU":
                 self._write_text(name, array)

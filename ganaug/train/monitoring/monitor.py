@@ -76,7 +76,7 @@ class Monitor:
 
     @cached_property
     def extractor(self) -> Extractor | None:
-        name, task = self.task.config.metric, self.task
+        name, task = self.task.config.extractor, self.task
         if name == "none":
             return None
         inputs = ExtractorInputs(task.dataset, task.fold, task.run, Compute(weights_dir=self.weights_dir))

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganaug.augment.geometry import Geometry
 from ganaug.augment.pipeline import AugmentPipe
 from ganaug.augment.spec import SPECS
-from ganaug.config import AUGMENTATIONS
+from ganaug.config import ADA_PIPELINES
 from ganaug.errors import ConfigError
 
 NAMES = sorted(set(SPECS) - {"none"})
@@ -27,7 +27,7 @@ def images(num: int = 4, size: int = 16) -> Tensor:
 
 
 def test_every_configured_name_has_a_specification() -> None:
-    assert tuple(SPECS) == AUGMENTATIONS
+    assert tuple(SPECS) == ADA_PIPELINES
 
 
 def test_none_is_the_very_same_tensor() -> None:

@@ -88,7 +88,7 @@ def test_the_way_of_the_data_with_nothing_said_but_a_key_to_sign_with(
 def test_the_readmes_commands_without_any_option(phantom: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they are written there; the presets alone are made short."""
     gan, synthesis, study = presets.gan, presets.synthesis, presets.study
-    brief: dict[str, Any] = {"total_kimg": 0.016, "snapshot_kimg": None, "metric": "none"}
+    brief: dict[str, Any] = {"total_kimg": 0.016, "snapshot_kimg": None, "extractor": "none"}
     small: dict[str, Any] = {
         "classifiers": ("dalaresnet50_small",),
         "seeds": (0,),

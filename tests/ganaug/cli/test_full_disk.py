@@ -26,7 +26,7 @@ phantom = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=4,
 network = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 study = StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), num_steps=2, batch=4, num_resamples=100)
 presets.phantom = lambda preset: (phantom, FoldsConfig(num_folds=3))
-presets.gan = lambda *_: GanConfig(network, total_kimg=0.016, batch=8, pl_weight=0.0, state_kimg=0.008, metric="none")
+presets.gan = lambda *_: GanConfig(network, 0.016, batch=8, pl_weight=0.0, state_kimg=0.008, extractor="none")
 presets.study = lambda preset: study
 trained.FIT = replace(trained.FIT, num_steps=2, batch=8)
 root, pickled = Path(sys.argv[1]), sys.argv[2]

@@ -192,7 +192,7 @@ def test_filtered_images_carry_counts_and_records_and_are_admitted(
     assert record.fold == FOLD
     assert table.attrs["acceptance"]["Benign"] == {"tried": 20, "confidence": 10, "accepted": 10}
     with h5py.File(path) as file:
-        assert file["seed"][:10].tolist() == list(range(1, 20, 2))
+        assert file["position"][:10].tolist() == list(range(1, 20, 2))
 
 
 def test_every_batch_filters_the_same_images(

@@ -95,7 +95,7 @@ def test_a_generator_that_is_not_finished_is_named(workspace: Workspace) -> None
 def test_masks_are_no_part_of_synthetic_files(workspace: Workspace, run: GanRun) -> None:
     with open_images(synthesize(plan_synthesis(workspace, run, SynthesisConfig(per_class=2)))) as file:
         assert "mask" not in file
-        assert file["seed"].shape == (8,)
+        assert file["position"].shape == (8,)
 
 
 def test_classes_get_counts_and_truncations_of_their_own(workspace: Workspace, run: GanRun) -> None:

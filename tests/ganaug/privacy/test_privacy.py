@@ -86,7 +86,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
 
 def _shorten(patch: pytest.MonkeyPatch) -> None:
     gan, synthesis, study = presets.gan, presets.synthesis, presets.study
-    brief: dict[str, Any] = {"total_kimg": 0.016, "snapshot_kimg": None, "metric": "classifier"}
+    brief: dict[str, Any] = {"total_kimg": 0.016, "snapshot_kimg": None, "extractor": "classifier"}
     small: dict[str, Any] = {
         "classifiers": ("dalaresnet50_small",),
         "seeds": (0,),

@@ -18,7 +18,7 @@ from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace
 
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
-CONFIG = GanConfig(NETWORK, total_kimg=0.024, batch=12, augment="bgc")
+CONFIG = GanConfig(NETWORK, total_kimg=0.024, batch=12, ada_pipeline="bgc")
 GPU = ProcessGroup(device=torch.device("cuda"))
 
 

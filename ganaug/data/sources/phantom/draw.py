@@ -1,4 +1,4 @@
-"""The phantom: procedural H&E breast tissue on which a gain from augmentation can be known to exist.
+"""The phantom: procedural H&E breast tissue on which a gain from GAN augmentation can be known to exist.
 
 Four classes named as BACH's. Stain, section and habits of growth vary by patient and laboratory more than by class, so
 that a classifier that has seen few patients learns shortcuts which fail on the next one.

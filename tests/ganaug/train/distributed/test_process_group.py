@@ -66,7 +66,9 @@ with join_process_group("cpu") as processes:
 """
 
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
-CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, pl_interval=2, state_kimg=0.016, augment="bgc")
+CONFIG = GanConfig(
+    NETWORK, total_kimg=0.064, batch=8, r1_interval=2, pl_interval=2, state_kimg=0.016, ada_pipeline="bgc"
+)
 
 
 def torchrun(program: str, arguments: list[str], num_processes: int) -> subprocess.Popen[str]:
@@ -110,7 +112,7 @@ from ganaug.workspace import Workspace
 workspace = Workspace(Path(sys.argv[1]))
 network = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 config = GanConfig(network, total_kimg=float(sys.argv[2]), batch=8, r1_interval=2, pl_interval=2, state_kimg=0.016,
-                   augment="bgc")
+                   ada_pipeline="bgc")
 try:
     train_gans([plan_training(workspace, open_dataset(workspace, "phantom"), 0, config)])
 except Ended:

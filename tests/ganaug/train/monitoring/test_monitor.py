@@ -21,7 +21,7 @@ from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace, read_jsonl
 
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
-CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, pl_weight=0.0, augment="blit", ada_kimg=0.1)
+CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, pl_weight=0.0, ada_pipeline="blit", ada_kimg=0.1)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def task(workspace: Workspace, tiny: DataSet) -> Task:
     return plan_training(workspace, tiny, 0, CONFIG)
 
 
-def test_a_line_of_stats_has_losses_augmentation_overfitting_speed_and_memory(task: Task) -> None:
+def test_a_line_of_stats_has_losses_ada_overfitting_speed_and_memory(task: Task) -> None:
     (line,) = read_jsonl(train_gan(task).stats)
     names = {"loss_g", "loss_d", "r1", "p", "real_signs", "train_logits", "val_logits", "fake_logits"}
     assert names | {"sec_per_kimg", "memory_mib", "kimg"} <= line.keys()
@@ -57,8 +57,8 @@ def test_p_follows_the_controller_and_a_fixed_probability_stays(
     assert state.p == 0
     state.ada.p = 0.3
     assert state.p == 0.3
-    assert new_state(replace(CONFIG, augment_p=0.7), ProcessGroup()).p == 0.7
-    off = new_state(replace(CONFIG, augment="none"), ProcessGroup())
+    assert new_state(replace(CONFIG, ada_p=0.7), ProcessGroup()).p == 0.7
+    off = new_state(replace(CONFIG, ada_pipeline="none"), ProcessGroup())
     off.ada.p = 0.3
     assert off.p == 0
 
@@ -85,7 +85,7 @@ def test_scores_put_the_training_images_before_noise(task: Task) -> None:
 
 
 def test_a_score_without_its_weights_is_refused(task: Task) -> None:
-    config = replace(CONFIG, metric="inception", total_kimg=0.008)
+    config = replace(CONFIG, extractor="inception", total_kimg=0.008)
     with pytest.raises(WeightsError):
         train_gan(replace(task, config=config))
 

@@ -177,7 +177,7 @@ def test_without_scores_the_newest_is_the_best(task: Task) -> None:
 def test_snapshots_are_scored_on_training_images_alone(
     workspace: Workspace, tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(CONFIG, total_kimg=3.0, snapshot_kimg=1.0, metric="classifier", state_kimg=10.0, batch=10)
+    config = replace(CONFIG, total_kimg=3.0, snapshot_kimg=1.0, extractor="classifier", state_kimg=10.0, batch=10)
     task = plan_training(workspace, tiny, 0, config)
     monkeypatch.setattr("ganaug.train.loop.iterate", count_only)
     asked: set[int] = set()
