@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial, wraps
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ DEBUG = "ganaug.debug"  # in the context's notes: whether --debug was given
 
 @dataclass(frozen=True)
 class Common:
-    """The options that every command takes."""
+    """The options that a command shares with others; those that it does not have keep their defaults."""
 
-    workspace_path: Path | None
-    seed: int
-    device_name: str
-    dry_run: bool
-    as_json: bool
-    preset: str
+    workspace_path: Path | None = None
+    preset: str = "standard"
+    seed: int = 0
+    device_name: str = "auto"
+    dry_run: bool = False
+    as_json: bool = False
 
     @property
     def workspace(self) -> Workspace:
@@ -62,47 +62,52 @@ class Common:
         click.echo(for_terminal(json.dumps(value, indent=2, ensure_ascii=False) if self.as_json else text))
 
 
-def common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the shared options to a command, which takes them as its first argument, a `Common`."""
-    return options_with(PRESETS, "standard")(command)
+def common_options(
+    *names: str, presets: Sequence[str] = PRESETS, preset: str = "standard"
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the shared options of these names, and all of them as its first argument, a `Common`.
+
+    names: of "workspace", "preset", "seed", "device" and "dry-run"; every command has --json and --debug.
+    """
+    options = _shared_options(presets, preset)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def with_common(**given: Any) -> None:
+            common = Common(**{field.name: given.pop(field.name) for field in fields(Common) if field.name in given})
+            if common.dry_run:
+                from ganaug.data.hdf5 import seals
+
+                seals.keep_no_notes()
+            command(common, **given)
+
+        decorated: Callable[..., None] = with_common
+        for name in reversed([*names, "json", "debug"]):
+            decorated = options[name](decorated)
+        return decorated
+
+    return decorate
 
 
-def options_with(presets: Sequence[str], default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The shared options, for a command with presets of its own."""
-    return partial(_with_options, presets, default)
-
-
-def _with_options(presets: Sequence[str], default: str, command: Callable[..., None]) -> Callable[..., None]:
-
-    @click.option("--workspace", "workspace_path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-                  help="Folder of all that is made  [default: $GANAUG_WORKSPACE, else ./ganaug-workspace]")  # fmt: skip
-    @click.option("--preset", type=click.Choice(presets), default=default, show_default=True,
-                  help="Named set of defaults")  # fmt: skip
-    @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed")
-    @click.option("--device", "device_name", default="auto", show_default=True, metavar="NAME",
-                  help="cpu, cuda, cuda:1, or auto")  # fmt: skip
-    @click.option("--dry-run", is_flag=True, help="Print the resolved plan and its estimated cost, and do nothing")
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON")
-    @click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug,
-                  help="Show where in the code an error arose")  # fmt: skip
-    @wraps(command)
-    def with_common(
-        *,
-        workspace_path: Path | None,
-        preset: str,
-        seed: int,
-        device_name: str,
-        dry_run: bool,
-        as_json: bool,
-        **options: Any,
-    ) -> None:
-        if dry_run:
-            from ganaug.data.hdf5 import seals
-
-            seals.keep_no_notes()
-        command(Common(workspace_path, seed, device_name, dry_run, as_json, preset), **options)
-
-    return with_common
+def _shared_options(
+    presets: Sequence[str], preset: str
+) -> dict[str, Callable[[Callable[..., None]], Callable[..., None]]]:
+    return {
+        "workspace": click.option(
+            "--workspace", "workspace_path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+            help="Folder of all that is made  [default: $GANAUG_WORKSPACE, else ./ganaug-workspace]"),
+        "preset": click.option("--preset", type=click.Choice(presets), default=preset, show_default=True,
+                               help="Named set of defaults"),
+        "seed": click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+                             help="Random seed"),
+        "device": click.option("--device", "device_name", default="auto", show_default=True, metavar="NAME",
+                               help="cpu, cuda, cuda:1, or auto"),
+        "dry-run": click.option("--dry-run", is_flag=True,
+                                help="Print the resolved plan and its estimated cost, and do nothing"),
+        "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON"),
+        "debug": click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug,
+                              help="Show where in the code an error arose"),
+    }  # fmt: skip
 
 
 def warn(line: str) -> None:

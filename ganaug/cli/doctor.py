@@ -12,15 +12,16 @@ from typing import Any
 
 import click
 
+from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options
 from ganaug.cli.find import weights_option
 from ganaug.errors import for_terminal
 from ganaug.workspace import ENVIRONMENT_VARIABLE, Workspace, read_json
 
 
-@click.command()
+@click.command(epilog=reference.DOCTOR)
 @weights_option
-@common_options
+@common_options("workspace")
 def doctor(common: Common, weights_dir: Path | None) -> None:
     """Print which versions, devices, operator paths and weights were found, what is missing and what that costs."""
     problems: dict[str, str] = {}

@@ -7,6 +7,7 @@ import click
 
 from classifiers.config import ClassicalAugmentation
 from ganaug import presets
+from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import (
     chosen_folds,
@@ -23,7 +24,7 @@ from ganaug.config.study import change_study
 from ganaug.errors import ConfigError
 
 
-@click.command()
+@click.command(epilog=reference.EVALUATE_AUGMENTATION)
 @click.option("--dataset", help="Data set to study  [default: the one prepared last]")
 @fold_option
 @click.option("--classifier", "classifiers", multiple=True, metavar="NAME",
@@ -50,7 +51,7 @@ from ganaug.errors import ConfigError
 @extractor_option
 @weights_option
 @verify_option
-@common_options
+@common_options("workspace", "preset", "seed", "device", "dry-run")
 def evaluate_augmentation(
     common: Common,
     dataset: str | None,

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ganaug import presets
+from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import (
     chosen_folds,
@@ -18,7 +19,7 @@ from ganaug.cli.find import (
 )
 
 
-@click.command()
+@click.command(epilog=reference.EVALUATE_GAN)
 @click.option("--dataset", help="Data set whose synthetic images are scored  [default: the one prepared last]")
 @fold_option
 @gan_option
@@ -26,7 +27,7 @@ from ganaug.cli.find import (
 @extractor_option
 @weights_option
 @verify_option
-@common_options
+@common_options("workspace", "preset", "device", "dry-run")
 def evaluate_gan(
     common: Common,
     dataset: str | None,

@@ -16,7 +16,7 @@ from ganaug.cli.find import verify_option
 @click.option("--part", type=click.Choice(("train", "val", "test")), help="Which part of the fold  [default: train]")
 @click.option("--with-ids", is_flag=True, help="Name patients, laboratories and images instead of writing digests")
 @verify_option
-@common_options
+@common_options("workspace", "dry-run")
 def export(common: Common, file: Path, out: Path, fold: int | None, part: str | None, with_ids: bool) -> None:
     """Write the images of FILE, an .h5 or the name of a prepared data set, as a StyleGAN dataset.zip.
 

@@ -14,7 +14,7 @@ from ganaug.errors import ConfigError
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="OUT.safetensors",
               help="File to write")  # fmt: skip
 @click.option("--kimg", type=float, metavar="N", help="Which snapshot of a run  [default: the best, else the newest]")
-@common_options
+@common_options("workspace", "dry-run")
 def export_gan(common: Common, source: str, out: Path, kimg: float | None) -> None:
     """Write the averaged generator of SOURCE, a snapshot or the name of a folder in gans/, as safetensors.
 

@@ -11,7 +11,7 @@ from ganaug.cli.common import Common, common_options, warn
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.safetensors",
               help="Snapshot to write  [default: next to FILE, under its name]")  # fmt: skip
-@common_options
+@common_options("dry-run")
 def import_gan(common: Common, file: Path, out: Path | None) -> None:
     """Read FILE, a pickle of stylegan2-ada-pytorch or of StyleGAN2 from stylegan3, without running code from it.
 

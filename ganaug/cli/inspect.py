@@ -12,7 +12,7 @@ from ganaug.cli.common import Common, common_options
 @click.option(
     "--sheet", type=click.Path(path_type=Path, dir_okay=False), metavar="PNG", help="Also write a contact sheet here"
 )
-@common_options
+@common_options()
 def inspect(common: Common, file: Path, sheet: Path | None) -> None:
     """Print what FILE holds: classes, patients, resolution, provenance, copies found, what was skipped.
 
@@ -22,6 +22,6 @@ def inspect(common: Common, file: Path, sheet: Path | None) -> None:
     from ganaug.inspect import describe, write_sheet
 
     description, text = describe(file)
-    if sheet and not common.dry_run:
+    if sheet:
         write_sheet(file, sheet)
     common.report(description, text)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.config import MOST_FOLDS, SCHEME_NAMES, SOURCE_NAMES, STAINS
 
@@ -74,7 +75,7 @@ _SOURCES = _options(
 )  # fmt: skip
 
 
-@click.command()
+@click.command(epilog=reference.PREPARE)
 @click.option("--dataset", required=True, metavar="NAME", help=f"Source: {', '.join(SOURCE_NAMES)}")
 @click.option("--source", help="Folder, .zip or .tar.gz archive, or CSV manifest to read; the phantom needs none")
 @click.option("--name", help="Name of the data set in the workspace  [default: that of the source]")
@@ -85,7 +86,7 @@ _SOURCES = _options(
 @_FOLDS
 @_SOURCES
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some images were skipped")
-@common_options
+@common_options("workspace", "preset", "seed", "dry-run")
 def prepare(common: Common, dataset: str, skip_bad: bool, **options: Any) -> None:
     """Read raw images, write one HDF5 file and its patient-disjoint folds.
 

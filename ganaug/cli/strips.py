@@ -14,7 +14,7 @@ from ganaug.cli.find import find_generators, fold_option, gan_option
     "--steps", "num_steps", type=int, default=4, show_default=True, help="Images from one latent or class to the next"
 )
 @click.option("--psi", type=float, default=1.0, show_default=True, help="Truncation, 0 to 1")
-@common_options
+@common_options("workspace", "seed", "device", "dry-run")
 def strips(
     common: Common, dataset: str | None, fold: str | None, gans: tuple[str, ...], num_steps: int, psi: float
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ganaug import presets
+from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, duration, warn
 from ganaug.cli.find import find_generators, fold_option, gan_option, verify_option
 from ganaug.config import TRUNCATIONS, Compute
@@ -40,7 +41,7 @@ def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
     raise click.BadParameter(f"{text}; expected NAME=VALUE with {kind}, such as Benign={number(1)}")
 
 
-@click.command()
+@click.command(epilog=reference.SYNTHESIZE)
 @click.option("--dataset", help="Data set whose generators are used  [default: that of the generator configured last]")
 @fold_option
 @gan_option
@@ -67,7 +68,7 @@ def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
 @click.option("--shard", metavar="I/N", help="Make only shard I, from 0, of N; auto: as torchrun or a Slurm array says")
 @click.option("--merge", is_flag=True, help="Only merge the parts that shards have written")
 @verify_option
-@common_options
+@common_options("workspace", "preset", "seed", "device", "dry-run")
 def synthesize(
     common: Common,
     kind: str,

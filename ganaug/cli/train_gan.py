@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganaug import presets
-from ganaug.cli.common import Common, duration, options_with, warn
+from ganaug.cli import reference
+from ganaug.cli.common import Common, common_options, duration, warn
 from ganaug.cli.find import chosen_folds, find_dataset, fold_option, verify_option, weights_option
 from ganaug.config import ADA_PIPELINES, SNAPSHOT_EXTRACTORS, Compute, override_preset, to_dict
 from ganaug.errors import Ended
@@ -29,7 +30,7 @@ class Span(click.ParamType[tuple[float, float]]):
         return start, end
 
 
-@click.command()
+@click.command(epilog=reference.TRAIN_GAN)
 @click.option("--dataset", help="Data set to train on  [default: the one prepared last]")
 @fold_option
 @click.option("--kimg", "total_kimg", type=float, help="Training length in thousands of images shown")
@@ -57,7 +58,7 @@ class Span(click.ParamType[tuple[float, float]]):
 @click.option("--workers", type=click.IntRange(1), help="Generators trained at a time  [default: all; on a GPU one]")
 @weights_option
 @verify_option
-@options_with(presets.GAN_PRESETS, "auto")
+@common_options("workspace", "preset", "seed", "device", "dry-run", presets=presets.GAN_PRESETS, preset="auto")
 def train_gan(
     common: Common,
     dataset: str | None,

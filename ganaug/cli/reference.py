@@ -1,0 +1,145 @@
+"""Reference texts below the options of each command's help."""
+
+PREPARE = """\
+Data sets (nothing is downloaded: --source names a folder, or the official .zip or .tar.gz, which is read without being
+unpacked):
+
+\b
+phantom    procedural tissue, drawn here; --patients, --images-per-patient
+bach       Photos/{Benign,InSitu,Invasive,Normal}, 400 TIFFs of 2048x1536 px at
+           0.42 um; --part test reads the unlabelled test set. Patients are
+           mostly unknown: give --patients-csv, or use --split patient-safe,
+           the published split of 268 and 132 images.
+breakhis   BreaKHis_v1, however nested; --magnification, --task. Patients are
+           accession numbers, as letter suffixes name slides of one patient
+           (--group folder: slides). 14-13412 has two diagnoses and is dropped.
+mini-ddsm  MINI-DDSM-Complete-JPEG-8 or -PNG-16. Patients are status and case;
+           _Mask files become masks, never images.
+tcga-brca  tiles in one folder per patient barcode; --clinical with PAM50 calls
+           and --expression, both of UCSC Xena or cBioPortal. Primary tumours
+           only; folds keep a tissue source site together.
+folder     <class>/[<patient>/]*.png or more levels, or a CSV with the columns
+           path,label[,group][,site][,magnification]
+zip        StyleGAN's dataset.zip with dataset.json, as `ganaug export` writes
+
+Without patients every image counts as a patient of its own, and images of one patient then leak between the parts.
+The command says so, and so should you.
+
+Folders. The command reports how it read the levels, for example class/magnification/patient. Where that is wrong or
+ambiguous, name them from the top with --layout: class, part, magnification, site, patient, other. Where the folders
+are train, val and test, --split parts keeps them. PNG, JPEG and TIFF are read; other images, slides and archives are
+listed as skipped, with what to do, and a class that becomes smaller is named.
+
+Names. Classes that differ only in case, spaces, Unicode form or zeros are refused until you choose --near-names merge
+or keep. Such patients and sites are listed, and stay separate unless you merge them; merge also joins 14-10147 and
+14-10147_slide2. --same-patient CSV, with the columns patient,same_as, joins exactly what it names. In every table
+each row needs as many cells as the header; cells that contain a comma need double quotes.
+
+Squares. --fit crop takes the central square, tile a grid of squares, resize the whole image whatever its aspect.
+--field-um or --field-px sets the side of that square, which is then resampled, anti-aliased, to --resolution. EXIF
+orientation is applied to images and masks; an image whose mask has another size is skipped. Grey files of 16 bits are
+scaled by the largest value of the whole set (8 to 16 bits), and of files with several pages the first is read; notes
+say so. The published pixel sizes of BreakHis are nominal; --um-per-px overrides them.
+
+Folds. --scheme k-fold (the default), repeated, leave-one-out or hold-out; or --split CSV with the columns group,part.
+--fold-by site keeps all patients of a laboratory together. Before a pixel is read it is known whether the patients
+allow the folds; if not, the arithmetic is shown and what is possible is suggested.
+
+Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated or mirrored, are found
+across the whole data set: under different classes they are dropped, across patients the patients count as one.
+Synthetic images of the workspace that were saved again among real ones are found and skipped.
+
+Stain. --stain macenko or reinhard normalises to the training patients of each fold; the file then keeps the images as
+every fold sees them. Images on which it fails are kept as they are and counted.
+"""
+
+TRAIN_GAN = """\
+Presets:
+
+\b
+auto, standard      any data set: the published rule for the resolution on a GPU,
+                    a compact network on a CPU
+small-data          a few hundred images: ADA augmentation, and classes that
+                    come in once images have something in common
+paper256, paper512  the paper's own settings for these resolutions
+quick               minutes, to see that everything works
+
+The method is StyleGAN2-ADA: lazy R1 and path length regularisation, style mixing, an average of the weights, half
+precision in the four highest resolutions (--precision float32 switches it off). Real images are shown in their eight
+orientations, as tissue has none of its own; --no-dihedral keeps the stored orientation. --ada-pipeline bgc is the
+paper's, histology is limited to what tissue and stain can look like; ADA sets its probability, or --ada-p does.
+--class-transition 100:300 trains without classes to 100 kimg and with all of them from 300 on, for data on which
+conditioning collapses.
+
+Stopping. Ctrl-C, SIGTERM and Slurm's SIGUSR1 save the state within one iteration (the last two end with status 0); a
+killed run resumes from its last state. Either way training continues to the bit as if nothing had happened. The two
+newest states are kept. A run that one process is training refuses another.
+
+Reports. stats.jsonl holds losses, penalties, ADA's probability, ADA's heuristic, the discriminator's output on
+training and validation images (where the two part, it overfits), speed and memory; --tensorboard writes the same for
+TensorBoard. Every --snapshot-kimg a snapshot and a sheet of images are written, and scores.jsonl gets the snapshot's
+Fréchet distance to the training images by --extractor; the best snapshot and the newest three are kept.
+
+Several GPUs or machines. `torchrun --nproc-per-node 4 -m ganaug train-gan ...` divides the batch; a state serves any
+number of processes. A batch that does not fit into a GPU's memory is computed in the largest pieces that fit;
+--micro-batch sets their size.
+
+Weights from elsewhere. --init FILE starts from a snapshot or an official pickle of StyleGAN2(-ADA), read without
+running anything in it; classes may differ. Nobody knows which patients such a pickle has seen, so the study refuses
+the result unless --init-saw "BreCaHAD, 162 images" states it, which the report repeats among its warnings.
+
+Weights for elsewhere. A snapshot is a safetensors file with JSON metadata (config, class_names, provenance) and
+float32 tensors. In Python: ganaug.checkpoint.load_generator(path)(z, c, psi=0.7, noise_mode="const").
+"""
+
+SYNTHESIZE = """\
+The best snapshot of each fold makes as many images per class as the study draws; --per-class 2000, or --count
+Benign=500 for one class, changes that. --psi 0.7 and --psi-of Invasive=0.5 truncate, --truncation class towards the
+class's own mean.
+
+A seed gives the same images, byte for byte on one kind of device, whatever --batch, --workers or --shard. --shard
+0/4, or auto under torchrun and in Slurm arrays, makes one piece; the last one to finish merges them.
+
+Filters. --reject confidence=0.5 keeps images that a classifier recognises as their class, --reject nearest=0.05 those
+that are no copy of a training image. Filters are fitted on the fold's training patients only; the file records what
+they passed.
+
+Which file serves a fold. Of several generators for this data set and these folds, the one configured last; of its
+synthetic files, the last one with enough images. Every command follows this rule, prints which file it took, and lets
+you choose another with --gan NAME or --synthetic FILE. The order comes from times inside the files, so copying
+changes nothing.
+"""
+
+EVALUATE_GAN = """\
+Extractors, the best known first: inception, squeezenet, classifier (a small classifier of the fold's training images,
+trained when it is first needed). A distance is called FID or KID only on the published Inception weights; on other
+features it is named after them. `ganaug doctor` lists the files of weights.
+
+Next to every distance stands its floor, the same distance between two halves of the real training images that share
+no patient, at the same number of images: a generator as good as other patients' images comes near it.
+"""
+
+EVALUATE_AUGMENTATION = """\
+Arms: real, real-oversampled (the control), real+synthetic and synthetic-only, all trained with the same number of
+optimizer steps and, per fold and seed, from the same initial weights. The README explains the verdict.
+
+Weights. --pretrained dalaresnet50=resnet50.pth starts a classifier from a local file, whole or of a backbone. Weights
+with a record of this tool are checked against the folds, published files are known by their digest, and anything else
+needs your statement: --pretrained-saw dalaresnet50="photographs of ImageNet", which the report repeats among its
+warnings. Every timm model is a classifier: --classifier timm:convnext_tiny.
+
+Cells that are finished, here or in an earlier study of the workspace, are not trained again. Each report lists all
+other studies of the same patients in the workspace.
+"""
+
+DOCTOR = """\
+Weights. Pretrained weights come from local files only, in one folder: --weights-dir or $GANAUG_WEIGHTS. This command
+lists the files that are known, where to get them, and what their absence costs. Weights and pickles are read without
+running code in them.
+
+Native operators. At first use the generator's operators are compiled for this machine (half a minute with a C++
+compiler, once; never at import) and kept in ~/.cache/ganaug/ops, or $GANAUG_OPS_CACHE. Without a compiler PyTorch's
+own, slower ones run, and one warning says so. GANAUG_OPS=native requires the compiled ones, GANAUG_OPS=ref switches
+them off. `python -m custom_ops build [--cuda]` compiles ahead, for container images and clusters; `python -m
+custom_ops info` prints what runs and why. They are loaded only from a folder that nobody but you or root can write.
+"""
