@@ -43,7 +43,7 @@ def fit(
     """Train the model in place for exactly `config.num_steps` steps of AdamW on the unweighted cross-entropy.
 
     `images` u8 [N,H,W,3], or a reader indexed by arrays; `labels` i64 [N] in [0,K). `order` i64 [num_steps,batch] says
-    which images a step sees; by default it walks through one random permutation after another (`epoch_order`). With
+    which images each step sees; by default it walks through one random permutation after another (`epoch_order`). With
     `val`, and `config.select` "best", the model ends with the weights of the lowest validation loss, which is computed
     every `config.eval_every` steps and at the end, the earliest on a tie; else with the last ones. It ends on
     `config.device`, in evaluation mode.

@@ -5,6 +5,9 @@ import importlib
 
 import pytest
 
+from ganaug.checkpoint.snapshot import best_ema
+from ganaug.workspace import GanRun
+
 ENTRY_POINTS = [  # module and name of a function or class
     "classifiers.registry.build",
     "classifiers.scores.score",
@@ -12,15 +15,21 @@ ENTRY_POINTS = [  # module and name of a function or class
     "custom_ops.modulated_conv.modulated_conv2d",
     "custom_ops.upfirdn2d.upfirdn2d",
     "ganaug.augment.pipeline.AugmentPipe",
+    "ganaug.checkpoint.snapshot.load_generator",
+    "ganaug.evaluate.metrics.frechet.frechet_distance",
+    "ganaug.evaluate.metrics.kernel.kernel_distance",
+    "ganaug.study.statistics.paired.paired_difference",
 ]
 
 
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
-def test_the_example_of_an_entry_point_runs_and_prints_what_it_says(entry_point: str) -> None:
+def test_the_example_of_an_entry_point_runs_and_prints_what_it_says(entry_point: str, trained: GanRun) -> None:
     module_name, name = entry_point.rsplit(".", 1)
     module = importlib.import_module(module_name)
     finder = doctest.DocTestFinder(recurse=False)
-    (example,) = finder.find(getattr(module, name), name, module=module, globs=vars(module).copy())
+    (example,) = finder.find(
+        getattr(module, name), name, module=module, globs=vars(module) | {"path": best_ema(trained)}
+    )
     assert example.examples, "an example in its docstring"
     result = doctest.DocTestRunner().run(example)
     assert result.failed == 0, f"{result.failed} of {result.attempted} statements print something else"

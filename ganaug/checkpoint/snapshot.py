@@ -195,7 +195,13 @@ def build_frozen_generator(
 
 
 def load_generator(path: Path | str, device: torch.device | str = "cpu") -> LoadedGenerator:
-    """The generator of a snapshot, to call as `G(z, c, psi=0.7, noise_mode='const')`; see `LoadedGenerator`."""
+    """The generator of the snapshot at `path`; see `LoadedGenerator`.
+
+    >>> G = load_generator(path)
+    >>> z, c = torch.zeros(4, G.config.z_dim), torch.eye(G.config.num_classes)[[0, 1, 2, 3]]
+    >>> G(z, c, psi=0.7, noise_mode="const").shape
+    torch.Size([4, 3, 16, 16])
+    """
     return LoadedGenerator(load_snapshot(Path(path), device).generator)
 
 

@@ -12,6 +12,10 @@ def frechet_distance(x: Features, y: Features) -> float:
     Zero only for equal means and covariances. The estimate grows as N and M shrink, so two figures compare only at
     equal sizes. N and M may be smaller than D. Raises DataError where a side has fewer than 2 images.
     Source: Heusel et al. 2017 (1706.08500), equation 6; the trace of the root as a nuclear norm is ours.
+
+    >>> real = np.random.default_rng(0).normal(size=(100, 2))
+    >>> round(frechet_distance(real, real + [3, 4]), 6)  # equal covariances, means 5 apart
+    25.0
     """
     if min(len(x), len(y)) < 2:
         raise DataError(f"{len(x)} and {len(y)} images", expected="at least 2 on each side, to have a covariance")

@@ -15,6 +15,9 @@ def kernel_distance(
     where that is all of both, one subset is taken, as all would be equal. Unbiased at every size, so it can be slightly
     negative for equal distributions. Raises DataError where a side has fewer than 2 images.
     Source: Bińkowski et al. 2018 (1801.01401), section 4 and equation 4.
+
+    >>> kernel_distance(np.zeros((5, 1)), np.ones((5, 1)), rng=np.random.default_rng(0))  # 1 + 2**3 - 2 * 1
+    (7.0, 0.0)
     """
     size = min(len(x), len(y), subset_size)
     if size < 2:

@@ -119,7 +119,17 @@ def paired_difference(
     metric: str,
     confidence: float,
 ) -> Difference:
-    """Arm minus baseline, and the percentile interval over resamples that are the same for both."""
+    """Arm minus baseline, and the percentile interval over resamples that are the same for both.
+
+    >>> real = np.tile([[2, 1], [0, 3]], (1, 20, 1, 1))  # a run, 20 patients: 2 of 3 and 3 of 3 images are right
+    >>> treated = np.tile([[3, 0], [0, 3]], (1, 20, 1, 1))
+    >>> tested = OutOfFold({"real": real, "real+synthetic": treated}, fold=np.zeros((1, 20), int))
+    >>> difference = paired_difference(
+    ...     tested, resample(tested, 1000, np.random.default_rng(0)), classifier="net", arm="real+synthetic",
+    ...     baseline="real", metric="balanced_accuracy", confidence=0.95)
+    >>> round(difference.estimate, 3), round(difference.interval.low, 3), difference.num_patients
+    (0.167, 0.167, 20)
+    """
     treated, untreated = tested.counts[arm], tested.counts[baseline]
     differences = score_resamples(treated, weights, metric) - score_resamples(untreated, weights, metric)
     return Difference(
