@@ -12,7 +12,7 @@ MIN_CROP = 0.8  # side of the smallest crop, as a fraction of the image's
 MAX_TILT_RAD = math.radians(10)  # on top of a random quarter turn
 MAX_JITTER = 0.2  # brightness, contrast and saturation are scaled by 1 ± this
 LUMA = (0.299, 0.587, 0.114)
-STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))  # per stain, its density in red, green, blue
+STAIN_VECTORS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))  # density per stain in red, green, blue
 MAX_STAIN_JITTER = 0.2  # σ of Tellez et al.'s rule
 
 
@@ -68,7 +68,7 @@ def jitter_stains(images: Tensor, scales: Tensor, shifts: Tensor) -> Tensor:
     αc + β, with α from U(1 − σ, 1 + σ) and β from U(−σ, σ) for each stain, of Tellez et al. 2018. σ = 0.2 is HED-strong
     of Tellez et al. 2019; that β is in units of natural optical density is ours.
     """
-    stains = images.new_tensor(STAINS).T  # columns are stains
+    stains = images.new_tensor(STAIN_VECTORS).T  # columns are stains
     mixing = stains * scales[:, None, :] @ torch.linalg.inv(stains)  # unmixes, scales and mixes again, [N,3,3]
     density = -((255 * images.flatten(2) + 1) / 256).log()
     changed: Tensor = mixing @ density + (shifts @ stains.T)[:, :, None]

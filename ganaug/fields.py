@@ -1,4 +1,4 @@
-"""Whether JSON values are of the kinds that the fields of a dataclass are annotated with."""
+"""The check that JSON values are of the kinds that the fields of a dataclass are annotated with."""
 
 import math
 from collections.abc import Mapping

@@ -108,7 +108,7 @@ def transform(img: Tensor, geometry: Geometry) -> Tensor:
     if geometry.full is None:
         return moved
     is_resampled = (geometry.full != geometry.blit).any(dim=2).any(dim=1)
-    return torch.where(is_resampled[:, None, None, None], resample(img, geometry.full), moved)
+    return torch.where(is_resampled[:, None, None, None], resample_images(img, geometry.full), moved)
 
 
 def copy_pixels(img: Tensor, source: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def copy_pixels(img: Tensor, source: Tensor) -> Tensor:
     return img.flatten(2).gather(2, index.expand(-1, channels, -1)).reshape(img.shape)
 
 
-def resample(img: Tensor, source: Tensor) -> Tensor:
+def resample_images(img: Tensor, source: Tensor) -> Tensor:
     """Enlarge by 2 with sym6, look up bilinearly, shrink by 2 with sym6; without motion, they cancel out.
 
     Exactly so but for the outermost 3 pixels, as it is the enlarged image that is continued by reflection.

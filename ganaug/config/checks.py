@@ -1,4 +1,4 @@
-"""What configs are checked with, and how they become plain values."""
+"""Checks of configs, and their form as plain values."""
 
 import re
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Which images are synthesized."""
+"""The images that are to be synthesized."""
 
 from dataclasses import dataclass
 

@@ -14,7 +14,7 @@ from ganaug.data.schema import (
     IMAGES_AT_A_TIME,
     ImageReader,
     ImageTable,
-    created_of,
+    creation_of_images,
     open_images,
     read_table,
     require_arrays,
@@ -75,7 +75,7 @@ def write_rows(
             known.append((block.label, block.position, block.sha256, block.phash))
         label, position, sha256, hashes = (np.concatenate(column) for column in zip(*known))
         others = (other for other in path.parent.glob("*.h5") if other != path)
-        attrs = {**attrs, "created": moment(after=map(created_of, others))}
+        attrs = {**attrs, "created": moment(after=map(creation_of_images, others))}
         table = _table(label, position, sha256, hashes, class_names, attrs)
         writer.finish(table, positions=position, record=record)
 

@@ -57,7 +57,7 @@ def read_bytes(path: Path, error: Error = DataError) -> bytes:
         raise error(f"{path} cannot be read ({fault.strerror or fault})", todo="name a readable table") from fault
 
 
-def read_table(
+def read_cells(
     data: bytes, name: str, required: Sequence[str], optional: Sequence[str] = (), error: Error = DataError
 ) -> Table:
     """A table with a header, whose columns may stand in any order and among others.

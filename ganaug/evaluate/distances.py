@@ -48,7 +48,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Split:
+class Halves:
     """Indices of two real halves, and of as many synthetic images, with equal counts of each class."""
 
     first: Indices
@@ -124,13 +124,13 @@ def _real_proportions(sides: Sides) -> Indices:
     return counts
 
 
-def _draw_split(sides: Sides, rng: np.random.Generator) -> Split:
+def _draw_split(sides: Sides, rng: np.random.Generator) -> Halves:
     first, second = patient_halves(sides.group, sides.real_label, sides.synthetic_counts(), rng)
     counts = np.bincount(sides.real_label[first], minlength=len(sides.class_names))
-    return Split(first, second, draw_per_class(sides.synthetic_label, counts, rng))
+    return Halves(first, second, draw_per_class(sides.synthetic_label, counts, rng))
 
 
-def _compare_halves(sides: Sides, split: Split, scope: Scope, rng: np.random.Generator) -> list[HalfFigures]:
+def _compare_halves(sides: Sides, split: Halves, scope: Scope, rng: np.random.Generator) -> list[HalfFigures]:
     """The scope's figures on one split; empty where the halves are too small."""
     first, second, synthetic = split.first, split.second, split.synthetic
     if scope.label is not None:

@@ -19,7 +19,7 @@ def features_of(workspace: Workspace, images: ImageReader, extractor: Extractor,
     They are looked up by the digests of the images and of the extractor's weights and preprocessing, so that any change
     of these gives new features. Where they cannot be stored, a warning says so.
     """
-    content = require_array(images.path, read_table(images.path), images.dataset)
+    content = images.digest or require_array(images.path, read_table(images.path), images.dataset)
     key = digest_of([content, extractor.name, extractor.digest, extractor.preprocessing])
     cached = workspace.features(key)
     known = _read_cached(cached, len(images))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
-from ganaug.data.schema import ImageReader, name_to_share
+from ganaug.data.schema import name_to_share, open_reader
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.evaluate.distances import Sides, distance_scores
 from ganaug.evaluate.diversity import Pool, diversity_scores
@@ -34,7 +34,7 @@ def score_file(
     classes or resolution are not those of the data set.
     """
     table, record = admit_synthetic(dataset, synthetic, run.fold if run else None)
-    train, real, made = dataset.train(record.fold), dataset.images(record.fold), ImageReader(synthetic)
+    train, real, made = dataset.train(record.fold), dataset.images(record.fold), open_reader(synthetic, table)
     sides = Sides(
         real=features_of(workspace, real, extractor, progress=compute.progress)[train],
         real_label=dataset.table.label[train],

@@ -92,7 +92,7 @@ def nearest(value: float, inputs: FilterInputs) -> Filter:
 REJECTORS: dict[str, Callable[[float, FilterInputs], Filter]] = {"confidence": confidence, "nearest": nearest}
 
 
-def require_known(names: Sequence[str]) -> None:
+def require_known_filters(names: Sequence[str]) -> None:
     """Raise ConfigError for a name that is not in REJECTORS."""
     for name in names:
         if name not in REJECTORS:
@@ -101,7 +101,7 @@ def require_known(names: Sequence[str]) -> None:
 
 def fit_filters(reject: Sequence[tuple[str, float]], inputs: FilterInputs) -> dict[str, Filter]:
     """The filters that `SynthesisConfig.reject` names, fitted."""
-    require_known([name for name, _ in reject])
+    require_known_filters([name for name, _ in reject])
     with one_thread():
         return {name: REJECTORS[name](value, inputs) for name, value in reject}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ganaug.checkpoint.snapshot import best_ema
 from ganaug.data.dataset import DataSet
-from ganaug.data.schema import created_of, read_table
+from ganaug.data.schema import read_table
 from ganaug.errors import ConfigError, UserError, WorkspaceError
 from ganaug.provenance import read_provenance, require_seal
 from ganaug.workspace import GanRun, Workspace, kimg_of, read_json
@@ -186,9 +186,10 @@ def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:
     for path in workspace.synthetics():
         if path.name.startswith(f"{run.root.name}-"):
             try:
-                found.append((created_of(path), path.name, path, int(read_table(path).class_counts().min())))
+                table = read_table(path)
             except UserError:
                 continue
+            found.append((str(table.attrs.get("created", "")), path.name, path, int(table.class_counts().min())))
     return [(path, fewest) for _, _, path, fewest in sorted(found)]
 
 

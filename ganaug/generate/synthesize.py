@@ -15,7 +15,7 @@ from ganaug.data.schema import read_table
 from ganaug.data.synthetic import require_serves
 from ganaug.data.synthetic_file import Rows, rows_of, stored_record, write_rows
 from ganaug.errors import ConfigError, UserError
-from ganaug.generate.filters import FilterInputs, Screening, fit_filters, record_of, require_known
+from ganaug.generate.filters import FilterInputs, Screening, fit_filters, record_of, require_known_filters
 from ganaug.generate.sampler import CHUNK, Sampler, best_snapshot, chunks_at_a_time, map_in_threads, values_per_class
 from ganaug.parallel.shards import WHOLE, Shard
 from ganaug.provenance import digest_of
@@ -53,7 +53,7 @@ def plan_synthesis(
 
     Raises WorkspaceError where the run has no snapshot, ConfigError for unknown filters.
     """
-    require_known([name for name, _ in config.reject])
+    require_known_filters([name for name, _ in config.reject])
     if for_study:
         config = replace(config, per_class=num_for_study(workspace, run, config.per_class))
     snapshot, kimg = best_snapshot(run)

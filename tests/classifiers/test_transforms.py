@@ -14,7 +14,7 @@ from classifiers.transforms import (
     MAX_STAIN_JITTER,
     MAX_TILT_RAD,
     MIN_CROP,
-    STAINS,
+    STAIN_VECTORS,
     augment,
     crop_and_turn,
     jitter_colour,
@@ -131,12 +131,12 @@ def test_images_that_are_not_square_are_refused() -> None:
 # ---- stains ----------------------------------------------------------------------------------------------------------
 
 KEPT, UNMOVED = torch.ones(1, 3), torch.zeros(1, 3)
-HAEMATOXYLIN, EOSIN, _ = torch.tensor(STAINS)
+HAEMATOXYLIN, EOSIN, _ = torch.tensor(STAIN_VECTORS)
 
 
 def light(amounts: Tensor) -> Tensor:
     """What passes amounts [N,3] of the stains, as pixels [N,3,1,1]."""
-    return ((256 * (-amounts @ torch.tensor(STAINS)).exp() - 1) / 255)[:, :, None, None]
+    return ((256 * (-amounts @ torch.tensor(STAIN_VECTORS)).exp() - 1) / 255)[:, :, None, None]
 
 
 def density(pixels: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ def test_a_shift_lays_the_stain_on_glass_too() -> None:
 def test_stain_jitter_is_the_rule_of_tellez_written_out_pixel_by_pixel() -> None:
     x = to_float(images(3, 8))
     scales, shifts = 0.7 + 0.6 * torch.rand(3, 3, generator=rng(1)), 0.4 * torch.rand(3, 3, generator=rng(2)) - 0.2
-    stains = np.array(STAINS)
+    stains = np.array(STAIN_VECTORS)
     expected = np.empty(x.shape)
     for n, row, column in np.ndindex(3, 8, 8):
         pixel = 255 * x[n, :, row, column].double().numpy()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ganaug.config import FoldsConfig
 from ganaug.data.folds.partition import partition
 from ganaug.data.folds.schemes import TEST, TRAIN, VAL, Population, kept_together
-from ganaug.data.tables import read_bytes, read_table
+from ganaug.data.tables import read_bytes, read_cells
 from ganaug.errors import FoldsError, some_of
 from ganaug.workspace import user_path
 
@@ -44,7 +44,7 @@ def fixed_list(name: str, splits: Splits) -> FixedList:
 
 
 def _parse(data: bytes, name: str) -> dict[str, str]:
-    table = read_table(data, name, _COLUMNS, error=FoldsError)
+    table = read_cells(data, name, _COLUMNS, error=FoldsError)
     parts: dict[str, str] = {}
     for row in table.rows:
         group, part = table.values(row, *_COLUMNS)
@@ -58,7 +58,7 @@ def _parse(data: bytes, name: str) -> dict[str, str]:
     return parts
 
 
-def require_known(fixed: FixedList, groups: Collection[str]) -> None:
+def require_known_groups(fixed: FixedList, groups: Collection[str]) -> None:
     """Raise FoldsError where a user's list names groups that the data set has not; a source's own may have more."""
     unknown = sorted(set(fixed.parts) - set(groups))
     if unknown and fixed.from_user:

@@ -38,7 +38,7 @@ from ganaug.data.sources.scans.listed import locate
 from ganaug.data.sources.scans.names import plain
 from ganaug.data.sources.scans.scan import Item, Scan, no_class, reading
 from ganaug.data.sources.scans.skipped import why_none
-from ganaug.data.tables import magnification_of, read_bytes, read_table
+from ganaug.data.tables import magnification_of, read_bytes, read_cells
 from ganaug.errors import ConfigError, DataError, LeakError, private
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES
 
@@ -277,7 +277,7 @@ def _is_file(path: Path) -> bool:
 
 def _lines(manifest: Path) -> list[tuple[int, _Row]]:
     """Line number and content of each line."""
-    table = read_table(read_bytes(manifest), str(manifest), ("path", "label"), ("group", "site", "magnification"))
+    table = read_cells(read_bytes(manifest), str(manifest), ("path", "label"), ("group", "site", "magnification"))
     found = []
     for row in table.rows:
         path, label, group, site, magnification = table.values(row, "path", "label", "group", "site", "magnification")

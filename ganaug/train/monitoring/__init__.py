@@ -1,1 +1,1 @@
-"""What a run reports while it trains: lines of stats, TensorBoard's curves, the scores of snapshots."""
+"""Reports of a run while it trains: lines of stats, TensorBoard's curves, the scores of snapshots."""

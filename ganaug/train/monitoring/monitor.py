@@ -1,4 +1,4 @@
-"""What the main process monitors of a run: the discriminator on other patients, and the scores of snapshots."""
+"""The main process's monitor of a run: the discriminator on other patients, and the scores of snapshots."""
 
 import time
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What a run keeps on the disk: its lock, the states that it resumes from, snapshots and sheets."""
+"""The files of a run: its lock, the states that it resumes from, snapshots and sheets."""

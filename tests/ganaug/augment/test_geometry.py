@@ -14,7 +14,7 @@ from ganaug.augment.geometry import (
     copy_pixels,
     draw_geometry,
     reflect,
-    resample,
+    resample_images,
     rotate,
     scale,
     transform,
@@ -83,7 +83,7 @@ def test_sym6_is_orthogonal_to_its_even_shifts() -> None:
 
 
 def test_resampling_without_motion_gives_the_image_back_but_at_its_edges(img: Tensor) -> None:
-    same = resample(img.double(), torch.eye(3).expand(2, 3, 3))
+    same = resample_images(img.double(), torch.eye(3).expand(2, 3, 3))
     inner = (..., slice(3, -3), slice(3, -3))
     torch.testing.assert_close(same[inner], img.double()[inner], atol=1e-6, rtol=0)
 
@@ -92,7 +92,7 @@ def test_resampling_keeps_constants_and_moves_slopes_as_the_matrix_says() -> Non
     x, y = centred()
     img = torch.stack([torch.ones_like(x), x, y])[None]
     source = rotate(one(0.1)) @ scale(one(0.6), one(0.5)) @ translate(one(1.3, -0.7)[None])
-    warped, source = resample(img, source)[0], source[0].double()
+    warped, source = resample_images(img, source)[0], source[0].double()
     inner = (slice(2, -2), slice(2, -2))
     torch.testing.assert_close(warped[0], img[0, 0], atol=1e-6, rtol=0)
     for axis in (0, 1):
@@ -104,7 +104,7 @@ def test_a_blob_goes_where_the_matrix_comes_from() -> None:
     x, y = centred()
     blob = torch.exp(-((x - 4) ** 2 + (y + 3) ** 2) / 8)[None, None]
     source = scale(one(0.8), one(1.1)) @ rotate(one(0.15)) @ translate(one(1.7, 0.4)[None])
-    warped = resample(blob, source)[0, 0]
+    warped = resample_images(blob, source)[0, 0]
     centroid = torch.stack([(warped * x).sum(), (warped * y).sum()]) / warped.sum()
     expected = (torch.linalg.inv(source[0].double()) @ torch.tensor([4.0, -3.0, 1.0], dtype=torch.float64))[:2]
     torch.testing.assert_close(centroid, expected, atol=0.02, rtol=0)
@@ -113,7 +113,7 @@ def test_a_blob_goes_where_the_matrix_comes_from() -> None:
 def test_flip_by_resampling_is_the_flip_but_for_the_filter(img: Tensor) -> None:
     smooth = F.avg_pool2d(img, 9, stride=1, padding=4).double()
     source = scale(one(-1, -1), one(1, 1))
-    torch.testing.assert_close(resample(smooth, source), smooth.flip(3), atol=0.03, rtol=0)
+    torch.testing.assert_close(resample_images(smooth, source), smooth.flip(3), atol=0.03, rtol=0)
 
 
 def test_only_images_that_need_it_are_resampled(img: Tensor) -> None:
@@ -121,7 +121,7 @@ def test_only_images_that_need_it_are_resampled(img: Tensor) -> None:
     full = blit @ rotate(one(0, 0.1))
     moved = transform(img, Geometry(blit, full))
     assert torch.equal(moved[0], img[0].flip(2))
-    torch.testing.assert_close(moved[1], resample(img, full)[1])
+    torch.testing.assert_close(moved[1], resample_images(img, full)[1])
 
 
 def spec_with(field: str, value: float) -> AugmentSpec:
@@ -166,6 +166,6 @@ def test_scale_keeps_the_aspect_and_stretch_the_area() -> None:
 def test_gradients_of_first_and_second_order() -> None:
     img = torch.randn(1, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)
     source = rotate(one(0.1)) @ scale(one(0.7), one(1.6))
-    for function in (lambda x: copy_pixels(x, source).sin(), lambda x: resample(x, source).sin()):
+    for function in (lambda x: copy_pixels(x, source).sin(), lambda x: resample_images(x, source).sin()):
         assert torch.autograd.gradcheck(function, (img,))
         assert torch.autograd.gradgradcheck(function, (img,))

@@ -14,7 +14,7 @@ from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.folds.fixed import fixed_list
 from ganaug.data.sources import scan_source
 from ganaug.data.sources.expression import read_calls, read_expression
-from ganaug.data.tables import magnification_of, read_bytes, read_rows, read_table
+from ganaug.data.tables import magnification_of, read_bytes, read_cells, read_rows
 from ganaug.errors import DataError, FoldsError
 
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=12)
@@ -38,7 +38,7 @@ def test_what_a_csv_writer_writes_is_read_as_it_was(
     rows: list[tuple[str, str, str]], delimiter: str, has_mark: bool, header: list[str]
 ) -> None:
     data = written([list(header), *map(list, rows)], delimiter)
-    table = read_table(b"\xef\xbb\xbf" * has_mark + data, "t.csv", ("path", "label"), ("group",))
+    table = read_cells(b"\xef\xbb\xbf" * has_mark + data, "t.csv", ("path", "label"), ("group",))
     assert [row.cells for row in table.rows] == rows
     first = dict(zip(header, rows[0]))
     assert table.values(table.rows[0], "path", "label", "group") == (first["path"], first["label"], "")
@@ -57,7 +57,7 @@ def test_a_row_of_another_width_is_refused_by_its_number(num_rows: int, at: int,
         assert len(read_rows(data, "t.csv")) == num_rows
         return
     with pytest.raises(DataError, match=rf"line {at + 2} of t\.csv has {width} cells?; expected 3"):
-        read_table(data, "t.csv", ("path", "label"))
+        read_cells(data, "t.csv", ("path", "label"))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_row_of_another_width_is_refused_by_its_number(num_rows: int, at: int,
 )
 def test_what_is_no_table_is_refused_by_file_and_row(data: bytes, says: str) -> None:
     with pytest.raises(DataError, match=says) as refusal:
-        read_table(data, "t.csv", ("path", "label"), ("group",))
+        read_cells(data, "t.csv", ("path", "label"), ("group",))
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 400
 
@@ -104,7 +104,7 @@ def test_any_bytes_are_whole_rows_or_one_line(data: bytes) -> None:
 
 
 def test_an_index_without_a_name_is_passed_over_as_pandas_writes_it() -> None:
-    table = read_table(b",path,label\n0,a.png,x\n", "t.csv", ("path", "label"))
+    table = read_cells(b",path,label\n0,a.png,x\n", "t.csv", ("path", "label"))
     assert table.values(table.rows[0], "path", "label") == ("a.png", "x")
 
 

@@ -13,7 +13,7 @@ from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import IMAGE_SUFFIXES, existing
 from ganaug.data.sources.scans.names import equal_but_for_spelling, near_patients, plain
 from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan
-from ganaug.data.tables import read_bytes, read_table
+from ganaug.data.tables import read_bytes, read_cells
 from ganaug.errors import ConfigError, DataError, private, some_of
 
 MOST_SETS_NAMED = 10  # sets of names in a note
@@ -135,7 +135,7 @@ def _merge_classes(scan: Scan) -> Scan:
 def _join_patients(scan: Scan, option: str) -> Scan:
     """Give the patients of each row of a table one name."""
     path = existing(option, "--same-patient")
-    table = read_table(read_bytes(path), str(path), ("patient", "same_as"))
+    table = read_cells(read_bytes(path), str(path), ("patient", "same_as"))
     known = set(scan.groups.tolist())
     joined = {name: name for name in known}
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ganaug.data.hdf5.declared_lengths import declared_lengths
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.hdf5.safety import require_self_contained
-from ganaug.data.schema import ImageTable, created_of
+from ganaug.data.schema import ImageTable, creation_of_images
 from ganaug.errors import DataError
 
 
@@ -263,7 +263,7 @@ def test_a_text_that_is_as_long_as_its_attribute_says_and_not_as_the_file_is_ref
         path.write_bytes(data[:at] + (2**32 - 1).to_bytes(4, "little") + data[at + 4 :])
         with pytest.raises(DataError, match=r"4,294,967,295 bytes for an attribute"):
             check(path)
-        assert created_of(path) == ""
+        assert creation_of_images(path) == ""
 
 
 def test_the_lengths_of_attributes_are_read_as_hdf5_has_them(tmp_path: Path) -> None:
