@@ -63,7 +63,7 @@ def build(name: str, num_classes: int, *, image_size_px: int = 64, weights: Path
 
     `name` is a key of CLASSIFIERS, or `timm:<name>` for any model of timm. `image_size_px` is the side of the images
     to come; images of any other size are resized, so it only decides at which size the small models work. Initial
-    weights are drawn from torch's global generator (see `seeded_build`), or read from the local file `weights` (see
+    weights are drawn from torch's global generator (see `build_seeded`), or read from the local file `weights` (see
     `load_weights`).
 
     Raises ValueError for an unknown name, for fewer than two classes, or for weights that do not fit.
@@ -86,7 +86,7 @@ def build(name: str, num_classes: int, *, image_size_px: int = 64, weights: Path
     return model
 
 
-def seeded_build(
+def build_seeded(
     name: str, num_classes: int, seed: int, *, image_size_px: int = 64, weights: Path | None = None
 ) -> nn.Module:
     """`build` with initial weights that depend on `seed` alone; torch's global generator is left as it was."""

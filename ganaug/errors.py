@@ -24,7 +24,7 @@ def private(name: object) -> str:
 
 def for_terminal(text: str) -> str:
     """The text with its names, on as many lines; control, bidirectional and other invisible characters are escaped."""
-    return "\n".join(_escaped(line) for line in text.translate(_MARKS).split("\n"))
+    return "\n".join(_escape(line) for line in text.translate(_MARKS).split("\n"))
 
 
 def for_sharing(text: str) -> str:
@@ -32,7 +32,7 @@ def for_sharing(text: str) -> str:
     return for_terminal(_PRIVATE.sub(WITHHELD, text))
 
 
-def _escaped(line: str) -> str:
+def _escape(line: str) -> str:
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)

@@ -124,7 +124,7 @@ def _text_of(path: Path) -> str:
         raise DataError(f"{path} is no text in UTF-8 (byte {error.start})", expected="JSON", todo=_AGAIN) from error
 
 
-def _parsed(text: str | bytes, where: str) -> dict[str, Any]:
+def _parse_object(text: str | bytes, where: str) -> dict[str, Any]:
     """A JSON object; raises DataError for anything else."""
     try:
         value = parse_json(text)
@@ -137,7 +137,7 @@ def _parsed(text: str | bytes, where: str) -> dict[str, Any]:
 
 
 def _json(path: Path) -> tuple[Description, str]:
-    return _plain(path, "JSON", _parsed(_text_of(path), str(path)))
+    return _plain(path, "JSON", _parse_object(_text_of(path), str(path)))
 
 
 def _json_lines(path: Path) -> tuple[Description, str]:
@@ -146,7 +146,7 @@ def _json_lines(path: Path) -> tuple[Description, str]:
     records, first_fault, num_faults = [], "", 0
     for number, line in enumerate(lines, 1):
         try:
-            records.append(_parsed(line, f"line {number} of {path}"))
+            records.append(_parse_object(line, f"line {number} of {path}"))
         except DataError as error:
             first_fault, num_faults = first_fault or str(error), num_faults + 1
     if num_faults > len(records):
@@ -161,7 +161,7 @@ def _zip(path: Path) -> tuple[Description, str]:
     """A dataset.zip, as this tool and StyleGAN write it."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        about = _parsed(_table_of(archive, path), f"dataset.json in {path}") if "dataset.json" in names else {}
+        about = _parse_object(_table_of(archive, path), f"dataset.json in {path}") if "dataset.json" in names else {}
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
     labels = about.pop("labels", None)
     if labels is not None and not (isinstance(labels, list) and all(_is_label(entry) for entry in labels)):

@@ -212,7 +212,7 @@ def read_provenance(stored: str | dict[str, Any] | None, source: Path | str) -> 
     names = ", ".join(field.name for field in fields(Provenance))
     seen = f"the provenance of {source} is malformed"
     malformed = LeakError(seen, expected=f"the fields {names}", todo="make it again")
-    record = _parsed(stored)
+    record = _parse(stored)
     if record is None:
         raise malformed
     require_equal_seal(record._seal_with(record.content), record.seal, f"the provenance of {source}")
@@ -222,7 +222,7 @@ def read_provenance(stored: str | dict[str, Any] | None, source: Path | str) -> 
     return record
 
 
-def _parsed(stored: str | dict[str, Any]) -> Provenance | None:
+def _parse(stored: str | dict[str, Any]) -> Provenance | None:
     """The record, once every field is there and of its kind."""
     try:
         values = parse_json(stored) if isinstance(stored, str) else stored

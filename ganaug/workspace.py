@@ -225,7 +225,7 @@ class Workspace:
         for config in sorted(self.root.glob("gans/*/config.json")):
             match = _RUN_NAME.fullmatch(config.parent.name)
             if match and dataset in (None, match["dataset"]) and fold in (None, int(match["fold"])):
-                found.append((created_of(config), GanRun(config.parent, match["dataset"], int(match["fold"]))))
+                found.append((creation_time(config), GanRun(config.parent, match["dataset"], int(match["fold"]))))
         return [run for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].root.name))]
 
     def synthetic(self, gan: str, kimg: float, psi: float, seed: int, variant: str = "") -> Path:
@@ -291,7 +291,7 @@ def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Wo
     return Workspace(root)
 
 
-def created_of(config: Path) -> str:
+def creation_time(config: Path) -> str:
     """When a generator or a study was laid down, as its JSON file says; empty where it does not."""
     try:
         return str(read_json_object(config, {"created": TEXT})["created"])

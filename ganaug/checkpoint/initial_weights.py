@@ -37,7 +37,7 @@ def load_pretrained(path: Path) -> Pretrained:
     """
     snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else _own_snapshot(path)
     ema = snapshot.generator.state_dict()
-    G, D = (_unprefixed(snapshot.companions, prefix) for prefix in COMPANIONS)
+    G, D = (_strip_prefix(snapshot.companions, prefix) for prefix in COMPANIONS)
     record = snapshot.provenance
     return Pretrained(snapshot.config.network, G or ema, D, ema, record.seen, record.declared)
 
@@ -77,5 +77,5 @@ def import_pickle(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
     return Snapshot(generator, config, names, record, companions), external.skipped
 
 
-def _unprefixed(tensors: State, prefix: str) -> State | None:
+def _strip_prefix(tensors: State, prefix: str) -> State | None:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)} or None

@@ -195,7 +195,7 @@ class _Builder:
             for group in ("_parameters", "_buffers"):
                 for name, value in part.part(group).items():
                     if value is not None:
-                        tensors[_joined(path, name)] = self._build(value)
+                        tensors[_join(path, name)] = self._build(value)
                     if len(tensors) > MAX_TENSORS:
                         raise PickleRefused(f"a network has more than {MAX_TENSORS:,} tensors")
         return PickledNetwork(module.class_name, options, tensors)
@@ -236,10 +236,10 @@ def _parts(root: _Module) -> Iterator[tuple[str, _Module]]:
                 continue
             if not isinstance(child, _Module):
                 raise PickleRefused(f"a module has {describe_value(child)} where a module belongs")
-            waiting.append((_joined(path, name), child, depth + 1))
+            waiting.append((_join(path, name), child, depth + 1))
 
 
-def _joined(path: str, name: Any) -> str:
+def _join(path: str, name: Any) -> str:
     if not isinstance(name, str) or len(name) > MAX_NAME:
         raise PickleRefused("a module or tensor has no name, or an endless one")
     return f"{path}.{name}".lstrip(".")

@@ -37,7 +37,7 @@ def predict_test(model: nn.Module, dataset: DataSet, fold: int, device: str) -> 
     """Predict the test images of a fold."""
     images = images_of(dataset, fold, find_tested(dataset, fold))
     probs = predict(model, images, device=device)
-    return Predictions(**vars(tested_images(dataset, fold)), probs=probs)
+    return Predictions(**vars(find_tested_images(dataset, fold)), probs=probs)
 
 
 def find_tested(dataset: DataSet, fold: int) -> NDArray[np.int64]:
@@ -48,7 +48,7 @@ def find_tested(dataset: DataSet, fold: int) -> NDArray[np.int64]:
     return dataset.table.in_shared_order(dataset.test(fold))
 
 
-def tested_images(dataset: DataSet, fold: int) -> TestedImages:
+def find_tested_images(dataset: DataSet, fold: int) -> TestedImages:
     """The test images of a fold, in the order of `find_tested`."""
     table, test = dataset.table, find_tested(dataset, fold)
     names, position = np.unique(table.group_id[test], return_inverse=True)
@@ -75,7 +75,7 @@ def read_predictions(path: Path, dataset: DataSet, fold: int) -> Predictions:
     Raises LeakError where they are of other images, CorruptFile where they are no probabilities, OSError where there
     is no file.
     """
-    tested = vars(tested_images(dataset, fold))
+    tested = vars(find_tested_images(dataset, fold))
     arrays = _read_arrays(path, ("probs", *tested))
     if any(not np.array_equal(arrays[name], values) for name, values in tested.items()):
         raise LeakError(f"{path} is of other test images than fold {fold} has")

@@ -9,7 +9,7 @@ from torch import nn
 
 from classifiers.config import FitConfig
 from classifiers.fit import FitResult, fit
-from classifiers.registry import seeded_build
+from classifiers.registry import build_seeded
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture
 from ganaug.provenance import digest_of_bytes
@@ -30,7 +30,7 @@ def build_classifier(dataset: DataSet, name: str, seed: int, weights: Path | Non
     Raises ValueError, RuntimeError or OSError for an unknown name and for weights that cannot be read or do not fit.
     """
     table = dataset.table
-    return seeded_build(name, table.num_classes, seed, image_size_px=table.resolution_px, weights=weights)
+    return build_seeded(name, table.num_classes, seed, image_size_px=table.resolution_px, weights=weights)
 
 
 def train_classifier(

@@ -30,7 +30,7 @@ class TrainedClassifier:
     probabilities: Callable[[Tensor], Tensor]  # u8 [n,3,H,W] -> float [n,K]
 
 
-def trained_classifier(
+def open_classifier(
     path: Path, dataset: DataSet, fold: int, *, device: str = "cpu", progress: bool = False
 ) -> TrainedClassifier:
     """The classifier stored at `path`, trained now where it is missing or was trained with other options.

@@ -10,7 +10,7 @@ from ganaug import presets
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import (
-    chosen_folds,
+    choose_folds,
     extractor_option,
     find_dataset,
     fold_option,
@@ -95,7 +95,7 @@ def evaluate_augmentation(
     missing = missing_config(common.preset, data, compute, total_kimg)
     request = StudyRequest(
         dataset=data,
-        folds=chosen_folds(common, data, fold),
+        folds=choose_folds(common, data, fold),
         config=config,
         missing=missing if train_missing else None,
         extractor=extractor,

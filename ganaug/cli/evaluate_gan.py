@@ -8,7 +8,7 @@ from ganaug import presets
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import (
-    chosen_folds,
+    choose_folds,
     extractor_option,
     find_dataset,
     fold_option,
@@ -46,7 +46,7 @@ def evaluate_gan(
     from ganaug.generate.score_supplies import require_scorable, score_images
 
     data = find_dataset(common, dataset)
-    folds, compute = chosen_folds(common, data, fold), common.compute(weights_dir=weights_dir)
+    folds, compute = choose_folds(common, data, fold), common.compute(weights_dir=weights_dir)
     at_least = num_drawn(data, folds, presets.study(common.preset).ratio)  # the files that a study would take
     supplies = require_supplies(common.workspace, data, folds, at_least=at_least, choice=Choice(gans, files))
     require_scorable(data, supplies, extractor=extractor, weights_dir=compute.weights_dir)

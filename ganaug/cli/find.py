@@ -38,7 +38,7 @@ def find_dataset(common: Common, name: str | None) -> "DataSet":
     return open_dataset(workspace, name or default_dataset(workspace))
 
 
-def chosen_folds(common: Common, dataset: "DataSet", fold: str | None) -> list[int]:
+def choose_folds(common: Common, dataset: "DataSet", fold: str | None) -> list[int]:
     """The folds that `--fold` means, by default those of the preset; raises ConfigError for one that is not there."""
     every = list(range(dataset.folds.num_folds))
     if fold is None:

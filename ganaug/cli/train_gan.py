@@ -9,7 +9,7 @@ import click
 from ganaug import presets
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, duration, warn
-from ganaug.cli.find import chosen_folds, find_dataset, fold_option, verify_option, weights_option
+from ganaug.cli.find import choose_folds, find_dataset, fold_option, verify_option, weights_option
 from ganaug.config import ADA_PIPELINES, SNAPSHOT_EXTRACTORS, Compute, override_preset, to_dict
 from ganaug.errors import Ended
 
@@ -88,7 +88,7 @@ def train_gan(
     config = override_preset(preset, {**given, "seed": common.seed}, precision)
     if config.extractor in WEIGHTS:
         find_weights(compute.weights_dir, config.extractor)
-    folds = chosen_folds(common, data, fold)
+    folds = choose_folds(common, data, fold)
     tasks = [plan_training(common.workspace, data, fold, config, init, init_saw) for fold in folds]
     for task in tasks:
         if task.num_held_out:

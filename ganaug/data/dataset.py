@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ganaug.config import SOURCE_NAMES, require_name
 from ganaug.data.folds.folds import Folds, read_folds
-from ganaug.data.schema import ImageReader, ImageTable, creation_of_images, open_reader, read_table, stained_name
+from ganaug.data.schema import ImageReader, ImageTable, creation_time_of_images, open_reader, read_table, stained_name
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace
 
@@ -93,7 +93,7 @@ def default_dataset(workspace: Workspace) -> str:
             f"no data set is prepared in {workspace.root}",
             todo="run `ganaug prepare --dataset phantom`, or breakhis, or folder with --source",
         )
-    return max(names, key=lambda name: (creation_of_images(workspace.dataset(name)), name))
+    return max(names, key=lambda name: (creation_time_of_images(workspace.dataset(name)), name))
 
 
 class TrainingImages:

@@ -26,7 +26,7 @@ from ganaug.data.folds.folds import PARTS
 from ganaug.data.images.png import encode_png
 from ganaug.data.schema import IMAGES_AT_A_TIME, ImageReader, ImageTable, name_to_share, open_reader, read_table
 from ganaug.data.sources.dataset_zip import DATASET_JSON
-from ganaug.data.synthetic_file import stored_record
+from ganaug.data.synthetic_file import read_record
 from ganaug.errors import ConfigError, DataError, WorkspaceError
 from ganaug.provenance import keyed_digest
 from ganaug.workspace import (
@@ -121,7 +121,7 @@ def export_zip(selection: Selection, out: Path, *, with_ids: bool = False, progr
     names = [f"{index // 1000:05d}/img{index:08d}.png" for index in range(len(selection.indices))]
     tables = {DATASET_JSON: _description(selection, names, with_ids)}
     if selection.synthetic:
-        record = stored_record(selection.path, selection.table)
+        record = read_record(selection.path, selection.table)
         tables[PROVENANCE_BESIDE_IMAGES] = record.to_dict()
     pngs = tqdm(_pngs(selection), total=len(names), unit="img", desc="export", disable=not progress or None)
     with atomic_path(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
@@ -172,7 +172,7 @@ def export_pngs(path: Path, folder: Path, *, progress: bool = False) -> None:
     Raises LeakError as `export_zip` does, WorkspaceError where something else stands at `folder` or the disk is full.
     """
     selection = select(path)
-    record = stored_record(path, selection.table)
+    record = read_record(path, selection.table)
     if folder.exists():
         stored = folder / PROVENANCE_BESIDE_IMAGES
         if stored.exists() and read_json(stored) == record.to_dict():

@@ -277,7 +277,7 @@ def require_arrays(path: Path, table: ImageTable) -> str:
     return str(table.attrs["seal"])
 
 
-def creation_of_images(path: Path) -> str:
+def creation_time_of_images(path: Path) -> str:
     """When a file was made, as it says itself; empty where it does not, or cannot be read."""
     try:
         with h5py.File(path, "r") as file:

@@ -14,7 +14,7 @@ from ganaug.data.schema import (
     IMAGES_AT_A_TIME,
     ImageReader,
     ImageTable,
-    creation_of_images,
+    creation_time_of_images,
     open_images,
     read_table,
     require_arrays,
@@ -44,7 +44,7 @@ def rows_of(images: NDArray[np.uint8], label: int, positions: NDArray[np.int64])
     return Rows(images, np.full(len(images), label, np.int64), positions.astype(np.int64), digests, perceptual)
 
 
-def stored_rows(path: Path) -> Iterator[Rows]:
+def read_rows(path: Path) -> Iterator[Rows]:
     """The rows of a file that `write_rows` wrote."""
     table, reader = read_table(path), ImageReader(path)
     with open_images(path) as file:
@@ -54,7 +54,7 @@ def stored_rows(path: Path) -> Iterator[Rows]:
         yield Rows(reader[chosen], table.label[chosen], position[chosen], table.sha256[chosen], table.phash[chosen])
 
 
-def stored_record(path: Path, table: ImageTable) -> Provenance:
+def read_record(path: Path, table: ImageTable) -> Provenance:
     """The provenance of a file whose table was read; LeakError where it, or what it was sealed with, was changed."""
     record = read_provenance(table.attrs.get("provenance"), path)
     require_content(record, require_arrays(path, table), path)
@@ -75,7 +75,7 @@ def write_rows(
             known.append((block.label, block.position, block.sha256, block.phash))
         label, position, sha256, hashes = (np.concatenate(column) for column in zip(*known))
         others = (other for other in path.parent.glob("*.h5") if other != path)
-        attrs = {**attrs, "created": moment(after=map(creation_of_images, others))}
+        attrs = {**attrs, "created": moment(after=map(creation_time_of_images, others))}
         table = _table(label, position, sha256, hashes, class_names, attrs)
         writer.finish(table, positions=position, record=record)
 

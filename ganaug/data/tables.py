@@ -94,10 +94,10 @@ def read_rows(data: bytes, name: str, header: Sequence[str] = (), error: Error =
     The delimiter is the one of comma, semicolon and tab that yields the columns `header`, or else stands most often in
     the first line. Raises `error` where the text is no UTF-8 or no CSV, is empty, or a row is as no row should be.
     """
-    text = _decoded(data, name, error)
+    text = _decode(data, name, error)
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     rows: list[Row] = []
-    for line, cells in _parsed(text, _delimiter(first_line, header), name, error):
+    for line, cells in _parse(text, _delimiter(first_line, header), name, error):
         if not any(cells):
             continue
         _require_plain(cells, line, name, error)
@@ -148,7 +148,7 @@ def magnification_of(text: str, where: str, error: Error = DataError) -> int:
 # ---- the text --------------------------------------------------------------------------------------------------------
 
 
-def _decoded(data: bytes, name: str, error: Error) -> str:
+def _decode(data: bytes, name: str, error: Error) -> str:
     """The text of UTF-8, with or without a byte order mark."""
     try:
         text = data.decode("utf-8-sig")
@@ -173,7 +173,7 @@ def _delimiter(first_line: str, header: Sequence[str]) -> str:
     return max(DELIMITERS, key=lambda delimiter: (known(delimiter), first_line.count(delimiter)))
 
 
-def _parsed(text: str, delimiter: str, name: str, error: Error) -> Iterator[tuple[int, list[str]]]:
+def _parse(text: str, delimiter: str, name: str, error: Error) -> Iterator[tuple[int, list[str]]]:
     """First line and cells of each row; a quote that runs on into the next line is refused, as it swallows rows."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     line = 1

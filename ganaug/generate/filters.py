@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.classify.trained import trained_classifier
+from ganaug.classify.trained import open_classifier
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
@@ -54,7 +54,7 @@ def confidence(value: float, inputs: FilterInputs) -> Filter:
     The classifier is the one that `evaluate-gan --extractor classifier` uses, stored in the generator's folder.
     """
     path, device, progress = inputs.run.extractor, inputs.compute.device, inputs.compute.progress
-    trained = trained_classifier(path, inputs.dataset, inputs.fold, device=device, progress=progress)
+    trained = open_classifier(path, inputs.dataset, inputs.fold, device=device, progress=progress)
 
     @torch.inference_mode()
     def accepts(images: Pixels, label: int) -> NDArray[np.bool_]:

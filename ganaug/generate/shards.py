@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganaug.checkpoint.snapshot import Snapshot, load_snapshot_of
 from ganaug.config import CPU, Compute
-from ganaug.data.synthetic_file import stored_rows, write_rows
+from ganaug.data.synthetic_file import read_rows, write_rows
 from ganaug.errors import UserError, WorkspaceError
 from ganaug.generate.synthesize import SynthesisPlan, file_attrs, is_made, plan_chunks, synthesize
 from ganaug.parallel.processes import run_parallel
@@ -51,7 +51,7 @@ def merge(plan: SynthesisPlan, count: int) -> Path | None:
     if not is_made(plan.target, plan.config, snapshot):
         if missing_shards(plan, snapshot, count) and not is_made(plan.target, plan.config, snapshot):
             return None
-        rows = chain.from_iterable(stored_rows(plan.path(shard)) for shard in all_shards(count) if shard.of(chunks))
+        rows = chain.from_iterable(read_rows(plan.path(shard)) for shard in all_shards(count) if shard.of(chunks))
         try:
             write_rows(plan.target, rows, snapshot.provenance, snapshot.class_names, file_attrs(plan, snapshot))
         except (UserError, OSError):  # a part has gone, before or after it was opened

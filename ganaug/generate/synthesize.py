@@ -13,7 +13,7 @@ from ganaug.config import CPU, Compute, SynthesisConfig, to_dict
 from ganaug.data.dataset import open_dataset
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic import require_serves
-from ganaug.data.synthetic_file import Rows, rows_of, stored_record, write_rows
+from ganaug.data.synthetic_file import Rows, read_record, rows_of, write_rows
 from ganaug.errors import ConfigError, UserError
 from ganaug.generate.filters import FilterInputs, Screening, fit_filters, record_of, require_known_filters
 from ganaug.generate.sampler import CHUNK, Sampler, best_snapshot, chunks_at_a_time, map_in_threads, values_per_class
@@ -115,7 +115,7 @@ def is_made(path: Path, config: SynthesisConfig, snapshot: Snapshot) -> bool:
         return False
     try:
         table = read_table(path)
-        record = stored_record(path, table)
+        record = read_record(path, table)
     except UserError:
         return False
     same_options = digest_of(table.attrs.get("synthesis")) == digest_of(to_dict(config))

@@ -20,7 +20,7 @@ from ganaug.study.guard import AdmittedSupply, admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.report import write_report
 from ganaug.study.statistics.verdict import Verdict, judge
-from ganaug.workspace import Study, Workspace, created_of, moment, write_json, write_text
+from ganaug.workspace import Study, Workspace, creation_time, moment, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ def evaluate_augmentation(
     """
     design = design_study(workspace, dataset, supplies, config)
     study, cells = design.study(workspace), plan_cells(design)
-    created = _created(workspace, study)
+    created = _creation_time(workspace, study)
     write_json(study.design, sealed(_design_record(design, cells, created)))
     todo = [cell for cell in cells if adopt_cell(study, cell, dataset) is None]
     for _ in EXECUTORS["local"](workspace, design, compute).run(todo):
         pass
-    results = [_finished(study, cell, dataset) for cell in cells]
+    results = [_load_finished(study, cell, dataset) for cell in cells]
     write_text(study.results, "".join(json.dumps(_row(result), ensure_ascii=False) + "\n" for result in results))
     verdict = judge(design, results, dataset.table.class_names, dataset.folds.num_folds)
     looks = other_looks(workspace, design.name, design.tested)
@@ -99,7 +99,7 @@ def require_buildable(dataset: DataSet, config: StudyConfig) -> None:
             raise ConfigError(str(error).split("\n")[0]) from error
 
 
-def _finished(study: Study, cell: Cell, dataset: DataSet) -> CellResult:
+def _load_finished(study: Study, cell: Cell, dataset: DataSet) -> CellResult:
     result = load_cell(study, cell, dataset)
     if result is None:
         raise WorkspaceError(
@@ -108,10 +108,10 @@ def _finished(study: Study, cell: Cell, dataset: DataSet) -> CellResult:
     return result
 
 
-def _created(workspace: Workspace, study: Study) -> str:
+def _creation_time(workspace: Workspace, study: Study) -> str:
     """When the study was designed: as its design says, else now, after all the others of the workspace."""
     others = (path for path in workspace.root.glob("studies/*/design.json") if path != study.design)
-    return (created_of(study.design) if study.design.exists() else "") or moment(after=map(created_of, others))
+    return (creation_time(study.design) if study.design.exists() else "") or moment(after=map(creation_time, others))
 
 
 def _design_record(design: Design, cells: Sequence[Cell], created: str) -> dict[str, Any]:

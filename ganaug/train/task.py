@@ -15,7 +15,7 @@ from ganaug.errors import ConfigError, DataError
 from ganaug.parallel.launcher import num_processes
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file, sealed
 from ganaug.train.state import resumable_config
-from ganaug.workspace import GanRun, Workspace, created_of, moment, write_json
+from ganaug.workspace import GanRun, Workspace, creation_time, moment, write_json
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,6 @@ def write_description(task: Task) -> None:
         **{name: record[name] for name in names},
         "class_names": list(task.dataset.table.class_names),
         "config": to_dict(task.config),
-        "created": created_of(task.run.config) or moment(after=map(created_of, others)),
+        "created": creation_time(task.run.config) or moment(after=map(creation_time, others)),
     }
     write_json(task.run.config, sealed(about))

@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from classifiers.registry import seeded_build
+from classifiers.registry import build_seeded
 from ganaug.classify import trained
 from ganaug.config import (
     Compute,
@@ -207,7 +207,7 @@ def make_key(folder: Path) -> None:
 
 def _write_extractor(run: GanRun, dataset: DataSet) -> None:
     """The extractor of a run with weights as they are drawn: reading it takes no training."""
-    model = seeded_build(CLASSIFIER, dataset.table.num_classes, 0, image_size_px=SIDE_PX)
+    model = build_seeded(CLASSIFIER, dataset.table.num_classes, 0, image_size_px=SIDE_PX)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     trained._save(run.extractor, state, dataset, FOLD)
 
@@ -215,7 +215,7 @@ def _write_extractor(run: GanRun, dataset: DataSet) -> None:
 def make_weights(root: Path) -> None:
     """One classifier's weights in the three formats in which they are read, and what the operators' cache holds."""
     folder = _with_parent(root / "weights" / "model.pth").parent
-    state = seeded_build(CLASSIFIER, 4, 0, image_size_px=SIDE_PX).state_dict()
+    state = build_seeded(CLASSIFIER, 4, 0, image_size_px=SIDE_PX).state_dict()
     small = {name: state[name] for name in list(state)[:6]}
     torch.save(state, folder / "model.pth")
     torch.save(small, folder / "squeezenet1_0-imagenet.pth", _use_new_zipfile_serialization=False)

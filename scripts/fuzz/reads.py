@@ -15,14 +15,14 @@ from custom_ops.native import cache
 from fuzz.artefacts import CLASSIFIER, EXTRACTOR, FOLD, GAN, STUDY
 from ganaug.checkpoint.initial_weights import load_pretrained
 from ganaug.checkpoint.snapshot import best_ema, load_snapshot
-from ganaug.classify.trained import trained_classifier
+from ganaug.classify.trained import open_classifier
 from ganaug.config import Compute, FoldsConfig, PrepareConfig
 from ganaug.data import schema
 from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
 from ganaug.data.export import export_zip, select
 from ganaug.data.folds.folds import balance_table
 from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
-from ganaug.data.synthetic_file import stored_record, stored_rows
+from ganaug.data.synthetic_file import read_record, read_rows
 from ganaug.errors import UserError, WeightsError
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.score_file import score_file
@@ -41,7 +41,7 @@ from ganaug.train.saving.resume import drop_lines_after, resume_latest
 from ganaug.train.state import new_state
 from ganaug.train.task import plan_training
 from ganaug.weights import find_weights, read_weights, survey
-from ganaug.workspace import GanRun, Workspace, created_of, moment, open_workspace, read_json, read_jsonl
+from ganaug.workspace import GanRun, Workspace, creation_time, moment, open_workspace, read_json, read_jsonl
 
 Read = Callable[[Path, Path], object]  # the copy of the template, the mutated file in it
 
@@ -89,9 +89,9 @@ def read_dataset(root: Path, path: Path) -> object:
 def read_synthetic(root: Path, path: Path) -> object:
     workspace, dataset, run, _ = _world(root)
     supply_for(workspace, dataset, FOLD, at_least=2)
-    for rows in stored_rows(path):
+    for rows in read_rows(path):
         len(rows)
-    stored_record(path, schema.read_table(path))
+    read_record(path, schema.read_table(path))
     supply_for(workspace, dataset, FOLD, choice=Choice(files=(path,)))
     admit(workspace, dataset, Supply(FOLD, run, path))
     return score_file(workspace, dataset, path, run, extractor=EXTRACTOR)
@@ -119,7 +119,7 @@ def read_state(root: Path, path: Path) -> object:
 
 def read_run(root: Path, path: Path) -> object:
     workspace, dataset, run, _ = _world(root)
-    config_of(run), created_of(run.config), best_ema(run), read_jsonl(run.metrics), workspace.gans()
+    config_of(run), creation_time(run.config), best_ema(run), read_jsonl(run.metrics), workspace.gans()
     generator_for(workspace, dataset, FOLD), supply_for(workspace, dataset, FOLD)
     drop_lines_after(run, 16)
     with run_lock(run, ProcessGroup()):
@@ -140,7 +140,7 @@ def read_looks(root: Path, path: Path) -> object:
     workspace, dataset, _, _ = _world(root)
     tested = [dataset.table.patient_digest(group) for group in dataset.folds.groups]
     looks = other_looks(workspace, "another", tested)
-    return warning_of(looks, moment(after=map(created_of, workspace.root.glob("studies/*/design.json"))))
+    return warning_of(looks, moment(after=map(creation_time, workspace.root.glob("studies/*/design.json"))))
 
 
 def read_start_weights(root: Path, path: Path) -> object:
@@ -170,7 +170,7 @@ def read_extractor(root: Path, path: Path) -> object:
     _, dataset, _, _ = _world(root)
     if not path.exists():
         raise UserError(f"there is no file {path}")
-    classifier = trained_classifier(path, dataset, FOLD)
+    classifier = open_classifier(path, dataset, FOLD)
     return classifier.embed(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from classifiers.config import FitConfig
 from classifiers.fit import epoch_order, fit, learning_rate_factor
 from classifiers.predict import extract_features, predict
-from classifiers.registry import seeded_build
+from classifiers.registry import build_seeded
 
 QUICK = FitConfig(num_steps=6, batch=8, eval_every=2)
 
@@ -43,7 +43,7 @@ class Constant(nn.Module):
 
 
 def small() -> nn.Module:
-    return seeded_build("dalaresnet50_small", 2, 0, image_size_px=32)
+    return build_seeded("dalaresnet50_small", 2, 0, image_size_px=32)
 
 
 def weights(model: nn.Module) -> Tensor:
@@ -70,7 +70,7 @@ def test_progress_is_shown_on_a_terminal_alone(
 @pytest.mark.parametrize("name", ["dalaresnet50_small", "resvit_gannet_small"])
 def test_same_seed_same_weights_and_the_global_generator_is_left_alone(name: str) -> None:
     def trained(seed: int) -> Tensor:
-        model = seeded_build(name, 2, 0, image_size_px=32)
+        model = build_seeded(name, 2, 0, image_size_px=32)
         fit(model, *stripes(20), config=replace(QUICK, num_steps=3, seed=seed))
         return weights(model)
 

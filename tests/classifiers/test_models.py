@@ -14,7 +14,7 @@ from classifiers.models.dalaresnet50 import DalaConfig, DalaResNet50, LayerFourG
 from classifiers.models.dalaresnet50 import small as dala_small
 from classifiers.models.resvit_gannet import ResViTConfig, ResViTGANNet, pool_2x2
 from classifiers.models.resvit_gannet import small as resvit_small
-from classifiers.registry import CLASSIFIERS, build, seeded_build
+from classifiers.registry import CLASSIFIERS, build, build_seeded
 
 SMALL = sorted({classifier.small for classifier in CLASSIFIERS.values()})
 
@@ -48,7 +48,7 @@ def test_features_are_what_the_last_layer_sees(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("px", [32, 64])
 def test_small_models_are_small_and_reach_every_parameter(name: str, px: int) -> None:
-    model: Any = seeded_build(name, 4, 0, image_size_px=px)
+    model: Any = build_seeded(name, 4, 0, image_size_px=px)
     assert model.config.image_size_px == px
     assert num_parameters(model) < 1_000_000
     model(noise(4, 3, px, px)).square().sum().backward()
@@ -62,7 +62,7 @@ def test_small_models_are_small_and_reach_every_parameter(name: str, px: int) ->
 def test_a_tiny_batch_can_be_learnt_by_heart(name: str) -> None:
     images = (noise(8, 32, 32, 3) * 255).byte().numpy()
     labels = torch.arange(8).numpy() % 4
-    model: Any = seeded_build(name, 4, 0, image_size_px=32)
+    model: Any = build_seeded(name, 4, 0, image_size_px=32)
     config = FitConfig(num_steps=40, batch=8, classical_augmentation="none", label_smoothing=0.0)
     result = fit(model, images, labels, val=(images, labels), config=config)
     assert result.history[-1]["val_accuracy"] == 1.0
@@ -70,9 +70,9 @@ def test_a_tiny_batch_can_be_learnt_by_heart(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_initial_weights_depend_on_the_seed_alone(name: str) -> None:
-    first = seeded_build(name, 4, 7).state_dict()
+    first = build_seeded(name, 4, 7).state_dict()
     torch.rand(5)
-    again, other = seeded_build(name, 4, 7).state_dict(), seeded_build(name, 4, 8).state_dict()
+    again, other = build_seeded(name, 4, 7).state_dict(), build_seeded(name, 4, 8).state_dict()
     assert len(first) == len(again) > 10
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["cnn.conv1.weight"], other["cnn.conv1.weight"])
@@ -80,7 +80,7 @@ def test_initial_weights_depend_on_the_seed_alone(name: str) -> None:
 
 def test_building_leaves_the_global_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    seeded_build("resvit_gannet_small", 4, 7)
+    build_seeded("resvit_gannet_small", 4, 7)
     assert torch.equal(before, torch.random.get_rng_state())
 
 

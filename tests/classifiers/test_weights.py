@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classifiers.registry import CLASSIFIERS, seeded_build
+from classifiers.registry import CLASSIFIERS, build_seeded
 from classifiers.torch_files import read_state_dict
 from classifiers.weights import load_weights
 
@@ -23,7 +23,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor], prefix: str = "") -> bool:
 
 @pytest.fixture(scope="module")
 def donor() -> nn.Module:
-    return seeded_build("resvit_gannet_small", 4, 1)
+    return build_seeded("resvit_gannet_small", 4, 1)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -35,7 +35,7 @@ def test_weights_survive_the_round_trip(tmp_path: Path, donor: nn.Module, suffix
         from safetensors.torch import save_file
 
         save_file(donor.state_dict(), path)
-    assert same(donor.state_dict(), seeded_build("resvit_gannet_small", 4, 2, weights=path).state_dict())
+    assert same(donor.state_dict(), build_seeded("resvit_gannet_small", 4, 2, weights=path).state_dict())
 
 
 def test_a_backbones_own_file_fills_that_backbone_and_says_so(
@@ -49,11 +49,11 @@ def test_a_backbones_own_file_fills_that_backbone_and_says_so(
     }
     torch.save(cnn | {"fc.weight": torch.zeros(1000, 128)}, path)
     with caplog.at_level(logging.WARNING):
-        model = seeded_build("resvit_gannet_small", 2, 2, weights=path)
+        model = build_seeded("resvit_gannet_small", 2, 2, weights=path)
     assert "only cnn from" in caplog.text
     assert same(donor.get_submodule("cnn").state_dict(), model.get_submodule("cnn").state_dict())
     assert same(
-        seeded_build("resvit_gannet_small", 2, 2).get_submodule("vit").state_dict(),
+        build_seeded("resvit_gannet_small", 2, 2).get_submodule("vit").state_dict(),
         model.get_submodule("vit").state_dict(),
     )
 
@@ -61,7 +61,7 @@ def test_a_backbones_own_file_fills_that_backbone_and_says_so(
 def test_several_backbones_may_share_a_file(tmp_path: Path, donor: nn.Module) -> None:
     path = tmp_path / "both.pth"
     torch.save({k: v for k, v in donor.state_dict().items() if k.split(".")[0] in ("cnn", "vit")}, path)
-    model = seeded_build("resvit_gannet_small", 2, 2)
+    model = build_seeded("resvit_gannet_small", 2, 2)
     assert load_weights(model, path).startswith("only cnn and vit from")
     assert same(donor.get_submodule("vit").state_dict(), model.get_submodule("vit").state_dict())
 
@@ -71,7 +71,7 @@ def test_published_weights_fill_the_part_that_the_registry_names(tmp_path: Path,
     import timm
     import torchvision
 
-    model = seeded_build(name, 2, 0)
+    model = build_seeded(name, 2, 0)
     for part, source in (CLASSIFIERS[name].weights or {}).items():
         library, architecture = source.split()
         if library == "timm":
@@ -87,7 +87,7 @@ def test_a_timm_models_file_leaves_its_head_behind(tmp_path: Path) -> None:
 
     theirs = timm.create_model("test_resnet", pretrained=False, num_classes=1000)
     torch.save(theirs.state_dict(), tmp_path / "timm.pth")
-    model = seeded_build("timm:test_resnet", 3, 0, weights=tmp_path / "timm.pth")
+    model = build_seeded("timm:test_resnet", 3, 0, weights=tmp_path / "timm.pth")
     assert same(
         {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")},
         model.get_submodule("body").state_dict() | {},
@@ -114,10 +114,10 @@ def test_a_file_that_does_not_fit_changes_nothing(
     state = dict(donor.state_dict())
     change(state)
     torch.save(state, tmp_path / "wrong.pth")
-    model = seeded_build("resvit_gannet_small", 4, 2)
+    model = build_seeded("resvit_gannet_small", 4, 2)
     with pytest.raises(ValueError, match=message):
         load_weights(model, tmp_path / "wrong.pth")
-    assert same(seeded_build("resvit_gannet_small", 4, 2).state_dict(), model.state_dict())
+    assert same(build_seeded("resvit_gannet_small", 4, 2).state_dict(), model.state_dict())
 
 
 def refusal(path: Path) -> str:

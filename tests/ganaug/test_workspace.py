@@ -171,10 +171,10 @@ def test_importing_a_package_compiles_nothing_and_loads_no_heavy_library(package
 @pytest.mark.parametrize("text", ["~nobody-of-this-name/data", "a\0b", "~\0", "", "  ", "a" * 5000])
 def test_a_path_that_is_none_is_one_line_wherever_a_user_gives_one(text: str, tmp_path: Path) -> None:
     from ganaug.data.archives.files import existing
-    from ganaug.data.folds.fixed import fixed_list
+    from ganaug.data.folds.fixed import read_fixed_list
     from ganaug.weights import weights_folder
 
-    readers: list[Callable[[str], object]] = [user_path, lambda text: fixed_list(text, {})]
+    readers: list[Callable[[str], object]] = [user_path, lambda text: read_fixed_list(text, {})]
     readers += [lambda text: existing(text, "--source")]
     readers += [open_workspace, weights_folder] if text else []  # those have a default
     assert len(readers) >= 3

@@ -145,7 +145,7 @@ def _size_objection(name: str, num_bytes: int) -> str:
     return f"the file is larger than {limit // 2**20} MiB" if num_bytes > limit else ""
 
 
-def archived_name(name: str) -> tuple[str, str]:
+def name_in_archive(name: str) -> tuple[str, str]:
     """The name that a member of an archive goes by, `A//x.png` and `.\\A\\x.png` as `A/x.png`; and what is wrong."""
     slashed = name.replace("\\", "/")
     path = PurePosixPath(slashed)

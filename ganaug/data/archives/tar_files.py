@@ -16,8 +16,8 @@ from ganaug.data.archives.listing import (
     LoadFiles,
     Skipped,
     archive_faults_as_data_errors,
-    archived_name,
     is_table_name,
+    name_in_archive,
 )
 from ganaug.errors import DataError
 
@@ -82,7 +82,7 @@ class TarFiles:
             for member in _members(tar, path):
                 if member.isdir():
                     continue
-                name, objection = archived_name(member.name)
+                name, objection = name_in_archive(member.name)
                 if not (objection or (member.isfile() and not member.issparse())):
                     objection = "a link or a special file in the archive"
                 if not objection and is_table_name(name) and num_read + member.size > limits.MAX_TABLE_BYTES:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ganaug.data.archives.listing import NUM_HEAD, Listing, LoadFiles, Skipped, archived_name
+from ganaug.data.archives.listing import NUM_HEAD, Listing, LoadFiles, Skipped, name_in_archive
 from ganaug.errors import DataError, private
 
 _PIECE = 2**20
@@ -35,7 +35,7 @@ class ZipFiles:
         for member in archive.infolist():
             if member.is_dir() or member.filename.endswith("\\"):
                 continue
-            name, objection = archived_name(_decoded_name(member))
+            name, objection = name_in_archive(_decode_name(member))
             objection = objection or _objection(member)
             listing.add(name, member.file_size, member, objection=objection, head=partial(_head, archive, member))
         return ZipFiles(path, archive, listing.places, listing.skipped)
@@ -93,7 +93,7 @@ def _head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         return b""
 
 
-def _decoded_name(member: zipfile.ZipInfo) -> str:
+def _decode_name(member: zipfile.ZipInfo) -> str:
     """The name of a member; archives that do not declare its encoding mostly mean UTF-8."""
     name = member.filename
     if not member.flag_bits & 0x800:

@@ -29,7 +29,7 @@ class FixedList:
     from_user: bool  # a file of the user's, not a split of the source
 
 
-def fixed_list(name: str, splits: Splits) -> FixedList:
+def read_fixed_list(name: str, splits: Splits) -> FixedList:
     """The split of this name, or else the CSV file; raises FoldsError where there is neither or a part is unknown."""
     if name in splits:
         return FixedList(name, splits[name], from_user=False)
@@ -65,7 +65,7 @@ def require_known_groups(fixed: FixedList, groups: Collection[str]) -> None:
         raise FoldsError(f"the list {fixed.name} names {some_of(unknown)}", expected="patients of the data set only")
 
 
-def fixed_roles(
+def assign_fixed_roles(
     population: Population, class_names: Sequence[str], config: FoldsConfig, fixed: FixedList
 ) -> tuple[NDArray[np.int64], str]:
     """The role of every unit in the one fold, i64 [1,U], and the rule in words.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganaug.config import SCHEME_NAMES, FoldsConfig
-from ganaug.data.folds.fixed import fixed_list, fixed_roles, require_known_groups
+from ganaug.data.folds.fixed import assign_fixed_roles, read_fixed_list, require_known_groups
 from ganaug.data.folds.schemes import TEST, VAL, Population, cut, gather, rule_of
 from ganaug.data.schema import ImageTable
 from ganaug.errors import DataError, private
@@ -131,7 +131,7 @@ def check_feasible(
     """
     population = gather(labels, groups, sites, len(class_names), config.by)
     if config.scheme == "fixed":
-        require_known_groups(fixed_list(config.fixed, splits), population.groups.tolist())
+        require_known_groups(read_fixed_list(config.fixed, splits), population.groups.tolist())
     return len(_roles(population, class_names, config, suggestion, splits)[0])
 
 
@@ -144,7 +144,7 @@ def _roles(
 ) -> tuple[NDArray[np.int64], str]:
     """The role of every unit in every fold, i64 [F,U], and the rule in words."""
     if config.scheme == "fixed":
-        return fixed_roles(population, class_names, config, fixed_list(config.fixed, splits))
+        return assign_fixed_roles(population, class_names, config, read_fixed_list(config.fixed, splits))
     return cut(population, class_names, config, suggestion), rule_of(config)
 
 

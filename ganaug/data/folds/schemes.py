@@ -58,10 +58,10 @@ def gather(
             expected="the site of every image, as whole sites are kept together",
             todo="say where they come from, or use --fold-by group",
         )
-    return replace(alone, unit=_joined(row, np.unique(sites, return_inverse=True)[1]), noun="site")
+    return replace(alone, unit=_join(row, np.unique(sites, return_inverse=True)[1]), noun="site")
 
 
-def _joined(group: NDArray[np.int64], site: NDArray[np.int64]) -> NDArray[np.int64]:
+def _join(group: NDArray[np.int64], site: NDArray[np.int64]) -> NDArray[np.int64]:
     """The unit of each group, i64 [G]: groups are together where a chain of shared sites connects them."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

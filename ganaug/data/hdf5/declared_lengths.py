@@ -16,7 +16,7 @@ _SHARED = 2  # flag of a message that stands elsewhere
 _MAX_BLOCKS, _MAX_BLOCK_BYTES = 10_000, 2**26
 
 
-def declared_lengths(file: BinaryIO, address: int, file_bytes: int) -> list[int]:
+def read_declared_lengths(file: BinaryIO, address: int, file_bytes: int) -> list[int]:
     """The lengths in bytes of the texts in the attributes of the object whose header is at `address`.
 
     Raises ValueError where the header is of another layout, or leads out of the file.

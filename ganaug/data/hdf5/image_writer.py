@@ -88,7 +88,7 @@ class ImageWriter:
         assert len(table) == len(self), f"{len(self)} images for a table of {len(table)}"
         with self._guarded.in_use():
             self._write_columns(table, positions, tables or {})
-            table = self._sealed(table, record)
+            table = self._seal(table, record)
             self._write_attrs(table)
         return table
 
@@ -120,7 +120,7 @@ class ImageWriter:
     def _write_text(self, name: str, values: NDArray[np.str_]) -> None:
         self._file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype(), track_times=False)
 
-    def _sealed(self, table: ImageTable, record: Provenance | None) -> ImageTable:
+    def _seal(self, table: ImageTable, record: Provenance | None) -> ImageTable:
         """The table with content, fingerprint, seal and signature; its attrs as JSON gives them back."""
         content = seals.digests_of(self._file, less=(*NUMBERS, *TEXTS))
         table = replace(table, attrs=parse_json(json.dumps({**table.attrs, "content": content})))

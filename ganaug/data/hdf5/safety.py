@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ganaug.data.hdf5.declared_lengths import declared_lengths
+from ganaug.data.hdf5.declared_lengths import read_declared_lengths
 from ganaug.errors import DataError, UserError
 
 MAX_MEMBERS = 10_000  # of all groups together
@@ -43,7 +43,7 @@ def require_self_contained(file: h5py.File, path: Path) -> None:
             raise _refusal(path, "has addresses of another length", "addresses of 8 bytes")
         _require_plain_attributes(file.id, "/", num_bytes, path)
         with path.open("rb") as raw:
-            longest = max(declared_lengths(raw, _address(file), num_bytes), default=0)
+            longest = max(read_declared_lengths(raw, _address(file), num_bytes), default=0)
         if longest > num_bytes:
             raise _refusal(path, f"declares {longest:,} bytes for an attribute and has {num_bytes:,}", "a whole file")
         unfiltered = 0

@@ -23,7 +23,7 @@ from ganaug.data.prepare.known_synthetic import find_synthetic
 from ganaug.data.prepare.pixel_notes import pixel_notes
 from ganaug.data.prepare.read_images import Facts, read_pixels
 from ganaug.data.prepare.stain import stain_folds
-from ganaug.data.schema import ImageTable, creation_of_images
+from ganaug.data.schema import ImageTable, creation_time_of_images
 from ganaug.data.sources import SOURCES, resolve, scan_source
 from ganaug.data.sources.scans.scan import Scan
 from ganaug.data.sources.scans.skipped import class_notes, why_none
@@ -81,7 +81,7 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
         if config.stain != "none" and folds is not None:
             table = _stain(writer, table, folds, config.stain, progress)
         others = (other for other in path.parent.glob("*.h5") if other != path)
-        table = replace(table, attrs={**table.attrs, "created": moment(after=map(creation_of_images, others))})
+        table = replace(table, attrs={**table.attrs, "created": moment(after=map(creation_time_of_images, others))})
         table = writer.finish(table, tables=dict(scan.tables))
     if folds is None:
         workspace.folds(config.workspace_name).unlink(missing_ok=True)

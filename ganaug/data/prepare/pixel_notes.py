@@ -24,12 +24,12 @@ def _of_depth(images: Sequence[Facts]) -> list[str]:
         low = [image for image in grey if image.about.own_bits <= 12 and image.about.max_value > 255]
         if bits == 16 and low:
             notes.append(
-                f"{len(low)} of {len(grey)} files of 16-bit grey hold no value above {2**12 - 1}, such as {_shown(low)}"
+                f"{len(low)} of {len(grey)} files of 16-bit grey hold no value above {2**12 - 1}, such as {_names(low)}"
                 ": they became dark. If they come from a camera of 12 bits or less, prepare them apart"
             )
     if colour:
         notes.append(
-            f"{len(colour)} files of 16-bit colour, such as {_shown(colour)}: the upper 8 bits of each value were used"
+            f"{len(colour)} files of 16-bit colour, such as {_names(colour)}: the upper 8 bits of each value were used"
         )
     return notes
 
@@ -40,15 +40,15 @@ def _of_pages(images: Sequence[Facts]) -> list[str]:
         return []
     most = max(image.about.num_pages for image in paged)
     pages = f"{most} or more" if most == MAX_PAGES else f"up to {most}"
-    return [f"{len(paged)} files hold several pages or frames ({pages}), such as {_shown(paged)}: the first was used"]
+    return [f"{len(paged)} files hold several pages or frames ({pages}), such as {_names(paged)}: the first was used"]
 
 
 def _of_orientation(images: Sequence[Facts]) -> list[str]:
     turned = [image for image in images if image.about.is_turned]
     if not turned:
         return []
-    return [f"{len(turned)} images were turned as their EXIF orientation says, such as {_shown(turned)}"]
+    return [f"{len(turned)} images were turned as their EXIF orientation says, such as {_names(turned)}"]
 
 
-def _shown(images: Sequence[Facts]) -> str:
+def _names(images: Sequence[Facts]) -> str:
     return private(min(image.item.path for image in images))

@@ -132,7 +132,7 @@ def _training_images(source: Path, files: Files, config: PrepareConfig) -> _List
         if tests:
             raise DataError(f"{source} holds the {len(tests)} test images only", todo="read them with --part test")
         raise DataError(f"{source} holds no usable image of BACH{why_none(skipped)}", expected=_LAYOUT)
-    notes += _passed_over(repeated, others, "no training images of BACH")
+    notes += _notes_on_skipped(repeated, others, "no training images of BACH")
     return _Listing([found[stem] for stem in sorted(found)], skipped, notes)
 
 
@@ -154,7 +154,7 @@ def _test_images(source: Path, files: Files, config: PrepareConfig) -> _Listing:
             expected="ICIAR2018_BACH_Challenge_TestDataset/Photos/testN.tif",
         )
     items = sorted(found.values(), key=lambda item: int(item.image_id.removeprefix("test")))
-    return _Listing(items, list(files.skipped), _passed_over(repeated, others, "no test images of BACH"))
+    return _Listing(items, list(files.skipped), _notes_on_skipped(repeated, others, "no test images of BACH"))
 
 
 def _images(files: Files) -> Iterator[str]:
@@ -165,7 +165,7 @@ def _stem(name: str) -> str:
     return PurePosixPath(name.replace("\\", "/")).stem.lower()
 
 
-def _passed_over(repeated: Sequence[str], others: Sequence[str], what: str) -> list[str]:
+def _notes_on_skipped(repeated: Sequence[str], others: Sequence[str], what: str) -> list[str]:
     notes = []
     if repeated:
         notes.append(f"{len(repeated)} files bear the name of another in a second folder and were skipped")

@@ -143,7 +143,7 @@ def _entries(labels: Any, where: str) -> list[tuple[str, int]] | None:
         raise DataError(f'"labels" of {where} is a {type(labels).__name__}', expected=_LABELS)
     for number, entry in enumerate(labels):
         if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)):
-            raise DataError(f'entry {number} of "labels" of {where} is {_shown(entry)}', expected="[file name, class]")
+            raise DataError(f'entry {number} of "labels" of {where} is {_format(entry)}', expected="[file name, class]")
     sizes = {len(value) if isinstance(value, list) else None for _, value in labels}
     if len(sizes) > 1:
         raise DataError(f'"labels" of {where} mixes kinds of classes', expected="numbers, or vectors of one length")
@@ -151,7 +151,7 @@ def _entries(labels: Any, where: str) -> list[tuple[str, int]] | None:
     if None in classes:
         name, value = labels[classes.index(None)]
         raise DataError(
-            f"{where} gives {printable(name)} the class {_shown(value)}",
+            f"{where} gives {printable(name)} the class {_format(value)}",
             expected=f"a whole number from 0 to {MAX_CLASSES - 1}, or a vector with a single 1 among zeros",
         )
     return [(name, number) for (name, _), number in zip(labels, classes) if number is not None]
@@ -174,7 +174,7 @@ def _class_names(listed: Mapping[str, Any], entries: list[tuple[str, int]] | Non
     elif isinstance(given, list) and all(map(_is_text, given)) and len(set(given)) == len(given):
         names = tuple(map(plain, given))
     else:
-        raise DataError(f'"class_names" of {where} is {_shown(given)}', expected="a list of different names")
+        raise DataError(f'"class_names" of {where} is {_format(given)}', expected="a list of different names")
     if num_classes > len(names):
         raise DataError(f"{where} uses class {num_classes - 1} and names {len(names)} classes", expected="a name each")
     if entries is not None and len(names) < 2:
@@ -261,17 +261,17 @@ def _by_image(listed: Mapping[str, Any], key: str, where: str, place_of: Mapping
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise DataError(f'"{key}" of {where} is {_shown(values)}', expected=f"{{file name: {kind}}}")
+        raise DataError(f'"{key}" of {where} is {_format(values)}', expected=f"{{file name: {kind}}}")
     for name, value in values.items():
         if not fits(value):
-            raise DataError(f'"{key}" of {where} gives {printable(name)} {_shown(value)}', expected=kind)
+            raise DataError(f'"{key}" of {where} gives {printable(name)} {_format(value)}', expected=kind)
     return {place_of[name]: plain(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _text(listed: Mapping[str, Any], key: str, where: str) -> str:
     value = listed.get(key, "the user's")
     if not _is_text(value):
-        raise DataError(f'"{key}" of {where} is {_shown(value)}', expected="text")
+        raise DataError(f'"{key}" of {where} is {_format(value)}', expected="text")
     return plain(value)
 
 
@@ -286,6 +286,6 @@ def _unknown_patients(labels: Mapping[str, int], groups: Mapping[str, str]) -> l
     ]
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -110,9 +110,9 @@ def read_expression(path: Path, wanted: Collection[str]) -> Expression:
         raise DataError(f"{path} has no gene with a value in each patient", expected=_TABLE)
     values, scale_notes = _logarithms(path, values[:, is_known], rows.are_counts)
     notes = [
-        *_named(rows.differing, "stand in the table twice, with different values"),
-        *_named(rows.nameless, "have no name"),
-        *_named(missing, "lack a value in some patient"),
+        *_notes_on_genes(rows.differing, "stand in the table twice, with different values"),
+        *_notes_on_genes(rows.nameless, "have no name"),
+        *_notes_on_genes(missing, "lack a value in some patient"),
         *scale_notes,
     ]
     return Expression(patients, tuple(names), values, differing, tuple(notes))
@@ -199,7 +199,7 @@ def _logarithms(path: Path, values: NDArray[np.float32], are_counts: bool) -> tu
     return np.log2(np.maximum(values, 0) + 1), notes
 
 
-def _named(genes: Sequence[str], what: str) -> list[str]:
+def _notes_on_genes(genes: Sequence[str], what: str) -> list[str]:
     if not genes:
         return []
     named = ", ".join(genes[:5]) + (", …" if len(genes) > 5 else "")

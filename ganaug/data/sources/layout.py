@@ -97,7 +97,7 @@ def infer_layout(images: Sequence[Folders], where: str) -> Layout:
     kinds[varying[0]] = PATIENT
     reason = _ambiguity(images, unnamed[0], varying)
     if reason:
-        possible = [_joined(kinds), *_swapped(kinds, unnamed[0], varying[0]), *other_readings]
+        possible = [_join(kinds), *_swap(kinds, unnamed[0], varying[0]), *other_readings]
         possible += _variants(kinds, varying[:1], MAGNIFICATION) + _variants(kinds, varying[:1], SITE)
         raise DataError(
             f"the folders of {where} can be read in several ways: {reason}",
@@ -159,17 +159,17 @@ def _variants(kinds: Sequence[str], levels: Sequence[int], kind: str = PATIENT) 
         others[at] = kind
         if kind != PATIENT and deeper and PATIENT not in others:
             others[deeper[0]] = PATIENT
-        found.append(_joined(others))
+        found.append(_join(others))
     return tuple(found)
 
 
-def _swapped(kinds: Sequence[str], first: int, second: int) -> tuple[str]:
+def _swap(kinds: Sequence[str], first: int, second: int) -> tuple[str]:
     swapped = list(kinds)
     swapped[first], swapped[second] = kinds[second], kinds[first]
-    return (_joined(swapped),)
+    return (_join(swapped),)
 
 
-def _joined(kinds: Sequence[str]) -> str:
+def _join(kinds: Sequence[str]) -> str:
     kept = list(kinds)
     while kept and kept[-1] == OTHER:
         kept.pop()

@@ -1,6 +1,6 @@
 """A classifier of the same images, where no published weights are at hand."""
 
-from ganaug.classify.trained import trained_classifier
+from ganaug.classify.trained import open_classifier
 from ganaug.errors import ConfigError
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 
@@ -17,7 +17,7 @@ def classifier(inputs: ExtractorInputs) -> Extractor:
             todo="pass its run, or use an extractor of published weights (--weights-dir)",
         )
     compute = inputs.compute
-    trained = trained_classifier(
+    trained = open_classifier(
         inputs.run.extractor, inputs.dataset, inputs.fold, device=compute.device, progress=compute.progress
     )
     return Extractor(

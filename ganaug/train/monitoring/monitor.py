@@ -70,7 +70,7 @@ class Monitor:
     def score_of(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> float:
         """The same of any generator that is called as ours."""
         assert self.extractor is not None
-        fake = self.extractor.features(self._generated(generator, state))
+        fake = self.extractor.features(self._generate(generator, state))
         scale = self.extractor.feature_scale(self._real_features)  # as in evaluate-gan
         return frechet_distance(self._real_features / scale, fake / scale)
 
@@ -92,7 +92,7 @@ class Monitor:
         return self.extractor.features(self._images[self._scored])
 
     @torch.no_grad()
-    def _generated(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> NDArray[np.uint8]:
+    def _generate(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> NDArray[np.uint8]:
         """Images u8 [n,H,W,3] from latents and noise that are the same for every snapshot."""
         device, z_dim = state.trainer.processes.device, self.task.config.network.z_dim
         fixed, parts = torch.Generator(device).manual_seed(self.task.config.seed), []

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganaug.data.schema import read_table
-from ganaug.data.synthetic_file import Rows, rows_of, stored_record, stored_rows, write_rows
+from ganaug.data.synthetic_file import Rows, read_record, read_rows, rows_of, write_rows
 from ganaug.provenance import Provenance
 
 RECORD = Provenance("bach", "a" * 64, "b" * 64, 0, ("p1", "p2"), "c" * 64)
@@ -23,11 +23,11 @@ def block(label: int) -> Rows:
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "synthetic.h5"
     write_rows(path, map(block, range(2)), RECORD, ("a", "b"), ATTRS)
-    (stored,) = stored_rows(path)
+    (stored,) = read_rows(path)
     for name in ("images", "label", "position", "sha256", "phash"):
         written = np.concatenate([getattr(block(label), name) for label in range(2)])
         assert np.array_equal(getattr(stored, name), written), name
-    assert stored_record(path, read_table(path)).groups_seen == ("p1", "p2")
+    assert read_record(path, read_table(path)).groups_seen == ("p1", "p2")
 
 
 def test_pixels_that_are_written_are_let_go(tmp_path: Path) -> None:

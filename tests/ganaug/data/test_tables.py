@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganaug.config import FoldsConfig, PrepareConfig
-from ganaug.data.folds.fixed import fixed_list
+from ganaug.data.folds.fixed import read_fixed_list
 from ganaug.data.sources import scan_source
 from ganaug.data.sources.expression import read_calls, read_expression
 from ganaug.data.tables import magnification_of, read_bytes, read_cells, read_rows
@@ -143,7 +143,7 @@ def manifest(folder: Path) -> tuple[Path, Callable[[Path], object]]:
 def split(folder: Path) -> tuple[Path, Callable[[Path], object]]:
     path = folder / "split.csv"
     path.write_text("group,part\np,train\nq,test\n")
-    return path, lambda path: fixed_list(str(path), {})
+    return path, lambda path: read_fixed_list(str(path), {})
 
 
 def patients(folder: Path) -> tuple[Path, Callable[[Path], object]]:

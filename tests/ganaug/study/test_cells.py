@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from classifiers.registry import seeded_build
+from classifiers.registry import build_seeded
 from ganaug.config import Compute, StudyConfig
 from ganaug.errors import ConfigError, DiskFull, UserError
 from ganaug.provenance import digest_of_file, sealed
@@ -189,7 +189,7 @@ def test_every_arm_starts_from_the_weights_given_and_other_weights_are_other_cel
     world: "World", quick: StudyConfig, tmp_path: Path
 ) -> None:
     def run_from(seed: int) -> list[dict[str, Any]]:
-        start = seeded_build("dalaresnet50_small", 2, seed, image_size_px=16)
+        start = build_seeded("dalaresnet50_small", 2, seed, image_size_px=16)
         path = tmp_path / f"{seed}.safetensors"
         save_file({name: value.contiguous() for name, value in start.state_dict().items()}, path)
         saw = (("dalaresnet50_small", "nothing: its weights are drawn"),)

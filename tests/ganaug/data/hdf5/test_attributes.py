@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ganaug.data.describe import describe_images, format_images
 from ganaug.data.export import export_zip, select
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
-from ganaug.data.schema import creation_of_images, read_table
+from ganaug.data.schema import creation_time_of_images, read_table
 from ganaug.data.synthetic_file import rows_of, write_rows
 from ganaug.errors import DataError, UserError
 from ganaug.provenance import Provenance
@@ -61,7 +61,7 @@ def test_any_value_of_any_attribute_is_described_or_refused_in_one_line(
         message = str(error)
     assert "\n" not in message
     assert not message or str(path) in message
-    assert isinstance(creation_of_images(path), str)
+    assert isinstance(creation_time_of_images(path), str)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganaug.data.hdf5.declared_lengths import declared_lengths
+from ganaug.data.hdf5.declared_lengths import read_declared_lengths
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.hdf5.safety import require_self_contained
-from ganaug.data.schema import ImageTable, creation_of_images
+from ganaug.data.schema import ImageTable, creation_time_of_images
 from ganaug.errors import DataError
 
 
@@ -263,7 +263,7 @@ def test_a_text_that_is_as_long_as_its_attribute_says_and_not_as_the_file_is_ref
         path.write_bytes(data[:at] + (2**32 - 1).to_bytes(4, "little") + data[at + 4 :])
         with pytest.raises(DataError, match=r"4,294,967,295 bytes for an attribute"):
             check(path)
-        assert creation_of_images(path) == ""
+        assert creation_time_of_images(path) == ""
 
 
 def test_the_lengths_of_attributes_are_read_as_hdf5_has_them(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_the_lengths_of_attributes_are_read_as_hdf5_has_them(tmp_path: Path) -> 
             file.attrs[f"number{number}"] = number
     with h5py.File(path) as file, path.open("rb") as raw:
         address = h5py.h5o.get_info(file.id).addr
-        assert sorted(declared_lengths(raw, address, path.stat().st_size)) == sorted(2 * lengths)
+        assert sorted(read_declared_lengths(raw, address, path.stat().st_size)) == sorted(2 * lengths)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -293,7 +293,7 @@ def test_any_bytes_in_an_object_header_are_read_or_refused(
     start = place % (len(data) - 8)
     data[start : start + len(value)] = value
     try:
-        lengths = declared_lengths(io.BytesIO(data), address, len(data))
+        lengths = read_declared_lengths(io.BytesIO(data), address, len(data))
     except (ValueError, struct.error, IndexError):
         lengths = []
     assert len(lengths) < 100

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import save_file
 
 from ganaug.checkpoint.snapshot import load_snapshot, load_tensors, save_tensors
-from ganaug.classify.trained import trained_classifier
+from ganaug.classify.trained import open_classifier
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
@@ -42,7 +42,7 @@ def test_pixels_of_test_patients_in_training_rows_are_found_by_whatever_uses_the
     with h5py.File(tiny.path, "r+") as file:
         file["images"][int(train[0])] = file["images"][int(test[0])]
     dataset = open_dataset(workspace, tiny.name)  # the table is as it was
-    for use in (dataset.images, lambda fold: dataset.reader, lambda fold: trained_classifier(Path("x"), dataset, fold)):
+    for use in (dataset.images, lambda fold: dataset.reader, lambda fold: open_classifier(Path("x"), dataset, fold)):
         with pytest.raises(LeakError, match="was changed after it was written"):
             use(0)
 

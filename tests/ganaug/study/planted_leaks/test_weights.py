@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from safetensors.torch import save_file
 
-from classifiers.registry import seeded_build
+from classifiers.registry import build_seeded
 from ganaug.checkpoint.snapshot import load_tensors
 from ganaug.classify.trained import content_of_weights
 from ganaug.config import StudyConfig
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def weights(tmp_path: Path, record: Provenance | None = None, seed: int = 5) -> Path:
     """Weights of a classifier, sealed with a record as the extractor of a generator is, or without any."""
-    start = seeded_build("dalaresnet50_small", 2, seed, image_size_px=16)
+    start = build_seeded("dalaresnet50_small", 2, seed, image_size_px=16)
     state = {name: value.contiguous() for name, value in start.state_dict().items()}
     path = tmp_path / "start.safetensors"
     metadata = {"provenance": record.sealed(content_of_weights(state)).to_json()} if record else None
