@@ -87,10 +87,7 @@ def moment(after: Iterable[str] = ()) -> str:
 
 
 def kimg_name(kimg: float) -> str:
-    """How file names say a number of images in thousands: 000012kimg, and 000012.032kimg where it is not whole.
-
-    Distinct numbers of images have distinct names.
-    """
+    """Thousands of images in file names: 000012kimg, and 000012.032kimg where not whole; distinct for each image."""
     whole, rest = divmod(round(1000 * kimg), 1000)
     return f"{whole:06d}{f'.{rest:03d}' if rest else ''}kimg"
 
@@ -256,14 +253,18 @@ class Workspace:
         return Study(self.root / "studies" / name)
 
 
-def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Workspace:
-    """Open the workspace at `path`, else at $GANAUG_WORKSPACE, else ./ganaug-workspace.
+def workspace_root(path: str | Path | None = None) -> Path:
+    """The folder at `path`, else at $GANAUG_WORKSPACE, else ./ganaug-workspace, whether it is there or not."""
+    return user_path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace")
 
-    It is made where it is missing, and what killed commands left half-written of patients' images is removed; without
-    `create` nothing is written or removed. Raises WorkspaceError where the folder cannot be written, is no workspace or
-    is one of another version.
+
+def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Workspace:
+    """Open the workspace at `workspace_root(path)`; without `create` nothing is written or removed.
+
+    With it a missing workspace is made, and images that killed commands left half-written are removed. Raises
+    WorkspaceError where the folder cannot be written, is no workspace or is one of another version.
     """
-    root = user_path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace")
+    root = workspace_root(path)
     marker = root / "workspace.json"
     with os_errors_as_workspace_errors(marker):
         is_there = marker.exists()

@@ -16,7 +16,7 @@ from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options
 from ganaug.cli.find import weights_option
 from ganaug.errors import for_terminal
-from ganaug.workspace import ENVIRONMENT_VARIABLE, Workspace, read_json
+from ganaug.workspace import Workspace, read_json, workspace_root
 
 
 @click.command(epilog=reference.DOCTOR)
@@ -94,8 +94,7 @@ def _weights(weights_dir: Path | None) -> list[dict[str, Any]]:
 
 def _workspace(common: Common) -> dict[str, Any]:
     """What stands in the workspace, if there is one; `open_workspace` would make it."""
-    named = common.workspace_path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace"
-    root = Path(os.path.abspath(Path(named).expanduser()))
+    root = Path(os.path.abspath(workspace_root(common.workspace_path)))
     if not os.path.lexists(root):
         return {"folder": str(root), "state": "none yet"}
     os.listdir(root)  # raises where it is no folder, or may not be read

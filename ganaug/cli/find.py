@@ -1,7 +1,7 @@
 """Defaults of what a command works on: data set, folds and generators; and the options that choose them."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,8 @@ import click
 
 from ganaug import presets
 from ganaug.cli.common import Common
-from ganaug.config import EXTRACTOR_NAMES, PrepareConfig
-from ganaug.errors import ConfigError, WorkspaceError
+from ganaug.config import EXTRACTOR_NAMES
+from ganaug.errors import ConfigError
 
 if TYPE_CHECKING:
     from ganaug.data.dataset import DataSet
@@ -27,15 +27,9 @@ def fold_option(command: Callable[..., None]) -> Callable[..., None]:
 
 def find_dataset(common: Common, name: str | None) -> "DataSet":
     """The data set of this name, or the one prepared last; a missing phantom is drawn, unless in a dry run."""
-    from ganaug.data.dataset import default_dataset, open_dataset
-    from ganaug.data.prepare.pipeline import prepare_dataset
+    from ganaug.data.prepare.pipeline import find_dataset
 
-    workspace = common.workspace
-    if name == "phantom" and name not in workspace.datasets() and not common.dry_run:
-        phantom, folds = presets.phantom(common.preset)
-        config = PrepareConfig(name, resolution_px=phantom.resolution_px, phantom=phantom, folds=folds)
-        prepare_dataset(workspace, config, progress=True)
-    return open_dataset(workspace, name or default_dataset(workspace))
+    return find_dataset(common.workspace, name, preset=common.preset, may_draw=not common.dry_run)
 
 
 def choose_folds(common: Common, dataset: "DataSet", fold: str | None) -> list[int]:
@@ -43,58 +37,23 @@ def choose_folds(common: Common, dataset: "DataSet", fold: str | None) -> list[i
     every = list(range(dataset.folds.num_folds))
     if fold is None:
         return every[: presets.num_folds_studied(common.preset)]
-    if fold == "all":
-        return every
-    number = fold_number(fold)
-    if not 0 <= number < dataset.folds.num_folds:
-        raise ConfigError(f"fold {fold} of {dataset.name}", expected=f"0 to {dataset.folds.num_folds - 1}, or all")
-    return [number]
+    number = _fold_number(fold)
+    if fold != "all" and number not in every:
+        raise ConfigError(f"fold {fold} of {dataset.name}", expected=f"0 to {every[-1]}, or all")
+    return every if fold == "all" else [number]
 
 
 def find_generators(
     common: Common, dataset: str | None, fold: str | None, gans: tuple[str, ...] = ()
 ) -> list["GanRun"]:
-    """The generator of each fold asked for, of the data set named or of the one trained on last.
+    """The generators of the folds that `--fold` means; see `ganaug.generate.find.find_generators`."""
+    from ganaug.generate import find
 
-    The rule is that of `ganaug.generate.find`; `gans` are names of generators to take instead. Raises WorkspaceError
-    where there is none.
-    """
-    runs = [run for run in common.workspace.gans(dataset) if not gans or run.root.name in gans]
-    if not runs:
-        have = ", ".join(run.root.name for run in common.workspace.gans()) or "none"
-        raise WorkspaceError(
-            f"{common.workspace.root} holds no generator" + (f" of {dataset}" if dataset else ""),
-            expected=f"one of {have}" if gans else "",
-            todo="train one with `ganaug train-gan --dataset NAME`",
-        )
-    name = runs[-1].dataset
-    serving = {run.fold: run for run in runs if run.dataset == name and (gans or _fits(common, runs, run))}
-    if not serving:
-        raise WorkspaceError(
-            f"the {len(runs)} generators of {name} were trained on other data or other folds than it has now",
-            todo=f"run `ganaug train-gan --dataset {name}`, or choose one with --gan {runs[-1].root.name}",
-        )
-    if fold in (None, "all"):
-        return [serving[k] for k in sorted(serving)]
-    number = fold_number(fold)
-    if number not in serving:
-        have = ", ".join(map(str, sorted(serving)))
-        raise ConfigError(f"fold {fold} of {name} has no generator", expected=f"one of {have}, or all")
-    return [serving[number]]
+    every = fold is None or fold == "all"
+    return find.find_generators(common.workspace, dataset, None if every else _fold_number(fold), gans)
 
 
-def _fits(common: Common, runs: Sequence["GanRun"], run: "GanRun") -> bool:
-    """Whether a generator is for the data and folds as they are; without the data set, for those of the newest one."""
-    from ganaug.data.dataset import open_dataset
-    from ganaug.generate.find import config_of, serves
-
-    if run.dataset in common.workspace.datasets():
-        return serves(config_of(run), open_dataset(common.workspace, run.dataset))
-    newest, own = config_of(runs[-1]), config_of(run)
-    return all(newest.get(name) == own.get(name) for name in ("dataset_fingerprint", "folds_digest"))
-
-
-def fold_number(text: str | None) -> int:
+def _fold_number(text: str | None) -> int:
     """The fold that a text names; -1 where it is no number."""
     return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else -1
 

@@ -3,23 +3,24 @@
 from collections.abc import Callable, Sequence
 
 from ganaug.evaluate.scores import ImageScore
+from ganaug.report.numbers import figure
 
 Column = tuple[str, Callable[[ImageScore], str]]
 
 _DISTANCES: Sequence[Column] = (
     ("class", lambda score: score.class_name),
-    ("value", lambda score: _format(score.value)),
+    ("value", lambda score: figure(score.value)),
     ("real", lambda score: str(score.n_real)),
     ("synthetic", lambda score: str(score.n_synthetic)),
     ("at n", lambda score: str(score.n_half or "–")),
-    ("value", lambda score: _format(score.value_at_half)),
-    ("real floor", lambda score: _format(score.floor)),
-    ("±", lambda score: _format(score.floor_std)),
+    ("value", lambda score: figure(score.value_at_half)),
+    ("real floor", lambda score: figure(score.floor)),
+    ("±", lambda score: figure(score.floor_std)),
 )
 _DIVERSITY: Sequence[Column] = (
     ("class", lambda score: score.class_name),
-    ("synthetic", lambda score: _format(score.value)),
-    ("real", lambda score: _format(score.floor)),
+    ("synthetic", lambda score: figure(score.value)),
+    ("real", lambda score: figure(score.floor)),
 )
 
 
@@ -47,7 +48,3 @@ def _align(lines: Sequence[Sequence[str]]) -> str:
         "  " + "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
         for line in lines
     )
-
-
-def _format(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ganaug.checkpoint.snapshot import best_ema
-from ganaug.data.dataset import DataSet
+from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.schema import read_table
 from ganaug.errors import ConfigError, UserError, WorkspaceError
 from ganaug.provenance import read_provenance, require_seal
@@ -50,6 +50,45 @@ NO_CHOICE = Choice()
 def generators_for(workspace: Workspace, dataset: DataSet, fold: int) -> list[GanRun]:
     """The generators that were configured for a fold of this data set, the one configured last at the end."""
     return [run for run in workspace.gans(dataset.name, fold) if serves(config_of(run), dataset)]
+
+
+def find_generators(
+    workspace: Workspace, dataset: str | None = None, fold: int | None = None, gans: Sequence[str] = ()
+) -> list[GanRun]:
+    """The generator of each fold of the data set, or of the fold asked for; None: of the data set trained on last.
+
+    `gans` are names of generators to take instead. Raises WorkspaceError where there is none, ConfigError where the
+    fold asked for has none.
+    """
+    runs = [run for run in workspace.gans(dataset) if not gans or run.root.name in gans]
+    if not runs:
+        have = ", ".join(run.root.name for run in workspace.gans()) or "none"
+        raise WorkspaceError(
+            f"{workspace.root} holds no generator" + (f" of {dataset}" if dataset else ""),
+            expected=f"one of {have}" if gans else "",
+            todo="train one with `ganaug train-gan --dataset NAME`",
+        )
+    name = runs[-1].dataset
+    serving = {run.fold: run for run in runs if run.dataset == name and (gans or _fits(workspace, runs, run))}
+    if not serving:
+        raise WorkspaceError(
+            f"the {len(runs)} generators of {name} were trained on other data or other folds than it has now",
+            todo=f"run `ganaug train-gan --dataset {name}`, or choose one with --gan {runs[-1].root.name}",
+        )
+    if fold is None:
+        return [serving[k] for k in sorted(serving)]
+    if fold not in serving:
+        have = ", ".join(map(str, sorted(serving)))
+        raise ConfigError(f"fold {fold} of {name} has no generator", expected=f"one of {have}, or all")
+    return [serving[fold]]
+
+
+def _fits(workspace: Workspace, runs: Sequence[GanRun], run: GanRun) -> bool:
+    """Whether a generator is for the data and folds as they are; without the data set, for those of the newest run."""
+    if run.dataset in workspace.datasets():
+        return serves(config_of(run), open_dataset(workspace, run.dataset))
+    newest, own = config_of(runs[-1]), config_of(run)
+    return all(newest.get(name) == own.get(name) for name in ("dataset_fingerprint", "folds_digest"))
 
 
 def generator_for(workspace: Workspace, dataset: DataSet, fold: int, choice: Choice = NO_CHOICE) -> GanRun | None:

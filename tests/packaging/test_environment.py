@@ -10,7 +10,6 @@ READERS = {
     "ganaug/weights.py": "the folder of published weights",
     "ganaug/provenance.py": "the key that signs",
     "ganaug/parallel/launcher.py": "what torchrun and Slurm set",
-    "ganaug/cli/doctor.py": "names the workspace's folder without making it",
     "custom_ops/dispatch.py": "which implementation runs",
     "custom_ops/native/cache.py": "the folder of built operators",
     "custom_ops/native/toolchain.py": "compilers, and what the build hands on to them",

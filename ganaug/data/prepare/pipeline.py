@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from ganaug.config import PrepareConfig
 from ganaug.data.archives.files import printable
+from ganaug.data.dataset import DataSet, default_dataset, open_dataset
 from ganaug.data.folds.folds import Folds, check_feasible, make_folds, write_folds
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
 from ganaug.data.prepare.duplicates import find_copies
 from ganaug.data.prepare.known_synthetic import find_synthetic
+from ganaug.data.prepare.options import prepare_config
 from ganaug.data.prepare.pixel_notes import pixel_notes
 from ganaug.data.prepare.read_images import Facts, read_pixels
 from ganaug.data.prepare.stain import stain_folds
@@ -51,6 +53,13 @@ class Prepared:
             NOTES: list(self.notes),
             SKIPPED: [list(pair) for pair in self.skipped],
         }
+
+
+def find_dataset(workspace: Workspace, name: str | None, *, preset: str, may_draw: bool) -> DataSet:
+    """The data set of this name, or the one prepared last; a missing phantom is drawn where that is allowed."""
+    if name == "phantom" and name not in workspace.datasets() and may_draw:
+        prepare_dataset(workspace, prepare_config(name, {}, preset=preset, seed=0), progress=True)
+    return open_dataset(workspace, name or default_dataset(workspace))
 
 
 def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bool = False) -> Prepared:
