@@ -93,14 +93,14 @@ def synthesize(
     plans = _plan(common, **options)
     device = _own_gpu(common.device) if shard == "auto" else common.device
     if common.dry_run:
-        _tell_cost(common, plans, device, batch)
+        _print_cost(common, plans, device, batch)
         return
     if merge:
         paths = [merge_parts(plan) for plan in plans]
     else:
         compute = Compute(device, num_workers, progress=True)
         paths = synthesize_all(plans, compute=compute, batch=batch, shard=read)
-    _tell(common, plans, paths, kind, out)
+    _print_files(common, plans, paths, kind, out)
 
 
 def _plan(
@@ -129,7 +129,7 @@ def _own_gpu(device: str) -> str:
     return f"cuda:{rank}" if device == "cuda" and rank is not None else device
 
 
-def _tell_cost(common: Common, plans: Sequence["SynthesisPlan"], device: str, batch: int | None) -> None:
+def _print_cost(common: Common, plans: Sequence["SynthesisPlan"], device: str, batch: int | None) -> None:
     from ganaug.generate.cost import estimate_cost
 
     costs = [estimate_cost(plan, device=device, batch=batch) for plan in plans]
@@ -145,7 +145,7 @@ def _counts(cost: "SynthesisCost") -> str:
     return ", ".join(f"{count} {name} (psi {cost.psi[name]:g})" for name, count in cost.counts.items())
 
 
-def _tell(common: Common, plans: Sequence["SynthesisPlan"], paths: Sequence[Path], kind: str, out: Path | None) -> None:
+def _print_files(common: Common, plans: Sequence["SynthesisPlan"], paths: Sequence[Path], kind: str, out: Path | None) -> None:
     from ganaug.data.export import export_synthetic
     from ganaug.data.schema import read_table
     from ganaug.generate.filters import describe_acceptance
