@@ -145,7 +145,9 @@ def _counts(cost: "SynthesisCost") -> str:
     return ", ".join(f"{count} {name} (psi {cost.psi[name]:g})" for name, count in cost.counts.items())
 
 
-def _print_files(common: Common, plans: Sequence["SynthesisPlan"], paths: Sequence[Path], kind: str, out: Path | None) -> None:
+def _print_files(
+    common: Common, plans: Sequence["SynthesisPlan"], paths: Sequence[Path], kind: str, out: Path | None
+) -> None:
     from ganaug.data.export import export_synthetic
     from ganaug.data.schema import read_table
     from ganaug.generate.filters import describe_acceptance

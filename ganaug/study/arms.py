@@ -14,7 +14,7 @@ from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import ConfigError
 from ganaug.study.guard import AdmittedSupply
 
-Part = tuple[ImageReader, NDArray[np.int64], NDArray[np.int64]]  # images, indices into them, and their labels
+Labelled = tuple[ImageReader, NDArray[np.int64], NDArray[np.int64]]  # images, indices into them, and their labels
 Dependency = Literal["ratio", "synthetic"]  # the option --ratio, the content of the synthetic file
 
 
@@ -64,11 +64,11 @@ def compose_synthetic_only(context: Context) -> Mixture:
     return Mixture.of([_draw_synthetic(context)])
 
 
-def _take_real(context: Context, indices: NDArray[np.int64]) -> Part:
+def _take_real(context: Context, indices: NDArray[np.int64]) -> Labelled:
     return context.dataset.images(context.supply.fold), indices, context.dataset.table.label[indices]
 
 
-def _draw_synthetic(context: Context) -> Part:
+def _draw_synthetic(context: Context) -> Labelled:
     names, path = context.dataset.table.class_names, context.supply.synthetic
     without = [name for name, added in zip(names, context.added_counts.tolist(), strict=True) if not added]
     if without:
