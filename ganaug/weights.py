@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganaug.errors import WeightsError, private
 from ganaug.provenance import digest_of_file
@@ -116,8 +116,18 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
         raise WeightsError(str(error).replace(str(path.parent), private(path.parent))) from error
 
 
-def survey(weights_dir: Path | None) -> list[dict[str, Any]]:
-    """What is there of WEIGHTS: name, the file found or None and the reason why, and what it is of use for."""
+@dataclass(frozen=True)
+class Presence:
+    """Whether the weights of one network are there."""
+
+    name: str
+    found: str | None  # the file
+    use: str
+    reason: str  # why there is none
+
+
+def survey(weights_dir: Path | None) -> list[Presence]:
+    """Look for every entry of WEIGHTS; raises nothing."""
     rows = []
     for name, weights in WEIGHTS.items():
         try:
@@ -126,5 +136,5 @@ def survey(weights_dir: Path | None) -> list[dict[str, Any]]:
             found, reason = None, str(error)
         except OSError as error:  # a file that is there and may not be read
             found, reason = None, f"{error.filename} cannot be read ({error.strerror}); check its permissions"
-        rows.append({"name": name, "found": found, "use": weights.use, "reason": reason})
+        rows.append(Presence(name, found, weights.use, reason))
     return rows

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def _operator_cache() -> dict[str, str]:
 def _weights(weights_dir: Path | None) -> list[dict[str, Any]]:
     from ganaug.weights import survey
 
-    return survey(weights_dir)
+    return [asdict(row) for row in survey(weights_dir)]
 
 
 def _workspace(common: Common) -> dict[str, Any]:

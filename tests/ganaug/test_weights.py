@@ -36,10 +36,10 @@ def test_a_survey_tells_of_every_weights_whatever_is_wrong(tmp_path: Path, monke
     for files in WEIGHTS.values():
         (tmp_path / files.files[0].name).touch()
     rows = survey(tmp_path)
-    assert [row["found"] for row in rows] == [None] * len(WEIGHTS)
-    assert all("is not the published file" in row["reason"] for row in rows)
+    assert [row.found for row in rows] == [None] * len(WEIGHTS)
+    assert all("is not the published file" in row.reason for row in rows)
     monkeypatch.setattr(weights, "digest_of_file", may_not_read)
     rows = survey(tmp_path)
     assert len(rows) == len(WEIGHTS) == 3
-    assert all("Permission denied" in row["reason"] for row in rows)
-    assert all(str(tmp_path / "none") in row["reason"] for row in survey(tmp_path / "none"))
+    assert all("Permission denied" in row.reason for row in rows)
+    assert all(str(tmp_path / "none") in row.reason for row in survey(tmp_path / "none"))

@@ -120,7 +120,7 @@ def test_weights_folder_is_the_option_then_the_environment_then_none(
     assert weights_folder(None) == tmp_path
     with pytest.raises(WeightsError, match="no folder"):
         weights_folder(tmp_path / "elsewhere")
-    assert [(row["name"], row["found"]) for row in survey(tmp_path)] == [(name, None) for name in WEIGHTS]
+    assert [(row.name, row.found) for row in survey(tmp_path)] == [(name, None) for name in WEIGHTS]
 
 
 @pytest.mark.usefixtures("quick")
