@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("resource")
 
 CHILD = """
-import hashlib, json, resource, sys
+import hashlib, json, os, resource, sys
 from dataclasses import replace
 from pathlib import Path
 import torch
@@ -30,10 +30,10 @@ presets.gan = lambda *_: GanConfig(network, 0.016, batch=8, pl_weight=0.0, state
 presets.study = lambda preset: study
 trained.FIT = replace(trained.FIT, num_steps=2, batch=8)
 root, pickled = Path(sys.argv[1]), sys.argv[2]
-where = ("--workspace", str(root / "workspace"), "--device", "cpu")
+os.environ |= {"GANAUG_WORKSPACE": str(root / "workspace"), "CUDA_VISIBLE_DEVICES": ""}
 
 def ganaug(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in (*arguments, *where)])
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 def content():
     return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*")) if p.is_file()}

@@ -51,7 +51,7 @@ def test_a_data_set_is_described_by_classes_patients_and_faults(prepared: Path) 
 def test_synthetic_images_are_described_by_their_generator(synthetic: Path) -> None:
     description = describe_images(synthetic)
     assert description["kind"] == "synthetic images"
-    assert description["seeds"] == [5, 7]
+    assert description["positions"] == [5, 7]
     assert description["provenance"]["fold"] == 2
     text = format_images(description)
     assert "psi: 0.7" in text

@@ -18,6 +18,7 @@ from ganaug.data.hdf5 import seals
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import (
+    SCHEMA_VERSION,
     ImageReader,
     ImageTable,
     content_digest,
@@ -259,7 +260,7 @@ def test_files_that_are_missing_truncated_or_of_another_version_are_refused(tmp_
         read_table(path)
     with h5py.File(path, "r+") as file:
         file.attrs["schema_version"] = 99
-    with pytest.raises(DataError, match="version 99; expected version 3"), open_images(path):
+    with pytest.raises(DataError, match=f"version 99; expected version {SCHEMA_VERSION}"), open_images(path):
         pass
 
 

@@ -78,6 +78,8 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
         for module, name in ((platform, "node"), (socket, "gethostname"), (socket, "getfqdn")):
             patch.setattr(module, name, lambda *_: WORDS["host"])
         patch.setattr(seals, "_how", {"insist": False, "note": True})
+        patch.setenv("GANAUG_WORKSPACE", str(made.workspace))
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
         _shorten(patch)
         torch.set_num_threads(1)
         _travel(made)
@@ -107,7 +109,7 @@ def run(*arguments: object) -> str:
 
 def _travel(made: Journey) -> None:
     source, tables = plant(made.base)
-    where, exported = ("--workspace", made.workspace, "--device", "cpu"), made.exported
+    exported = made.exported
     folder = made.base / WORDS["folder of weights"]
     network = folder / f"{WORDS['weights of a classifier']}.pth"
     begin = folder / f"{WORDS['weights of a generator']}.safetensors"
@@ -117,33 +119,33 @@ def _travel(made: Journey) -> None:
     (folder / "alexnet-owt-7be5be79.pth").write_bytes(b"not what was published")  # a note on it is kept with the scores
     source_options = ("--source", source, "--layout", "class/site/patient/other", "--resolution", SIDE, "--skip-bad")
     options = (*source_options, "--name", "lab", "--split", tables[0], "--same-patient", tables[1])
-    printed = run("prepare", "--dataset", "folder", *options, *where)
+    printed = run("prepare", "--dataset", "folder", *options)
     for what in ("patient who shares an image", "near-equal patients", "damaged file", "mask of another size"):
         assert WORDS[what] in printed, what  # the terminal does say them
-    run("train-gan", *where, "--tensorboard")
+    run("train-gan", "--tensorboard")
     (first,) = (made.workspace / "gans").iterdir()
-    run("export-gan", first.name, "--out", begin, *where)
-    run("train-gan", *where, "--init", begin, "--init-saw", "nobody else")
-    run("synthesize", *where, "--format", "png", "--out", exported)
-    run("synthesize", *where, "--format", "zip", "--out", exported, "--reject", "nearest=0.01")
-    run("strips", *where)
-    run("evaluate-gan", *where, "--extractor", "classifier", "--weights-dir", folder)
+    run("export-gan", first.name, "--out", begin)
+    run("train-gan", "--init", begin, "--init-saw", "nobody else")
+    run("synthesize", "--format", "png", "--out", exported)
+    run("synthesize", "--format", "zip", "--out", exported, "--reject", "nearest=0.01")
+    run("strips")
+    run("evaluate-gan", "--extractor", "classifier", "--weights-dir", folder)
     weights = ("--pretrained", f"dalaresnet50_small={network}", "--pretrained-saw", "dalaresnet50_small=photographs")
-    study = ("evaluate-augmentation", *where, *weights, "--weights-dir", folder, "--workers", 1)
+    study = ("evaluate-augmentation", *weights, "--weights-dir", folder, "--workers", 1)
     run(*study)
     copies[0].write_bytes(max((made.workspace / "synthetic").glob("*.h5")).read_bytes())
     copies[1].write_bytes((made.workspace / "datasets" / "lab.h5").read_bytes())
     run(*study, "--ratio", 0.5, "--synthetic", copies[0])
     for number, copy in enumerate(copies):
-        run("export", copy, "--zip", exported / f"copy-{number}.zip", *where)
+        run("export", copy, "--zip", exported / f"copy-{number}.zip")
     (second,) = set((made.workspace / "gans").iterdir()) - {first}
-    run("export-gan", second.name, "--out", exported / "generator.safetensors", *where)
+    run("export-gan", second.name, "--out", exported / "generator.safetensors")
     for synthetic in sorted((made.workspace / "synthetic").glob("*.h5")):
-        run("export", synthetic, "--zip", exported / f"again-{synthetic.stem}.zip", *where)
-        run("inspect", synthetic, "--sheet", exported / f"sheet-{synthetic.stem}.png", *where)
-    run("export", "lab", "--zip", exported / "lab.zip", *where)
-    run("export", "lab", "--zip", exported / "lab-test.zip", "--fold", 0, "--part", "test", *where)
-    run("export", "lab", "--zip", made.with_ids / "lab.zip", "--with-ids", *where)
+        run("export", synthetic, "--zip", exported / f"again-{synthetic.stem}.zip")
+        run("inspect", synthetic, "--sheet", exported / f"sheet-{synthetic.stem}.png")
+    run("export", "lab", "--zip", exported / "lab.zip")
+    run("export", "lab", "--zip", exported / "lab-test.zip", "--fold", 0, "--part", "test")
+    run("export", "lab", "--zip", made.with_ids / "lab.zip", "--with-ids")
 
 
 def plant(base: Path) -> tuple[Path, tuple[Path, Path]]:

@@ -95,7 +95,7 @@ def test_labels_beyond_the_classes_are_refused(label: int, tmp_path: Path, resea
     [
         ("images", np.zeros((4, 16, 16, 4), np.uint8)), ("images", np.zeros((4, 16, 16, 3), np.float32)),
         ("images", np.zeros((4, 8, 8, 3), np.uint8)), ("images", np.zeros(4, np.uint8)),
-        ("seed", np.zeros(3, np.int64)), ("seed", np.zeros(4)), ("mask", np.zeros((4, 16, 16, 3), np.uint8)),
+        ("position", np.zeros(3, np.int64)), ("position", np.zeros(4)), ("mask", np.zeros((4, 16, 16, 3), np.uint8)),
         ("stained/fold0", np.zeros((3, 16, 16, 3), np.uint8)),
     ],
 )  # fmt: skip

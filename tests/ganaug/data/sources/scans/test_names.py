@@ -35,7 +35,7 @@ def test_another_spelling_has_the_same_key(name: str, spell: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("name", "other"),
     [
         ("1", "1.0"),
         ("p1", "p01"),
