@@ -10,6 +10,7 @@ from torch import nn
 
 from classifiers.models import dalaresnet50, resvit_gannet
 from classifiers.models.dalaresnet50 import DalaResNet50
+from classifiers.models.efficientnet_lite import EfficientNetLite, working_size
 from classifiers.models.resvit_gannet import ResViTGANNet
 from classifiers.models.timm_model import TimmClassifier
 from classifiers.weights import load_weights
@@ -20,7 +21,7 @@ class Classifier:
     """One entry of CLASSIFIERS."""
 
     build: Callable[[int, int], nn.Module]  # from the number of classes and the side in pixels of the images to come
-    small: str  # the entry with the same architecture in a size that a CPU trains; its own name where it is that
+    small: str | None  # the same architecture in a size that a CPU trains, maybe this entry; None: none
     cam_layer: str  # the module whose output map [N,C,H,W] explains a decision: the last convolutional stage
     inputs: Literal["image"] = "image"
     weights: Mapping[str, str] | None = None  # by part, the library and the model whose published weights fill it
@@ -53,6 +54,22 @@ CLASSIFIERS: dict[str, Classifier] = {
         build=lambda num_classes, size_px: DalaResNet50(num_classes, dalaresnet50.small(size_px)),
         small="dalaresnet50_small",
         cam_layer="gates.0",
+    ),
+    "efficientnet_lite0": Classifier(
+        build=lambda num_classes, size_px: EfficientNetLite(
+            "tf_efficientnet_lite0", num_classes, working_size(size_px, 224)
+        ),
+        small=None,
+        cam_layer="body.bn2",
+        weights={"body": "timm tf_efficientnet_lite0"},
+    ),
+    "efficientnet_lite1": Classifier(
+        build=lambda num_classes, size_px: EfficientNetLite(
+            "tf_efficientnet_lite1", num_classes, working_size(size_px, 240)
+        ),
+        small=None,
+        cam_layer="body.bn2",
+        weights={"body": "timm tf_efficientnet_lite1"},
     ),
 }
 TIMM_PREFIX = "timm:"

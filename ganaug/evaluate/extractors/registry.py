@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ganaug.errors import ConfigError, WeightsError
 from ganaug.evaluate.extractors.classifier import classifier
+from ganaug.evaluate.extractors.efficientnet_lite import efficientnet_lite0, efficientnet_lite1
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.inception import inception
 from ganaug.evaluate.extractors.squeezenet import squeezenet
@@ -12,6 +13,8 @@ from ganaug.weights import has_weights
 
 EXTRACTORS: dict[str, Callable[[ExtractorInputs], Extractor]] = {
     "inception": inception,
+    "efficientnet_lite0": efficientnet_lite0,
+    "efficientnet_lite1": efficientnet_lite1,
     "squeezenet": squeezenet,
     "classifier": classifier,
 }
@@ -23,7 +26,7 @@ def available_extractors(weights_dir: Path | None) -> list[str]:
 
 
 def open_extractor(name: str | None, inputs: ExtractorInputs) -> Extractor:
-    """The extractor `name`, or by default the first one available: inception, else squeezenet, else classifier.
+    """The extractor `name`, or by default the first one available: see EXTRACTORS.
 
     Raises ConfigError for an unknown name, WeightsError where its weights are missing or are not the published ones.
     """

@@ -86,7 +86,10 @@ def test_a_corrupt_cache_is_computed_again(workspace: Workspace, dataset: DataSe
 
 
 @pytest.mark.parametrize("name", [name for name in EXTRACTORS if name in WEIGHTS])
-def test_missing_and_wrong_weights_are_refused_in_one_line(dataset: DataSet, tmp_path: Path, name: str) -> None:
+def test_missing_and_wrong_weights_are_refused_in_one_line(
+    dataset: DataSet, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "find_spec", lambda package: None)  # no package with weights is installed
     for folder in (None, tmp_path):
         with pytest.raises(WeightsError, match=r"weights missing.*get .* and pass --weights-dir"):
             open_extractor(name, ExtractorInputs(dataset, 0, compute=Compute(weights_dir=folder)))
@@ -97,7 +100,9 @@ def test_missing_and_wrong_weights_are_refused_in_one_line(dataset: DataSet, tmp
         (tmp_path / file.name).unlink()
 
 
-def test_the_best_extractor_at_hand_is_the_default(tmp_path: Path) -> None:
+def test_the_best_extractor_at_hand_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert available_extractors(None)[0] == "efficientnet_lite0"  # its weights come with a package
+    monkeypatch.setattr(weights, "find_spec", lambda package: None)
     assert available_extractors(None) == ["classifier"]
     assert available_extractors(tmp_path) == ["classifier"]
     (tmp_path / WEIGHTS["squeezenet"].files[1].name).touch()
@@ -107,7 +112,7 @@ def test_the_best_extractor_at_hand_is_the_default(tmp_path: Path) -> None:
 
 
 def test_unknown_extractor_is_named_with_the_known_ones(dataset: DataSet) -> None:
-    with pytest.raises(ConfigError, match=r"vgg.*inception, squeezenet, classifier"):
+    with pytest.raises(ConfigError, match=r"vgg.*inception, efficientnet_lite0, .*classifier"):
         open_extractor("vgg", ExtractorInputs(dataset, 0))
 
 
@@ -115,6 +120,7 @@ def test_weights_folder_is_the_option_then_the_environment_then_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(weights.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setattr(weights, "find_spec", lambda package: None)
     assert weights_folder(None) is None
     monkeypatch.setenv(weights.ENVIRONMENT_VARIABLE, str(tmp_path))
     assert weights_folder(None) == tmp_path

