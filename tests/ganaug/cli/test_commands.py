@@ -16,6 +16,7 @@ from ganaug.cli.main import main
 from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_EXTRACTORS, FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate.extractors.registry import EXTRACTORS
+from ganaug.weights import WEIGHTS
 from ganaug.workspace import Workspace, read_json, write_json
 
 DRAWN = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=6, um_per_px=8.0)
@@ -233,7 +234,7 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["packages"]["torch"]
     assert {row["op"] for row in found["operators"]} >= {"bias_act", "upfirdn2d"}
-    assert len(found["weights"]) == 3
+    assert len(found["weights"]) == len(WEIGHTS)
     assert all(row["use"] for row in found["weights"])
 
 

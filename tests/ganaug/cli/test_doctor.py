@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from custom_ops import dispatch as build
 from ganaug.cli.main import main
+from ganaug.weights import WEIGHTS
 from ganaug.workspace import GanRun
 
 PARTS = ("packages", "devices", "operators", "operator_cache", "weights", "workspace")
@@ -145,7 +146,7 @@ def test_an_open_quote_in_the_compiler_and_a_cache_that_is_a_file_are_told(
     found, text = diagnose("--weights-dir", here / "none")
     assert found["operator_cache"]["state"] == f"{here / 'file'} is no folder"
     assert "CXX is " in text
-    assert len(found["weights"]) == 3
+    assert len(found["weights"]) == len(WEIGHTS)
     assert all(str(here / "none") in row["reason"] for row in found["weights"])
 
 
