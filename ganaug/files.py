@@ -165,6 +165,15 @@ def _prefix(path: Path) -> str:
     return f".{path.name[:40]}.{_MACHINE}-"  # short enough for every file system, whatever its letters
 
 
+def require_output(path: Path, suffix: str, head: bytes) -> None:
+    """Raise WorkspaceError where `path` has another suffix, or a file that begins otherwise would be lost there."""
+    with os_errors_as_workspace_errors(path):
+        found = path.open("rb").read(16) if path.is_file() else None
+    if path.suffix.lower() != suffix or (found is not None and not re.match(head, found, re.DOTALL)):
+        state = f"{path} is there and is no {suffix} file" if found is not None else f"the file {path}"
+        raise WorkspaceError(state, expected=f"a {suffix} file to write", todo="name another")
+
+
 def write_text(path: Path, text: str) -> None:
     with atomic_path(path) as part:
         # within JSON, its own escape of half a letter

@@ -18,7 +18,7 @@ from ganaug.data.describe import LISTED, as_text, contact_sheet, describe_images
 from ganaug.data.images.sheet import save_sheet
 from ganaug.data.schema import read_table, resolve_patients
 from ganaug.errors import ConfigError, DataError, UserError
-from ganaug.files import MAX_DEPTH, parse_json
+from ganaug.files import MAX_DEPTH, parse_json, require_output
 from ganaug.workspace import Workspace, os_errors_as_workspace_errors
 
 MAX_TEXT_BYTES = 256 * 2**20  # of a file or a member that is read whole
@@ -76,6 +76,7 @@ def _faults_as_data_errors(path: Path) -> Iterator[None]:
 
 def write_sheet(path: Path, out_png: Path) -> None:
     """Write a contact sheet of images, or of what a generator's weights make; raises ConfigError for other files."""
+    require_output(out_png, ".png", rb"\x89PNG")
     if path.suffix.lower() == ".h5":
         with _faults_as_data_errors(path):
             contact_sheet(path, out_png)

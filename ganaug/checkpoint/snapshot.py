@@ -102,6 +102,9 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> Provenance:
 def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
     """Read a snapshot; raises WorkspaceError where it is missing or corrupt, LeakError where it was edited."""
     tensors, metadata = load_tensors(path)
+    if "ada" in metadata or '"fit":' in metadata.get("config", ""):  # what lies next to snapshots
+        kind = "a training state" if "ada" in metadata else "a classifier"
+        raise ConfigError(f"{path} is {kind}", expected="a generator's snapshot, such as those in ema/")
     record = snapshot_record(path, tensors, metadata)
     config, class_names = _about(path, metadata)
     companions = {name: tensors.pop(name) for name in list(tensors) if name.startswith(COMPANIONS)}

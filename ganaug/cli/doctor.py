@@ -17,7 +17,7 @@ from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options
 from ganaug.cli.find import weights_option
 from ganaug.errors import for_terminal
-from ganaug.workspace import Workspace, read_json, workspace_root
+from ganaug.workspace import NUMBER, WORKSPACE_VERSION, Workspace, read_json_object, workspace_root
 
 
 @click.command(epilog=reference.DOCTOR)
@@ -104,11 +104,16 @@ def _workspace(common: Common) -> dict[str, Any]:
     workspace = Workspace(root)
     return {
         "folder": str(root),
-        "state": f"version {read_json(root / 'workspace.json')['version']}, {_access(root)}",
+        "state": f"version {_version_of(root)}, {_access(root)}",
         "datasets": workspace.datasets(),
         "generators": [run.root.name for run in workspace.gans()],
         "synthetic": [path.name for path in workspace.synthetics()],
     }
+
+
+def _version_of(root: Path) -> str:
+    version = read_json_object(root / "workspace.json", {"version": NUMBER})["version"]
+    return f"{version}" if version == WORKSPACE_VERSION else f"{version} (other commands need {WORKSPACE_VERSION})"
 
 
 def _access(root: Path) -> str:

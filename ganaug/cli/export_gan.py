@@ -7,6 +7,7 @@ import click
 
 from ganaug.cli.common import Common, common_options
 from ganaug.errors import ConfigError
+from ganaug.files import require_output
 
 
 @click.command("export-gan")
@@ -32,6 +33,7 @@ def export_gan(common: Common, source: str, out: Path, kimg: float | None) -> No
     elif kimg is not None:
         raise ConfigError(f"--kimg with the file {source}", expected="it with the name of a run")
     snapshot = replace(load_snapshot(path), companions={})
+    require_output(out, ".safetensors", rb".{8}\{")
     if not common.dry_run:
         save_snapshot(out, snapshot)
     would = "would write " if common.dry_run else ""

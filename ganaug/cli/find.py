@@ -49,8 +49,12 @@ def find_generators(
     """The generators of the folds that `--fold` means; see `ganaug.generate.find.find_generators`."""
     from ganaug.generate import find
 
-    every = fold is None or fold == "all"
-    return find.find_generators(common.workspace, dataset, None if every else _fold_number(fold), gans)
+    if fold in (None, "all"):
+        return find.find_generators(common.workspace, dataset, None, gans)
+    number = _fold_number(fold)
+    if number < 0:
+        raise ConfigError(f"fold {fold}", expected="a number from 0 up, or all")
+    return find.find_generators(common.workspace, dataset, number, gans)
 
 
 def _fold_number(text: str | None) -> int:

@@ -53,6 +53,9 @@ class Commands(click.Group):
         except click.exceptions.Exit as leave:
             sys.exit(leave.exit_code)
         except click.UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError" and error.ctx:  # new in click 8.2
+                click.echo(error.ctx.get_help())
+                sys.exit(0)
             where = error.ctx.command_path if error.ctx else "ganaug"
             _leave(2, f"{error.format_message().rstrip('.')}; see `{where} --help`")
         except UserError as error:
@@ -60,7 +63,7 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             _leave(130, "stopped; what was finished is kept, and the same command takes it up")
         except MemoryError:
-            _leave(2, "out of memory; use a smaller --batch, fewer --jobs or a lower resolution")
+            _leave(2, "out of memory; use a smaller --batch, fewer --workers or a lower resolution")
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of our output has gone, as in `ganaug ... | head`
                 sys.exit(0)

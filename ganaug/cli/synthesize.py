@@ -89,6 +89,8 @@ def synthesize(
 
     if sum([merge, shard is not None, num_workers > 1]) > 1:
         raise ConfigError("more than one of --shard, --workers and --merge", expected="one of them")
+    if out is not None and kind == "h5":
+        raise ConfigError("--out without --format", expected="--format png or zip, which are written there")
     read = read_shard(shard) if shard else None
     plans = _plan(common, **options)
     device = _own_gpu(common.device) if shard == "auto" else common.device

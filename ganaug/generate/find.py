@@ -6,6 +6,7 @@ that a small file made later replaces none; where none is large enough, the larg
 inside the files, never from the file system. Whether a file may be used is checked elsewhere, on its provenance.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -64,7 +65,7 @@ def find_generators(
     if not runs:
         have = ", ".join(run.root.name for run in workspace.gans()) or "none"
         raise WorkspaceError(
-            f"{workspace.root} holds no generator" + (f" of {dataset}" if dataset else ""),
+            f"{workspace.root} holds no generator{f' of {dataset}' if dataset else ''} {' or '.join(gans)}".rstrip(),
             expected=f"one of {have}" if gans else "",
             todo="train one with `ganaug train-gan --dataset NAME`",
         )
@@ -126,7 +127,7 @@ def supply_for(
         files = synthetics_of(workspace, candidate)
         if files:
             enough = [file for file, fewest in files if fewest >= at_least]
-            taken = enough[-1] if enough else max(files, key=lambda pair: pair[1])[0]
+            taken = enough[-1] if enough else max(reversed(files), key=lambda pair: pair[1])[0]
             return Supply(fold, candidate, taken, len(files) - 1)
     return None
 
@@ -195,6 +196,8 @@ def find_snapshot(workspace: Workspace, name: str, kimg: float | None = None) ->
 
     `kimg` may be rounded where only one snapshot rounds to it. Raises WorkspaceError where there is none.
     """
+    if kimg is not None and not 0 <= kimg < 1e9:
+        raise ConfigError(f"--kimg {kimg}", expected="a number from 0 up")
     runs = {run.root.name: run for run in workspace.gans()}
     if name not in runs:
         have = ", ".join(sorted(runs)) or "none, so train one with `ganaug train-gan`"
@@ -248,7 +251,8 @@ def config_of(run: GanRun) -> dict[str, Any]:
     """The configuration of a generator; empty where its config.json is missing, malformed or edited."""
     try:
         return require_seal(read_json(run.config), run.config)
-    except UserError:
+    except UserError as error:
+        warnings.warn(f"ganaug: {error}; {run.root.name} serves no fold until then", stacklevel=2)
         return {}
 
 

@@ -90,6 +90,7 @@ def synthesize(plan: SynthesisPlan, shard: Shard = WHOLE, *, compute: Compute = 
     for path in (plan.target, plan.path(shard)):
         if is_made(path, plan.config, snapshot):
             return path
+    _require_no_loss(plan, snapshot)
     at_a_time = chunks_at_a_time(snapshot.config.network, compute.device, batch)
     sampler = Sampler(snapshot, plan.config, compute.device)
     attrs = file_attrs(plan, snapshot)
@@ -120,6 +121,21 @@ def is_made(path: Path, config: SynthesisConfig, snapshot: Snapshot) -> bool:
         return False
     same_options = digest_of(table.attrs.get("synthesis")) == digest_of(to_dict(config))
     return record.generator == snapshot.provenance.generator and same_options
+
+
+def _require_no_loss(plan: SynthesisPlan, snapshot: Snapshot) -> None:
+    """Raise ConfigError where fewer images would replace those that were made with the same other options."""
+    try:
+        there = read_table(plan.target).class_counts()
+    except UserError:
+        return
+    asked = values_per_class(plan.config.per_class, plan.config.counts, snapshot.class_names)
+    if there.max() > max(asked):
+        raise ConfigError(
+            f"{plan.target} holds {there.max()} images per class, made with the same options",
+            expected=f"at least as many, not {max(asked)}: a study may rest on them",
+            todo="ask for as many, choose another --seed, or remove the file",
+        )
 
 
 def plan_chunks(config: SynthesisConfig, class_names: Sequence[str]) -> list[Chunk]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from ganaug import presets
 from ganaug.config import Compute, GanConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
+from ganaug.errors import WorkspaceError
 from ganaug.generate.find import (
     NO_CHOICE,
     Choice,
@@ -41,6 +42,7 @@ class StudyRequest:
     folds: Sequence[int]
     config: StudyConfig  # its folds are those of the request that have synthetic images
     missing: MissingConfig | None = None  # None: folds without synthetic images are left out
+    needs_all: bool = False  # a fold without synthetic images is an error, where none are to be made
     extractor: str | None = None  # of the image scores; None: the best that is available
     choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.generate.find` takes
 
@@ -94,10 +96,11 @@ def make_missing(workspace: Workspace, request: StudyRequest, config: MissingCon
     missing = [fold for fold in folds if supply_for(workspace, dataset, fold, choice=choice) is None]
     tasks = [plan_training(workspace, dataset, fold, config.gan) for fold in missing]
     runs = train_gans(tasks, compute)
-    synthesis = replace(config.synthesis, per_class=num_wanted(request))
+    drawn = num_drawn(dataset, folds, request.config.ratio)
+    synthesis = replace(config.synthesis, per_class=max(drawn, config.synthesis.per_class))
     for run in runs:
         synthesize(plan_synthesis(workspace, run, synthesis), compute=compute)
-    return supplies_for(workspace, dataset, folds, at_least=synthesis.per_class, choice=choice)
+    return find_supplies(workspace, request)
 
 
 def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
@@ -105,14 +108,13 @@ def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
 
     Raises WorkspaceError where there are none and none are to be made.
     """
-    dataset, folds, at_least, choice = request.dataset, request.folds, num_wanted(request), request.choice
+    dataset, folds, choice = request.dataset, request.folds, request.choice
+    at_least = num_drawn(dataset, folds, request.config.ratio)
     if request.missing is not None:
         return supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice)
     todo = "run `ganaug train-gan` and `ganaug synthesize`, or add --train-missing"
-    return require_supplies(workspace, dataset, folds, at_least=at_least, choice=choice, todo=todo)
-
-
-def num_wanted(request: StudyRequest) -> int:
-    """Synthetic images per class: as many as the arms draw at most, or as are to be made where that is more."""
-    drawn = num_drawn(request.dataset, request.folds, request.config.ratio)
-    return max(drawn, request.missing.synthesis.per_class) if request.missing else drawn
+    supplies = require_supplies(workspace, dataset, folds, at_least=at_least, choice=choice, todo=todo)
+    without = [str(fold) for fold in folds if fold not in {supply.fold for supply in supplies}]
+    if request.needs_all and without:
+        raise WorkspaceError(f"fold {', '.join(without)} of {dataset.name} has no synthetic images", todo=todo)
+    return supplies
