@@ -94,12 +94,11 @@ def evaluate_augmentation(
     )
     if total_kimg is not None and not train_missing:
         raise ConfigError("--kimg without --train-missing", expected="both, or neither")
-    missing = missing_config(common.preset, data, compute, total_kimg)
     request = StudyRequest(
         dataset=data,
         folds=choose_folds(common, data, fold),
         config=add_published_weights(config, compute),
-        missing=missing if train_missing else None,
+        missing=missing_config(common.preset, data, compute, total_kimg) if train_missing else None,
         needs_all=fold is not None,
         extractor=extractor,
         choice=Choice(gans, files),

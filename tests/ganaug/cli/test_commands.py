@@ -255,7 +255,7 @@ def test_an_extractor_that_does_not_exist_is_refused_before_anything_is_trained(
 
 @pytest.mark.parametrize("options", [("--ratio", "inf"), ("--ratio", "1e12"), ("--kimg", "0"), ("--kimg", "inf")])
 def test_options_of_a_study_that_cannot_be_meant_are_refused(phantom: Workspace, options: tuple[str, str]) -> None:
-    result = run("evaluate-augmentation", "--workspace", phantom.root, "--preset", "quick", *options)
+    result = run("evaluate-augmentation", "--workspace", phantom.root, "--preset", "quick", "--train-missing", *options)
     assert result.exit_code == 2
     assert f"{options[0].strip('-')}" in last_line(result)
     assert "expected a positive number" in last_line(result)

@@ -42,14 +42,14 @@ def limit(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 fold = ("--fold", 2)
-synthesize = ("synthesize", "--out", root, "--per-class")
+synthesize, out = ("synthesize", "--per-class"), ("--out", root)
 data = root / "workspace" / "datasets" / "phantom.h5"
 ways = {  # each once as it makes its files, and then as it would replace them or add to them
     "prepare": [("prepare", "--dataset", "phantom", "--resolution", 16)] * 2,
     "train-gan": [("train-gan", *fold), ("train-gan", *fold, "--kimg", 0.032)],
     "synthesize": [(*synthesize, 8), (*synthesize, 9)],
-    "synthesize png": [(*synthesize, 8, "--seed", 1), (*synthesize, 8, "--seed", 1, "--format", "png")],
-    "synthesize zip": [(*synthesize, 8, "--format", "zip"), (*synthesize, 8, "--format", "zip")],
+    "synthesize png": [(*synthesize, 8, "--seed", 1), (*synthesize, 8, "--seed", 1, "--format", "png", *out)],
+    "synthesize zip": [(*synthesize, 9, "--format", "zip", *out), (*synthesize, 9, "--format", "zip", *out)],
     "strips": [("strips",), ("strips",)],
     "evaluate-gan": [("inspect", data), ("evaluate-gan", *fold, "--extractor", "classifier")],
     "evaluate-augmentation": [("evaluate-augmentation", *fold, "--workers", 1, "--seed", seed) for seed in (0, 1)],

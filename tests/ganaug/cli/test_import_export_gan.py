@@ -118,8 +118,8 @@ def test_a_snapshot_of_about_so_many_kimg_is_found_where_it_is_the_only_one(
 ) -> None:
     trained.ema(2.0).rename(trained.ema(2.032))
     for kimg in ("2", "2.032"):
-        result = run("export-gan", trained.root.name, "--out", tmp_path / "out", "--kimg", kimg, "--workspace",
-                     workspace.root, "--json")  # fmt: skip
+        out = ("--out", tmp_path / "out.safetensors", "--workspace", workspace.root)
+        result = run("export-gan", trained.root.name, *out, "--kimg", kimg, "--json")
         assert json.loads(result.stdout)["source"] == str(trained.ema(2.032))
 
 
