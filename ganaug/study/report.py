@@ -27,6 +27,7 @@ from ganaug.study.guard import AdmittedSupply
 from ganaug.study.looks import Look
 from ganaug.study.statistics.paired import pool, runs_of
 from ganaug.study.statistics.verdict import Verdict
+from ganaug.weights import WEIGHTS
 from ganaug.workspace import Study, write_text
 
 SAMPLES_PER_CLASS = 6
@@ -157,8 +158,11 @@ def command_of(design: Design, num_folds: int) -> str:
         words += ["--fold", str(design.folds[0])] if len(design.folds) == 1 else ["--preset", "quick"]
     for name in config.classifiers:
         words += ["--classifier", name]
-    for name, digest in design.pretrained.items():
-        words += ["--pretrained", f"{name}=FILE-{digest[:12]}"]
+    for name in config.classifiers:
+        digest = design.pretrained.get(name, "none")
+        published = [file.sha256 for file in WEIGHTS[name].files] if name in WEIGHTS else ["none"]  # the default
+        if digest not in published:
+            words += ["--pretrained", f"{name}={'none' if digest == 'none' else f'FILE-{digest[:12]}'}"]
     for name, text in config.pretrained_saw:
         words += ["--pretrained-saw", f"{name}={text}"]
     words += ["--seeds", str(len(config.seeds)), "--steps", str(config.num_steps), "--ratio", f"{config.ratio:g}"]

@@ -11,10 +11,13 @@ import pytest
 
 from ganaug.config import StudyConfig
 from ganaug.evaluate.scores import FileScores, ImageScore, ScoredFile
+from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot
+from ganaug.study.report import command_of
 from ganaug.study.run import Outcome
 from ganaug.study.statistics.interval import Interval
 from ganaug.study.statistics.paired import Difference
+from ganaug.weights import WEIGHTS
 from ganaug.workspace import read_json
 
 if TYPE_CHECKING:
@@ -121,3 +124,23 @@ def test_plot_is_an_image_that_does_not_change_with_the_clock() -> None:
     first, second = difference_plot(differences), difference_plot(differences)
     assert first == second
     assert ET.fromstring(b64decode(first.partition(",")[2])).tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    ("classifier", "digest", "says"),
+    [
+        ("efficientnet_lite0", WEIGHTS["efficientnet_lite0"].files[0].sha256, None),
+        ("efficientnet_lite0", None, "efficientnet_lite0=none"),
+        ("efficientnet_lite0", "a" * 64, "efficientnet_lite0=FILE-aaaaaaaaaaaa"),
+        ("dalaresnet50_small", None, None),
+        ("dalaresnet50_small", "b" * 64, "dalaresnet50_small=FILE-bbbbbbbbbbbb"),
+    ],
+)
+def test_the_command_names_the_weights_where_they_are_not_the_default(
+    classifier: str, digest: str | None, says: str | None
+) -> None:
+    pretrained = {classifier: digest} if digest else {}
+    supplies: Any = {0: None, 1: None}
+    design = Design("tiny", "", "", supplies, StudyConfig(classifiers=(classifier,)), pretrained)
+    words = command_of(design, 2).split()
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--pretrained"] == ([says] if says else [])
