@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classifiers.config import FitConfig
-from classifiers.predict import IndexedImages, predict_logits, read_batch
+from classifiers.predict import predict_logits
+from classifiers.samples import Batch, Samples, read_samples
 from classifiers.scores import Labels
 from classifiers.transforms import augment
 
@@ -32,21 +33,21 @@ class FitResult:
 
 def fit(
     model: nn.Module,
-    images: IndexedImages,
+    images: Samples,
     labels: Labels,
     *,
-    val: tuple[IndexedImages, Labels] | None = None,
+    val: tuple[Samples, Labels] | None = None,
     config: FitConfig,
     progress: bool = False,
     order: NDArray[np.int64] | None = None,
 ) -> FitResult:
     """Train the model in place for exactly `config.num_steps` steps of AdamW on the unweighted cross-entropy.
 
-    `images` u8 [N,H,W,3], or a reader indexed by arrays; `labels` i64 [N] in [0,K). `order` i64 [num_steps,batch] says
-    which images each step sees; by default it walks through one random permutation after another (`epoch_order`). With
-    `val`, and `config.select` "best", the model ends with the weights of the lowest validation loss, which is computed
-    every `config.eval_every` steps and at the end, the earliest on a tie; else with the last ones. It ends on
-    `config.device`, in evaluation mode.
+    `images` u8 [N,H,W,3], or a reader indexed by arrays, of images or of a model's own batches; `labels` i64 [N] in
+    [0,K). `order` i64 [num_steps,batch] says which images each step sees; by default it walks through one random
+    permutation after another (`epoch_order`). With `val`, and `config.select` "best", the model ends with the weights
+    of the lowest validation loss, which is computed every `config.eval_every` steps and at the end, the earliest on a
+    tie; else with the last ones. It ends on `config.device`, in evaluation mode.
 
     The same model, images and config give the same bytes on the same machine's CPU; the global generators are left as
     they were.
@@ -73,7 +74,7 @@ def fit(
 
             steps = tqdm(order, desc="fit", unit="step", disable=None)  # None: off when not a terminal
         for indices in steps:
-            run.step(read_batch(images, indices, device), torch.from_numpy(labels[indices]).to(device))
+            run.step(read_samples(images, indices, device), torch.from_numpy(labels[indices]).to(device))
     if run.best_weights is not None:
         model.load_state_dict(run.best_weights)
     model.eval()
@@ -91,7 +92,7 @@ def epoch_order(num_images: int, num_steps: int, batch: int, seed: int) -> NDArr
 class _Run:
     """The state of one training run: optimiser, schedule, randomness, history and the best weights so far."""
 
-    def __init__(self, model: nn.Module, val: tuple[IndexedImages, Labels] | None, config: FitConfig) -> None:
+    def __init__(self, model: nn.Module, val: tuple[Samples, Labels] | None, config: FitConfig) -> None:
         self.model, self.val, self.config = model.train(), val, config
         self.optimizer = torch.optim.AdamW(_decay_groups(model, config.weight_decay), lr=config.learning_rate)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -104,8 +105,10 @@ class _Run:
         self.best_step, self.best_loss = 0, math.inf
         self.best_weights: dict[str, Tensor] | None = None
 
-    def step(self, images: Tensor, labels: Tensor) -> None:
-        x = augment(images, self.config.classical_augmentation, self.generator)
+    def step(self, samples: Tensor | Batch, labels: Tensor) -> None:
+        x = samples
+        if isinstance(samples, Tensor):
+            x = augment(samples, self.config.classical_augmentation, self.generator)
         loss = F.cross_entropy(self.model(x), labels, label_smoothing=self.config.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -152,14 +155,14 @@ def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]
     ]
 
 
-def _validate(model: nn.Module, images: IndexedImages, labels: Labels, config: FitConfig) -> dict[str, float]:
+def _validate(model: nn.Module, images: Samples, labels: Labels, config: FitConfig) -> dict[str, float]:
     logits = predict_logits(model, images, batch=2 * config.batch, device=config.device)
     truth = torch.from_numpy(labels)
     accuracy = (logits.argmax(1) == truth).float().mean().item()
     return {"val_loss": F.cross_entropy(logits, truth).item(), "val_accuracy": accuracy}
 
 
-def _check_labels(role: str, images: IndexedImages, labels: Labels, num_classes: int) -> None:
+def _check_labels(role: str, images: Samples, labels: Labels, num_classes: int) -> None:
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.ndim != 1:
         raise TypeError(f"{role} labels are {type(labels).__name__}; expected an int64 array [N]")
     if len(images) == 0 or len(images) != len(labels):

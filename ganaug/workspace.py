@@ -1,4 +1,4 @@
-"""Every path and file name of a workspace; `ganaug.files`, which writes and reads them, is offered here as well."""
+"""Every folder of a workspace; `ganaug.folders`, what lies in them, and `ganaug.files` are offered here as well."""
 
 import os
 import re
@@ -24,6 +24,11 @@ from ganaug.files import sweep_parts as sweep_parts
 from ganaug.files import write_json as write_json
 from ganaug.files import write_jsonl as write_jsonl
 from ganaug.files import write_text as write_text
+from ganaug.folders import ClassifierRun as ClassifierRun
+from ganaug.folders import GanRun as GanRun
+from ganaug.folders import Study as Study
+from ganaug.folders import kimg_name as kimg_name
+from ganaug.folders import kimg_of as kimg_of
 
 WORKSPACE_VERSION = 3
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
@@ -32,8 +37,6 @@ LONGEST_PATH = 4096  # characters; Linux takes as many bytes
 _SAFE = " .+=,@~"  # with letters, digits, underscores and dashes
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _RUN_NAME = re.compile(r"(?P<dataset>.+)-fold(?P<fold>\d+)-(?P<digest>[0-9a-f]{8})")
-_STATE_NAME = re.compile(r"state-\d{10}\.safetensors")
-_EMA_NAME = re.compile(r"ema-(?P<kimg>\d{6,}(?:\.\d{3})?)kimg\.safetensors")
 
 
 def file_name(text: str) -> str:
@@ -86,117 +89,9 @@ def moment(after: Iterable[str] = ()) -> str:
         return now
 
 
-def kimg_name(kimg: float) -> str:
-    """Thousands of images in file names: 000012kimg, and 000012.032kimg where not whole; distinct for each image."""
-    whole, rest = divmod(round(1000 * kimg), 1000)
-    return f"{whole:06d}{f'.{rest:03d}' if rest else ''}kimg"
-
-
-def kimg_of(snapshot: Path) -> float:
-    """The thousands of images that a snapshot's file name says; raises WorkspaceError where it says none."""
-    match = _EMA_NAME.fullmatch(snapshot.name)
-    if match is None:
-        raise WorkspaceError(f"{snapshot} is not named as a snapshot", expected="a name such as ema-000012kimg")
-    return float(match["kimg"])
-
-
-@dataclass(frozen=True)
-class GanRun:
-    """The folder of one generator: gans/<dataset>-fold<k>-<digest of its configuration>."""
-
-    root: Path
-    dataset: str
-    fold: int
-
-    @property
-    def config(self) -> Path:
-        return self.root / "config.json"
-
-    @property
-    def environment(self) -> Path:
-        return self.root / "env.json"
-
-    @property
-    def stats(self) -> Path:
-        return self.root / "stats.jsonl"
-
-    @property
-    def metrics(self) -> Path:
-        return self.root / "metrics.jsonl"
-
-    def state(self, num_images: int) -> Path:
-        return self.root / "state" / f"state-{num_images:010d}.safetensors"
-
-    def states(self) -> list[Path]:
-        """The states to resume from, the newest last."""
-        return sorted(path for path in self.root.glob("state/*") if _STATE_NAME.fullmatch(path.name))
-
-    @property
-    def trainer(self) -> Path:
-        """Says which process trains the run, or did last; held by it meanwhile."""
-        return self.root / "trainer.json"
-
-    @property
-    def scores(self) -> Path:
-        return self.root / "scores.jsonl"
-
-    @property
-    def extractor(self) -> Path:
-        return self.root / "extractor.safetensors"
-
-    def ema(self, kimg: float) -> Path:
-        return self.root / "ema" / f"ema-{kimg_name(kimg)}.safetensors"
-
-    def samples(self, kimg: float) -> Path:
-        return self.root / "samples" / f"fakes-{kimg_name(kimg)}.png"
-
-    def strips(self, kind: str, kimg: float, psi: float, seed: int) -> Path:
-        return self.root / "samples" / f"{kind}-{kimg_name(kimg)}-psi{psi:g}-seed{seed}.png"
-
-    @property
-    def reals(self) -> Path:
-        return self.root / "samples" / "reals.png"
-
-    def snapshots(self) -> list[Path]:
-        """The averaged generators, the newest last."""
-        return sorted((path for path in self.root.glob("ema/*") if _EMA_NAME.fullmatch(path.name)), key=kimg_of)
-
-    def newest_ema(self) -> Path | None:
-        return next(reversed(self.snapshots()), None)
-
-
-@dataclass(frozen=True)
-class Study:
-    """The folder of one study: studies/<name>."""
-
-    root: Path
-
-    @property
-    def design(self) -> Path:
-        return self.root / "design.json"
-
-    def cell(self, name: str) -> Path:
-        return self.root / "cells" / f"{name}.json"
-
-    def predictions(self, name: str) -> Path:
-        return self.root / "cells" / f"{name}.npz"
-
-    @property
-    def results(self) -> Path:
-        return self.root / "results.jsonl"
-
-    @property
-    def verdict(self) -> Path:
-        return self.root / "verdict.json"
-
-    @property
-    def report(self) -> Path:
-        return self.root / "report.html"
-
-
 @dataclass(frozen=True)
 class Workspace:
-    """One folder that holds the data sets, generators, synthetic images and studies; open it with `open_workspace`."""
+    """One folder of data sets, generators, images, classifiers and studies; open it with `open_workspace`."""
 
     root: Path
 
@@ -241,6 +136,15 @@ class Workspace:
     def synthetics(self) -> list[Path]:
         """The synthetic files, sorted by name."""
         return sorted(self.root.glob("synthetic/*.h5"))
+
+    def classifier(self, dataset: str, name: str, fold: int, digest: str) -> ClassifierRun:
+        safe = re.sub(r"[^\w.+-]", "_", name)
+        return ClassifierRun(self.root / "classifiers" / f"{dataset}-{safe}-fold{fold}-{digest[:8]}")
+
+    def classifiers(self) -> list[ClassifierRun]:
+        """The classifiers' folders, the one configured last at the end; the order is that of the times inside."""
+        configs = sorted(self.root.glob("classifiers/*/config.json"), key=lambda path: (creation_time(path), path))
+        return [ClassifierRun(path.parent) for path in configs]
 
     def features(self, key: str) -> Path:
         return self.root / "cache" / "features" / f"{key[:32]}.npy"

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+TORCHVISION_RESNET50 = {"cnn": "torchvision resnet50"}  # whose published weights fill the part `cnn`
+TIMM_VIT_SMALL_16 = {"vit": "timm vit_small_patch16_224"}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

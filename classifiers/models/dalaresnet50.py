@@ -1,7 +1,7 @@
 """DALAResNet50: ResNet50 with an attention module in layer 4, in the two readings that its description allows."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -10,12 +10,16 @@ from classifiers.models.backbones import (
     IMAGENET_STD,
     RESNET50,
     SMALL_RESNET,
+    TORCHVISION_RESNET50,
     Normalise,
     ResidualConfig,
     ResidualNet,
     resize,
     squeeze_excitation,
 )
+from classifiers.models.entry import Classifier
+
+Variant = Literal["gate", "head"]
 
 
 @dataclass(frozen=True)
@@ -24,23 +28,23 @@ class DalaConfig:
 
     image_size_px: int = 224
     residual: ResidualConfig = RESNET50
-    variant: Literal["gate", "head"] = "gate"  # where the two layers with LeakyReLU and ReLU stand
+    variant: Variant = "gate"  # where the two layers with LeakyReLU and ReLU stand
     reduction: int = 16  # of the channels inside the attention module
     dropout: float = 0.1  # before the last layer
 
     def __post_init__(self) -> None:
-        if self.variant not in ("gate", "head"):
+        if self.variant not in get_args(Variant):
             raise ValueError(f"variant {self.variant!r}; expected 'gate' or 'head'")
         if self.image_size_px < self.residual.stride_px:
             raise ValueError(f"image size {self.image_size_px} px; expected at least {self.residual.stride_px} px")
 
 
-def small(image_size_px: int = 64) -> DalaConfig:
+def small(image_size_px: int = 64, variant: Variant = "gate") -> DalaConfig:
     """The same architecture, narrow and shallow, for the CPU; works at the images' own size, from 32 to 128 px.
 
     Sizes in between are rounded down to a multiple of 16 px, the stride of the network.
     """
-    return DalaConfig(min(max(image_size_px // 16 * 16, 32), 128), SMALL_RESNET)
+    return DalaConfig(min(max(image_size_px // 16 * 16, 32), 128), SMALL_RESNET, variant)
 
 
 class DalaResNet50(nn.Module):
@@ -117,3 +121,23 @@ class LayerFourGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate: Tensor = self.layers(x.mean(dim=(2, 3)))
         return x * gate[:, :, None, None]
+
+
+SOURCE = "DALAResNet50, arXiv 2308.13150"
+SWITCHES = {"variant": get_args(Variant)}
+FULL = Classifier(
+    build=lambda num_classes, _, variant: DalaResNet50(num_classes, DalaConfig(variant=variant)),
+    small="dalaresnet50_small",
+    source=SOURCE,
+    cam_layer="gates.2",
+    weights=TORCHVISION_RESNET50,
+    licence="BSD-3-Clause",
+    switches=SWITCHES,
+)
+SMALL = Classifier(
+    build=lambda num_classes, size_px, variant: DalaResNet50(num_classes, small(size_px, variant)),
+    small="dalaresnet50_small",
+    source=SOURCE,
+    cam_layer="gates.0",
+    switches=SWITCHES,
+)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from classifiers.models.entry import Classifier
 from classifiers.models.timm_model import TimmClassifier
 
 MIN_SIDE_PX = 96  # our choice: below it the last of the five halvings leaves no neighbours to compare
@@ -41,3 +42,17 @@ class EfficientNetLite(TimmClassifier):
 def working_size(image_size_px: int, published_px: int) -> int:
     """The side at which images are shown to the network: their own, but from MIN_SIDE_PX to the published one."""
     return min(max(image_size_px, MIN_SIDE_PX), published_px)
+
+
+def _entry(name: str, published_px: int) -> Classifier:
+    return Classifier(
+        build=lambda num_classes, size_px: EfficientNetLite(name, num_classes, working_size(size_px, published_px)),
+        small=None,
+        source="EfficientNet-Lite, github.com/tensorflow/tpu",
+        cam_layer="body.bn2",
+        weights={"body": f"timm {name}"},
+        licence="Apache-2.0",
+    )
+
+
+LITE0, LITE1 = _entry("tf_efficientnet_lite0", 224), _entry("tf_efficientnet_lite1", 240)

@@ -1,6 +1,7 @@
 """ResViT-GANNet: a residual network and a vision transformer whose tokens are aligned and attend to each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from classifiers.models.backbones import (
     IMAGENET_STD,
     RESNET50,
     SMALL_RESNET,
+    TIMM_VIT_SMALL_16,
     TINY_VIT,
+    TORCHVISION_RESNET50,
     VIT_SMALL_16,
     Normalise,
     ResidualConfig,
@@ -20,6 +23,7 @@ from classifiers.models.backbones import (
     squeeze_excitation,
     vision_transformer,
 )
+from classifiers.models.entry import ON_OFF, Classifier
 
 
 @dataclass(frozen=True)
@@ -214,3 +218,30 @@ class Concatenation(nn.Module):
 
     def forward(self, cnn: Tensor, vit: Tensor) -> Tensor:
         return torch.cat([cnn.mean(dim=1), vit.mean(dim=1)], dim=-1)
+
+
+SOURCE = "ResViT-GANNet, BMC Medical Imaging 2025"
+SWITCHES = dict.fromkeys(("squeeze_excitation", "token_fusion", "alignment", "tama"), ON_OFF)
+
+
+def _build(num_classes: int, config: ResViTConfig, switches: dict[str, str]) -> ResViTGANNet:
+    parts: dict[str, Any] = {name: value == "on" for name, value in switches.items()}
+    return ResViTGANNet(num_classes, replace(config, **parts))
+
+
+FULL = Classifier(
+    build=lambda num_classes, _, **switches: _build(num_classes, ResViTConfig(), switches),
+    small="resvit_gannet_small",
+    source=SOURCE,
+    cam_layer="squeeze.3",
+    weights=TORCHVISION_RESNET50 | TIMM_VIT_SMALL_16,
+    licence="BSD-3-Clause, Apache-2.0",
+    switches=SWITCHES,
+)
+SMALL = Classifier(
+    build=lambda num_classes, size_px, **switches: _build(num_classes, small(size_px), switches),
+    small="resvit_gannet_small",
+    source=SOURCE,
+    cam_layer="squeeze.3",
+    switches=SWITCHES,
+)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from classifiers.predict import IndexedImages
+from classifiers.samples import IndexedImages
 from ganaug.config import CPU, Compute
 from ganaug.errors import WeightsError
 from ganaug.evaluate.scores import ALL, ImageScore

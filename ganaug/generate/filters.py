@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.classify.trained import open_classifier
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.data.synthetic_file import Rows, rows_of
 from ganaug.errors import ConfigError, DataError, UserError
+from ganaug.evaluate.extractors.trained_classifier import open_classifier
 from ganaug.generate.sampler import CHUNK, Pixels, Sampler, map_in_threads, one_thread
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes
 from ganaug.workspace import GanRun

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from ganaug.checkpoint.snapshot import content_of, load_tensors, snapshot_record
-from ganaug.classify.trained import content_of_weights
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_shown
 from ganaug.data.schema import ImageReader, name_to_share, resolve_patients
 from ganaug.data.synthetic import admit_synthetic, require_serves, require_unseen
 from ganaug.errors import DataError, LeakError, private
+from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.generate.find import Supply
 from ganaug.provenance import Provenance, digest_of_file, read_provenance, require_content
 from ganaug.weights import WEIGHTS

@@ -24,7 +24,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from classifiers.registry import build_seeded
-from ganaug.classify import trained
 from ganaug.config import (
     Compute,
     FoldsConfig,
@@ -38,6 +37,7 @@ from ganaug.config import (
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import export_synthetic
 from ganaug.data.prepare.pipeline import prepare_dataset
+from ganaug.evaluate.extractors import trained_classifier
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.generate.find import Supply
@@ -209,7 +209,7 @@ def _write_extractor(run: GanRun, dataset: DataSet) -> None:
     """The extractor of a run with weights as they are drawn: reading it takes no training."""
     model = build_seeded(CLASSIFIER, dataset.table.num_classes, 0, image_size_px=SIDE_PX)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    trained._save(run.extractor, state, dataset, FOLD)
+    trained_classifier._save(run.extractor, state, dataset, FOLD)
 
 
 def make_weights(root: Path) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 
 from fuzz.mutations import ODD_TEXTS, dump, edit_bytes, mutate
 from ganaug.checkpoint.snapshot import content_of, load_tensors
-from ganaug.classify import trained
 from ganaug.data import schema
 from ganaug.data.hdf5 import seals
+from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.provenance import Provenance, digest_of, digest_of_file, sealed
 
 # ---- archives --------------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def edit_snapshot(random: Random, path: Path, other: Path) -> None:
     header, rest = header_of(path)
     try:
         tensors, about = load_tensors(path)
-        content = content_of(tensors, about) if "class_names" in about else trained.content_of_weights(tensors)
+        content = content_of(tensors, about) if "class_names" in about else content_of_weights(tensors)
         about["provenance"] = json.dumps(reseal_record(json.loads(about["provenance"]), content))
     except Exception:
         return

@@ -15,7 +15,6 @@ from custom_ops.native import cache
 from fuzz.artefacts import CLASSIFIER, EXTRACTOR, FOLD, GAN, STUDY
 from ganaug.checkpoint.initial_weights import load_pretrained
 from ganaug.checkpoint.snapshot import best_ema, load_snapshot
-from ganaug.classify.trained import open_classifier
 from ganaug.config import Compute, FoldsConfig, PrepareConfig
 from ganaug.data import schema
 from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
@@ -24,6 +23,7 @@ from ganaug.data.folds.folds import balance_table
 from ganaug.data.prepare.pipeline import plan_preparation, prepare_dataset
 from ganaug.data.synthetic_file import read_record, read_rows
 from ganaug.errors import UserError, WeightsError
+from ganaug.evaluate.extractors.trained_classifier import open_classifier
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.score_file import score_file
 from ganaug.generate.find import Choice, Supply, config_of, generator_for, supply_for

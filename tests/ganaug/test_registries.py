@@ -64,7 +64,9 @@ def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None
 def test_the_layer_that_explains_a_classifier_gives_a_map_that_its_logits_depend_on(name: str) -> None:
     model = build(name, 3, image_size_px=32).eval()
     maps: list[torch.Tensor] = []
-    model.get_submodule(CLASSIFIERS[name].cam_layer).register_forward_hook(lambda _, x, output: maps.append(output))
+    cam_layer = CLASSIFIERS[name].cam_layer
+    assert cam_layer
+    model.get_submodule(cam_layer).register_forward_hook(lambda _, x, output: maps.append(output))
     logits = model(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
     (activations,) = maps
     assert activations.ndim == 4

@@ -1,8 +1,8 @@
 """A classifier of the same images, where no published weights are at hand."""
 
-from ganaug.classify.trained import open_classifier
 from ganaug.errors import ConfigError
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
+from ganaug.evaluate.extractors.trained_classifier import open_classifier
 
 
 def classifier(inputs: ExtractorInputs) -> Extractor:

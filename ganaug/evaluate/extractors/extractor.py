@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from classifiers.predict import IndexedImages, read_batch
+from classifiers.samples import IndexedImages, read_batch
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.evaluate.metrics.metric import Features

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganaug import presets
-from ganaug.classify import trained
 from ganaug.cli.main import main
 from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_EXTRACTORS, FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
+from ganaug.evaluate.extractors import trained_classifier
 from ganaug.evaluate.extractors.registry import EXTRACTORS
 from ganaug.weights import WEIGHTS
 from ganaug.workspace import Workspace, read_json, write_json
@@ -99,7 +99,9 @@ def test_the_readmes_commands_without_any_option(phantom: Workspace, monkeypatch
     monkeypatch.setattr(presets, "gan", lambda *given: replace(gan(*given), **brief))
     monkeypatch.setattr(presets, "synthesis", lambda preset: replace(synthesis(preset), per_class=1))
     monkeypatch.setattr(presets, "study", lambda preset: replace(study(preset), **small))
-    monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=3, batch=8))  # the extractor
+    monkeypatch.setattr(
+        trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=3, batch=8)
+    )  # the extractor
     monkeypatch.setenv("GANAUG_WORKSPACE", str(phantom.root))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for command in ("train-gan", "synthesize", "evaluate-gan", "evaluate-augmentation"):

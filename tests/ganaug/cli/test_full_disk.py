@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from ganaug import presets
 from ganaug.cli.main import main
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, StudyConfig
-from ganaug.classify import trained
+from ganaug.evaluate.extractors import trained_classifier
 
 torch.set_num_threads(1)
 phantom = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=4, um_per_px=8.0)
@@ -28,7 +28,7 @@ study = StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), num_steps=2
 presets.phantom = lambda preset: (phantom, FoldsConfig(num_folds=3))
 presets.gan = lambda *_: GanConfig(network, 0.016, batch=8, pl_weight=0.0, state_kimg=0.008, extractor="none")
 presets.study = lambda preset: study
-trained.FIT = replace(trained.FIT, num_steps=2, batch=8)
+trained_classifier.FIT = replace(trained_classifier.FIT, num_steps=2, batch=8)
 root, pickled = Path(sys.argv[1]), sys.argv[2]
 os.environ |= {"GANAUG_WORKSPACE": str(root / "workspace"), "CUDA_VISIBLE_DEVICES": ""}
 

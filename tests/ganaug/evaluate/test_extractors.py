@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from ganaug import weights
-from ganaug.classify import trained
 from ganaug.config import Compute
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, LeakError, UserError, WeightsError, WorkspaceError
+from ganaug.evaluate.extractors import trained_classifier
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.registry import EXTRACTORS, available_extractors, open_extractor
 from ganaug.evaluate.features import features_of
@@ -24,7 +24,7 @@ from ganaug.workspace import GanRun, Workspace
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=2, batch=4))
+    monkeypatch.setattr(trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=2, batch=4))
 
 
 def test_features_keep_the_order_whatever_the_batch(pixels: Extractor) -> None:
@@ -176,7 +176,7 @@ def test_trained_extractor_of_another_fold_or_edited_is_refused(dataset: DataSet
 @pytest.mark.usefixtures("quick")
 def test_other_training_options_train_it_again(dataset: DataSet, run: GanRun, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_extractor("classifier", ExtractorInputs(dataset, 0, run))
-    monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=3))
+    monkeypatch.setattr(trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=3))
     assert open_extractor("classifier", ExtractorInputs(dataset, 0, run)).digest != first.digest
 
 

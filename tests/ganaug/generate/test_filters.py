@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ganaug.classify import trained
 from ganaug.config import Compute, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.data.schema import ImageReader, content_digest, read_table
 from ganaug.data.synthetic import admit_synthetic, require_serves
 from ganaug.errors import ConfigError, LeakError, UserError
+from ganaug.evaluate.extractors import trained_classifier
 from ganaug.generate.filters import (
     REJECTORS,
     Filter,
@@ -37,7 +37,7 @@ FOLD = 2
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trained, "FIT", replace(trained.FIT, num_steps=3, batch=8))
+    monkeypatch.setattr(trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=3, batch=8))
 
 
 @pytest.fixture

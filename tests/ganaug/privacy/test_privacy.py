@@ -19,9 +19,9 @@ from PIL import Image
 
 from classifiers.registry import build_seeded
 from ganaug import presets
-from ganaug.classify import trained
 from ganaug.cli.main import main
 from ganaug.data.hdf5 import seals
+from ganaug.evaluate.extractors import trained_classifier
 
 if TYPE_CHECKING:
     from tests.ganaug.privacy.conftest import Search
@@ -98,7 +98,7 @@ def _shorten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(presets, "gan", lambda *given: replace(gan(*given), **brief))
     patch.setattr(presets, "synthesis", lambda preset: replace(synthesis(preset), per_class=10))
     patch.setattr(presets, "study", lambda preset: replace(study(preset), **small))
-    patch.setattr(trained, "FIT", replace(trained.FIT, num_steps=3, batch=8))
+    patch.setattr(trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=3, batch=8))
 
 
 def run(*arguments: object) -> str:

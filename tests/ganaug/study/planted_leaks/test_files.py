@@ -10,12 +10,12 @@ import pytest
 from safetensors.torch import save_file
 
 from ganaug.checkpoint.snapshot import load_snapshot, load_tensors, save_tensors
-from ganaug.classify.trained import open_classifier
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.errors import CorruptFile, LeakError
+from ganaug.evaluate.extractors.trained_classifier import open_classifier
 from ganaug.generate.find import generators_for
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training

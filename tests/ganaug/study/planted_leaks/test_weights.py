@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from classifiers.registry import build_seeded
 from ganaug.checkpoint.snapshot import load_tensors
-from ganaug.classify.trained import content_of_weights
 from ganaug.config import StudyConfig
 from ganaug.errors import LeakError
+from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.provenance import Provenance
 
 if TYPE_CHECKING:

@@ -183,7 +183,7 @@ def test_snapshots_are_scored_on_training_images_alone(
     asked: set[int] = set()
     images = tiny.images(0)
     monkeypatch.setattr(type(images), "__getitem__", watching(type(images).__getitem__, asked))
-    monkeypatch.setattr("ganaug.classify.trained.FIT", replace_steps())
+    monkeypatch.setattr("ganaug.evaluate.extractors.trained_classifier.FIT", replace_steps())
     run = train_gan(task)
     rows = read_jsonl(run.scores)
     assert [row["kimg"] for row in rows] == [1.0, 2.0, 3.0]
@@ -193,7 +193,7 @@ def test_snapshots_are_scored_on_training_images_alone(
 
 
 def replace_steps() -> object:
-    from ganaug.classify.trained import FIT
+    from ganaug.evaluate.extractors.trained_classifier import FIT
 
     return replace(FIT, num_steps=2)
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from classifiers.config import FitConfig
 from classifiers.fit import fit
+from classifiers.registry import build_seeded
 from classifiers.transforms import to_float
 from ganaug.checkpoint.snapshot import bytes_of, load_tensors, save_tensors
-from ganaug.classify.train import build_classifier
 from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, LeakError
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content
@@ -38,7 +38,7 @@ def open_classifier(
     Raises LeakError where the file belongs to another data set or fold, or was changed after it was written.
     """
     state = _load(path, dataset, fold) if path.exists() else None
-    model = build_classifier(dataset, CLASSIFIER, FIT.seed)
+    model = _build(dataset)
     if state is None:
         _train(model, dataset, fold, device=device, progress=progress)
         state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
@@ -55,6 +55,11 @@ def open_classifier(
         return logits.softmax(1)
 
     return TrainedClassifier(f"{CLASSIFIER}-{dataset.name}-fold{fold}", content_of_weights(state), embed, probabilities)
+
+
+def _build(dataset: DataSet) -> nn.Module:
+    table = dataset.table
+    return build_seeded(CLASSIFIER, table.num_classes, FIT.seed, image_size_px=table.resolution_px)
 
 
 def _train(model: nn.Module, dataset: DataSet, fold: int, *, device: str, progress: bool) -> None:
@@ -102,9 +107,7 @@ def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
     require_content(record, content_of_weights(state), path)
     wanted = _record(dataset, fold, record.content)
     if record == wanted:
-        own = {
-            name: value.shape for name, value in build_classifier(dataset, CLASSIFIER, FIT.seed).state_dict().items()
-        }
+        own = {name: value.shape for name, value in _build(dataset).state_dict().items()}
         if {name: value.shape for name, value in state.items()} != own:
             raise CorruptFile(f"{path} holds weights of another network than {CLASSIFIER}", todo="remove it")
         return state

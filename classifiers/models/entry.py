@@ -1,0 +1,29 @@
+"""The contract of all classifiers: what the registry says of each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import nn
+
+ON_OFF = ("on", "off")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """One entry of CLASSIFIERS; a model's file makes its own.
+
+    `build(num_classes, image_size_px, **switches)` gives a module with `forward(x) -> logits [N,num_classes]`,
+    `features(x) -> [N,D]` and `classify`, the linear layer between the two. `image_size_px` is the side of the images
+    to come; each switch is the value chosen, as text.
+    """
+
+    build: Callable[..., nn.Module]
+    small: str | None  # the same architecture in a size that a CPU trains, maybe this entry; None: none
+    source: str  # the paper or library that the architecture is from
+    cam_layer: str | None  # the module whose output explains a decision: the last convolutional stage; None: none does
+    cam_layout: Literal["NCHW", "NHWC", "NLC"] = "NCHW"  # of that output; NLC: tokens, those of a square grid last
+    inputs: Literal["image", "image+expression"] = "image"
+    weights: Mapping[str, str] | None = None  # by part, the library and the model whose published weights fill it
+    licence: str = ""  # of these weights
+    switches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what each can be, its default first
