@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from classifiers.config import ClassicalAugmentation
 
+NUM_ORIENTATIONS = 8  # of a square: tissue has no up
 MIN_CROP = 0.8  # side of the smallest crop, as a fraction of the image's
 MAX_TILT_RAD = math.radians(10)  # on top of a random quarter turn
 MAX_JITTER = 0.2  # brightness, contrast and saturation are scaled by 1 ± this
@@ -19,6 +20,17 @@ MAX_STAIN_JITTER = 0.2  # σ of Tellez et al.'s rule
 def to_float(images: Tensor) -> Tensor:
     """u8 [N,3,H,W] as float32 in [0,1]: all that evaluation does; the models scale and normalise by themselves."""
     return images.float().div_(255)
+
+
+def orient(images: Tensor, orientation: int) -> Tensor:
+    """Square images [N,C,H,H] in one of the eight orientations of the square, 0 to 7; 0 leaves them as they are.
+
+    1 to 3 are quarter turns counter-clockwise; 4 to 7 are the same of the image mirrored left to right.
+    """
+    if not 0 <= orientation < NUM_ORIENTATIONS:
+        raise ValueError(f"orientation {orientation}; expected 0 to {NUM_ORIENTATIONS - 1}")
+    mirrored = images.flip(-1) if orientation >= 4 else images
+    return torch.rot90(mirrored, orientation % 4, (-2, -1))
 
 
 def augment(images: Tensor, level: ClassicalAugmentation, generator: torch.Generator) -> Tensor:

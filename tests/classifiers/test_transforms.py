@@ -14,11 +14,13 @@ from classifiers.transforms import (
     MAX_STAIN_JITTER,
     MAX_TILT_RAD,
     MIN_CROP,
+    NUM_ORIENTATIONS,
     STAIN_VECTORS,
     augment,
     crop_and_turn,
     jitter_colour,
     jitter_stains,
+    orient,
     to_float,
 )
 
@@ -218,3 +220,15 @@ def test_a_gpu_sees_the_same_changes(device: str) -> None:
     assert on_device.device.type == device
     torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=0, atol=1e-3)
     assert (on_cpu - before).abs().max() > 0.1
+
+
+def test_the_eight_orientations_are_those_of_the_square_and_all_different() -> None:
+    image = torch.arange(9).view(1, 1, 3, 3)
+    oriented = [orient(image, orientation) for orientation in range(NUM_ORIENTATIONS)]
+    assert torch.equal(oriented[0], image)
+    assert torch.equal(oriented[1], image.rot90(1, (-2, -1)))
+    assert torch.equal(oriented[4], image.flip(-1))
+    assert len({tuple(x.flatten().tolist()) for x in oriented}) == 8
+    assert all(x[0, 0, 1, 1] == 4 for x in oriented), "the centre stays"
+    with pytest.raises(ValueError, match="orientation 8; expected 0 to 7"):
+        orient(image, 8)
