@@ -61,7 +61,7 @@ class Commands(click.Group):
         except UserError as error:
             _leave(2, str(error))
         except (KeyboardInterrupt, click.Abort):
-            _leave(130, "stopped; what was finished is kept, and the same command takes it up")
+            _leave(130, "stopped; files that were finished are kept; run the same command again")
         except MemoryError:
             _leave(2, "out of memory; use a smaller --batch, fewer --workers or a lower resolution")
         except OSError as error:

@@ -7,7 +7,8 @@ import click
 
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
-from ganaug.config import MOST_FOLDS, SCHEME_NAMES, SOURCE_NAMES, STAINS
+from ganaug.config import MOST_FOLDS, SCHEME_NAMES, SOURCE_NAMES, STAINS, is_power_of_two
+from ganaug.workspace import creation_time
 
 if TYPE_CHECKING:
     from ganaug.data.prepare.pipeline import Prepared
@@ -105,6 +106,7 @@ def prepare(common: Common, dataset: str, skip_bad: bool, **options: Any) -> Non
         return
     prepared = prepare_dataset(common.workspace, config, progress=True)
     _report(common, prepared)
+    _warn_of_generators(common, prepared)
     if prepared.skipped and not skip_bad:
         number = len(prepared.skipped)
         warn(
@@ -112,6 +114,18 @@ def prepare(common: Common, dataset: str, skip_bad: bool, **options: Any) -> Non
             " fix the files and prepare again, or accept this with --skip-bad"
         )
         raise click.exceptions.Exit(2)
+
+
+def _warn_of_generators(common: Common, prepared: "Prepared") -> None:
+    """Say what the data set cannot do: serve generators of an earlier version, or be generated at its resolution."""
+    table, name = prepared.table, prepared.path.stem
+    if not is_power_of_two(table.resolution_px):
+        warn(f"note: `ganaug train-gan` needs a power of two, and {table.resolution_px} px is none; prepare with "
+             f"--resolution {2 ** (table.resolution_px.bit_length() - 1)} to train a generator")  # fmt: skip
+    earlier = [run for run in common.workspace.gans(name) if creation_time(run.config) < table.attrs["created"]]
+    if earlier:
+        warn(f"note: generators of {name} that were trained before ({len(earlier)}) serve it no more where its images "
+             "or folds changed; run `ganaug train-gan` again")  # fmt: skip
 
 
 def _report(common: Common, prepared: "Prepared") -> None:

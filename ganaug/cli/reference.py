@@ -141,6 +141,9 @@ install 'ganaug[lite1]'`), all others come from local files in one folder, --wei
 command lists the files that are known, where to get them, and what their absence costs. Weights and pickles are read
 without running code in them.
 
+Signatures. GANAUG_KEY=FILE signs every record that is written with the key in that file, and accepts none without it;
+see the README, "What is checked".
+
 Native operators. At first use the generator's operators are compiled for this machine (half a minute with a C++
 compiler, once; never at import) and kept in ~/.cache/ganaug/ops, or $GANAUG_OPS_CACHE. Without a compiler PyTorch's
 own, slower ones run, and one warning says so. GANAUG_OPS=native requires the compiled ones, GANAUG_OPS=ref switches

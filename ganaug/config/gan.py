@@ -99,7 +99,11 @@ class GanConfig:
         require(every is None or every > 0, f"a snapshot every {every} kimg", "a positive number")
         start, end = self.transition_kimg or (0.0, 0.0)
         ordered = 0 <= start <= end <= self.total_kimg
-        require(ordered, f"a class transition from {start} to {end} kimg", f"within the {self.total_kimg} of training")
+        require(
+            ordered,
+            f"a class transition from {start:g} to {end:g} kimg",
+            f"a start and a later end from 0 to {self.total_kimg:g}, the length of the training",
+        )
 
 
 def override_preset(preset: GanConfig, given: Mapping[str, Any], precision: str | None = None) -> GanConfig:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ganaug.cli.main import main
 from ganaug.data.hdf5.attributes import NOTES
+from ganaug.workspace import GanRun
 
 
 @pytest.fixture
@@ -91,3 +92,15 @@ def test_a_number_that_cannot_be_meant_is_named_with_its_option(root: Path, opti
     assert options[-2].strip("-").split("-")[0] in line
     assert "expected" in line or "range" in line
     assert not list(root.parent.glob("workspace/datasets/*.h5"))
+
+
+def test_what_a_generator_cannot_do_with_the_data_set_is_noted_at_once(trained: GanRun, tmp_path: Path) -> None:
+    shared = ["prepare", "--dataset", "phantom", "--workspace", str(tmp_path / "trained"), "--images-per-patient", "2"]
+    same = CliRunner().invoke(main, [*shared, "--patients", "12", "--folds", "3", "--resolution", "16"])
+    assert same.exit_code == 0, same.output
+    assert "note: generators of phantom that were trained before (1)" in same.stderr
+    assert "needs a power of two" not in same.stderr
+    odd = CliRunner().invoke(main, [*shared, "--patients", "12", "--folds", "3", "--resolution", "17"])
+    assert "needs a power of two, and 17 px is none; prepare with --resolution 16" in odd.stderr
+    new = CliRunner().invoke(main, [*shared, "--patients", "12", "--folds", "3", "--name", "other"])
+    assert "were trained before" not in new.stderr

@@ -61,7 +61,7 @@ def test_a_file_to_begin_with_that_is_something_else_is_not_called_corrupt(
 @pytest.mark.parametrize(
     ("number", "status", "line"),
     [
-        (signal.SIGINT, 130, "stopped; what was finished is kept, and the same command takes it up"),
+        (signal.SIGINT, 130, "stopped; files that were finished are kept; run the same command again"),
         (signal.SIGTERM, 0, "stopped as the system asked; the state is saved; run the same command again to resume"),
         (signal.SIGUSR1, 0, "stopped as the system asked; the state is saved; run the same command again to resume"),
     ],

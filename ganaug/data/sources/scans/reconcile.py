@@ -78,14 +78,12 @@ def _settle(
     if config.near_names == "merge":
         counts = Counter(name for item in scan.items for name in (item.group_id if what == "patients" else item.site,))
         scan = renamed(scan, _spellings(alike, counts))
-        note = f"{len(alike)} sets of near-equal {what} count as one each, as --near-names merge asks: {listed}"
+        note = f"near-equal {what} count as one each, as --near-names merge asks: {listed}"
     else:
         leak = "a patient" if what == "patients" else "a site"
         advice = "" if config.near_names else "; --near-names merge joins them, --same-patient joins some of them"
         advice = advice if what == "patients" else advice.partition(",")[0]
-        note = (
-            f"{len(alike)} sets of near-equal {what} are kept apart, which leaks if a set is {leak}: {listed}{advice}"
-        )
+        note = f"near-equal {what} are kept apart, which leaks where they are {leak}: {listed}{advice}"
     return replace(scan, notes=(*scan.notes, note))
 
 
