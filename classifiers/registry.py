@@ -5,7 +5,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from classifiers.models import dalaresnet50, efficientnet_lite, resvit_gannet
+from classifiers.models import (
+    dalaresnet50,
+    densenet121,
+    efficientnet_lite,
+    resnet50,
+    resvit_gannet,
+    seresnet50,
+    vgg16,
+    vgg16_inception,
+)
 from classifiers.models.entry import Classifier
 from classifiers.models.timm_model import TimmClassifier
 from classifiers.names import find_entry
@@ -20,6 +29,16 @@ CLASSIFIERS: dict[str, Classifier] = {
     "dalaresnet50_small": dalaresnet50.SMALL,
     "efficientnet_lite0": efficientnet_lite.LITE0,
     "efficientnet_lite1": efficientnet_lite.LITE1,
+    "resnet50": resnet50.FULL,
+    "resnet50_small": resnet50.SMALL,
+    "seresnet50": seresnet50.FULL,
+    "seresnet50_small": seresnet50.SMALL,
+    "densenet121": densenet121.FULL,
+    "densenet121_small": densenet121.SMALL,
+    "vgg16": vgg16.FULL,
+    "vgg16_small": vgg16.SMALL,
+    "vgg16_inception": vgg16_inception.FULL,
+    "vgg16_inception_small": vgg16_inception.SMALL,
 }
 TIMM_PREFIX = "timm:"
 

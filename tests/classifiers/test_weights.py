@@ -2,9 +2,10 @@
 
 import logging
 import math
+import shutil
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classifiers.registry import CLASSIFIERS, build_seeded
+from classifiers.registry import CLASSIFIERS, build, build_seeded
 from classifiers.torch_files import read_state_dict
 from classifiers.weights import load_weights
 
@@ -66,20 +67,50 @@ def test_several_backbones_may_share_a_file(tmp_path: Path, donor: nn.Module) ->
     assert same(donor.get_submodule("vit").state_dict(), model.get_submodule("vit").state_dict())
 
 
-@pytest.mark.parametrize("name", [name for name, classifier in CLASSIFIERS.items() if classifier.weights])
-def test_published_weights_fill_the_part_that_the_registry_names(tmp_path: Path, name: str) -> None:
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """A file with the names and shapes that a library's model has, in half precision, full of ones."""
     import timm
     import torchvision
 
-    model = build_seeded(name, 2, 0)
-    for part, source in (CLASSIFIERS[name].weights or {}).items():
+    folder = tmp_path_factory.mktemp("published")
+
+    def write(source: str) -> Path:
         library, architecture = source.split()
-        if library == "timm":
-            theirs = timm.create_model(architecture, pretrained=False)
-        else:
-            theirs = torchvision.models.get_model(architecture, weights=None)
-        torch.save(theirs.state_dict(), tmp_path / part)
-        assert load_weights(model, tmp_path / part).startswith(f"only {part} from")
+        path = folder / architecture
+        if not path.exists():
+            with torch.device("meta"):
+                if library == "timm":
+                    theirs = timm.create_model(architecture, pretrained=False)
+                else:
+                    theirs = torchvision.models.get_model(architecture, weights=None)
+            shapes = {key: value.shape for key, value in theirs.state_dict().items()}
+            torch.save({key: torch.ones(shape, dtype=torch.float16) for key, shape in shapes.items()}, path)
+        return path
+
+    yield write
+    shutil.rmtree(folder)  # it is large
+
+
+PUBLISHED = [
+    (name, part, source)
+    for name, entry in CLASSIFIERS.items()
+    for part, source in (entry.weights or {}).items()
+    if source.startswith(("timm ", "torchvision "))
+]
+
+
+@pytest.mark.parametrize(("name", "part", "source"), PUBLISHED)
+def test_published_weights_fill_the_part_that_the_registry_names(
+    published: Callable[[str], Path], name: str, part: str, source: str
+) -> None:
+    with torch.device("meta"):
+        model = build(name, 2)
+    model.get_submodule(part).to_empty(device="cpu")
+    assert load_weights(model, published(source)).startswith(f"only {part} from")
+    state = model.get_submodule(part).state_dict()
+    assert len(state) > 20
+    assert [key for key, value in state.items() if not value.float().allclose(torch.ones(()))] == []
 
 
 def test_a_timm_models_file_leaves_its_head_behind(tmp_path: Path) -> None:
