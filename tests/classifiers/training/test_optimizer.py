@@ -143,12 +143,12 @@ def test_the_average_follows_its_closed_form_and_copies_the_statistics() -> None
     for step in range(1, 9):
         with torch.no_grad():
             model.classify.weight.fill_(step)
-            model.body[0].running_mean.fill_(step)  # type: ignore[union-attr, operator]
+            model.get_buffer("body.0.running_mean").fill_(step)
         average.update(model, step)
         decay = min(0.3, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * step
-        torch.testing.assert_close(average.model.classify.weight, expected)
-        assert torch.equal(average.model.body[0].running_mean, torch.full((3,), float(step)))  # type: ignore[index, union-attr]
+        torch.testing.assert_close(average.model.get_parameter("classify.weight"), expected)
+        assert torch.equal(average.model.get_buffer("body.0.running_mean"), torch.full((3,), float(step)))
 
 
 @pytest.mark.parametrize("select", ["best", "last"])
