@@ -80,7 +80,8 @@ def test_the_temperature_agrees_with_scikit_learn() -> None:
             return self
 
         def predict(self, x: Floats) -> Labels:
-            return np.argmax(x, axis=1)
+            called: Labels = x.argmax(1)
+            return called
 
         def decision_function(self, x: Floats) -> Floats:
             return x
