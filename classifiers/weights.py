@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from classifiers.torch_files import read_state_dict
+from classifiers.files.torch_files import read_state_dict
 
 log = logging.getLogger(__name__)
 

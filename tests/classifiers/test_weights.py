@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from classifiers.files.torch_files import read_state_dict
 from classifiers.registry import CLASSIFIERS, build_seeded
-from classifiers.torch_files import read_state_dict
 from classifiers.weights import load_weights
 
 

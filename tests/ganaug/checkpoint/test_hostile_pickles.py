@@ -28,7 +28,7 @@ SECONDS, MEGABYTES = 10, 300  # for any one file, whatever it asks for
 READER = """
 import json, resource, sys, time
 from pathlib import Path
-from classifiers.torch_files import read_state_dict
+from classifiers.files.torch_files import read_state_dict
 from ganaug.errors import DataError
 from ganaug.checkpoint.stylegan_pickles import load_external
 

@@ -12,7 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, describe_value, make_dict_factory, name_of, read_pickle
+from classifiers.files.pickles import (
+    Budget,
+    Dropped,
+    PickleRefused,
+    describe_value,
+    make_dict_factory,
+    name_of,
+    read_pickle,
+)
 
 EXPECTED = "expected a state dict, as torch.save(model.state_dict(), path) or safetensors write it"
 MAX_PICKLE_BYTES = 64 * 2**20  # of names and shapes, without the numbers
