@@ -74,6 +74,7 @@ OPCODES: dict[str, bytes] = {
     "a buffer from outside": b"\x97",
     "an instance of Python 2": b"(iposix\nsystem\n",
     "a call of a number": b"K\x01)R",
+    "a count of what is no dict": b"ccollections\nCounter\n]\x85R",
     "a dict copied": b"ccollections\nOrderedDict\n}\x85R",
 }
 
