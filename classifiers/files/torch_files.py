@@ -41,7 +41,7 @@ _ITEM_BYTES = {
 _KINDS = (  # how files begin that are often taken for weights
     (rb"\Z", "empty"),
     (rb"version https://git-lfs", "a Git LFS pointer and not the file that it stands for"),
-    (rb"\s*(?i:<!doctype html|<html|<\?xml|<head)", "an HTML page, as a failed download leaves it"),
+    (rb"(?:\xef\xbb\xbf)?\s*(?i:<!doctype html|<html|<\?xml|<head)", "an HTML page, as a failed download leaves it"),
     (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", "a compressed archive"),
     (rb"\x89HDF\r\n", "an HDF5 file"),
     (rb"\0+\Z", "nothing but zeros"),

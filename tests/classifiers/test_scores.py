@@ -166,6 +166,15 @@ def test_an_absent_class_gives_none_and_a_reason() -> None:
     assert any("no image is c" in reason for reason in result["undefined"])
 
 
+def test_images_of_a_class_alone_say_nothing_of_the_rest() -> None:
+    result = score(np.array([1, 1, 1]), np.eye(2)[[0, 1, 1]], None, ("a", "b"))
+    alone = result["by_image"]["per_class"]["b"]
+    assert [alone[key] for key in ("recall", "precision", "f1")] == pytest.approx([2 / 3, 1, 4 / 5])
+    assert [alone[key] for key in ("specificity", "auroc", "pr_auc", "gmean", "iba")] == [None] * 5
+    assert result["by_image"]["per_class"]["a"]["specificity"] == pytest.approx(2 / 3)
+    assert any("every image is b" in reason for reason in result["undefined"])
+
+
 @pytest.mark.parametrize(
     ("names", "positive"),
     [(("benign", "malignant"), 1), (("Malignant", "Benign"), 0), (("Luminal", "Basal"), 1), (NAMES, None)],

@@ -38,6 +38,7 @@ def test_a_missing_file_is_one_line_and_nothing_is_downloaded(tmp_path: Path) ->
         (b"", "is empty"),
         (b"not weights", "cannot be read as weights"),
         (b"\n<!DOCTYPE HTML>\n<html>404</html>", "an HTML page"),
+        (b"\xef\xbb\xbf<!doctype html><html>", "an HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
         (b"\x1f\x8b" + bytes(50), "a compressed archive"),
         (bytes(5000), "nothing but zeros"),
