@@ -1,15 +1,19 @@
-"""Scores of a classifier as pure functions of labels, probabilities and patients.
+"""Scores of a classifier from labels, probabilities and patients, by scikit-learn and imbalanced-learn.
 
-Every function takes labels i64 [N] and probabilities [N,K], and is fast enough for thousands of bootstrap resamples. A
-score that the images cannot give, as a recall of a class without images, is NaN here and None in `score`, never a zero.
+Labels are i64 [N], probabilities [N,K]. These libraries give a zero, a warning, or the mean of what is left, where the
+images cannot give a score, as a recall of a class without images; here it is None, and never a zero.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from classifiers.calibration import brier, expected_calibration_error
+from classifiers.votes import vote
 
 Labels = NDArray[np.int64]
 Probs = NDArray[np.floating[Any]]
@@ -18,120 +22,12 @@ Floats = NDArray[np.float64]
 IBA_ALPHA = 0.1  # weight of the dominance, imbalanced-learn's default
 AVERAGING = (
     "precision, recall, F1 and balanced accuracy: unweighted mean over the classes; AUROC: a class against the rest, "
-    "unweighted mean; GMean: geometric mean of the classes' recalls; IBA: (1 + 0.1·(TPR - TNR))·GMean², with TPR and "
-    "TNR of the positive class where there are two classes, else their unweighted means; per class: against the rest"
+    "unweighted mean; PR-AUC: average precision, of the positive class where there are two classes, else the "
+    "unweighted mean of each against the rest; GMean: geometric mean of the classes' recalls; IBA: (1 + 0.1·(TPR - "
+    "TNR))·GMean², with TPR and TNR of the positive class where there are two classes, else their unweighted means; "
+    "ECE: 15 bins of equal width of the likeliest class's probability; Brier: summed over the classes where there are "
+    "more than two, 0 to 2, else 0 to 1; per class: against the rest"
 )
-
-
-def confusion(labels: Labels, probs: Probs) -> NDArray[np.int64]:
-    """Counts [K,K]: rows are the true classes, columns the likeliest ones, the first on a tie."""
-    num_classes = probs.shape[1]
-    pairs = labels * num_classes + probs.argmax(1)
-    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
-
-
-def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
-    """The quotient, NaN where the denominator is zero."""
-    denominator = np.asarray(denominator, dtype=np.float64)
-    quotient = np.full(denominator.shape, np.nan)
-    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
-    return quotient
-
-
-def recalls(counts: NDArray[np.int64]) -> Floats:
-    """The true positive rate of each class [K]; NaN for a class without images."""
-    return _ratio(counts.diagonal(), counts.sum(1))
-
-
-def specificities(counts: NDArray[np.int64]) -> Floats:
-    """The true negative rate of each class against the rest [K]; NaN where all images are of the class."""
-    negatives = counts.sum() - counts.sum(1)
-    false_positives = counts.sum(0) - counts.diagonal()
-    return _ratio(negatives - false_positives, negatives)
-
-
-def precisions(counts: NDArray[np.int64]) -> Floats:
-    """The fraction [K] of the images predicted as each class that are of it; NaN for a class never predicted."""
-    return _ratio(counts.diagonal(), counts.sum(0))
-
-
-def f1s(counts: NDArray[np.int64]) -> Floats:
-    """2·TP / (2·TP + FP + FN) of each class [K]; NaN for a class without images, as its recall is."""
-    f1 = _ratio(2 * counts.diagonal(), counts.sum(0) + counts.sum(1))
-    return np.where(counts.sum(1) > 0, f1, np.nan)
-
-
-def aurocs(labels: Labels, probs: Probs) -> Floats:
-    """The area under each class's ROC curve against the rest [K], by ranks; NaN where one of the two sides is empty."""
-    from scipy.stats import rankdata
-
-    areas = np.full(probs.shape[1], np.nan)
-    for k in range(probs.shape[1]):
-        is_k = labels == k
-        num_pos, num_neg = int(is_k.sum()), int((~is_k).sum())
-        if num_pos and num_neg:
-            rank_sum = rankdata(probs[:, k])[is_k].sum()
-            areas[k] = (rank_sum - num_pos * (num_pos + 1) / 2) / (num_pos * num_neg)
-    return areas
-
-
-def accuracy(labels: Labels, probs: Probs) -> float:
-    """The fraction of the images whose likeliest class is theirs; NaN without images."""
-    return float((probs.argmax(1) == labels).mean()) if len(labels) else math.nan
-
-
-def balanced_accuracy(labels: Labels, probs: Probs) -> float:
-    """The mean of the classes' recalls; NaN where a class has no images."""
-    return float(recalls(confusion(labels, probs)).mean())
-
-
-def precision(labels: Labels, probs: Probs) -> float:
-    """The mean of the classes' precisions; NaN where a class is never predicted."""
-    return float(precisions(confusion(labels, probs)).mean())
-
-
-def f1(labels: Labels, probs: Probs) -> float:
-    """The mean of the classes' F1; NaN where a class has no images."""
-    return float(f1s(confusion(labels, probs)).mean())
-
-
-def auroc(labels: Labels, probs: Probs) -> float:
-    """The mean of the classes' areas against the rest; NaN where a class has no images."""
-    return float(aurocs(labels, probs).mean())
-
-
-def gmean(labels: Labels, probs: Probs) -> float:
-    """The geometric mean of the classes' recalls: √(TPR·TNR) for two; NaN where a class has no images.
-
-    Source: Kubat and Matwin 1997, "Addressing the curse of imbalanced training sets".
-    """
-    recall = recalls(confusion(labels, probs))
-    return float(recall.prod() ** (1 / len(recall)))
-
-
-def iba(labels: Labels, probs: Probs, positive: int = 1) -> float:
-    """The index of balanced accuracy (1 + α·(TPR - TNR))·GMean², α = 0.1; NaN where a class has no images.
-
-    TPR and TNR are those of class `positive` where there are two classes, else the means over the classes.
-
-    Source: García et al. 2009, "Index of balanced accuracy"; the multi-class form is imbalanced-learn's.
-    """
-    counts = confusion(labels, probs)
-    dominance = recalls(counts) - specificities(counts)
-    chosen = dominance[positive] if len(counts) == 2 else dominance.mean()
-    return float((1 + IBA_ALPHA * chosen) * gmean(labels, probs) ** 2)
-
-
-SCORES: dict[str, Callable[[Labels, Probs], float]] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "precision": precision,
-    "recall": balanced_accuracy,  # the macro recall is the balanced accuracy, under its other name
-    "f1": f1,
-    "auroc": auroc,
-    "gmean": gmean,
-    "iba": iba,  # of class 1 where there are two classes; `score` takes the class named malignant
-}
 
 
 def positive_class(class_names: Sequence[str]) -> int | None:
@@ -148,9 +44,12 @@ def score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_name
     `groups` [N] names the patient of each image; None leaves "by_patient" None. By patient there are two readings:
     "patient_score", BreakHis's own, the mean over patients of the fraction of their images that are right; and the
     scores of one label and one mean probability per patient, None where a patient has images of several classes. What
-    cannot be computed is None, and "undefined" says why.
+    cannot be computed is None, and "undefined" says why. The predicted class is the likeliest, the first on a tie.
 
     Raises ValueError where the arrays do not fit each other or a row of probabilities does not sum to 1.
+
+    Sources: GMean, Kubat and Matwin 1997, "Addressing the curse of imbalanced training sets"; IBA, García et al. 2009,
+    "Index of balanced accuracy", in imbalanced-learn's multi-class form; ECE and Brier as in `calibration`.
 
     Three of four images are right, and one of the two patients entirely:
 
@@ -179,30 +78,25 @@ def score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_name
 
 def _table(labels: Labels, probs: Probs, class_names: Sequence[str], unit: str, undefined: list[str]) -> dict[str, Any]:
     """The scores of images or of patients, overall and per class; appends to `undefined` what is None."""
-    counts = confusion(labels, probs)
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(labels, probs.argmax(1), labels=np.arange(len(class_names)))
+    support = counts.sum(1)
     for k, name in enumerate(class_names):
-        if counts[k].sum() == 0:
-            undefined.append(f"by {unit}, recall, F1 and AUROC of {name}, and every mean of them: no {unit} is {name}")
+        if support[k] == 0:
+            undefined.append(
+                f"by {unit}, recall, F1, AUROC and PR-AUC of {name}, and every mean of them: no {unit} is {name}"
+            )
         if counts[:, k].sum() == 0:
             undefined.append(f"by {unit}, precision of {name}, and the mean of precisions: no {unit} was called {name}")
-        if counts[k].sum() == counts.sum():
-            undefined.append(f"by {unit}, specificity and AUROC of {name}: every {unit} is {name}")
-    overall = {name: function(labels, probs) for name, function in SCORES.items()}
-    overall["iba"] = iba(labels, probs, positive_class(class_names) or 0)
-    recall, specificity = recalls(counts), specificities(counts)
-    columns = {
-        "precision": precisions(counts),
-        "recall": recall,
-        "specificity": specificity,
-        "f1": f1s(counts),
-        "auroc": aurocs(labels, probs),
-        "gmean": np.sqrt(recall * specificity),
-        "iba": (1 + IBA_ALPHA * (recall - specificity)) * recall * specificity,
-    }
+        if support[k] == len(labels):
+            undefined.append(f"by {unit}, specificity, AUROC and PR-AUC of {name}: every {unit} is {name}")
+    columns = _columns(labels, probs, support)
     per_class = {
-        name: {"support": int(counts[k].sum())} | {key: _plain(column[k]) for key, column in columns.items()}
+        name: {"support": int(support[k])} | {key: _plain(column[k]) for key, column in columns.items()}
         for k, name in enumerate(class_names)
     }
+    overall = _overall(labels, probs, columns, bool(support.all()), positive_class(class_names))
     return {
         "overall": {name: _plain(value) for name, value in overall.items()},
         "per_class": per_class,
@@ -210,26 +104,83 @@ def _table(labels: Labels, probs: Probs, class_names: Sequence[str], unit: str, 
     }
 
 
+def _columns(labels: Labels, probs: Probs, support: NDArray[np.int64]) -> dict[str, Floats]:
+    """Scores of each class against the rest [K], NaN where its images, or all others, are none."""
+    from imblearn.metrics import geometric_mean_score, specificity_score
+    from sklearn.exceptions import UndefinedMetricWarning
+    from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
+
+    called, classes = probs.argmax(1), np.arange(len(support))
+    present, others = support > 0, support < len(labels)
+    each: dict[str, Any] = {"labels": classes, "average": None}
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, called, zero_division=np.nan, **each)
+    ranked = {"auroc": np.full(len(support), np.nan), "pr_auc": np.full(len(support), np.nan)}
+    for k in classes[present & others]:
+        ranked["auroc"][k] = roc_auc_score(labels == k, probs[:, k])
+        ranked["pr_auc"][k] = average_precision_score(labels == k, probs[:, k])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # of zeros that become NaN below
+        scorers = (specificity_score, geometric_mean_score, _iba_score())
+        specificity, gmean, iba = (scorer(labels, called, **each) for scorer in scorers)
+    return {
+        "precision": precision,
+        "recall": recall,
+        "specificity": np.where(others, specificity, np.nan),
+        "f1": np.where(present, f1, np.nan),  # by its formula a class without images has 0 once it is predicted
+        **ranked,
+        "gmean": np.where(present & others, gmean, np.nan),
+        "iba": np.where(present & others, iba, np.nan),
+    }
+
+
+def _overall(
+    labels: Labels, probs: Probs, columns: dict[str, Floats], has_all: bool, positive: int | None
+) -> dict[str, float]:
+    """Scores over all classes; NaN for those that need images of every class, unless `has_all`."""
+    from imblearn.metrics import geometric_mean_score
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+    called = probs.argmax(1)
+    of_all = dict.fromkeys(("balanced_accuracy", "gmean", "iba"), math.nan)
+    if has_all:
+        averaging = {"average": "multiclass"} if positive is None else {"average": "binary", "pos_label": positive}
+        of_all = {
+            "balanced_accuracy": balanced_accuracy_score(labels, called),
+            "gmean": geometric_mean_score(labels, called),
+            "iba": _iba_score()(labels, called, **averaging),
+        }
+    return {
+        "accuracy": accuracy_score(labels, called),
+        **{name: columns[name].mean() for name in ("precision", "recall", "f1", "auroc")},
+        "pr_auc": columns["pr_auc"].mean() if positive is None else columns["pr_auc"][positive],
+        **of_all,
+        "ece": expected_calibration_error(labels, probs),
+        "brier": brier(labels, probs),
+    }
+
+
+def _iba_score() -> Callable[..., Any]:
+    from imblearn.metrics import geometric_mean_score, make_index_balanced_accuracy
+
+    scorer: Callable[..., Any] = make_index_balanced_accuracy(alpha=IBA_ALPHA, squared=True)(geometric_mean_score)
+    return scorer
+
+
 def _by_patient(
     labels: Labels, probs: Probs, groups: Sequence[str], class_names: Sequence[str], undefined: list[str]
 ) -> dict[str, Any]:
-    patients, patient_of = np.unique(np.asarray(groups), return_inverse=True)
-    num_images = np.bincount(patient_of)
-    right = np.bincount(patient_of, weights=probs.argmax(1) == labels)
-    result: dict[str, Any] = {"num_patients": len(patients), "patient_score": float((right / num_images).mean())}
-
-    patient_labels = np.zeros(len(patients), dtype=np.int64)
-    patient_labels[patient_of] = labels
-    mixed = np.unique(patient_of[patient_labels[patient_of] != labels])
+    votes = vote(probs, groups)
+    right = vote((probs.argmax(1) == labels)[:, None], groups).probs
+    result: dict[str, Any] = {"num_patients": len(votes.names), "patient_score": float(right.mean())}
+    truth = vote(np.eye(len(class_names))[labels], groups).probs
+    mixed = votes.names[truth.max(1) < 1]
     if len(mixed):
         undefined.append(
             f"by patient, scores of the mean probability: {len(mixed)} patients have images of several classes, "
-            f"the first is {patients[mixed[0]]}"
+            f"the first is {mixed[0]}"
         )
         return result | {"overall": None, "per_class": None, "confusion": None}
-    sums = np.zeros((len(patients), probs.shape[1]))
-    np.add.at(sums, patient_of, probs)
-    return result | _table(patient_labels, sums / num_images[:, None], class_names, "patient", undefined)
+    return result | _table(truth.argmax(1), votes.probs, class_names, "patient", undefined)
 
 
 def _plain(value: float) -> float | None:

@@ -147,7 +147,7 @@ def require_digest(path: Path, sha256: str) -> None:
 
 def read_weights(path: Path) -> "dict[str, Tensor]":
     """The tensors of a weights file by name, on the CPU; raises WeightsError where it cannot be read as such."""
-    from classifiers.torch_files import read_state_dict
+    from classifiers.files.torch_files import read_state_dict
 
     try:
         return read_state_dict(path)

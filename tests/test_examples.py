@@ -11,6 +11,7 @@ from ganaug.workspace import GanRun
 ENTRY_POINTS = [  # module and name of a function or class
     "classifiers.registry.build",
     "classifiers.scores.score",
+    "classifiers.votes.vote",
     "custom_ops.bias_act.bias_act",
     "custom_ops.modulated_conv.modulated_conv2d",
     "custom_ops.upfirdn2d.upfirdn2d",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from classifiers.pickles import describe_value
+from classifiers.files.pickles import describe_value
 from ganaug.checkpoint.unpickler import PickledNetwork, read_networks
 from ganaug.config import NetworkConfig
 from ganaug.errors import ConfigError, DataError, UserError

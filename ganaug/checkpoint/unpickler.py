@@ -1,8 +1,8 @@
 """Networks read from pickles of StyleGAN2-ADA, without running any code that is in them.
 
-A pickle is a program: it names functions and calls them. `classifiers.pickles` reads it, and each name that it may use
-stands for a function here that only records its arguments. Tensors are built afterwards from the recorded bytes, and
-the size of the file limits the time and memory for all that.
+A pickle is a program: it names functions and calls them. `classifiers.files.pickles` reads it, and each name that it
+may use stands for a function here that only records its arguments. Tensors are built afterwards from the recorded
+bytes, and the size of the file limits the time and memory for all that.
 """
 
 import io
@@ -17,8 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, describe_value, make_dict_factory, name_of, read_pickle
-from classifiers.torch_files import kind_of_content
+from classifiers.files.pickles import (
+    Budget,
+    Dropped,
+    PickleRefused,
+    describe_value,
+    make_dict_factory,
+    name_of,
+    read_pickle,
+)
+from classifiers.files.torch_files import kind_of_content
 from ganaug.errors import DataError
 
 ORIGIN = "a network pickle of stylegan2-ada-pytorch, or of StyleGAN2 from stylegan3"

@@ -213,12 +213,12 @@ def _write_extractor(run: GanRun, dataset: DataSet) -> None:
 
 
 def make_weights(root: Path) -> None:
-    """One classifier's weights in the three formats in which they are read, and what the operators' cache holds."""
+    """One classifier's weights in the formats in which they are read, and what the operators' cache holds."""
     folder = _with_parent(root / "weights" / "model.pth").parent
     state = build_seeded(CLASSIFIER, 4, 0, image_size_px=SIDE_PX).state_dict()
-    small = {name: state[name] for name in list(state)[:6]}
     torch.save(state, folder / "model.pth")
-    torch.save(small, folder / "squeezenet1_0-imagenet.pth", _use_new_zipfile_serialization=False)
+    torch.save({"epoch": 3, "state_dict": {f"module.net.{name}": state[name] for name in state}}, folder / "model.ckpt")
+    torch.save(dict([*state.items()][:6]), folder / "squeezenet1_0-imagenet.pth", _use_new_zipfile_serialization=False)
     save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
     built = _with_parent(root / "ops" / "cpu-0123" / "library.so")
     built.write_bytes(b"\x7fELF" + bytes(200))

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from classifiers.files.torch_files import read_state_dict
 from classifiers.models.efficientnet_lite import EfficientNetLite, working_size
 from classifiers.registry import build_seeded
-from classifiers.torch_files import read_state_dict
 from classifiers.weights import load_weights
 
 LABELS = {"china.jpg": 698, "flower.jpg": 985}  # palace and daisy among the thousand classes of ImageNet

@@ -1,14 +1,16 @@
-"""The scores agree with scikit-learn and imbalanced-learn, and say what they cannot know."""
+"""The scores are what their definitions say, whatever library computes them, and say what they cannot know."""
 
 import json
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifiers.scores import SCORES, confusion, positive_class, score
+from classifiers.calibration import expected_calibration_error
+from classifiers.scores import positive_class, score
 
 NAMES = ("Benign", "InSitu", "Invasive", "Normal")
 
@@ -22,66 +24,117 @@ def sample(num_classes: int, n: int = 200, seed: int = 0) -> tuple[NDArray[np.in
     return labels.astype(np.int64), np.round(probs, 2) / np.round(probs, 2).sum(1, keepdims=True)  # with ties
 
 
-@pytest.mark.parametrize("num_classes", [2, 4])
-@pytest.mark.parametrize("seed", range(5))
-def test_overall_scores_agree_with_scikit_learn(num_classes: int, seed: int) -> None:
-    from sklearn import metrics
-
-    labels, probs = sample(num_classes, seed=seed)
-    called = probs.argmax(1)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, called, average="macro")
-    theirs = {
-        "accuracy": metrics.accuracy_score(labels, called),
-        "balanced_accuracy": metrics.balanced_accuracy_score(labels, called),
-        "precision": precision,
+def by_definition(labels: NDArray[np.int64], probs: NDArray[np.float64], k: int) -> dict[str, float]:
+    """The scores of class k against the rest, from the four counts and from all pairs of images."""
+    is_k, is_called = labels == k, probs.argmax(1) == k
+    hits, misses = int((is_k & is_called).sum()), int((is_k & ~is_called).sum())
+    alarms, rests = int((~is_k & is_called).sum()), int((~is_k & ~is_called).sum())
+    recall, specificity = hits / (hits + misses), rests / (rests + alarms)
+    above = probs[is_k, k][:, None] - probs[~is_k, k]
+    thresholds = sorted(set(probs[:, k]), reverse=True)
+    called = [probs[:, k] >= threshold for threshold in thresholds]
+    found = [0.0, *((is_k & those).sum() / is_k.sum() for those in called)]
+    return {
+        "support": hits + misses,
+        "precision": hits / (hits + alarms),
         "recall": recall,
-        "f1": f1,
-        "auroc": metrics.roc_auc_score(labels, probs if num_classes > 2 else probs[:, 1], multi_class="ovr"),
+        "specificity": specificity,
+        "f1": 2 * hits / (2 * hits + alarms + misses),
+        "auroc": float((np.sign(above) / 2 + 0.5).mean()),  # how often one of the class is above one of the rest
+        "pr_auc": sum(
+            (high - low) * (is_k & those).sum() / those.sum()
+            for low, high, those in zip(found, found[1:], called, strict=False)
+        ),
+        "gmean": math.sqrt(recall * specificity),
+        "iba": (1 + 0.1 * (recall - specificity)) * recall * specificity,
     }
-    assert {name: SCORES[name](labels, probs) for name in theirs} == pytest.approx(theirs)
-    assert np.array_equal(confusion(labels, probs), metrics.confusion_matrix(labels, called))
 
 
 @pytest.mark.parametrize("num_classes", [2, 4])
 @pytest.mark.parametrize("seed", range(5))
-def test_gmean_and_iba_agree_with_imbalanced_learn(num_classes: int, seed: int) -> None:
-    from imblearn.metrics import geometric_mean_score, make_index_balanced_accuracy
-
+def test_scores_are_what_their_definitions_say(num_classes: int, seed: int) -> None:
     labels, probs = sample(num_classes, seed=seed)
     called = probs.argmax(1)
-    theirs_iba = make_index_balanced_accuracy(alpha=0.1, squared=True)(geometric_mean_score)
-    average = "binary" if num_classes == 2 else "multiclass"
-    assert SCORES["gmean"](labels, probs) == pytest.approx(geometric_mean_score(labels, called))
-    assert SCORES["iba"](labels, probs) == pytest.approx(theirs_iba(labels, called, average=average))
-    rows = score(labels, probs, None, NAMES[:num_classes])["by_image"]["per_class"].values()
-    assert [row["gmean"] for row in rows] == pytest.approx(geometric_mean_score(labels, called, average=None))
-    assert [row["iba"] for row in rows] == pytest.approx(theirs_iba(labels, called, average=None))
+    result = score(labels, probs, None, NAMES[:num_classes])["by_image"]
+    rows = [by_definition(labels, probs, k) for k in range(num_classes)]
+    assert list(result["per_class"].values()) == [pytest.approx(row) for row in rows]
+    mean = {key: np.mean([row[key] for row in rows]) for key in rows[0]}
+    recalls, specificities = (np.array([row[key] for row in rows]) for key in ("recall", "specificity"))
+    gmean = recalls.prod() ** (1 / num_classes)
+    dominance = recalls - specificities
+    is_binary = num_classes == 2
+    assert result["overall"] == pytest.approx(
+        {
+            "accuracy": (called == labels).mean(),
+            "balanced_accuracy": recalls.mean(),
+            **{key: mean[key] for key in ("precision", "recall", "f1", "auroc")},
+            "pr_auc": rows[1]["pr_auc"] if is_binary else mean["pr_auc"],
+            "gmean": gmean,
+            "iba": (1 + 0.1 * (dominance[1] if is_binary else dominance.mean())) * gmean**2,
+            "ece": expected_calibration_error(labels, probs),
+            "brier": ((probs - np.eye(num_classes)[labels]) ** 2).sum(1).mean() / (2 if is_binary else 1),
+        }
+    )
+    counts = [[int(((labels == row) & (called == column)).sum()) for column in range(num_classes)]
+              for row in range(num_classes)]  # fmt: skip
+    assert result["confusion"] == counts
 
 
-def test_per_class_scores_agree_with_scikit_learn() -> None:
-    from sklearn import metrics
-
-    labels, probs = sample(4)
-    rows = score(labels, probs, None, NAMES)["by_image"]["per_class"]
-    columns = metrics.precision_recall_fscore_support(labels, probs.argmax(1))
-    for k, name in enumerate(NAMES):
-        found = [rows[name][key] for key in ("precision", "recall", "f1", "support")]
-        assert found == pytest.approx([column[k] for column in columns])
-        assert rows[name]["auroc"] == pytest.approx(metrics.roc_auc_score(labels == k, probs[:, k]))
+def test_scores_of_a_table_counted_by_hand() -> None:
+    """Two of three benign and three of five malignant images are right."""
+    labels, called = np.array([0, 0, 0, 1, 1, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 1, 0, 0])
+    result = score(labels, np.eye(2)[called] * 0.6 + 0.2, None, ("benign", "malignant"))["by_image"]
+    assert result["confusion"] == [[2, 1], [2, 3]]
+    gmean = math.sqrt(2 / 3 * 3 / 5)
+    assert result["overall"] == pytest.approx(
+        {
+            "accuracy": 5 / 8,
+            "balanced_accuracy": (2 / 3 + 3 / 5) / 2,
+            "precision": (2 / 4 + 3 / 4) / 2,
+            "recall": (2 / 3 + 3 / 5) / 2,
+            "f1": (4 / 7 + 6 / 9) / 2,
+            "auroc": (2 * 3 + (2 * 2 + 1 * 3) / 2) / 15,  # of 15 pairs, six are in order and seven tie
+            "pr_auc": 3 / 5 * 3 / 4 + 2 / 5 * 5 / 8,
+            "gmean": gmean,
+            "iba": (1 + 0.1 * (3 / 5 - 2 / 3)) * gmean**2,
+            "ece": 0.8 - 5 / 8,
+            "brier": (5 * 0.2**2 + 3 * 0.8**2) / 8,
+        }
+    )
 
 
 def test_perfect_and_inverted_predictions_reach_the_ends_of_the_scales() -> None:
     labels = np.array([0, 0, 1, 1, 1])
-    perfect = np.eye(2)[labels]
-    assert {name: function(labels, perfect) for name, function in SCORES.items()} == dict.fromkeys(SCORES, 1.0)
-    assert {name: function(labels, 1 - perfect) for name, function in SCORES.items()} == dict.fromkeys(SCORES, 0.0)
+    perfect, inverted = (
+        score(labels, probs, None, ("benign", "malignant"))["by_image"]["overall"]
+        for probs in (np.eye(2)[labels], np.eye(2)[1 - labels])
+    )
+    errors = ("ece", "brier")
+    assert perfect == {name: 0.0 if name in errors else 1.0 for name in perfect}
+    lowest = {name: 1.0 if name in errors else 0.0 for name in inverted} | {"pr_auc": 3 / 5}  # the prevalence
+    assert inverted == pytest.approx(lowest)
 
 
 def test_scores_do_not_depend_on_the_order_of_the_images() -> None:
     labels, probs = sample(4)
+    groups = np.array([f"p{label}{number % 3}" for number, label in enumerate(labels)])
     order = np.random.default_rng(0).permutation(len(labels))
-    for function in SCORES.values():
-        assert function(labels[order], probs[order]) == pytest.approx(function(labels, probs))
+    first = score(labels, probs, groups.tolist(), NAMES)
+    again = score(labels[order], probs[order], groups[order].tolist(), NAMES)
+    assert again["by_patient"] == first["by_patient"]
+    assert again["by_image"]["overall"] == pytest.approx(first["by_image"]["overall"])
+
+
+def test_the_likeliest_class_is_the_first_on_a_tie() -> None:
+    result = score(np.array([0, 1]), np.full((2, 2), 0.5), None, ("a", "b"))
+    assert result["by_image"]["confusion"] == [[1, 0], [1, 0]]
+
+
+def test_a_library_that_is_asked_for_the_impossible_says_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score(np.array([1, 1]), np.array([[0.9, 0.1], [0.8, 0.2]], dtype=np.float32), None, ("a", "b"))
+        score(np.array([0, 1, 1]), np.full((3, 4), 0.25), None, NAMES)
 
 
 def test_always_the_majority_earns_no_balanced_accuracy() -> None:
@@ -102,11 +155,24 @@ def test_an_absent_class_gives_none_and_a_reason() -> None:
     result = score(labels, probs, None, ("a", "b", "c"))
     overall = result["by_image"]["overall"]
     assert overall["accuracy"] == pytest.approx(1 / 3)
-    for name in ("balanced_accuracy", "recall", "f1", "auroc", "gmean", "iba"):
+    for name in ("balanced_accuracy", "recall", "f1", "auroc", "pr_auc", "gmean", "iba"):
         assert overall[name] is None, name
-        assert math.isnan(SCORES[name](labels, probs))
-    assert result["by_image"]["per_class"]["c"]["f1"] is None
+    assert overall["brier"] == pytest.approx((2 / 3) ** 2 + 2 / 9)
+    absent = result["by_image"]["per_class"]["c"]
+    assert {key for key, value in absent.items() if value is None} == set(absent) - {"support", "specificity"}
+    # though called and so zero by the formula, an F1 without images is none
+    called = score(labels, np.eye(3)[[0, 1, 2]], None, ("a", "b", "c"))["by_image"]["per_class"]["c"]
+    assert (called["precision"], called["recall"], called["f1"]) == (0, None, None)
     assert any("no image is c" in reason for reason in result["undefined"])
+
+
+def test_images_of_a_class_alone_say_nothing_of_the_rest() -> None:
+    result = score(np.array([1, 1, 1]), np.eye(2)[[0, 1, 1]], None, ("a", "b"))
+    alone = result["by_image"]["per_class"]["b"]
+    assert [alone[key] for key in ("recall", "precision", "f1")] == pytest.approx([2 / 3, 1, 4 / 5])
+    assert [alone[key] for key in ("specificity", "auroc", "pr_auc", "gmean", "iba")] == [None] * 5
+    assert result["by_image"]["per_class"]["a"]["specificity"] == pytest.approx(2 / 3)
+    assert any("every image is b" in reason for reason in result["undefined"])
 
 
 @pytest.mark.parametrize(

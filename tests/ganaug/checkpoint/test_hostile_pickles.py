@@ -28,7 +28,7 @@ SECONDS, MEGABYTES = 10, 300  # for any one file, whatever it asks for
 READER = """
 import json, resource, sys, time
 from pathlib import Path
-from classifiers.torch_files import read_state_dict
+from classifiers.files.torch_files import read_state_dict
 from ganaug.errors import DataError
 from ganaug.checkpoint.stylegan_pickles import load_external
 
@@ -74,6 +74,7 @@ OPCODES: dict[str, bytes] = {
     "a buffer from outside": b"\x97",
     "an instance of Python 2": b"(iposix\nsystem\n",
     "a call of a number": b"K\x01)R",
+    "a count of what is no dict": b"ccollections\nCounter\n]\x85R",
     "a dict copied": b"ccollections\nOrderedDict\n}\x85R",
 }
 

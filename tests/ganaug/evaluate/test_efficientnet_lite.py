@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifiers.torch_files import read_state_dict
+from classifiers.files.torch_files import read_state_dict
 from ganaug.data.dataset import DataSet
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.registry import open_extractor

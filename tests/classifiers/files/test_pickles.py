@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, make_dict_factory, read_pickle
+from classifiers.files.pickles import Budget, Dropped, PickleRefused, make_dict_factory, read_pickle
 
 SCALARS = (
     st.none()

@@ -1,20 +1,34 @@
 """State dicts of untrusted files: their contents are checked before any of it is built."""
 
 import io
+import logging
 import math
 import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
 
-from classifiers.pickles import Budget, Dropped, PickleRefused, describe_value, make_dict_factory, name_of, read_pickle
+from classifiers.files.pickles import (
+    Budget,
+    Dropped,
+    PickleRefused,
+    describe_value,
+    make_dict_factory,
+    name_of,
+    read_pickle,
+)
+
+log = logging.getLogger(__name__)
 
 EXPECTED = "expected a state dict, as torch.save(model.state_dict(), path) or safetensors write it"
+CHECKPOINT_KEYS = (  # under which a checkpoint's state dict is looked for, in this order
+    "state_dict", "model_state_dict", "model", "module", "net", "network", "teacher", "model_ema", "ema",
+)  # fmt: skip
 MAX_PICKLE_BYTES = 64 * 2**20  # of names and shapes, without the numbers
 MAX_AXES = 64  # PyTorch's own limit
 MAX_SHARING = 2  # items of all tensors per byte of the file: each number may stand in eight tensors of float32
@@ -27,7 +41,7 @@ _ITEM_BYTES = {
 _KINDS = (  # how files begin that are often taken for weights
     (rb"\Z", "empty"),
     (rb"version https://git-lfs", "a Git LFS pointer and not the file that it stands for"),
-    (rb"\s*(?i:<!doctype html|<html|<\?xml|<head)", "an HTML page, as a failed download leaves it"),
+    (rb"(?:\xef\xbb\xbf)?\s*(?i:<!doctype html|<html|<\?xml|<head)", "an HTML page, as a failed download leaves it"),
     (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", "a compressed archive"),
     (rb"\x89HDF\r\n", "an HDF5 file"),
     (rb"\0+\Z", "nothing but zeros"),
@@ -42,6 +56,10 @@ def kind_of_content(head: bytes) -> str:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file or of a `torch.save`d state dict, on the CPU; code in it is never run.
 
+    A checkpoint may hold the state dict under a name of its own, next to plain values, as Lightning's does: the only
+    one there, else the first of CHECKPOINT_KEYS, which is logged. `module.` (DataParallel) before all names and
+    `_orig_mod.` (torch.compile) in any of them are removed.
+
     Raises FileNotFoundError without the file. Raises ValueError, of one line, where it is something else, is truncated
     or corrupt, asks for more work or memory than a file of its size can need, or holds NaN or infinity.
     """
@@ -55,17 +73,46 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if kind := kind_of_content(head):
         raise ValueError(f"{path} cannot be read as weights: it is {kind}; {EXPECTED}; download the file itself")
     try:
-        state = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path, head)
+        content = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path, head)
     except PickleRefused as error:
-        raise ValueError(f"{path} cannot be read as weights: {error}; {EXPECTED}; save or download it again") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no state dict; expected names with tensors, as model.state_dict() gives")
+        raise ValueError(
+            f"{path} cannot be read as weights: {error}; {EXPECTED}; save its state dict alone, or download it again"
+        ) from None
+    state = _find_state(content, path)
     for name, value in state.items():
-        if not isinstance(name, str):
-            raise ValueError(f"{path} holds no state dict: it has {describe_value(name)} for a name; {EXPECTED}")
         if not _is_finite(value):
             raise ValueError(f"{path} holds NaN or infinity in {name[:80]}; expected finite weights; train them again")
-    return state
+    return _remove_wrappers(state)
+
+
+def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
+    """The state dict that a file's content is, or holds under a name."""
+    if _is_state(content):
+        return content
+    items = content if isinstance(content, dict) else {}
+    nested: dict[Any, dict[str, Tensor]] = {name: value for name, value in items.items() if value and _is_state(value)}
+    known = [name for name in CHECKPOINT_KEYS if name in nested]
+    if len(nested) == 1 or known:
+        chosen = known[0] if known else next(iter(nested))
+        log.info(f"the state dict under {describe_value(chosen)} of {path}")
+        return nested[chosen]
+    names = ", ".join(describe_value(name) for name in list(nested or items)[:3])
+    seen = f"{len(nested)} state dicts under names that say not which: {names}" if nested else "no state dict"
+    if items and not nested:
+        seen += f" but {names}"
+    raise ValueError(f"{path} holds {seen}; {EXPECTED}; save the model's state dict alone")
+
+
+def _is_state(value: Any) -> TypeGuard[dict[str, Tensor]]:
+    return isinstance(value, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+
+
+def _remove_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names that they had before the model was wrapped."""
+    renamed = {".".join(part for part in name.split(".") if part != "_orig_mod"): name for name in state}
+    while renamed and all(name.startswith("module.") for name in renamed):
+        renamed = {name.removeprefix("module."): old for name, old in renamed.items()}
+    return {name: state[old] for name, old in renamed.items()} if len(renamed) == len(state) else state
 
 
 def _is_finite(value: Tensor) -> bool:
@@ -153,6 +200,8 @@ class _Scan:
     def _resolve(self, name: str) -> Callable[..., Any]:
         if name == "collections.OrderedDict":
             return make_dict_factory(self.budget)
+        if name == "collections.Counter":  # of a schedule's milestones
+            return self._count
         if name in (
             "torch._utils._rebuild_tensor",
             "torch._utils._rebuild_tensor_v2",
@@ -167,6 +216,12 @@ class _Scan:
         if name == "torch.Size" or (name.startswith("torch.") and isinstance(getattr(torch, kind, None), torch.dtype)):
             return Dropped
         raise PickleRefused(f"it asks for {describe_value(name)}, which is code and not run")
+
+    def _count(self, counts: Any) -> Dropped:
+        if not isinstance(counts, dict):
+            raise PickleRefused("it counts what is no dict")
+        self.budget.spend(len(counts))
+        return Dropped()
 
     def _storage(self, pid: Any) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[2], str):
