@@ -5,7 +5,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from classifiers.models import dalaresnet50, efficientnet_lite, resvit_gannet
+from classifiers.models import (
+    ctranspath,
+    dalaresnet50,
+    dinov2,
+    efficientnet_lite,
+    resvit_gannet,
+    swin,
+    swin_cnn,
+    transmil,
+    vit,
+)
 from classifiers.models.entry import Classifier
 from classifiers.models.timm_model import TimmClassifier
 from classifiers.names import find_entry
@@ -20,6 +30,17 @@ CLASSIFIERS: dict[str, Classifier] = {
     "dalaresnet50_small": dalaresnet50.SMALL,
     "efficientnet_lite0": efficientnet_lite.LITE0,
     "efficientnet_lite1": efficientnet_lite.LITE1,
+    "vit": vit.FULL,
+    "vit_small": vit.SMALL,
+    "swin": swin.FULL,
+    "swin_small": swin.SMALL,
+    "dinov2": dinov2.FULL,
+    "transmil": transmil.FULL,
+    "transmil_small": transmil.SMALL,
+    "ctranspath": ctranspath.FULL,
+    "ctranspath_small": ctranspath.SMALL,
+    "swin_cnn": swin_cnn.FULL,
+    "swin_cnn_small": swin_cnn.SMALL,
 }
 TIMM_PREFIX = "timm:"
 
