@@ -56,8 +56,8 @@ def test_parameters_are_as_many_as_published(published: tuple[str, Any]) -> None
 
 def test_the_published_size_runs_forward_and_backward_at_224_px(published: tuple[str, Any]) -> None:
     _, model = published
-    logits: Tensor = model.train()(noise(1, 3, 224, 224))
-    (logits.logsumexp(1) - logits[:, 3]).sum().backward()
+    logits: Any = model.train()(noise(1, 3, 224, 224))
+    logits.log_softmax(1)[0, 3].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert sum(parameter.grad.square().sum() for parameter in model.parameters()).isfinite()
 
