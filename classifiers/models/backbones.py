@@ -12,6 +12,11 @@ TIMM_VIT_SMALL_16 = {"vit": "timm vit_small_patch16_224"}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+def small_size(image_size_px: int) -> int:
+    """The side at which a small model works: the images' own, from 32 to 128 px, in whole strides of 16 px."""
+    return min(max(image_size_px // 16 * 16, 32), 128)
+
+
 def resize(x: Tensor, size_px: int) -> Tensor:
     """x float [N,3,H,W] at size_px × size_px, by anti-aliased bilinear interpolation where it has another size."""
     if x.shape[-2:] == (size_px, size_px):

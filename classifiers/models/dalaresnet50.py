@@ -15,6 +15,7 @@ from classifiers.models.backbones import (
     ResidualConfig,
     ResidualNet,
     resize,
+    small_size,
     squeeze_excitation,
 )
 from classifiers.models.entry import Classifier
@@ -44,7 +45,7 @@ def small(image_size_px: int = 64, variant: Variant = "gate") -> DalaConfig:
 
     Sizes in between are rounded down to a multiple of 16 px, the stride of the network.
     """
-    return DalaConfig(min(max(image_size_px // 16 * 16, 32), 128), SMALL_RESNET, variant)
+    return DalaConfig(small_size(image_size_px), SMALL_RESNET, variant)
 
 
 class DalaResNet50(nn.Module):

@@ -1,5 +1,7 @@
 """Nyström attention: self-attention through a few landmark tokens, so that its cost is linear in the tokens."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -71,7 +73,9 @@ def pseudo_inverse(a: Tensor, num_iterations: int = 6) -> Tensor:
     Each iteration raises the error to the third power once it is small; half precision would keep it from becoming so.
     Source: Razavi et al. 2014, as in Xiong et al. 2021, equation 12.
     """
-    with torch.autocast(a.device.type, enabled=False):
+    kind = a.device.type
+    is_mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    with torch.autocast(kind, enabled=False) if is_mixed else nullcontext():
         a = a.to(torch.promote_types(a.dtype, torch.float32))
         unit = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
         norms = a.abs().sum(-1).amax(-1) * a.abs().sum(-2).amax(-1)  # the largest row sum, the largest column sum

@@ -19,6 +19,7 @@ from classifiers.models.backbones import (
     ResidualNet,
     VitConfig,
     resize,
+    small_size,
     squeeze_excitation,
     vision_transformer,
 )
@@ -65,8 +66,7 @@ def small(image_size_px: int = 64) -> ResViTConfig:
 
     Sizes in between are rounded down to a multiple of 16 px, the stride of the residual branch.
     """
-    size_px = min(max(image_size_px // 16 * 16, 32), 128)
-    return ResViTConfig(size_px, SMALL_RESNET, TINY_VIT, token_dim=64, num_heads=4)
+    return ResViTConfig(small_size(image_size_px), SMALL_RESNET, TINY_VIT, token_dim=64, num_heads=4)
 
 
 class ResViTGANNet(nn.Module):

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from classifiers.models.backbones import small_size
 from classifiers.models.entry import Classifier
 from classifiers.models.timm_model import TimmClassifier
 
@@ -57,8 +58,9 @@ def small(image_size_px: int = 64) -> SwinConfig:
     Sizes in between are rounded down to a multiple of 16 px. Our choice: patches of 2 px in three stages and windows of
     4×4 patches, so that the smallest image has several windows in two stages and a last map of 4×4.
     """
-    size_px = min(max(image_size_px // 16 * 16, 32), 128)
-    return SwinConfig(size_px, 2, dim=32, depths=(2, 2, 2), num_heads=(2, 4, 8), window=4, drop_path=0.0)
+    return SwinConfig(
+        small_size(image_size_px), 2, dim=32, depths=(2, 2, 2), num_heads=(2, 4, 8), window=4, drop_path=0.0
+    )
 
 
 class SwinClassifier(TimmClassifier):

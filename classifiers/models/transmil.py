@@ -14,6 +14,7 @@ from classifiers.models.backbones import (
     ResidualConfig,
     ResidualNet,
     resize,
+    small_size,
 )
 from classifiers.models.entry import Classifier
 from classifiers.models.nystrom import NystromAttention
@@ -46,8 +47,7 @@ def small(image_size_px: int = 64) -> TransMilConfig:
     Sizes in between are rounded down to a multiple of 16 px, the side of a tile.
     """
     residual = ResidualConfig(block="basic", width=16, depths=(1, 1, 1), stem="light")
-    size_px = min(max(image_size_px // 16 * 16, 32), 128)
-    return TransMilConfig(size_px, 16, residual, token_dim=64, num_heads=4, num_landmarks=8)
+    return TransMilConfig(small_size(image_size_px), 16, residual, token_dim=64, num_heads=4, num_landmarks=8)
 
 
 class TransMil(nn.Module):

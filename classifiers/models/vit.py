@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from classifiers.models.backbones import TINY_VIT, VIT_BASE_16, VitConfig
+from classifiers.models.backbones import TINY_VIT, VIT_BASE_16, VitConfig, small_size
 from classifiers.models.entry import Classifier
 from classifiers.models.timm_model import TimmClassifier
 
@@ -29,7 +29,7 @@ def small(image_size_px: int = 64) -> VitClassifierConfig:
     Sizes in between are rounded down to a multiple of 16 px. Our choice: patches of 8 px, so that the smallest image
     still has 16 of them.
     """
-    return VitClassifierConfig(min(max(image_size_px // 16 * 16, 32), 128), TINY_VIT)
+    return VitClassifierConfig(small_size(image_size_px), TINY_VIT)
 
 
 class VitClassifier(TimmClassifier):
@@ -65,7 +65,7 @@ class VitClassifier(TimmClassifier):
         num_patches = published.shape[1] - body.num_prefix_tokens
         if num_patches < 1 or isqrt(num_patches) ** 2 != num_patches:
             return state
-        resampled = resample_abs_pos_embed(published, body.patch_embed.grid_size)
+        resampled = resample_abs_pos_embed(published.float(), body.patch_embed.grid_size)
         return state | {"pos_embed": resampled}
 
 

@@ -3,6 +3,8 @@
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,13 +50,19 @@ def test_the_options_of_a_source_are_fields_that_say_nothing_by_default(name: st
     assert all(getattr(default, option) is None for option in SOURCES[name].options)
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@lru_cache(maxsize=1)
+def built(name: str) -> torch.nn.Module:
+    """One classifier at a time: with `scope="module"` the tests of a name follow each other."""
+    return build(name, 3, image_size_px=32).eval()
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS, scope="module")
 def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None:
-    model = build(name, 3, image_size_px=32).eval()
-    embed: Callable[[torch.Tensor], torch.Tensor] = model.features  # type: ignore[assignment]
+    model: Any = built(name)
     with torch.inference_mode():
         img = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        logits, features = model(img), embed(img)
+        logits, features = model(img), model.features(img)
+        torch.testing.assert_close(model.classify(features), logits)
     assert logits.shape == (2, 3)
     assert features.ndim == 2
     assert len(features) == 2
@@ -62,14 +70,15 @@ def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None
     assert not torch.equal(logits[0], logits[1]), "it looks at the image"
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", CLASSIFIERS, scope="module")
 def test_the_layer_that_explains_a_classifier_gives_a_map_that_its_logits_depend_on(name: str) -> None:
-    model = build(name, 3, image_size_px=32).eval()
+    model = built(name)
     outputs: list[torch.Tensor] = []
     layer, layout = cam_of(model, CLASSIFIERS[name])
     assert layer
-    model.get_submodule(layer).register_forward_hook(lambda _, x, output: outputs.append(output))
+    hook = model.get_submodule(layer).register_forward_hook(lambda _, x, output: outputs.append(output))
     logits = model(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    hook.remove()
     (output,) = outputs
     assert min(as_map(output, layout).shape[2:]) >= 2
     (gradient,) = torch.autograd.grad(logits[0, 0], output)
