@@ -25,8 +25,7 @@ class Classifier:
     cam_layer: str | None  # the module whose output explains a decision: the last convolutional stage; None: none does
     cam_layout: Layout = "NCHW"  # of that output; see `cam_of` where switches move it
     inputs: Literal["image", "image+expression"] = "image"
-    weights: Mapping[str, str] | None = None  # by part, the library and model, or `authors` and
-    # file, whose published weights fill it
+    weights: Mapping[str, str] | None = None  # by part, what fills it: "timm <model>", "authors <file>"
     licence: str = ""  # of these weights
     switches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what each can be, its default first
 

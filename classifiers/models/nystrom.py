@@ -4,7 +4,6 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class NystromAttention(nn.Module):
@@ -15,9 +14,10 @@ class NystromAttention(nn.Module):
     the values of each head is added. With at most `num_landmarks` tokens each is its own landmark, and the attention
     is exact up to that iteration.
 
-    Our choice: where the tokens do not divide into equal segments, neighbouring segments share tokens. The authors put
-    tokens of zeros in front instead, to which every other token then attends.
-    Source: Xiong et al. 2021, "Nyströmformer", arXiv 2102.03902, equations 13 and 14 and section 3.2.
+    Our choice: where the tokens do not divide into equal segments, neighbouring segments share tokens. The code in
+    common use puts tokens of zeros in front instead, to which every other token then attends.
+
+    Source: Xiong et al. 2021, "Nyströmformer", arXiv 2102.03902, section 3.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class NystromAttention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The attention alone: queries, keys and values [N,heads,T,D] to [N,heads,T,D]."""
         q = q * q.shape[-1] ** -0.5
-        q_landmarks, k_landmarks = self._landmarks(q), self._landmarks(k)
+        q_landmarks, k_landmarks = (segment_means(x, self.num_landmarks) for x in (q, k))
         from_landmarks = (q @ k_landmarks.transpose(-1, -2)).softmax(-1)
         among_landmarks = (q_landmarks @ k_landmarks.transpose(-1, -2)).softmax(-1)
         to_landmarks = (q_landmarks @ k.transpose(-1, -2)).softmax(-1)
@@ -62,16 +62,26 @@ class NystromAttention(nn.Module):
         attended: Tensor = (from_landmarks @ inverse) @ (to_landmarks @ v)
         return attended
 
-    def _landmarks(self, x: Tensor) -> Tensor:
-        """The means of segments of [N,heads,T,D]: [N,heads,M,D], M at most T."""
-        return F.adaptive_avg_pool2d(x, (min(self.num_landmarks, x.shape[2]), x.shape[3]))
+
+def segment_means(x: Tensor, num_segments: int) -> Tensor:
+    """The means of nearly equal segments of tokens: [...,T,D] to [...,M,D], M at most T.
+
+    The segments of adaptive average pooling; as a matrix product, whose gradient is deterministic on every device.
+    """
+    num_tokens = x.shape[-2]
+    num_segments = min(num_segments, num_tokens)
+    i = torch.arange(num_segments, device=x.device)[:, None]
+    token = torch.arange(num_tokens, device=x.device)
+    starts, ends = i * num_tokens // num_segments, ((i + 1) * num_tokens + num_segments - 1) // num_segments
+    weights = ((token >= starts) & (token < ends)).to(x.dtype) / (ends - starts)
+    return weights.to(x.dtype) @ x
 
 
 def pseudo_inverse(a: Tensor, num_iterations: int = 6) -> Tensor:
     """The Moore–Penrose inverse of softmax matrices [...,M,M], by matrix products alone; at least in float32.
 
     Each iteration raises the error to the third power once it is small; half precision would keep it from becoming so.
-    Source: Razavi et al. 2014, as in Xiong et al. 2021, equation 12.
+    Source: Razavi et al. 2014, as in Xiong et al. 2021.
     """
     kind = a.device.type
     is_mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)

@@ -120,7 +120,7 @@ class TransMil(nn.Module):
 class Ppeg(nn.Module):
     """Pyramid position encoding generator: a map [N,C,H,W] plus its depthwise 7×7, 5×5 and 3×3 convolutions.
 
-    Source: Shao et al. 2021, section 3.3 and algorithm 3.
+    Source: Shao et al. 2021, section 3.
     """
 
     def __init__(self, dim: int) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classifiers.models.nystrom import NystromAttention, pseudo_inverse
+from classifiers.models.nystrom import NystromAttention, pseudo_inverse, segment_means
 from classifiers.models.transmil import Ppeg, TransMil, TransMilConfig, cut_tiles, repeat_to_square, small
 
 
@@ -52,6 +52,13 @@ def test_a_value_that_all_tokens_have_comes_through(num_tokens: int) -> None:
     q, k = normal(2, 2, 4, num_tokens, 8)
     attended = NystromAttention(32, 4, num_landmarks=16, num_iterations=24).attend(q, k, torch.ones_like(q))
     torch.testing.assert_close(attended, torch.ones_like(q))
+
+
+@pytest.mark.parametrize(("num_tokens", "num_segments"), [(16, 4), (17, 16), (50, 16), (5, 8)])
+def test_landmarks_are_the_means_of_nearly_equal_segments(num_tokens: int, num_segments: int) -> None:
+    tokens = normal(2, 3, num_tokens, 4)
+    expected = F.adaptive_avg_pool2d(tokens, (min(num_segments, num_tokens), 4))
+    torch.testing.assert_close(segment_means(tokens, num_segments), expected)
 
 
 def test_the_iteration_gives_the_pseudo_inverse() -> None:
