@@ -55,12 +55,11 @@ class SwinConfig:
 def small(image_size_px: int = 64) -> SwinConfig:
     """The same architecture, narrow and shallow, for the CPU; works at the images' own size, from 32 to 128 px.
 
-    Sizes in between are rounded down to a multiple of 16 px. Our choice: patches of 2 px in three stages and windows of
-    4×4 patches, so that the smallest image has several windows in two stages and a last map of 4×4.
+    Sizes in between are rounded down to a multiple of 16 px. Our choice: three stages and windows of 4×4 patches, so
+    that the smallest image still has several windows, and a last map of 2×2.
     """
-    return SwinConfig(
-        small_size(image_size_px), 2, dim=32, depths=(2, 2, 2), num_heads=(2, 4, 8), window=4, drop_path=0.0
-    )
+    size_px = small_size(image_size_px)
+    return SwinConfig(size_px, dim=32, depths=(2, 2, 2), num_heads=(2, 4, 8), window=4, drop_path=0.0)
 
 
 class SwinClassifier(TimmClassifier):
