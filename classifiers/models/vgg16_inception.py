@@ -16,7 +16,7 @@ from classifiers.models.vgg16 import SMALL_STAGES, VGG16_STAGES, Stages, init_fo
 class InceptionWidths:
     """Channels of the four branches; the defaults are GoogLeNet's block 5a."""
 
-    one: int = 256  # 1×1
+    single: int = 256  # 1×1
     three: tuple[int, int] = (160, 320)  # 1×1, then 3×3
     five: tuple[int, int] = (32, 128)  # 1×1, then 5×5
     pooled: int = 128  # 1×1 after a max-pool
@@ -24,7 +24,7 @@ class InceptionWidths:
     @property
     def num_channels(self) -> int:
         """The channels of all branches together."""
-        return self.one + self.three[1] + self.five[1] + self.pooled
+        return self.single + self.three[1] + self.five[1] + self.pooled
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class VggInceptionConfig(MapConfig):
 
 def small(image_size_px: int = 64) -> VggInceptionConfig:
     """The same architecture, narrow and shallow, for the CPU; works at the images' own size, from 32 to 128 px."""
-    widths = InceptionWidths(one=64, three=(40, 80), five=(8, 32), pooled=32)
+    widths = InceptionWidths(single=64, three=(40, 80), five=(8, 32), pooled=32)
     return VggInceptionConfig(small_size(image_size_px), stages=SMALL_STAGES, inception=widths)
 
 
@@ -76,7 +76,7 @@ class Inception(nn.Module):
     def __init__(self, in_channels: int, widths: InceptionWidths) -> None:
         super().__init__()
         (three_in, three), (five_in, five) = widths.three, widths.five
-        self.one = nn.Conv2d(in_channels, widths.one, 1)
+        self.single = nn.Conv2d(in_channels, widths.single, 1)
         self.reduce_three, self.three = nn.Conv2d(in_channels, three_in, 1), nn.Conv2d(three_in, three, 3, padding=1)
         self.reduce_five, self.five = nn.Conv2d(in_channels, five_in, 1), nn.Conv2d(five_in, five, 5, padding=2)
         self.pooled = nn.Conv2d(in_channels, widths.pooled, 1)
@@ -84,7 +84,7 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         branches = (
-            self.one(x),
+            self.single(x),
             self.three(F.relu(self.reduce_three(x))),
             self.five(F.relu(self.reduce_five(x))),
             self.pooled(F.max_pool2d(x, 3, stride=1, padding=1)),

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 import pytest
 
-from classifiers.table import markdown_table
 from ganaug.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +53,3 @@ def test_the_help_of_a_command_names_only_options_that_there_are(name: str) -> N
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", text))
     assert named
     assert named - OPTIONS - {"--help", "--nproc-per-node", "--cuda"} == set()
-
-
-def test_the_table_of_classifiers_is_what_the_code_counts() -> None:
-    assert markdown_table() in README, "write it again: python -m classifiers table README.md"

@@ -9,11 +9,12 @@ import h5py
 import pytest
 import torch
 
+from classifiers.registry import CLASSIFIERS
 from ganaug.checkpoint.snapshot import content_of, save_tensors
 from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.provenance import Provenance, digest_of
-from ganaug.study.guard import admit
+from ganaug.study.guard import TORCHVISION, admit
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
@@ -164,3 +165,25 @@ def test_missing_and_too_few_synthetic_images_are_refused(world: "World", quick:
     with pytest.raises(DataError, match="--per-class 8"):
         world.run(quick, few)
     assert not (world.workspace.root / "studies").exists()
+
+
+def published_by_torchvision(model: str) -> dict[str, str]:
+    """The versions of a model's ImageNet weights at torchvision, by the eight digits in the name of their file."""
+    from torchvision.models import get_model_weights
+
+    return {member.url.rsplit("-", 1)[1].removesuffix(".pth"): member.name for member in get_model_weights(model)}
+
+
+@pytest.mark.parametrize("digits", TORCHVISION)
+def test_the_digits_of_a_published_file_are_those_of_its_name(digits: str) -> None:
+    model, _, version = TORCHVISION[digits].partition(" ")
+    assert published_by_torchvision(model)[digits] == f"IMAGENET1K_{version.strip('()') or 'V1'}"
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_published_weights_that_the_registry_names_are_known(name: str) -> None:
+    for source in (CLASSIFIERS[name].weights or {}).values():
+        library, model = source.split()
+        if library == "torchvision":
+            known = [version for digits, version in published_by_torchvision(model).items() if digits in TORCHVISION]
+            assert "IMAGENET1K_V1" in known

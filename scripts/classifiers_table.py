@@ -1,8 +1,15 @@
-"""The table of all classifiers: parameters, FLOPs, sources, and the licences of the published weights."""
+"""The table of all classifiers: parameters, FLOPs, sources, and the licences of the published weights.
+
+    python scripts/classifiers_table.py [README.md]
+
+Prints the table as Markdown, or writes it into that file in place of the one there.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import click
 import torch
 
 from classifiers.registry import CLASSIFIERS, build
@@ -28,9 +35,6 @@ def measure(name: str, num_classes: int = NUM_CLASSES) -> Cost:
     """The cost of a classifier for images of SIZE_PX, counted on tensors without memory.
 
     FLOPs are those of convolutions, matrix products and attention, as torch.utils.flop_counter has them.
-
-    >>> measure("resnet50", num_classes=1000)
-    Cost(num_parameters=25557032, num_flops=8178368512)
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -77,3 +81,19 @@ def replace_table(text: str, table: str) -> str:
     while end < len(lines) and lines[end].startswith("|"):
         end += 1
     return "\n".join([*lines[:start], table, *lines[end:]])
+
+
+@click.command(help="Print the table of all classifiers as Markdown, or write it into FILE in place of the one there.")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def main(file: Path | None) -> None:
+    if file is None:
+        click.echo(markdown_table())
+        return
+    try:
+        file.write_text(replace_table(file.read_text(encoding="utf-8"), markdown_table()), encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{file}: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
