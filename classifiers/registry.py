@@ -6,14 +6,20 @@ import torch
 from torch import nn
 
 from classifiers.models import (
+    ctranspath,
     dalaresnet50,
     densenet121,
+    dinov2,
     efficientnet_lite,
     resnet50,
     resvit_gannet,
     seresnet50,
+    swin,
+    swin_cnn,
+    transmil,
     vgg16,
     vgg16_inception,
+    vit,
 )
 from classifiers.models.entry import Classifier
 from classifiers.models.timm_model import TimmClassifier
@@ -39,6 +45,17 @@ CLASSIFIERS: dict[str, Classifier] = {
     "vgg16_small": vgg16.SMALL,
     "vgg16_inception": vgg16_inception.FULL,
     "vgg16_inception_small": vgg16_inception.SMALL,
+    "vit": vit.FULL,
+    "vit_small": vit.SMALL,
+    "swin": swin.FULL,
+    "swin_small": swin.SMALL,
+    "dinov2": dinov2.FULL,
+    "transmil": transmil.FULL,
+    "transmil_small": transmil.SMALL,
+    "ctranspath": ctranspath.FULL,
+    "ctranspath_small": ctranspath.SMALL,
+    "swin_cnn": swin_cnn.FULL,
+    "swin_cnn_small": swin_cnn.SMALL,
 }
 TIMM_PREFIX = "timm:"
 

@@ -143,6 +143,7 @@ class VitConfig:
 
 
 VIT_SMALL_16 = VitConfig()
+VIT_BASE_16, VIT_BASE_14 = (VitConfig(patch_px, dim=768, num_heads=12) for patch_px in (16, 14))
 TINY_VIT = VitConfig(patch_px=8, dim=64, depth=4, num_heads=4)
 
 

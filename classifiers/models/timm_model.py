@@ -11,13 +11,14 @@ class TimmClassifier(nn.Module):
     """A timm model without its head, and a linear layer over its features.
 
     Input float [N,3,H,W] in [0,1], resized and normalised as timm's card of that model says; output [N,num_classes].
+    `options` are timm's own, for a body of another shape than the published one.
 
     Raises ValueError where timm has no model of that name.
     """
 
     backbones = ("body",)
 
-    def __init__(self, name: str, num_classes: int) -> None:
+    def __init__(self, name: str, num_classes: int, **options: Any) -> None:
         import timm
 
         super().__init__()
@@ -27,7 +28,7 @@ class TimmClassifier(nn.Module):
                 "list them: python -c 'import timm; print(timm.list_models())'"
             )
         self.num_classes = num_classes
-        body: Any = timm.create_model(name, pretrained=False, num_classes=0)
+        body: Any = timm.create_model(name, pretrained=False, num_classes=0, **options)
         card = body.pretrained_cfg
         self.body = body
         self.image_size_px: int = card["input_size"][-1]

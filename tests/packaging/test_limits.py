@@ -17,6 +17,7 @@ MANY_ARGUMENTS = {  # public functions with more, and the reason
     "custom_ops/modulated_conv.py modulated_conv2d": "the operator's own tensors and options, as published",
 }
 MANY_MODULES = {  # folders with more, and the reason
+    "classifiers/models": "one file per model",
     "ganaug/cli": "one file per command",
 }
 
