@@ -24,7 +24,10 @@ from ganaug.provenance import Provenance, read_provenance, require_content, requ
 from ganaug.workspace import ClassifierRun, Workspace, parse_json, read_json
 
 TRAIN = "train it with `ganaug train-classifier`"
-_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {"macenko": {"stains": (3, 2), "max_concentration": (2,)}, "reinhard": {"means": (3,), "stds": (3,)}}
+_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "macenko": {"stains": (3, 2), "max_concentration": (2,)},
+    "reinhard": {"means": (3,), "stds": (3,)},
+}
 
 
 @dataclass(frozen=True)
