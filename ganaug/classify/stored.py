@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from classifiers.predict import predict
 from classifiers.registry import build_seeded
-from classifiers.samples import IndexedImages, read_batch
-from classifiers.transforms import NUM_ORIENTATIONS, orient, to_float
+from classifiers.samples import IndexedImages
 from ganaug.checkpoint.snapshot import content_of, load_tensors, save_tensors
 from ganaug.config import PrepareConfig
 from ganaug.data.dataset import DataSet
@@ -78,19 +77,14 @@ class StoredClassifier:
 
         Logits are divided by the temperature; average_orientations takes the mean over the eight orientations.
         """
-        num = NUM_ORIENTATIONS if average_orientations else 1
-        found = [np.empty((0, len(self.class_names)), np.float32)]
-        with torch.inference_mode():
-            for start in range(0, len(images), batch):
-                chosen = np.arange(start, min(start + batch, len(images)))
-                x = to_float(read_batch(images, chosen, self.device))
-                probs = sum((self._softmax(orient(x, orientation)) for orientation in range(num)), torch.zeros(()))
-                found.append((probs / num).numpy())
-        return np.concatenate(found)
-
-    def _softmax(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.model(x)
-        return (logits.float().cpu() / self.temperature).softmax(1)
+        return predict(
+            self.model,
+            images,
+            batch=batch,
+            device=self.device,
+            average_orientations=average_orientations,
+            temperature=self.temperature,
+        )
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
