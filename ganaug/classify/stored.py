@@ -196,8 +196,8 @@ def squares_config(image_size_px: int, pixels: PixelRule) -> PrepareConfig:
 
 def pixel_rule_of(dataset: DataSet, fold: int) -> PixelRule:
     """How the images of a data set came about, as a fold sees them; those that were drawn are taken as they are."""
-    about, stain = dataset.table.attrs["pixels"], dataset.table.attrs.get("stain")
-    fit = about["fit"] if about["fit"] in ("crop", "tile", "resize") else "crop"
+    about, stain = dataset.table.attrs.get("pixels") or {}, dataset.table.attrs.get("stain")
+    fit = about["fit"] if about.get("fit") in ("crop", "tile", "resize") else "crop"
     reference = _reference(stain["references"][fold]) if stain else None
     return PixelRule(fit, about.get("field_px"), about.get("field_um"), reference)
 
