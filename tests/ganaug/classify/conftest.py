@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,11 +36,11 @@ class Lab:
     def dataset(self) -> DataSet:
         return open_dataset(self.workspace, "lab")
 
-    def task(self, fold: int = 0, **options: object) -> ClassifierTask:
-        (task,) = plan_classifiers(self.workspace, self.dataset, [fold], replace(CONFIG, **options))  # type: ignore[arg-type]
+    def task(self, fold: int = 0, **options: Any) -> ClassifierTask:
+        (task,) = plan_classifiers(self.workspace, self.dataset, [fold], replace(CONFIG, **options))
         return task
 
-    def train(self, fold: int = 0, **options: object) -> StoredClassifier:
+    def train(self, fold: int = 0, **options: Any) -> StoredClassifier:
         return train_stored(self.task(fold, **options)).stored
 
     def files(self, part: str, fold: int = 0) -> list[Path]:
@@ -54,7 +55,7 @@ def picture(rng: np.random.Generator, size: tuple[int, int] = (44, 40)) -> Image
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
-def make_lab(root: Path, **options: object) -> Lab:
+def make_lab(root: Path, **options: Any) -> Lab:
     """Twelve patients of three pictures, half of each class, in three folds."""
     rng, source = np.random.default_rng(5), root / "source"
     for number in range(12):
@@ -63,8 +64,8 @@ def make_lab(root: Path, **options: object) -> Lab:
         for image in range(3):
             picture(rng).save(folder / f"{image}.png")
     workspace = open_workspace(root / "workspace")
-    given: dict[str, object] = {"resolution_px": SIDE_PX, "layout": "class/patient", **options}
-    config = PrepareConfig("folder", str(source), name="lab", folds=FoldsConfig(num_folds=3), **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"resolution_px": SIDE_PX, "layout": "class/patient", **options}
+    config = PrepareConfig("folder", str(source), name="lab", folds=FoldsConfig(num_folds=3), **given)
     prepare_dataset(workspace, config)
     return Lab(workspace, source)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.ganaug.classify.conftest import Lab
 
 
-def rewrite(run: ClassifierRun, *, reseal: bool = False, **changed: str) -> None:
+def rewrite(run: ClassifierRun, changed: dict[str, str], *, reseal: bool = False) -> None:
     """Change metadata of the file of weights, and seal it again if asked, as anybody with this library can."""
     tensors, metadata = load_tensors(run.weights)
     metadata |= changed
@@ -73,12 +73,12 @@ def test_an_edit_of_anything_that_decides_a_probability_is_refused(lab: "Lab") -
         {"config": json.dumps({**config, "temperature": 1.5})},
         {"config": json.dumps({**config, "pixels": PixelRule("resize").to_dict()})},
     ):
-        rewrite(run, **changed)
+        rewrite(run, changed)
         with pytest.raises(LeakError, match="was changed after"):
             open_classifier_run(run)
         run.weights.write_bytes(whole)
     record = json.loads(load_tensors(run.weights)[1]["provenance"])
-    rewrite(run, provenance=json.dumps({**record, "groups_seen": []}))
+    rewrite(run, {"provenance": json.dumps({**record, "groups_seen": []})})
     with pytest.raises(LeakError, match="edited"):
         open_classifier_run(run)
     flipped = bytearray(whole)
@@ -125,7 +125,7 @@ def test_a_truncated_file_and_other_content_are_refused_in_one_line(lab: "Lab") 
 )  # fmt: skip
 def test_a_configuration_that_cannot_be_is_refused_though_it_is_sealed(lab: "Lab", changed: dict[str, object]) -> None:
     run = find_classifier(lab.workspace)
-    rewrite(run, reseal=True, config=json.dumps({**config_of(run), **changed}))
+    rewrite(run, {"config": json.dumps({**config_of(run), **changed})}, reseal=True)
     with pytest.raises(CorruptFile):
         open_classifier_run(run)
 
@@ -133,7 +133,7 @@ def test_a_configuration_that_cannot_be_is_refused_though_it_is_sealed(lab: "Lab
 @pytest.mark.parametrize("names", ["3", '["a"]', '["a", "a"]', '["a", "b", "c"]', '["a", 5]', "[", "null"])
 def test_classes_that_do_not_fit_the_weights_are_refused_though_they_are_sealed(lab: "Lab", names: str) -> None:
     run = find_classifier(lab.workspace)
-    rewrite(run, reseal=True, class_names=names)
+    rewrite(run, {"class_names": names}, reseal=True)
     with pytest.raises(CorruptFile):
         open_classifier_run(run)
 
@@ -168,7 +168,7 @@ def test_the_classifier_configured_last_is_found_and_others_by_what_they_are(lab
     second.weights.unlink()
     for asked in ({"fold": 1}, {"dataset": "other"}, {"name": "resvit_gannet_small"}):
         with pytest.raises(WorkspaceError, match="dalaresnet50_small of fold 0 of lab"):
-            find_classifier(workspace, **asked)  # type: ignore[arg-type]
+            find_classifier(workspace, **asked)
 
 
 def test_a_classifier_is_no_generator(lab: "Lab") -> None:
