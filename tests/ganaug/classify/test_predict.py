@@ -53,7 +53,6 @@ def unseen(lab: "Lab", tmp_path: Path) -> Path:
     [
         {},
         {"fit": "resize"},
-        {"field_px": 36},
         {"fit": "crop", "field_um": 18.0, "um_per_px": 0.5},
         {"stain": "reinhard"},
         {"stain": "macenko"},

@@ -157,20 +157,19 @@ def test_an_edited_classifier_is_refused_and_not_trained_over(home: Workspace) -
     assert path.read_bytes() == damaged
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_an_interrupted_training_resumes_to_the_same_bytes(
-    number: signal.Signals, status: int, home: Workspace, tmp_path: Path, wait_until: Callable[..., None]
+    home: Workspace, tmp_path: Path, wait_until: Callable[..., None]
 ) -> None:
-    options = [str(option) for option in (*QUICK, "--fold", 2, "--steps", 48, "--workspace", home.root)]
+    options = [str(option) for option in (*QUICK, "--fold", 2, "--steps", 32, "--workspace", home.root)]
     other = tmp_path / "other"
     shutil.copytree(home.root, other)
-    assert run(Workspace(other), *QUICK, "--fold", 2, "--steps", 48).exit_code == 0
+    assert run(Workspace(other), *QUICK, "--fold", 2, "--steps", 32).exit_code == 0
     process = subprocess.Popen([sys.executable, "-m", "ganaug", *options], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: list(home.root.glob("classifiers/*/history.jsonl")) or process.poll() is not None)
     assert process.poll() is None
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
-    assert process.returncode == status
+    assert process.returncode == 0
     assert "stopped" in stderr.strip().splitlines()[-1]
     assert len(list(home.root.glob("classifiers/*/state.safetensors"))) == 1
     assert CliRunner().invoke(main, options).exit_code == 0
