@@ -77,7 +77,8 @@ def learning_rate_factor(step: int, config: FitConfig) -> float:
 class AveragedModel:
     """A copy of a model whose weights are the exponential moving average of the model's; buffers are copied.
 
-    Our choice: step t, from 1, decays by min(decay, (1 + t)/(10 + t)), as TensorFlow's ExponentialMovingAverage, so
+    Source: Polyak & Juditsky 1992 for averaging; exponential as Tan & Le 2019, "EfficientNet". Our choice: step t, from
+    1, decays by min(decay, (1 + t)/(10 + t)), as TensorFlow's ExponentialMovingAverage, so
     that a short training forgets the initial weights.
     """
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from classifiers.config import FitConfig
-from classifiers.fit import fit
+from classifiers.fit import Training, fit
 from classifiers.predict import extract_features, predict
 from classifiers.registry import build_seeded
 from classifiers.training.optimizer import learning_rate_factor
@@ -212,21 +212,59 @@ def test_a_loss_that_stops_being_finite_stops_the_run() -> None:
         fit(model, *stripes(8), config=QUICK)
 
 
-CANNOT_WORK: dict[str, Any] = {
-    "num_steps": 0,
-    "batch": 1,
-    "learning_rate": float("nan"),
-    "warmup": 1.0,
-    "weight_decay": -0.1,
-    "label_smoothing": 1.0,
-    "grad_clip": 0.0,
-    "classical_augmentation": "heavy",
-    "eval_every": 0,
-    "select": "first",
-}
+def test_records_come_while_the_training_runs_and_are_the_history() -> None:
+    training = Training(small(), *stripes(8), val=stripes(8), config=replace(QUICK, warmup=0.0))
+    records = training.records()
+    first = next(records)
+    assert (first.step, training.num_steps) == (2, 2)
+    rest = list(records)
+    assert [record.step for record in rest] == [4, 6]
+    assert training.result().history == [record.to_row() for record in (first, *rest)]
+    expected = [3e-3 * learning_rate_factor(step, replace(QUICK, warmup=0.0)) for step in (1, 3, 5)]
+    assert [record.learning_rate for record in (first, *rest)] == expected
+    without = next(Training(small(), *stripes(8), config=QUICK).records())
+    assert (without.val_loss, without.val_accuracy) == (None, None)
+    assert without.to_row().keys() == {"step", "train_loss", "learning_rate"}
 
 
-@pytest.mark.parametrize("field", CANNOT_WORK)
-def test_config_refuses_what_cannot_work(field: str) -> None:
-    with pytest.raises(ValueError, match=r"; expected "):
-        FitConfig(**{field: CANNOT_WORK[field]})
+def test_the_balanced_sampler_is_what_the_model_sees() -> None:
+    images, _ = stripes(40)
+    labels = np.zeros(40, dtype=np.int64)
+    labels[:2] = 1
+    images[:2] = 255
+    images[2:] = 0
+    model = Constant()
+    fit(model, images, labels, config=replace(QUICK, class_balance="sampler", classical_augmentation="none"))
+    assert [batch.sum().item() for batch in model.seen] == [4] * 6
+    order = epoch_order(40, 6, 8, 0)
+    with pytest.raises(ValueError, match="an order and a balanced sampler"):
+        fit(model, images, labels, config=replace(QUICK, class_balance="sampler"), order=order)
+
+
+def test_class_weights_even_out_what_a_constant_learns() -> None:
+    """Of 3 images in 4 of class 0, a bias learns the frequencies; weighted, it learns nothing."""
+    images, _ = stripes(40)
+    labels = (np.arange(40) % 4 == 0).astype(np.int64)
+    biases = []
+    for balance in ("none", "weights"):
+        model = Constant()
+        config = replace(QUICK, batch=40, num_steps=100, class_balance=balance, label_smoothing=0.0)
+        fit(model, images, labels, config=replace(config, optimizer="sgd", learning_rate=0.5))
+        biases.append((model.bias[0] - model.bias[1]).item())
+    assert biases[0] == pytest.approx(np.log(3), abs=0.05)
+    assert biases[1] == pytest.approx(0, abs=1e-3)
+
+
+def test_blending_needs_images() -> None:
+    class Bags:
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, indices: NDArray[np.int64]) -> "Bags":
+            return self
+
+        def to(self, device: str | torch.device) -> "Bags":
+            return self
+
+    with pytest.raises(ValueError, match="no images; expected no MixUp"):
+        fit(Constant(), Bags(), np.zeros(8, dtype=np.int64), config=replace(QUICK, mixup=0.2))

@@ -29,6 +29,7 @@ from ganaug.errors import ConfigError
         (StudyConfig, {"seeds": ()}),
         (StudyConfig, {"confidence": 95.0}),
         (StudyConfig, {"classical_augmentation": "heavy"}),
+        (StudyConfig, {"body_learning_rate": 0.0}),
     ],
 )
 def test_impossible_options_are_refused_in_one_line(make: type, options: dict[str, object]) -> None:
