@@ -1,7 +1,6 @@
 """The training of a classifier that is kept: logged and saved as it goes, resumed, calibrated, scored and sealed."""
 
 import json
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from classifiers.calibration import expected_calibration_error, fit_temperature
 from classifiers.fit import Training
 from classifiers.predict import predict, predict_logits
-from classifiers.scores import accuracy, balanced_accuracy, score
+from classifiers.scores import score
 from classifiers.training.state import TrainingState
 from ganaug.checkpoint.snapshot import digest_of_tensors, load_tensors, save_tensors
 from ganaug.classify.predictions import find_tested, find_tested_images
@@ -210,12 +209,12 @@ def _score_validation(task: ClassifierTask, stored: StoredClassifier) -> dict[st
     images = images_of(task.dataset, task.fold, task.dataset.val(task.fold))
     before = predict(stored.model, images, device=stored.device, average_orientations=True)
     probs, labels = stored.probabilities(images), images.labels
-    balanced = balanced_accuracy(labels, probs)
+    overall = score(labels, probs, None, stored.class_names)["by_image"]["overall"]
     return {
         "note": OF_VALIDATION,
         "num_images": len(labels),
-        "accuracy": accuracy(labels, probs),
-        "balanced_accuracy": None if math.isnan(balanced) else balanced,
+        "accuracy": overall["accuracy"],
+        "balanced_accuracy": overall["balanced_accuracy"],
         "temperature": stored.temperature,
         "ece_before": expected_calibration_error(labels, before),
         "ece_after": expected_calibration_error(labels, probs),
