@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import nn
 
+Layout = Literal["NCHW", "NHWC", "NLC"]  # NLC: tokens, those of a square grid last
 ON_OFF = ("on", "off")
 
 
@@ -22,8 +23,17 @@ class Classifier:
     small: str | None  # the same architecture in a size that a CPU trains, maybe this entry; None: none
     source: str  # the paper or library that the architecture is from
     cam_layer: str | None  # the module whose output explains a decision: the last convolutional stage; None: none does
-    cam_layout: Literal["NCHW", "NHWC", "NLC"] = "NCHW"  # of that output; NLC: tokens, those of a square grid last
+    cam_layout: Layout = "NCHW"  # of that output; see `cam_of` where switches move it
     inputs: Literal["image", "image+expression"] = "image"
     weights: Mapping[str, str] | None = None  # by part, the library and the model whose published weights fill it
     licence: str = ""  # of these weights
     switches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what each can be, its default first
+
+
+def cam_of(model: nn.Module, entry: Classifier) -> tuple[str | None, Layout]:
+    """The layer whose output explains this model, None where none does, and its layout.
+
+    A model whose switches move that layer has it as its attribute `cam`, which counts for more than the entry.
+    """
+    cam: tuple[str | None, Layout] = getattr(model, "cam", (entry.cam_layer, entry.cam_layout))
+    return cam

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from classifiers.maps import as_map
+from classifiers.models.entry import cam_of
 from classifiers.registry import CLASSIFIERS, build
 from ganaug.augment.spec import SPECS, AugmentSpec
 from ganaug.config import (
@@ -63,16 +65,15 @@ def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_layer_that_explains_a_classifier_gives_a_map_that_its_logits_depend_on(name: str) -> None:
     model = build(name, 3, image_size_px=32).eval()
-    maps: list[torch.Tensor] = []
-    cam_layer = CLASSIFIERS[name].cam_layer
-    assert cam_layer
-    model.get_submodule(cam_layer).register_forward_hook(lambda _, x, output: maps.append(output))
+    outputs: list[torch.Tensor] = []
+    layer, layout = cam_of(model, CLASSIFIERS[name])
+    assert layer
+    model.get_submodule(layer).register_forward_hook(lambda _, x, output: outputs.append(output))
     logits = model(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-    (activations,) = maps
-    assert activations.ndim == 4
-    assert min(activations.shape[2:]) >= 2
-    (gradient,) = torch.autograd.grad(logits[0, 0], activations)
-    assert gradient.abs().sum() > 0
+    (output,) = outputs
+    assert min(as_map(output, layout).shape[2:]) >= 2
+    (gradient,) = torch.autograd.grad(logits[0, 0], output)
+    assert as_map(gradient, layout).abs().sum() > 0
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
