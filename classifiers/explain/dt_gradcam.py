@@ -28,7 +28,9 @@ def parse_threshold(rule: str) -> Threshold:
     """
     match = _RULE.fullmatch(rule)
     if match is None or float(match["q"] or 0) >= 100:
-        raise ValueError(f"the threshold {rule!r}; expected otsu, mean+sd, mean+2sd or percentile:90; write one of these")
+        raise ValueError(
+            f"the threshold {rule!r}; expected otsu, mean+sd, mean+2sd or percentile:90; write one of these"
+        )
     if rule == "otsu":
         return otsu_mask
     if match["q"] is not None:

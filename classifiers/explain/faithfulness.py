@@ -87,9 +87,9 @@ def blur(images: Tensor) -> Tensor:
 def tissue_colour(images: Tensor) -> Tensor:
     """Each image's mean colour over its tissue, everywhere in the image, [n,3,H,W].
 
-    Tissue is every pixel that is darker than exp(-0.05) = 0.951 in all colours, and not darker than 20/255 in all: glass
-    and the black around a scan are not counted. An image without tissue gives its mean over all pixels. Black, the
-    usual choice, is a colour that no tissue has.
+    Tissue is every pixel that is darker than exp(-0.05) = 0.951 in all colours, and not darker than 20/255 in all:
+    glass and the black around a scan are not counted. An image without tissue gives its mean over all pixels. Black,
+    the usual choice, is a colour that no tissue has.
     """
     is_tissue = ((images <= WHITE_LEVEL).all(1) & (images >= BLACK_LEVEL).any(1))[:, None]
     weight = is_tissue.where(is_tissue.any((2, 3), keepdim=True).expand_as(is_tissue), True).to(images.dtype)
@@ -121,7 +121,7 @@ def localise(maps: Tensor, marked: Tensor, masks: NDArray[np.bool_], *, toleranc
     """Compare maps [n,H,W], and what a threshold marks of them, bool [n,H,W], with masks bool [n,H,W].
 
     A maximum within `tolerance_px` of the mask counts as inside of it. A constant map points everywhere, so its
-    pointing is the fraction of the image that the mask takes up. Source of the pointing game: Zhang et al. 2018.
+    pointing is the fraction of the image that lies in the mask. Source of pointing: Zhang et al. 2018.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -129,9 +129,8 @@ def localise(maps: Tensor, marked: Tensor, masks: NDArray[np.bool_], *, toleranc
     common, either = (areas & masks).sum((1, 2)), (areas | masks).sum((1, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
         iou, precision, recall = common / either, common / areas.sum((1, 2)), common / masks.sum((1, 2))
-    pointing = np.array([
-        (distance_transform_edt(~mask)[value == value.max()] <= tolerance_px).mean() for value, mask in zip(values, masks)
-    ])  # fmt: skip
+    distances = [distance_transform_edt(~mask) for mask in masks]
+    pointing = np.array([(d[v == v.max()] <= tolerance_px).mean() for d, v in zip(distances, values, strict=True)])
     is_empty = ~masks.any((1, 2))
     return Localisation(*(np.where(is_empty, np.nan, scores) for scores in (iou, precision, recall, pointing)))
 

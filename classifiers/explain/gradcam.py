@@ -5,11 +5,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from classifiers.explain.method import MapMethod, MapOptions, check_request, scale_to_unit, upsample
+from classifiers.explain.method import MapMethod, MapOptions, check_request, upsample
 from classifiers.maps import as_map
-from classifiers.models.entry import Layout
+from classifiers.models.entry import Classifier, Layout, cam_of
 from classifiers.names import find_entry
-from classifiers.registry import CLASSIFIERS
+from classifiers.registry import CLASSIFIERS, build
+
+UNLISTED = Classifier(build, small=None, source="", cam_layer=None)  # of models that are not in the registry
 
 
 def find_cam_layer(model: nn.Module, name: str | None = None) -> tuple[str, Layout]:
@@ -18,16 +20,14 @@ def find_cam_layer(model: nn.Module, name: str | None = None) -> tuple[str, Layo
     It is what the model itself says, as `model.cam`, else what the registry says of the classifier `name`. Raises
     ValueError where neither names one: such a model cannot be asked where in the image it looks.
     """
-    if (own := getattr(model, "cam", None)) is not None:
-        layer, layout = own
-        return str(layer), layout
-    entry = find_entry(name, CLASSIFIERS)[0] if name is not None and ":" not in name else None
-    if entry is None or entry.cam_layer is None:
+    entry = find_entry(name, CLASSIFIERS)[0] if name is not None and ":" not in name else UNLISTED
+    layer, layout = cam_of(model, entry)
+    if layer is None:
         raise ValueError(
             f"the classifier {name or type(model).__name__} has no layer with a map of the image; expected a "
             "convolutional network or a vision transformer; choose another classifier"
         )
-    return entry.cam_layer, entry.cam_layout
+    return layer, layout
 
 
 def grad_cam(
@@ -44,8 +44,8 @@ def grad_cam(
     check_request(model, images, class_index)
     shown = images.detach().clone().requires_grad_()  # so that a frozen network has a gradient too
     with torch.enable_grad(), GradCAM(model, cam_layer, reshape_transform=partial(as_map, layout=layout)) as extractor:
-        maps = extractor(class_index.tolist(), model(shown), normalized=False)[0]
-    return upsample(scale_to_unit(maps.float()), (images.shape[2], images.shape[3]))
+        maps = extractor(class_index.tolist(), model(shown))[0]
+    return upsample(maps.float(), (images.shape[2], images.shape[3]))
 
 
 METHOD = MapMethod(
