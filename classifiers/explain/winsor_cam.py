@@ -40,7 +40,7 @@ def winsor_cam(
                 f"{len(found)} convolutional layers; expected at least {MIN_LAYERS} for Winsor-CAM; "
                 "choose another method"
             )
-        score = logits.gather(1, class_index[:, None]).sum()
+        score = logits.gather(1, class_index.clone()[:, None]).sum()  # a copy, as one of inference mode has no gradient
         gradients = torch.autograd.grad(score, found, allow_unused=True)
     size = (images.shape[2], images.shape[3])
     layers = [layer_map(a.detach(), g) for a, g in zip(found, gradients, strict=True) if g is not None]
