@@ -22,7 +22,7 @@ from ganaug.fields import require_kinds
 from ganaug.provenance import Provenance, read_provenance, require_content, require_seal
 from ganaug.workspace import ClassifierRun, Workspace, parse_json, read_json
 
-TRAIN = "train it with `ganaug train-classifier`"
+AGAIN = "remove it, and train again with the same command"
 _SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "macenko": {"stains": (3, 2), "max_concentration": (2,)},
     "reinhard": {"means": (3,), "stds": (3,)},
@@ -115,7 +115,9 @@ def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> Store
     """
     run = _run_at(run)
     if not run.weights.is_file():
-        raise WorkspaceError(f"there is no finished classifier in {run.root}", todo=TRAIN)
+        raise WorkspaceError(
+            f"there is no finished classifier in {run.root}", todo="train it with `ganaug train-classifier`"
+        )
     tensors, metadata = load_tensors(run.weights)
     record = read_provenance(metadata.get("provenance"), run.weights)
     require_content(record, content_of(tensors, metadata), run.weights)
@@ -154,7 +156,9 @@ def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, t
             raise ValueError("class names of another kind")
         if len(class_names) < 2 or len(set(class_names)) != len(class_names):
             raise ValueError(f"the classes {', '.join(class_names)[:80]}")
-        require_kinds(ClassifierConfig, values)
+        if not isinstance(values.get("fit"), dict):
+            raise ValueError("no options of a training")
+        require_kinds(ClassifierConfig, {name: value for name, value in values.items() if name != "fit"})
         require_kinds(PixelRule, {name: value for name, value in values["pixels"].items() if name != "stain"})
         pixels = PixelRule(**{**values["pixels"], "stain": _reference(values["pixels"].get("stain"))})
         config = ClassifierConfig(**{**values, "pixels": pixels})
@@ -164,7 +168,7 @@ def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, t
         return config, tuple(class_names)
     except (KeyError, ValueError, TypeError, OverflowError, ConfigError) as error:
         raise CorruptFile(
-            f"{path} is no classifier of this tool ({error})", expected="what train-classifier writes", todo=TRAIN
+            f"{path} is no classifier of this tool ({error})", expected="what train-classifier writes", todo=AGAIN
         ) from error
 
 
@@ -192,8 +196,8 @@ def squares_config(image_size_px: int, pixels: PixelRule) -> PrepareConfig:
 
 def pixel_rule_of(dataset: DataSet, fold: int) -> PixelRule:
     """How the images of a data set came about, as a fold sees them; those that were drawn are taken as they are."""
-    about, stain = dataset.table.attrs["pixels"], dataset.table.attrs.get("stain")
-    fit = about["fit"] if about["fit"] in ("crop", "tile", "resize") else "crop"
+    about, stain = dataset.table.attrs.get("pixels") or {}, dataset.table.attrs.get("stain")
+    fit = about["fit"] if about.get("fit") in ("crop", "tile", "resize") else "crop"
     reference = _reference(stain["references"][fold]) if stain else None
     return PixelRule(fit, about.get("field_px"), about.get("field_um"), reference)
 
@@ -208,7 +212,7 @@ def _build(path: Path, config: ClassifierConfig, class_names: Sequence[str], ten
         model.load_state_dict(tensors)
     except (ValueError, RuntimeError, TypeError) as error:
         reason = str(error).split("\n")[0][:200]
-        raise CorruptFile(f"{path} does not fit the classifier {config.classifier} ({reason})", todo=TRAIN) from error
+        raise CorruptFile(f"{path} does not fit the classifier {config.classifier} ({reason})", todo=AGAIN) from error
     return model
 
 
@@ -220,7 +224,7 @@ def _require_of_run(run: ClassifierRun, record: Provenance) -> None:
             raise LeakError(
                 f"{run.weights} is of another classifier ({record.config_digest[:12]})",
                 expected=f"that of {run.config} ({str(wanted)[:12]})",
-                todo="remove it, and train again with the same command",
+                todo=AGAIN,
             )
 
 

@@ -137,9 +137,10 @@ def _run_steps(task: ClassifierTask, training: Training, stop: StopRequest, *, p
             if record is not None:
                 append_jsonl(task.run.history, record.to_row())
                 bar.set_postfix(record.to_row())
-            if record is not None or stop:
+            is_stopping = bool(stop)
+            if record is not None or is_stopping:
                 _save_state(task, training.state())
-            if stop:
+            if is_stopping:
                 raise KeyboardInterrupt if stop.is_by_hand else Ended
 
 

@@ -133,6 +133,10 @@ def _infer(folders: Sequence[tuple[str, ...]], class_names: Sequence[str]) -> La
     except DataError:  # it is not clear what is a class; here it is
         layout = Layout(())
     if layout.levels[at : at + 1] == (CLASS,):
+        is_single = len({above[at] for above in folders}) == 1 and PATIENT not in layout.levels
+        below = [level for level in range(at + 1, len(layout.levels)) if layout.levels[level] == OTHER]
+        if is_single and below:  # the images of one class may be those of one patient
+            return Layout(tuple(PATIENT if n == below[0] else level for n, level in enumerate(layout.levels)))
         return layout
     return Layout((*[OTHER] * at, CLASS, *([PATIENT] if max(map(len, folders)) > at + 1 else [])))
 

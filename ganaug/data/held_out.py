@@ -69,7 +69,8 @@ def is_listed(hashes: NDArray[np.uint64], seen: Seen) -> NDArray[np.bool_]:
     """Whether images of these hashes u64 [N,8] show a picture whose hash `seen` lists, [N]; no blank one does."""
     known = np.array([int(text, 16) for text in seen.hashes], dtype=np.uint64)
     near: NDArray[np.bool_] = _fewest_to_any(hashes, known) <= MAX_BITS_OF_ONE_PICTURE
-    return near & (hashes[:, 0] != 0)
+    shows: NDArray[np.bool_] = hashes[:, 0] != 0
+    return near & shows
 
 
 def _near_pairs(hashes: NDArray[np.uint64], own: NDArray[np.uint64]) -> NDArray[np.int64]:
