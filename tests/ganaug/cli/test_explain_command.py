@@ -1,6 +1,7 @@
 """`ganaug explain` as a user types it: what it finds, prints and writes, and how it fails."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ from click.testing import CliRunner, Result
 
 from ganaug.classify.train_stored import train_stored
 from ganaug.cli.main import main
-from ganaug.config import MAP_METHODS, StudyConfig
-from ganaug.data.dataset import DataSet
+from ganaug.config import MAP_METHODS, FoldsConfig, PhantomConfig, PrepareConfig, StudyConfig
+from ganaug.data.dataset import open_dataset
+from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.study.training_set import plan_classifiers
-from ganaug.workspace import ClassifierRun, Workspace
+from ganaug.workspace import ClassifierRun, Workspace, open_workspace
 
 STUDY = StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), num_steps=2, batch=4)
 FEW = ("--per-class", 1, "--measured", 4)
@@ -25,10 +27,25 @@ def last_line(result: Result) -> str:
     return result.stderr.strip().splitlines()[-1]
 
 
+@pytest.fixture(scope="module")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = open_workspace(tmp_path_factory.mktemp("template"))
+    phantom = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=4, um_per_px=8.0)
+    prepare_dataset(workspace, PrepareConfig("phantom", resolution_px=16, phantom=phantom, folds=FoldsConfig(3)))
+    (task,) = plan_classifiers(workspace, open_dataset(workspace, "phantom"), [0], STUDY)
+    train_stored(task)
+    return workspace.root
+
+
 @pytest.fixture
-def trained_run(workspace: Workspace, tiny: DataSet) -> ClassifierRun:
-    (task,) = plan_classifiers(workspace, tiny, [0], STUDY)
-    return train_stored(task).stored.run
+def workspace(_template: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(_template, tmp_path / "workspace")
+    return open_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def trained_run(workspace: Workspace) -> ClassifierRun:
+    return workspace.classifiers()[0]
 
 
 def test_with_nothing_said_it_explains_the_classifier_trained_last(
