@@ -147,7 +147,7 @@ def _means(probs: NDArray[np.float32], position: NDArray[np.int64], num: int) ->
 
 def _dataset_of(stored: StoredClassifier) -> DataSet | None:
     """The data set that the classifier was trained on, where the workspace around it still has it as it was."""
-    workspace = Workspace(stored.run.root.resolve().parents[1])
+    workspace = Workspace(stored.run.root.resolve().parent.parent)
     if stored.dataset not in workspace.datasets():
         return None
     dataset = open_dataset(workspace, stored.dataset)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from classifiers.training.state import TrainingState
 from torch import nn
 from tqdm import tqdm
 
@@ -17,6 +16,7 @@ from classifiers.calibration import expected_calibration_error, fit_temperature
 from classifiers.fit import Training
 from classifiers.predict import predict, predict_logits
 from classifiers.scores import accuracy, balanced_accuracy, score
+from classifiers.training.state import TrainingState
 from ganaug.checkpoint.snapshot import digest_of_tensors, load_tensors, save_tensors
 from ganaug.classify.predictions import find_tested, find_tested_images
 from ganaug.classify.stored import (

@@ -4,14 +4,10 @@ import csv
 import gzip
 import json
 import os
-import pickle
 import random
 import shutil
-import sys
 import tarfile
-import types
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 
 from classifiers.registry import build_seeded
+from fuzz.stylegan_pickle import SIDE_PX, make_pickle
+from ganaug.classify.train_stored import train_stored
 from ganaug.config import (
     Compute,
     FoldsConfig,
@@ -42,14 +39,14 @@ from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.generate.find import Supply
 from ganaug.generate.synthesize import plan_synthesis, synthesize
-from ganaug.model.generator import Generator
 from ganaug.provenance import digest_of_file, sealed
 from ganaug.study.run import evaluate_augmentation
+from ganaug.study.training_set import plan_classifiers
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, append_jsonl, open_workspace
 
-SIDE_PX, FOLD, CLASSIFIER = 16, 2, "dalaresnet50_small"
+FOLD, CLASSIFIER = 2, "dalaresnet50_small"
 NETWORK = NetworkConfig(SIDE_PX, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 GAN = GanConfig(NETWORK, total_kimg=0.016, batch=8)
 STUDY = StudyConfig(classifiers=(CLASSIFIER,), seeds=(0,), folds=(FOLD,), num_steps=1, batch=4, num_resamples=100)
@@ -179,7 +176,7 @@ def _with_parent(path: Path) -> Path:
 
 
 def make_workspace(root: Path) -> None:
-    """A phantom of 16 px with a hardly trained generator, synthetic images, features, an extractor and a study."""
+    """A phantom of 16 px with a hardly trained generator and classifier, synthetic images, features and a study."""
     workspace = open_workspace(root / "workspace")
     phantom = PhantomConfig(resolution_px=SIDE_PX, num_patients=12, images_per_patient=4, um_per_px=8.0)
     folds = FoldsConfig(num_folds=3)
@@ -195,6 +192,7 @@ def make_workspace(root: Path) -> None:
     _write_extractor(run, dataset)
     supplies = [Supply(FOLD, run, synthetic)]
     evaluate_augmentation(workspace, dataset, supplies, STUDY, compute=Compute(num_workers=1))
+    train_stored(plan_classifiers(workspace, dataset, [FOLD], STUDY)[0])
 
 
 def make_key(folder: Path) -> None:
@@ -226,55 +224,7 @@ def make_weights(root: Path) -> None:
     (built.parent / "build.json").write_text(json.dumps(record))
 
 
-# ---- a pickle of another tool ----------------------------------------------------------------------------------------
-
-
-class _StandIn:
-    """A module as stylegan2-ada-pytorch pickles it: class name, options, tensors and modules within it."""
-
-    def __init__(self, class_name: str = "Layer") -> None:
-        self.class_name, self.options = class_name, {}  # type: ignore[var-annotated]
-        self.parameters: dict[str, Any] = OrderedDict()
-        self.buffers: dict[str, Any] = OrderedDict()
-        self.children: dict[str, _StandIn] = OrderedDict()
-
-    def at(self, path: str) -> "_StandIn":
-        module = self
-        for name in filter(None, path.split(".")):
-            module = module.children.setdefault(name, _StandIn())
-        return module
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        state = {"_parameters": self.parameters, "_buffers": self.buffers, "_modules": self.children,
-                 "_init_args": (), "_init_kwargs": self.options}  # fmt: skip
-        meta = {"type": "class", "version": 6, "module_src": "pass", "class_name": self.class_name, "state": state}
-        return _reconstruct_persistent_obj, (meta,)
-
-
-def _reconstruct_persistent_obj(meta: Any) -> None:
-    raise AssertionError("code of a pickle was called")
-
-
-_reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
-
-
-def make_pickle(path: Path) -> None:
-    """A pickle of a generator of 16 px under the names that stylegan2-ada-pytorch gives its tensors."""
-    config = NetworkConfig(SIDE_PX, 3, 16, 16, channel_base=128, channel_max=16)
-    root = _StandIn("Generator")
-    for name, value in Generator(config, generator=torch.Generator().manual_seed(0)).state_dict().items():
-        for ours, theirs in (("mapping.trunk.layers.", "mapping.fc"), ("mapping.trunk.", "mapping.")):
-            name = name.replace(ours, theirs)
-        where, _, leaf = name.rpartition(".")
-        is_buffer = leaf in ("noise_const", "w_avg")
-        holder = root.at(where).buffers if is_buffer else root.at(where).parameters
-        holder[leaf] = value if is_buffer else nn.Parameter(value, requires_grad=False)
-    root.at("synthesis").options.update(num_fp16_res=0, conv_clamp=None)
-    module = types.ModuleType("torch_utils.persistence")
-    module._reconstruct_persistent_obj = _reconstruct_persistent_obj  # type: ignore[attr-defined]
-    modules = {"torch_utils": types.ModuleType("torch_utils"), "torch_utils.persistence": module}
-    with mock.patch.dict(sys.modules, modules):
-        path.write_bytes(pickle.dumps({"G": None, "D": None, "G_ema": root, "augment_pipe": None}, protocol=3))
+# ---- all of it -------------------------------------------------------------------------------------------------------
 
 
 def gather_inspected(root: Path) -> None:
@@ -282,7 +232,8 @@ def gather_inspected(root: Path) -> None:
     folder, workspace = root / "inspected", root / "workspace"
     folder.mkdir()
     for pattern in ("datasets/*", "synthetic/*.h5", "gans/*/*.json*", "gans/*/ema/*", "gans/*/state/*",
-                    "workspace.json", "studies/*/*.json*", "studies/*/cells/*", "cache/features/*"):  # fmt: skip
+                    "workspace.json", "studies/*/*.json*", "studies/*/cells/*", "cache/features/*",
+                    "classifiers/*/classifier.*"):  # fmt: skip
         for path in workspace.glob(pattern):
             shutil.copy(path, folder / path.name)
     for path in (*root.glob("*.zip"), root / "packed" / "labelled.zip"):

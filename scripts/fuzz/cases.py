@@ -18,8 +18,10 @@ from fuzz.mutations import Mutation, edit_bytes, edit_json, edit_jsonl, edit_tab
 from fuzz.reads import (
     Read,
     inspect_file,
+    predict_source,
     prepare_source,
     read_caches,
+    read_classifier,
     read_dataset,
     read_extractor,
     read_key,
@@ -38,7 +40,7 @@ from fuzz.reads import (
 from ganaug.checkpoint.initial_weights import import_pickle
 from ganaug.workspace import open_workspace
 
-_RUN = "gans/*"
+_RUN, _KEPT = "gans/*", "classifiers/*"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,12 @@ READERS: dict[str, Reader] = {
     "verdict.json": Reader("workspace", "studies/*/verdict.json", _JSON, read_looks),
     "cell": Reader("workspace", "studies/*/cells/*.json", _JSON, read_study),
     "predictions": Reader("workspace", "studies/*/cells/*.npz", (edit_bytes, edit_cell, edit_cell), read_study),
+    "classifier": Reader("workspace", f"{_KEPT}/classifier.*", (*_BYTES, edit_header), read_classifier),
+    "classifier, sealed again": Reader("workspace", f"{_KEPT}/classifier.*", (edit_snapshot,), read_classifier),
+    "classifier's config.json": Reader("workspace", f"{_KEPT}/config.json", _JSON, read_classifier),
+    "classifier's scores.json": Reader("workspace", f"{_KEPT}/scores.json", _JSON, read_classifier),
+    "images to predict": Reader("tree", "*/*/*.*", _TREE, predict_source()),
+    "patients to predict": Reader("tree", "list.csv", _TABLE, predict_source(patients="list.csv")),
     "features": Reader("workspace", "cache/features/*", (*_BYTES, edit_arrays), read_caches),
     "checked": Reader("workspace", "cache/checked/*", (edit_json, link_in), read_caches),
     "pickle": Reader("pickled", "network.pkl", _BYTES, lambda root, path: import_pickle(path)),

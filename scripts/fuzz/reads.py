@@ -15,6 +15,10 @@ from custom_ops.native import cache
 from fuzz.artefacts import CLASSIFIER, EXTRACTOR, FOLD, GAN, STUDY
 from ganaug.checkpoint.initial_weights import load_pretrained
 from ganaug.checkpoint.snapshot import best_ema, load_snapshot
+from ganaug.classify.predict import predict_images, write_tables
+from ganaug.classify.stored import find_classifier, open_classifier_run
+from ganaug.classify.train_stored import train_stored
+from ganaug.classify.user_images import list_images
 from ganaug.config import Compute, FoldsConfig, PrepareConfig
 from ganaug.data import schema
 from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
@@ -34,6 +38,7 @@ from ganaug.study.design import plan_cells
 from ganaug.study.guard import admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.run import design_study, evaluate_augmentation, require_buildable
+from ganaug.study.training_set import plan_classifiers
 from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.saving.lock import run_lock
 from ganaug.train.saving.publish import sample_row
@@ -172,6 +177,27 @@ def read_extractor(root: Path, path: Path) -> object:
         raise UserError(f"there is no file {path}")
     classifier = open_classifier(path, dataset, FOLD)
     return classifier.embed(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+
+
+def read_classifier(root: Path, path: Path) -> object:
+    """The classifier opened and found finished. One that was refused would be trained again: it is not."""
+    workspace, dataset, _, _ = _world(root)
+    (task,) = plan_classifiers(workspace, dataset, [FOLD], STUDY)
+    opened = open_classifier_run(find_classifier(workspace))
+    images = dataset.images(FOLD)[np.arange(2)]
+    return opened.probabilities(images), train_stored(task).scores
+
+
+def predict_source(source: str = "", patients: str = "") -> Read:
+    """`ganaug predict` of images in the copy, with the classifier of the templates."""
+
+    def read(root: Path, path: Path) -> object:
+        stored = open_classifier_run(find_classifier(Workspace(root.parent.parent / "templates" / "workspace")))
+        table = root / patients if patients else None
+        found = list_images(root / source, stored.class_names, layout="class/patient", patients=table)
+        return write_tables(root / "out" / "predictions.csv", predict_images(stored, found))
+
+    return read
 
 
 def read_caches(root: Path, path: Path) -> object:

@@ -55,9 +55,9 @@ def picture(rng: np.random.Generator, size: tuple[int, int] = (44, 40)) -> Image
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
-def make_lab(root: Path, **options: Any) -> Lab:
-    """Twelve patients of three pictures, half of each class, in three folds."""
-    rng, source = np.random.default_rng(5), root / "source"
+def make_lab(root: Path, seed: int = 5, **options: Any) -> Lab:
+    """Twelve patients of three pictures, half of each class, in three folds; other pictures with another seed."""
+    rng, source = np.random.default_rng(seed), root / "source"
     for number in range(12):
         folder = source / CLASSES[number % 2] / f"patient {number:02d}"
         folder.mkdir(parents=True)

@@ -136,6 +136,8 @@ def _travel(made: Journey) -> None:
     copies[0].write_bytes(max((made.workspace / "synthetic").glob("*.h5")).read_bytes())
     copies[1].write_bytes((made.workspace / "datasets" / "lab.h5").read_bytes())
     run(*study, "--ratio", 0.5, "--synthetic", copies[0])
+    run("train-classifier", "--steps", 2, "--pretrained", network, "--pretrained-saw", "photographs")
+    run("train-classifier", "--steps", 2, "--images", "real+synthetic", "--synthetic", copies[0])
     for number, copy in enumerate(copies):
         run("export", copy, "--zip", exported / f"copy-{number}.zip")
     (second,) = set((made.workspace / "gans").iterdir()) - {first}
@@ -212,6 +214,7 @@ def test_nothing_outside_of_the_data_sets_names_anybody_or_any_place(journey: Jo
     written = {path.rpartition("/")[2] for path in found.files}
     assert {"report.html", "design.json", "verdict.json", "results.jsonl", "config.json", "env.json"} <= written
     assert {"metrics.jsonl", "stats.jsonl", "scores.jsonl", "trainer.json", "reals.png", "lab.zip"} <= written
+    assert {"classifier.safetensors", "scores.json", "history.jsonl"} <= written
     assert [name for name in written if "tfevents" in name]
     assert len([path for path in found.files if path.startswith("cache/")]) >= 3
 
