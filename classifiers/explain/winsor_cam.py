@@ -23,9 +23,11 @@ def winsor_cam(
     ones count as zero; importances above a percentile of the layers' importances are lowered to it, so that a low
     percentile weighs the layers more equally; the maps are upsampled, bilinear, and summed with these weights.
 
-    Our choices: layers whose output is a single position (of squeeze-and-excitation) have no map and are skipped; the
-    percentile, 90, is taken over the image's positive importances, as a layer without any says nothing of outliers;
-    each layer's map is scaled to a maximum of 1 before the sum, so that its importance alone decides its weight.
+    Our choices: layers whose output is a single position (of squeeze-and-excitation) have no map and are skipped, and
+    so are those that see the tiles of an image one by one; the percentile, 90, is taken over the image's positive
+    importances, as a layer without any says nothing of outliers; each layer's map is scaled to a maximum of 1 before
+    the sum, so that its importance alone decides its weight. An image of which every layer has a negative importance
+    gets a map of zeros.
     `cam_layer` is not used. Raises ValueError for a model with fewer than two such layers, such as a transformer.
 
     Source: Wall et al., Winsor-CAM, arXiv 2507.10846.
@@ -34,7 +36,7 @@ def winsor_cam(
     shown = images.detach().clone().requires_grad_()
     with torch.enable_grad(), record_convolutions(model) as outputs:
         logits: Tensor = model(shown)
-        found = [output for output in outputs if output.shape[2] * output.shape[3] > 1]
+        found = [output for output in outputs if len(output) == len(images) and output.shape[2] * output.shape[3] > 1]
         if len(found) < MIN_LAYERS:
             raise ValueError(
                 f"{len(found)} convolutional layers; expected at least {MIN_LAYERS} for Winsor-CAM; "

@@ -172,6 +172,26 @@ def test_recording_changes_nothing_and_leaves_no_hook(net: TinyNet, images: Tens
     assert len(outputs) == 2
 
 
+def test_winsor_cam_skips_layers_without_a_map_of_the_whole_image(net: TinyNet, images: Tensor) -> None:
+    class Tiled(TinyNet):
+        """The same decision, after a look at every quarter of the image and at its mean colour."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.of_tiles, self.of_mean = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            quarters = torch.cat([half for part in x.chunk(2, 2) for half in part.chunk(2, 3)])
+            seen = self.of_tiles(quarters).sum() + self.of_mean(x.mean((2, 3), keepdim=True)).sum()
+            logits: Tensor = super().forward(x) + seen
+            return logits
+
+    tiled = Tiled().eval()
+    tiled.load_state_dict(net.state_dict(), strict=False)
+    maps = winsor_cam(tiled, images, CLASSES, "", "NCHW", DEFAULT)
+    assert torch.equal(maps, winsor_cam(net, images, CLASSES, "", "NCHW", DEFAULT))
+
+
 def test_winsor_cam_refuses_a_transformer(images: Tensor) -> None:
     with pytest.raises(ValueError, match="1 convolutional layers"):
         winsor_cam(TinyTransformer().eval(), images, CLASSES, "norm", "NLC", DEFAULT)
