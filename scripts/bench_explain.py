@@ -168,8 +168,8 @@ def main(number: int, chosen: tuple[str, ...], keep: Path | None, out: Path | No
             rows = summarise(values, tested)
             print_tables(name, rows)
             rate, steps = CLASSIFIERS[name]
-            about: dict[str, Any] = {"images": len(tested.labels), "patients": len(np.unique(tested.groups)), "steps": steps}
-            about |= {"learning_rate": rate, "cpu_seconds": round(time.process_time() - started)}
+            about: dict[str, Any] = {"images": len(tested.labels), "patients": len(np.unique(tested.groups))}
+            about |= {"steps": steps, "learning_rate": rate, "cpu_seconds": round(time.process_time() - started)}
             if out:
                 known = json.loads(out.read_text()) if out.exists() else {}
                 machine = common.describe_machine("cpu", "default")
