@@ -15,6 +15,7 @@ from ganaug.cli.common import DEBUG
 from ganaug.cli.doctor import doctor
 from ganaug.cli.evaluate_augmentation import evaluate_augmentation
 from ganaug.cli.evaluate_gan import evaluate_gan
+from ganaug.cli.explain import explain
 from ganaug.cli.export import export
 from ganaug.cli.export_gan import export_gan
 from ganaug.cli.import_gan import import_gan
@@ -107,7 +108,7 @@ def main() -> None:
     """Does GAN augmentation make a breast-histopathology classifier better on patients it has never seen?
 
     The way of the data: prepare, train-gan, synthesize, evaluate-gan, evaluate-augmentation. Each command finds what
-    the last one left in the workspace. A classifier to keep: train-classifier, predict.
+    the last one left in the workspace. A classifier to keep: train-classifier, predict, explain.
     """
 
 
@@ -120,6 +121,7 @@ for command in (
     evaluate_augmentation,
     train_classifier,
     predict,
+    explain,
     import_gan,
     export_gan,
     export,

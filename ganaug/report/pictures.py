@@ -29,6 +29,11 @@ def strip(images: NDArray[np.uint8]) -> str:
     return _data_uri(buffer.getvalue(), "image/png")
 
 
+def png(content: bytes) -> str:
+    """A PNG file as a data URI."""
+    return _data_uri(content, "image/png")
+
+
 def plot_style() -> AbstractContextManager[None]:
     """The style of all plots, which also makes their SVG the same every time."""
     import matplotlib as mpl

@@ -31,6 +31,7 @@ SHARED_OPTIONS = {  # of each command, in the order of their use; and every comm
     "evaluate-augmentation": EVERY,
     "train-classifier": EVERY,
     "predict": ("--workspace", "--device"),
+    "explain": ("--workspace", "--seed", "--device", "--dry-run"),
     "import-gan": ("--dry-run",),
     "export-gan": ("--workspace", "--dry-run"),
     "export": ("--workspace", "--dry-run"),

@@ -1,0 +1,1 @@
+"""Maps of what a classifier's decision rests on, and the checks of whether they show it."""

@@ -1,0 +1,154 @@
+"""`ganaug explain`: where a trained classifier looks, whether the maps can be trusted, and a page to look at."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganaug.cli import reference
+from ganaug.cli.common import Common, common_options, warn
+from ganaug.config import MAP_METHODS
+from ganaug.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ganaug.classify.explain import ExplainConfig, Explanations
+    from ganaug.classify.stored import StoredClassifier
+    from ganaug.data.dataset import DataSet
+
+
+@click.command(epilog=reference.EXPLAIN)
+@click.option("--dataset", help="Data set of the classifier  [default: that of the one trained last]")
+@click.option("--fold", type=click.IntRange(0), metavar="K", help="Fold of the classifier  [default: as above]")
+@click.option("--classifier", "name", metavar="NAME", help="Name of the classifier  [default: as above]")
+@click.option("--run", "run_folder", type=click.Path(path_type=Path, exists=True), metavar="FOLDER",
+              help="Folder of the classifier, wherever it lies")  # fmt: skip
+@click.option("--per-class", type=click.IntRange(1), default=3, show_default=True, metavar="N",
+              help="Images to show per class, rightly classified, and as many wrongly")  # fmt: skip
+@click.option("--measured", "num_measured", type=click.IntRange(1), default=48, show_default=True, metavar="N",
+              help="Test images to measure the methods on, drawn at random")  # fmt: skip
+@click.option("--method", "methods", multiple=True, type=click.Choice(MAP_METHODS),
+              help="Method to use; repeatable  [default: all that suit the classifier]")  # fmt: skip
+@click.option("--threshold", default="otsu", show_default=True, metavar="RULE",
+              help="otsu, mean+sd, mean+2sd or percentile:90")  # fmt: skip
+@common_options("workspace", "seed", "device", "dry-run")
+def explain(
+    common: Common,
+    dataset: str | None,
+    fold: int | None,
+    name: str | None,
+    run_folder: Path | None,
+    per_class: int,
+    num_measured: int,
+    methods: tuple[str, ...],
+    threshold: str,
+) -> None:
+    """Show what a classifier of train-classifier looks at in test images of its fold, and how faithful the maps are.
+
+    It writes a page with pictures next to the classifier, and prints a table: each method compared with a random map
+    and one of the image's centre.
+    """
+    from ganaug.classify.explain import ExplainConfig, explain_classifier, layer_of, require_same_data
+    from ganaug.classify.explain_page import PAGE, write_page
+    from ganaug.data.dataset import open_dataset
+
+    config = ExplainConfig(tuple(dict.fromkeys(methods)), per_class, num_measured, threshold, common.seed)
+    stored = _find(common, dataset, fold, name, run_folder)
+    data = open_dataset(common.workspace, stored.dataset)
+    page = stored.run.explanations / PAGE
+    if common.dry_run:
+        layer_of(stored, config)
+        require_same_data(stored, data)
+        _print_plan(common, stored, data, config, page)
+        return
+    warn(f"note: {stored.name} of fold {stored.fold} of {stored.dataset}, {stored.run.root.name}")
+    found = explain_classifier(stored, data, config)
+    for method, reason in found.skipped.items():
+        warn(f"note: {method} is skipped: {reason}")
+    write_page(stored.run.explanations, stored, data, found, command_of(stored, config))
+    common.report(_as_json(found, stored, page), f"{format_scores(found)}\n{page}")
+
+
+def _find(
+    common: Common, dataset: str | None, fold: int | None, name: str | None, run_folder: Path | None
+) -> "StoredClassifier":
+    from ganaug.classify.stored import find_classifier, open_classifier_run
+    from ganaug.study.training_set import name_classifier
+
+    if run_folder is not None:
+        if (dataset, fold, name) != (None, None, None):
+            raise ConfigError("--run with --dataset, --fold or --classifier", expected="one way to choose a classifier")
+        return open_classifier_run(run_folder, common.device)
+    run = find_classifier(common.workspace, dataset, fold, name and name_classifier(name))
+    return open_classifier_run(run, common.device)
+
+
+def _print_plan(
+    common: Common, stored: "StoredClassifier", data: "DataSet", config: "ExplainConfig", page: Path
+) -> None:
+    from classifiers.explain.faithfulness import BASELINES, STEPS
+
+    num_tested = len(data.test(stored.fold))
+    measured = min(config.num_measured, num_tested)
+    methods = config.methods or MAP_METHODS
+    evaluations = num_tested + measured * len(methods) * len(BASELINES) * 2 * (STEPS + 1)
+    value = {
+        "classifier": str(stored.run.root), "dataset": data.name, "fold": stored.fold, "test_images": num_tested,
+        "measured_images": measured, "methods": list(methods), "threshold": config.threshold,
+        "network_evaluations": evaluations, "page": str(page),
+    }  # fmt: skip
+    text = (
+        f"would explain {stored.name} of fold {stored.fold} of {data.name} with {', '.join(methods)}\n"
+        f"on {measured} of {num_tested} test images, about {evaluations} evaluations of the network\nand write {page}"
+    )
+    common.report(value, text)
+
+
+def command_of(stored: "StoredClassifier", config: "ExplainConfig") -> str:
+    """The command that makes the same page again from the same workspace."""
+    words = ["ganaug", "explain", "--dataset", stored.dataset, "--fold", str(stored.fold), "--classifier", stored.name]
+    for method in config.methods:
+        words += ["--method", method]
+    words += ["--per-class", str(config.per_class), "--measured", str(config.num_measured)]
+    return shlex.join([*words, "--threshold", config.threshold, "--seed", str(config.seed)])
+
+
+def format_scores(found: "Explanations") -> str:
+    """The table of faithfulness as lines of text, one per method and measure."""
+    from classifiers.explain.measures import MEASURES
+
+    lines = [f"{found.num_measured} test images of {found.num_patients} patients; mean, 95 % interval over patients"]
+    for measure, item in MEASURES.items():
+        if all(row.scores[measure] is None for row in found.scores):
+            continue
+        lines.append(f"{item.heading} ({item.is_better} is better)")
+        for row in found.scores:
+            score = row.scores[measure]
+            interval = "" if score is None or score.low is None else f"  {score.low:.3f} to {score.high:.3f}"
+            lines.append(f"  {row.method:12s} {'–' if score is None else f'{score.mean:.3f}'}{interval}")
+    if found.num_without_mask:
+        lines.append(f"{found.num_without_mask} images have an empty mask and count for deletion and insertion only")
+    if found.randomised:
+        last = found.randomised[-1].rank_correlation
+        kept = ", ".join(f"{name} {'–' if value is None else f'{value:.2f}'}" for name, value in last.items())
+        lines.append(f"rank correlation with the maps of the same network with random weights: {kept}")
+    return "\n".join(lines)
+
+
+def _as_json(found: "Explanations", stored: "StoredClassifier", page: Path) -> dict[str, Any]:
+    return {
+        "classifier": str(stored.run.root),
+        "page": str(page),
+        "accuracy": found.accuracy,
+        "measured_images": found.num_measured,
+        "patients": found.num_patients,
+        "without_mask": found.num_without_mask,
+        "rows": [
+            {"method": row.method, **{name: score and asdict(score) for name, score in row.scores.items()}}
+            for row in found.scores
+        ],
+        "randomisation": [asdict(row) for row in found.randomised],
+        "skipped": dict(found.skipped),
+        "shown_images": len(found.shown),
+    }
