@@ -147,9 +147,7 @@ def test_the_stem_has_the_names_of_the_authors_file() -> None:
 
 def test_a_file_of_plain_swin_is_not_ctranspath_and_says_which_names(tmp_path: Path, tiny_swin: SwinConfig) -> None:
     torch.save(in_old_layout(SwinClassifier(2, tiny_swin).body.state_dict(), 4), tmp_path / "swin.pth")
-    with pytest.raises(
-        ValueError, match=r"missing: patch_embed\.proj\.0\.weight, .*unexpected: patch_embed"
-    ):
+    with pytest.raises(ValueError, match=r"missing: patch_embed\.proj\.0\.weight, .*unexpected: patch_embed"):
         load_weights(CTransPath(2, tiny_swin), tmp_path / "swin.pth")
 
 
