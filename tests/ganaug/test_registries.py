@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from classifiers.models.cross_attention import PatientBatch
 from classifiers.registry import CLASSIFIERS, build
 from ganaug.augment.spec import SPECS, AugmentSpec
 from ganaug.config import (
@@ -46,21 +47,30 @@ def test_the_options_of_a_source_are_fields_that_say_nothing_by_default(name: st
     assert all(getattr(default, option) is None for option in SOURCES[name].options)
 
 
+def two_samples(name: str) -> torch.Tensor | PatientBatch:
+    """What a classifier is called with: images of 32 px, or patients of 4 tiles."""
+    generator = torch.Generator().manual_seed(0)
+    if CLASSIFIERS[name].inputs == "image":
+        return torch.rand(2, 3, 32, 32, generator=generator)
+    tiles, expression = torch.rand(2, 4, 1280, generator=generator), torch.rand(2, 50, generator=generator)
+    return PatientBatch(tiles, torch.ones(2, 4, dtype=torch.bool), expression)
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None:
+def test_a_classifier_gives_logits_and_features_of_its_samples(name: str) -> None:
     model = build(name, 3, image_size_px=32).eval()
-    embed: Callable[[torch.Tensor], torch.Tensor] = model.features  # type: ignore[assignment]
+    embed: Callable[..., torch.Tensor] = model.features  # type: ignore[assignment]
     with torch.inference_mode():
-        img = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        logits, features = model(img), embed(img)
+        x = two_samples(name)
+        logits, features = model(x), embed(x)
     assert logits.shape == (2, 3)
     assert features.ndim == 2
     assert len(features) == 2
     assert logits.isfinite().all()
-    assert not torch.equal(logits[0], logits[1]), "it looks at the image"
+    assert not torch.equal(logits[0], logits[1]), "it looks at its input"
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", [name for name, entry in CLASSIFIERS.items() if entry.inputs == "image"])
 def test_the_layer_that_explains_a_classifier_gives_a_map_that_its_logits_depend_on(name: str) -> None:
     model = build(name, 3, image_size_px=32).eval()
     maps: list[torch.Tensor] = []
@@ -76,12 +86,13 @@ def test_the_layer_that_explains_a_classifier_gives_a_map_that_its_logits_depend
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_classifier_names_its_small_variant_and_takes_images(name: str) -> None:
+def test_a_classifier_names_its_small_variant_and_what_it_takes(name: str) -> None:
     classifier = CLASSIFIERS[name]
     if classifier.small is not None:
         assert CLASSIFIERS[classifier.small].small == classifier.small
         assert CLASSIFIERS[classifier.small].weights is None, "published weights are of the full size"
-    assert classifier.inputs == "image"
+    assert classifier.inputs in ("image", "image+expression")
+    assert (classifier.inputs == "image") or (classifier.cam_layer is None)
 
 
 @pytest.mark.parametrize("name", METRICS)
