@@ -6,6 +6,9 @@ unpacked):
 
 \b
 phantom    procedural tissue, drawn here; --patients, --images-per-patient
+paired-phantom
+           the same with expression: four subtypes of which tissue says one
+           half and genes the other, both to a known degree
 bach       Photos/{Benign,InSitu,Invasive,Normal}, 400 TIFFs of 2048x1536 px at
            0.42 um; --part test reads the unlabelled test set. Patients are
            mostly unknown: give --patients-csv, or use --split patient-safe,

@@ -186,7 +186,7 @@ def test_units_of_expression_do_not_matter_once_scales_are_set() -> None:
         model = make("cross_attention[arm=genes]")
         model.set_scales(given)
         answers.append(predict(model, given))
-    np.testing.assert_allclose(*answers, atol=1e-5)
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
 
 
 def test_a_gene_that_does_not_vary_stays_finite() -> None:
