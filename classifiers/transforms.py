@@ -33,16 +33,24 @@ def orient(images: Tensor, orientation: int) -> Tensor:
     return torch.rot90(mirrored, orientation % 4, (-2, -1))
 
 
+def orient_each(images: Tensor, orientations: Tensor) -> Tensor:
+    """`orient` with an orientation [N] of its own, i64 from 0 to 7, for each image of [N,C,H,H]."""
+    quarter, mirrored = orientations[:, None, None, None] % 4, orientations[:, None, None, None] >= 4
+    x = torch.where(mirrored, images.flip(-1), images)
+    x = torch.where(quarter >= 2, x.flip((-2, -1)), x)
+    return torch.where(quarter % 2 == 1, torch.rot90(x, 1, (-2, -1)), x)
+
+
 def augment(images: Tensor, level: ClassicalAugmentation, generator: torch.Generator) -> Tensor:
     """Square u8 [N,3,H,H] as float32 in [0,1], each image changed in its own random way, or not at level "none".
 
-    "standard" is a random crop, rotation and colour jitter (ResViT-GANNet, BMC Medical Imaging 2025). The amounts are
-    ours: a crop of 80 to 100 % of the side anywhere in the image, one of the eight symmetries of the square (tissue has
-    no up) and a tilt of up to 10°, brightness, contrast and saturation × 0.8 to 1.2; hue stays, as it is the stain's.
-    What a tilt brings in from beyond the border is the image reflected. "strong" is the same with `jitter_stains`
-    before the colour jitter: the stain is the laboratory's, brightness and contrast are the camera's, and both vary.
-    `generator` lives on the CPU, so that all devices see the same changes. Raises ValueError for images that are not
-    square.
+    "light" is one of the eight orientations, in which every pixel keeps its value. "standard" is a random crop,
+    rotation and colour jitter (ResViT-GANNet, BMC Medical Imaging 2025). The amounts are ours: a crop of 80 to 100 % of
+    the side anywhere in the image, one of the eight symmetries of the square (tissue has no up) and a tilt of up to
+    10°, brightness, contrast and saturation × 0.8 to 1.2; hue stays, as it is the stain's. What a tilt brings in from
+    beyond the border is the image reflected. "strong" is the same with `jitter_stains` before the colour jitter: the
+    stain is the laboratory's, brightness and contrast are the camera's, and both vary. `generator` lives on the CPU, so
+    that all devices see the same changes. Raises ValueError for images that are not square.
     """
     if level == "none":
         return to_float(images)
@@ -50,6 +58,9 @@ def augment(images: Tensor, level: ClassicalAugmentation, generator: torch.Gener
         raise ValueError(
             f"images of {images.shape[3]}×{images.shape[2]} px; expected squares, for quarter turns; crop them"
         )
+    if level == "light":
+        orientations = torch.randint(NUM_ORIENTATIONS, (len(images),), generator=generator)
+        return to_float(orient_each(images, orientations.to(images.device)))
     draws = torch.rand(len(images), 9, generator=generator).to(images.device)
     matrices = crop_and_turn(draws[:, :6])
     grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
@@ -88,10 +99,14 @@ def jitter_stains(images: Tensor, scales: Tensor, shifts: Tensor) -> Tensor:
 
 
 def jitter_colour(images: Tensor, scales: Tensor) -> Tensor:
-    """Float [N,3,H,W] in [0,1], brightness, contrast and saturation times `scales` [N,3], clamped to [0,1]."""
-    brightness, contrast, saturation = scales[:, :, None, None, None].unbind(1)
-    images = images * brightness
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = mean + contrast * (images - mean)
-    grey = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-    return (grey + saturation * (images - grey)).clamp_(0, 1)
+    """Float [N,3,H,W] in [0,1], brightness, contrast and saturation times `scales` [N,3], clamped to [0,1].
+
+    One matrix per image and an offset: the image times its brightness; contrast about the mean of all its values,
+    which grey has too, as the weights of LUMA sum to 1; saturation about each pixel's grey.
+    """
+    brightness, contrast, saturation = scales[:, :, None, None].unbind(1)
+    pixels = images.flatten(2)
+    offset = (1 - contrast) * brightness * pixels.mean(dim=(1, 2), keepdim=True)
+    own, grey = torch.eye(3, device=images.device), images.new_tensor(LUMA).expand(3, 3)
+    colours = brightness * contrast * (saturation * own + (1 - saturation) * grey)
+    return torch.baddbmm(offset, colours, pixels).clamp_(0, 1).view_as(images)

@@ -17,7 +17,8 @@ def load_weights(model: nn.Module, path: Path) -> str:
     The file is a state dict (.safetensors, or what `torch.save` wrote). It may hold the whole model, or any part that
     `model.backbones` names: a backbone's own file with its own names (an ImageNet classifier's; its head is left
     out), or several backbones with their part's name in front (`cnn.conv1.weight`, …). A partial load is
-    logged as a warning. A model with `translate` also takes the names of its publisher.
+    logged as a warning. A model with `translate` also takes the names of its publisher. `model.pretrained_parts`
+    then names the backbones that the file has filled.
 
     Raises FileNotFoundError without the file; ValueError where it is no state dict or nothing in it fits whole.
     """
@@ -34,6 +35,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
                 f"{path} does not fit this model: {problem}; give the file of this model and these classes"
             )
         model.load_state_dict(state, strict=False)  # batch counters may be missing
+        model.pretrained_parts = tuple(parts)  # type: ignore[assignment]
         summary = f"all weights from {path}"
         log.info(summary)
         return summary
@@ -57,6 +59,7 @@ def _load_backbones(model: nn.Module, parts: tuple[str, ...], state: dict[str, T
         raise ValueError(f"{path} fits no part of this model ({seen}); give a file that holds one whole")
     for part, weights in loadable.items():
         model.get_submodule(part).load_state_dict(weights, strict=False)  # a head in the file is left out
+    model.pretrained_parts = tuple(loadable)  # type: ignore[assignment]
     summary = f"only {' and '.join(loadable)} from {path}; all other weights keep their initial values"
     log.warning(summary)
     return summary

@@ -113,6 +113,15 @@ class ClassifierRun:
         return self.root / "history.jsonl"
 
     @property
+    def trainer(self) -> Path:
+        """Says which process trains the classifier, or did last; held by it meanwhile."""
+        return self.root / "trainer.json"
+
+    @property
+    def scores(self) -> Path:
+        return self.root / "scores.json"
+
+    @property
     def explanations(self) -> Path:
         return self.root / "explanations"
 

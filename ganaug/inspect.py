@@ -93,7 +93,7 @@ def _images(path: Path) -> tuple[Description, str]:
 
 
 def _weights(path: Path) -> tuple[Description, str]:
-    """The metadata of a snapshot or a training state, and the sizes of its tensors."""
+    """The metadata of a snapshot, a classifier or a training state, and the sizes of its tensors."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -104,7 +104,20 @@ def _weights(path: Path) -> tuple[Description, str]:
         raise DataError(f"{path} is truncated or no safetensors file ({error})", todo=_AGAIN) from error
     numbers = sum(math.prod(shape) for shape in sizes.values())
     about = {name: _value(text) for name, text in metadata.items()}
-    return _plain(path, "weights", {"tensors": len(sizes), "numbers": numbers, **about})
+    values = {"tensors": len(sizes), "numbers": numbers, **about}
+    config, record = about.get("config"), about.get("provenance")
+    if not (isinstance(config, dict) and isinstance(record, dict) and "classifier" in config):
+        return _plain(path, "weights", values)
+    seen = {name: record.get(name) for name in ("dataset", "fold", "groups_seen")}
+    groups = seen.pop("groups_seen")
+    patients = len(groups) if isinstance(groups, list) else None
+    about_it = {
+        "classifier": config["classifier"],
+        **seen,
+        "classes": about.get("class_names"),
+        "patients_seen": patients,
+    }
+    return _plain(path, "classifier", {**about_it, **values})
 
 
 def _value(text: str) -> Any:

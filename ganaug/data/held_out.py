@@ -52,13 +52,25 @@ def find_shown(dataset: DataSet, fold: int, images: NDArray[np.uint8]) -> NDArra
 
     Found by hash under the eight orientations, and then by pixels, as `ganaug prepare` finds copies.
     """
-    members, reader = held_out(dataset, fold), dataset.images(fold)
+    return find_pictures(dataset.images(fold), held_out(dataset, fold), images)
+
+
+def find_pictures(reader: ImageReader, members: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The same for the images `members` i64 [M] of a file: pairs i64 [P,2] of an image and a member."""
     greys = np.stack([grey_version(image) for image in images])
     pairs = _near_pairs(hashes_of(greys), _hashes(reader, members))
     real = {b: grey_version(reader[members[[b]]][0]) for b in np.unique(pairs[:, 1]).tolist()}
     alike = [_alike(greys[a], real[b]) >= MIN_SIMILARITY for a, b in pairs.tolist()]
     kept = pairs[np.array(alike, dtype=bool)]
     return np.column_stack([kept[:, 0], members[kept[:, 1]]])
+
+
+def is_listed(hashes: NDArray[np.uint64], seen: Seen) -> NDArray[np.bool_]:
+    """Whether images of these hashes u64 [N,8] show a picture whose hash `seen` lists, [N]; no blank one does."""
+    known = np.array([int(text, 16) for text in seen.hashes], dtype=np.uint64)
+    near: NDArray[np.bool_] = _fewest_to_any(hashes, known) <= MAX_BITS_OF_ONE_PICTURE
+    shows: NDArray[np.bool_] = hashes[:, 0] != 0
+    return near & shows
 
 
 def _near_pairs(hashes: NDArray[np.uint64], own: NDArray[np.uint64]) -> NDArray[np.int64]:

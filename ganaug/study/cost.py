@@ -2,17 +2,17 @@
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
-from classifiers.config import FitConfig
 from classifiers.fit import fit
 from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.generate.score_supplies import require_scorable
 from ganaug.study.cells import find_cell
-from ganaug.study.design import plan_cells
+from ganaug.study.design import fit_config_of, plan_cells
 from ganaug.study.executors.local import num_workers_of
 from ganaug.study.executors.registry import EXECUTORS
 from ganaug.study.guard import origins_of
@@ -85,14 +85,16 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
 
 def time_step(classifier: str, dataset: DataSet, config: StudyConfig, device: str) -> float:
     """Seconds of one optimiser step, measured on as many threads as each of the parallel processes would have."""
-    threads, model = torch.get_num_threads(), build_classifier(dataset, classifier, seed=0)
+    threads, weights = torch.get_num_threads(), dict(config.pretrained).get(classifier)
+    model = build_classifier(dataset, classifier, seed=0, weights=Path(weights) if weights else None)
+    options = fit_config_of(config, fold=0, seed=0, device=device)
     batch = dataset.train(0)[: config.batch]
     pixels, labels = dataset.images(0)[batch], dataset.table.label[batch]
     torch.set_num_threads(1 if device == "cpu" else threads)
     try:
-        fit(model, pixels, labels, config=FitConfig(num_steps=1, batch=config.batch, device=device))
+        fit(model, pixels, labels, config=replace(options, num_steps=1))
         started = time.perf_counter()
-        fit(model, pixels, labels, config=FitConfig(num_steps=NUM_TIMED, batch=config.batch, device=device))
+        fit(model, pixels, labels, config=replace(options, num_steps=NUM_TIMED))
         return (time.perf_counter() - started) / NUM_TIMED
     finally:
         torch.set_num_threads(threads)

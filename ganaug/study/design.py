@@ -18,7 +18,7 @@ from ganaug.study.guard import AdmittedSupply
 from ganaug.study.statistics.resampling import PREDICTION_METRICS
 from ganaug.workspace import Study, Workspace
 
-CELL_VERSION = 4  # raise it when a cell of the same options would come out otherwise
+CELL_VERSION = 5  # raise it when a cell of the same options would come out otherwise
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ def fit_config_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu"
         num_steps=config.num_steps,
         batch=config.batch,
         learning_rate=config.learning_rate,
+        body_learning_rate=config.body_learning_rate,
         classical_augmentation=config.classical_augmentation,
         eval_every=max(1, config.num_steps // 8),
         seed=seeds_of(fold, seed).fit,

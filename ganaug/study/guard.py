@@ -108,7 +108,7 @@ def origins_of(dataset: DataSet, folds: Sequence[int], config: StudyConfig) -> d
 def _origin(dataset: DataSet, folds: Sequence[int], name: str, path: Path, declared: str | None) -> str:
     if not path.is_file():
         raise DataError(f"there is no file of weights {path}", todo=f"name one with --pretrained {name}=FILE")
-    if _has_record(path):
+    if has_record(path):
         return _origin_of_ours(dataset, folds, name, path, declared)
     sha256 = digest_of_file(path)
     if sha256[:8] in TORCHVISION:
@@ -152,7 +152,7 @@ def _origin_of_ours(dataset: DataSet, folds: Sequence[int], name: str, path: Pat
     return f"{trained}none of whom is held back here)"
 
 
-def _has_record(path: Path) -> bool:
+def has_record(path: Path) -> bool:
     """Whether a file is safetensors with a provenance in its metadata."""
     from safetensors import SafetensorError, safe_open
 

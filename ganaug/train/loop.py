@@ -12,10 +12,10 @@ from ganaug.config import Compute
 from ganaug.data.dataset import TrainingImages
 from ganaug.errors import ConfigError, Ended
 from ganaug.model.pixels import from_pixels, one_hot
+from ganaug.parallel.interrupt import StopRequest, note_stop_requests
 from ganaug.parallel.launcher import num_processes
 from ganaug.parallel.processes import num_cores, run_parallel
 from ganaug.train.distributed.process_group import ProcessGroup, join_process_group
-from ganaug.train.interrupt import StopRequest, note_stop_requests
 from ganaug.train.memory import with_largest_micro_batch
 from ganaug.train.monitoring.meter import Meter, require_finite
 from ganaug.train.monitoring.monitor import Monitor

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from classifiers.config import FitConfig
-from classifiers.fit import epoch_order, fit, learning_rate_factor
+from classifiers.fit import fit
 from classifiers.predict import extract_features, predict
 from classifiers.registry import build_seeded
+from classifiers.training.optimizer import learning_rate_factor
+from classifiers.training.order import epoch_order
 
 QUICK = FitConfig(num_steps=6, batch=8, eval_every=2)
 

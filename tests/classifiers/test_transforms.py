@@ -21,10 +21,11 @@ from classifiers.transforms import (
     jitter_colour,
     jitter_stains,
     orient,
+    orient_each,
     to_float,
 )
 
-LEVELS: tuple[ClassicalAugmentation, ...] = ("standard", "strong")
+LEVELS: tuple[ClassicalAugmentation, ...] = ("light", "standard", "strong")
 MIDDLE = [1.0, 0.5, 0.5, 0.0, 0.5, 0.9]  # full side, no shift, no quarter turn, no tilt, no mirror
 
 
@@ -70,7 +71,7 @@ def test_input_bytes_are_left_alone_and_output_stays_in_range(level: ClassicalAu
     assert y.max() <= 1
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ["standard", "strong"])
 def test_every_image_of_a_batch_gets_its_own_change(level: ClassicalAugmentation) -> None:
     same = images(1).expand(16, -1, -1, -1)
     y = augment(same, level, rng()).flatten(1)
@@ -123,6 +124,31 @@ def test_jitter_scales_what_it_says() -> None:
     torch.testing.assert_close(harder.std((1, 2, 3)), 1.2 * x.std((1, 2, 3)))
     grey = jitter_colour(x, torch.tensor([[1.0, 1.0, 0.0]] * 2))
     torch.testing.assert_close(grey[:, 0], grey[:, 2])
+
+
+def test_jitter_is_brightness_then_contrast_about_the_mean_then_saturation_about_grey() -> None:
+    x, scales = 0.3 + 0.3 * to_float(images(4)), 0.8 + 0.4 * torch.rand(4, 3, generator=rng())
+    brightness, contrast, saturation = scales[:, :, None, None, None].unbind(1)
+    bright = x * brightness
+    mean = bright.mean((1, 2, 3), keepdim=True)
+    hard = mean + contrast * (bright - mean)
+    grey = (hard * torch.tensor(transforms.LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    torch.testing.assert_close(jitter_colour(x, scales), (grey + saturation * (hard - grey)).clamp(0, 1))
+
+
+def test_each_image_gets_the_orientation_that_is_asked_for_it() -> None:
+    x = images(NUM_ORIENTATIONS)
+    asked = torch.tensor([3, 1, 4, 7, 5, 0, 2, 6])
+    expected = torch.stack([orient(one_image, int(k)) for one_image, k in zip(x, asked, strict=True)])
+    assert torch.equal(orient_each(x, asked), expected)
+
+
+def test_light_is_an_orientation_of_the_bytes_and_reaches_all_eight() -> None:
+    x = images(1).expand(400, -1, -1, -1)
+    candidates = torch.cat([to_float(orient(images(1), k)) for k in range(NUM_ORIENTATIONS)])
+    is_candidate = (augment(x, "light", rng())[:, None] == candidates).flatten(2).all(2)
+    assert torch.equal(is_candidate.sum(1), torch.ones(400, dtype=torch.long))
+    assert is_candidate.sum(0).min() > 25
 
 
 def test_images_that_are_not_square_are_refused() -> None:

@@ -44,7 +44,7 @@ from ganaug.workspace import PROVENANCE_BESIDE_IMAGES
 
 SPLIT = "parts"  # the name of the split that folders train, val and test make
 _LAYOUT = "<root>/<class>/[<patient>/]*.png, or a CSV with the columns path,label[,group]"
-_MASK = re.compile(r"(?P<stem>.+?)[ _-]mask[ _-]?\d*", re.IGNORECASE)
+MASK_NAME = re.compile(r"(?P<stem>.+?)[ _-]mask[ _-]?\d*", re.IGNORECASE)
 _MASK_FOLDERS = ("mask", "masks")
 
 
@@ -218,7 +218,7 @@ def _take_masks(listing: _Listing) -> dict[str, tuple[str, ...]]:
     images = []
     for row in listing.rows:
         path = PurePosixPath(row.path)
-        match = _MASK.fullmatch(path.stem)
+        match = MASK_NAME.fullmatch(path.stem)
         owner = image_of.get(path.with_name(match["stem"]).as_posix()) if match else None
         if owner:
             masks[owner] += (row.path,)

@@ -29,6 +29,8 @@ SHARED_OPTIONS = {  # of each command, in the order of their use; and every comm
     "strips": ("--workspace", "--seed", "--device", "--dry-run"),
     "evaluate-gan": ("--workspace", "--preset", "--device", "--dry-run"),
     "evaluate-augmentation": EVERY,
+    "train-classifier": EVERY,
+    "predict": ("--workspace", "--device"),
     "import-gan": ("--dry-run",),
     "export-gan": ("--workspace", "--dry-run"),
     "export": ("--workspace", "--dry-run"),

@@ -1,0 +1,265 @@
+"""Trained classifiers as files: safetensors whose provenance is sealed to weights, configuration and class names."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from classifiers.predict import predict
+from classifiers.registry import build_seeded
+from classifiers.samples import IndexedImages
+from ganaug.checkpoint.snapshot import content_of, load_tensors, save_tensors
+from ganaug.config import PrepareConfig
+from ganaug.data.dataset import DataSet
+from ganaug.data.prepare.stain import Reference
+from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError
+from ganaug.fields import require_kinds
+from ganaug.provenance import Provenance, read_provenance, require_content, require_seal
+from ganaug.workspace import ClassifierRun, Workspace, parse_json, read_json
+
+AGAIN = "remove it, and train again with the same command"
+_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "macenko": {"stains": (3, 2), "max_concentration": (2,)},
+    "reinhard": {"means": (3,), "stds": (3,)},
+}
+
+
+@dataclass(frozen=True)
+class PixelRule:
+    """How an image of any size becomes the squares that a classifier takes, as `prepare` did for its data set."""
+
+    fit: str = "crop"  # see `ganaug.data.images.squares`
+    field_px: int | None = None  # side of the square, in an image's own pixels
+    field_um: float | None = None  # the same in micrometres
+    stain: Reference | None = None  # that the images of the fold were normalised to; None: they were not
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "stain": self.stain and self.stain.to_dict()}
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What decides a stored classifier's probabilities next to its weights, and how these came about."""
+
+    classifier: str  # canonical name
+    image_size_px: int  # resolution of the data set
+    temperature: float  # of the softmax, chosen on the validation images
+    images: str  # what it was trained on: real, or real+synthetic
+    fit: dict[str, Any]  # fields of `classifiers.config.FitConfig` without the device
+    pixels: PixelRule = field(default_factory=PixelRule)
+
+
+@dataclass(frozen=True)
+class StoredClassifier:
+    """A classifier of one fold, ready to predict, and the proof of what it saw."""
+
+    run: ClassifierRun
+    name: str
+    dataset: str
+    fold: int
+    class_names: tuple[str, ...]
+    image_size_px: int  # resolution of the data set
+    temperature: float
+    provenance: Provenance
+    model: nn.Module  # in evaluation mode, on `device`
+    device: str
+    pixels: PixelRule = field(default_factory=PixelRule)
+
+    def probabilities(
+        self, images: IndexedImages, *, average_orientations: bool = True, batch: int = 64
+    ) -> NDArray[np.float32]:
+        """Class probabilities f32 [N,K] of images u8 [N,H,W,3], each row summing to 1.
+
+        Logits are divided by the temperature; average_orientations takes the mean over the eight orientations.
+        """
+        return predict(
+            self.model,
+            images,
+            batch=batch,
+            device=self.device,
+            average_orientations=average_orientations,
+            temperature=self.temperature,
+        )
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def save_classifier(
+    run: ClassifierRun, model: nn.Module, config: ClassifierConfig, class_names: Sequence[str], record: Provenance
+) -> Provenance:
+    """Write a classifier with its provenance sealed to weights, configuration and classes; returns the sealed record.
+
+    The same content gives the same bytes.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    about = {
+        "config": json.dumps({**asdict(config), "pixels": config.pixels.to_dict()}, sort_keys=True),
+        "class_names": json.dumps(list(class_names)),
+    }
+    sealed = record.sealed(content_of(tensors, about))
+    save_tensors(run.weights, tensors, {**about, "provenance": sealed.to_json()})
+    return sealed
+
+
+def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> StoredClassifier:
+    """The classifier in a folder, given as its run, its path, or the path of the file of weights in it.
+
+    Raises WorkspaceError where it is missing, CorruptFile where it is truncated or no classifier of this tool,
+    LeakError where weights, configuration, classes or provenance were edited, or are of another run than the folder's.
+    """
+    run = _run_at(run)
+    if not run.weights.is_file():
+        raise WorkspaceError(
+            f"there is no finished classifier in {run.root}", todo="train it with `ganaug train-classifier`"
+        )
+    tensors, metadata = load_tensors(run.weights)
+    record = read_provenance(metadata.get("provenance"), run.weights)
+    require_content(record, content_of(tensors, metadata), run.weights)
+    config, class_names = _about(run.weights, metadata)
+    _require_of_run(run, record)
+    return StoredClassifier(
+        run=run,
+        name=config.classifier,
+        dataset=record.dataset,
+        fold=record.fold,
+        class_names=class_names,
+        image_size_px=config.image_size_px,
+        temperature=config.temperature,
+        provenance=record,
+        model=_build(run.weights, config, class_names, tensors).to(device).eval(),
+        device=device,
+        pixels=config.pixels,
+    )
+
+
+def _run_at(given: ClassifierRun | Path) -> ClassifierRun:
+    if isinstance(given, ClassifierRun):
+        return given
+    if given.is_file() and given.name != ClassifierRun(given.parent).weights.name:
+        raise ConfigError(f"{given} is not named as a classifier", expected="a folder of classifiers/")
+    return ClassifierRun(given.parent if given.is_file() else given)
+
+
+def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, tuple[str, ...]]:
+    """The configuration and the classes out of the metadata; raises CorruptFile."""
+    try:
+        values, class_names = parse_json(metadata["config"]), parse_json(metadata["class_names"])
+        if not isinstance(values, dict) or not isinstance(values.get("pixels"), dict):
+            raise ValueError("no configuration of a classifier")
+        if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
+            raise ValueError("class names of another kind")
+        if len(class_names) < 2 or len(set(class_names)) != len(class_names):
+            raise ValueError(f"the classes {', '.join(class_names)[:80]}")
+        if not isinstance(values.get("fit"), dict):
+            raise ValueError("no options of a training")
+        require_kinds(ClassifierConfig, {name: value for name, value in values.items() if name != "fit"})
+        require_kinds(PixelRule, {name: value for name, value in values["pixels"].items() if name != "stain"})
+        pixels = PixelRule(**{**values["pixels"], "stain": _reference(values["pixels"].get("stain"))})
+        config = ClassifierConfig(**{**values, "pixels": pixels})
+        squares_config(config.image_size_px, pixels)  # the bounds of its own
+        if not 1e-3 <= config.temperature <= 1e3:
+            raise ValueError(f"the temperature {config.temperature}")
+        return config, tuple(class_names)
+    except (KeyError, ValueError, TypeError, OverflowError, ConfigError) as error:
+        raise CorruptFile(
+            f"{path} is no classifier of this tool ({error})", expected="what train-classifier writes", todo=AGAIN
+        ) from error
+
+
+def _reference(stored: Any) -> Reference | None:
+    """The stain that images are normalised to; ValueError where it is none."""
+    if stored is None:
+        return None
+    method = stored.get("method") if isinstance(stored, dict) else None
+    if method not in _SHAPES or set(stored) != {"method", *_SHAPES[method]}:
+        raise ValueError("a stain of another kind")
+    values = {name: np.array(stored[name], dtype=np.float64) for name in _SHAPES[method]}
+    if any(
+        values[name].shape != shape or not np.isfinite(values[name]).all() for name, shape in _SHAPES[method].items()
+    ):
+        raise ValueError("a stain of another kind")
+    return Reference(method, values)
+
+
+def squares_config(image_size_px: int, pixels: PixelRule) -> PrepareConfig:
+    """What cuts the squares of any image; raises ConfigError where no data set can have been prepared so."""
+    return PrepareConfig(
+        "folder", resolution_px=image_size_px, fit=pixels.fit, field_px=pixels.field_px, field_um=pixels.field_um
+    )
+
+
+def pixel_rule_of(dataset: DataSet, fold: int) -> PixelRule:
+    """How the images of a data set came about, as a fold sees them; those that were drawn are taken as they are."""
+    about, stain = dataset.table.attrs.get("pixels") or {}, dataset.table.attrs.get("stain")
+    fit = about["fit"] if about.get("fit") in ("crop", "tile", "resize") else "crop"
+    reference = _reference(stain["references"][fold]) if stain else None
+    return PixelRule(fit, about.get("field_px"), about.get("field_um"), reference)
+
+
+def _build(path: Path, config: ClassifierConfig, class_names: Sequence[str], tensors: dict[str, Tensor]) -> nn.Module:
+    """The network with these weights; raises CorruptFile where they are of another."""
+    try:
+        model = build_seeded(config.classifier, len(class_names), 0, image_size_px=config.image_size_px)
+        own = {name: value.shape for name, value in model.state_dict().items()}
+        if own != {name: value.shape for name, value in tensors.items()}:
+            raise ValueError("the weights are of another network")
+        model.load_state_dict(tensors)
+    except (ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).split("\n")[0][:200]
+        raise CorruptFile(f"{path} does not fit the classifier {config.classifier} ({reason})", todo=AGAIN) from error
+    return model
+
+
+def _require_of_run(run: ClassifierRun, record: Provenance) -> None:
+    """Raise LeakError where the folder's config.json, if it is there, is of another classifier than the weights."""
+    if run.config.exists():
+        wanted = require_seal(read_json(run.config), run.config).get("config_digest")
+        if wanted != record.config_digest:
+            raise LeakError(
+                f"{run.weights} is of another classifier ({record.config_digest[:12]})",
+                expected=f"that of {run.config} ({str(wanted)[:12]})",
+                todo=AGAIN,
+            )
+
+
+# ---- lookup ----------------------------------------------------------------------------------------------------------
+
+
+def find_classifier(
+    workspace: Workspace, dataset: str | None = None, fold: int | None = None, name: str | None = None
+) -> ClassifierRun:
+    """The finished classifier of this data set, fold and name that was configured last; None leaves any.
+
+    Raises WorkspaceError, with what there is, where there is none.
+    """
+    found = []
+    for run in workspace.classifiers():
+        values = config_of_classifier(run)
+        if values and run.weights.is_file():
+            found.append((run, (values.get("dataset"), values.get("fold"), values.get("classifier"))))
+    asked = (dataset, fold, name)
+    fits = [run for run, has in found if all(want in (None, own) for want, own in zip(asked, has))]
+    if not fits:
+        words = [f"fold {fold}" if fold is not None else "", dataset or ""]
+        of = " of ".join(word for word in words if word)
+        have = ", ".join(f"{own[2]} of fold {own[1]} of {own[0]}" for _, own in found) or "none"
+        raise WorkspaceError(
+            f"{workspace.root} holds no finished classifier{f' {name}' if name else ''}{f' for {of}' if of else ''}; "
+            f"there is: {have}",
+            todo="train one with `ganaug train-classifier`",
+        )
+    return fits[-1]
+
+
+def config_of_classifier(run: ClassifierRun) -> dict[str, Any]:
+    """What the config.json of a classifier says; empty where it is missing, malformed or edited."""
+    try:
+        return require_seal(read_json(run.config), run.config)
+    except UserError:
+        return {}

@@ -1,0 +1,254 @@
+"""Predictions of files are those of the prepared images, and nothing that was seen is called a test."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from classifiers.scores import balanced_accuracy
+from ganaug.classify.predict import Predictions, predict_images, require_labelled, score_test, table_paths, write_tables
+from ganaug.classify.stored import StoredClassifier, find_classifier, open_classifier_run
+from ganaug.classify.user_images import UserImage, list_images
+from ganaug.errors import ConfigError, DataError, LeakError, WorkspaceError
+
+if TYPE_CHECKING:
+    from tests.ganaug.classify.conftest import Lab
+
+
+def predict(stored: StoredClassifier, source: Path, **options: Any) -> Predictions:
+    return predict_images(stored, list_images(source, stored.class_names), **options)
+
+
+@pytest.fixture
+def stored(lab: "Lab") -> StoredClassifier:
+    return open_classifier_run(find_classifier(lab.workspace))
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """An empty folder for what a user has."""
+    (tmp_path / "given").mkdir()
+    return tmp_path / "given"
+
+
+@pytest.fixture
+def unseen(lab: "Lab", tmp_path: Path) -> Path:
+    """The folder of the fold's test images, in their classes and patients."""
+    for path in lab.files("test"):
+        target = tmp_path / "unseen" / path.relative_to(lab.source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return tmp_path / "unseen"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"fit": "resize"},
+        {"field_px": 36},
+        {"fit": "crop", "field_um": 18.0, "um_per_px": 0.5},
+        {"stain": "reinhard"},
+        {"stain": "macenko"},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())) or "default",
+)
+def test_a_file_gets_the_probabilities_that_its_prepared_image_gets(
+    lab_of: Callable[..., "Lab"], options: dict[str, Any]
+) -> None:
+    lab = lab_of(**options)
+    stored, dataset = lab.train(num_steps=1), lab.dataset
+    scale = {"um_per_px": 0.5} if "um_per_px" in options else {}
+    found = predict(stored, lab.source, **scale)
+    place = {path: index for index, path in enumerate(dataset.table.path.tolist())}
+    assert len(found.images) == len(place) == 36
+    expected = stored.probabilities(dataset.images(0)[np.array([place[image.name] for image in found.images])])
+    np.testing.assert_allclose(found.probs, expected, atol=1e-5)
+    assert (stored.pixels.stain is not None) == ("stain" in options)
+    assert (found.num_unstained > 0) == bool(dataset.table.attrs.get("stain", {}).get("kept_as_they_are"))
+
+
+def test_an_image_that_is_cut_into_tiles_gets_their_mean(lab_of: Callable[..., "Lab"]) -> None:
+    lab = lab_of(fit="tile", field_px=20)
+    stored, dataset = lab.train(num_steps=1), lab.dataset
+    found = predict(stored, lab.source)
+    paths = dataset.table.path
+    assert len(found.images) == 36
+    assert len(paths) == 4 * 36
+    probs = stored.probabilities(dataset.images(0)[np.arange(len(paths))])
+    for image, row in zip(found.images, found.probs, strict=True):
+        np.testing.assert_allclose(row, probs[paths == image.name].mean(0), atol=1e-5)
+
+
+def test_a_field_in_micrometres_needs_the_scale(lab_of: Callable[..., "Lab"]) -> None:
+    lab = lab_of(field_um=18.0, um_per_px=0.5)
+    with pytest.raises(ConfigError, match="--um-per-px"):
+        predict(lab.train(num_steps=1), lab.source)
+
+
+def test_pictures_of_training_and_validation_are_recognised_and_test_pictures_are_not(
+    lab: "Lab", stored: StoredClassifier
+) -> None:
+    found = predict(stored, lab.source)
+    held_out = {path.relative_to(lab.source).as_posix() for path in lab.files("test")}
+    assert [image.name in held_out for image in found.images] == (~found.is_seen).tolist()
+    assert 0 < len(held_out) < len(found.images)
+    assert any("24 of 36 images" in note and "no test" in note for note in found.notes())
+    assert set(found.patients_seen) == {image.patient for image in found.images if image.name not in held_out}
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+@pytest.mark.parametrize("change", ["as it is", "rotated", "recompressed", "enlarged", "renamed"])
+def test_a_picture_is_recognised_whatever_was_done_to_its_file(
+    lab: "Lab", stored: StoredClassifier, given: Path, change: str, has_data: bool
+) -> None:
+    picture = lab.files("val")[0]
+    if not has_data:
+        lab.workspace.dataset("lab").unlink()
+    image: Image.Image = Image.open(picture)
+    place = given / ("0.jpg" if change == "recompressed" else "0.png")
+    if change == "rotated":
+        image = image.transpose(Image.Transpose.ROTATE_90)
+    elif change == "enlarged":
+        image = image.resize((2 * image.width, 2 * image.height), Image.Resampling.BICUBIC)
+    image.save(place, quality=80)  # which a PNG has not
+    found = predict(stored, given)
+    assert found.is_seen.tolist() == [True]
+    assert found.are_patients_compared == has_data
+
+
+def test_other_pictures_are_not_called_seen(
+    stored: StoredClassifier, given: Path, make_picture: Callable[[int], NDArray[np.uint8]]
+) -> None:
+    for seed in range(30):
+        Image.fromarray(make_picture(seed)).save(given / f"{seed}.png")
+    Image.new("RGB", (40, 40), "white").save(given / "blank.png")
+    found = predict(stored, given)
+    assert len(found.images) == 31
+    assert not found.is_seen.any()
+    assert found.notes() == []
+
+
+def test_images_of_any_mode_and_size_are_predicted_and_damaged_ones_skipped(
+    stored: StoredClassifier, given: Path, make_picture: Callable[[int], NDArray[np.uint8]]
+) -> None:
+    image = Image.fromarray(make_picture(0))
+    for mode in ("L", "P", "RGBA", "1"):
+        image.convert(mode).save(given / f"{mode}.png")
+    image.convert("CMYK").save(given / "cmyk.tif")
+    image.resize((7, 500)).save(given / "long.png")
+    deep = np.random.default_rng(0).integers(0, 4096, (40, 44)).astype(np.uint16)
+    Image.fromarray(deep).save(given / "deep.png")
+    (given / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    found = predict(stored, given)
+    assert len(found.images) == 7
+    assert [path for path, _ in found.skipped] == ["damaged.png"]
+    np.testing.assert_allclose(found.probs.sum(1), 1, atol=1e-5)
+
+
+def test_nothing_that_can_be_read_is_refused_with_the_reason(stored: StoredClassifier, given: Path) -> None:
+    (given / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    with pytest.raises(DataError, match="damaged"):
+        predict(stored, given)
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_tables_hold_probabilities_by_image_and_their_means_by_patient(
+    stored: StoredClassifier, unseen: Path, tmp_path: Path
+) -> None:
+    found = predict(stored, unseen)
+    paths = write_tables(tmp_path / "out.csv", found)
+    assert [path.name for path in paths] == ["out.csv", "out-patients.csv"]
+    of_images, of_patients = map(rows_of, paths)
+    columns = [f"probability {name}" for name in stored.class_names]
+    assert list(of_images[0]) == ["image", "patient", "seen in training", "predicted", *columns]
+    for row in (*of_images, *of_patients):
+        values = [float(row[column]) for column in columns]
+        assert sum(values) == pytest.approx(1, abs=1e-5)
+        assert row["predicted"] == stored.class_names[int(np.argmax(values))]
+    assert {row["seen in training"] for row in of_images} == {"no"}
+    for row in of_patients:
+        own = [image for image in of_images if image["patient"] == row["patient"]]
+        assert int(row["images"]) == len(own) == 3
+        mean = np.mean([[float(image[column]) for column in columns] for image in own], axis=0)
+        np.testing.assert_allclose([float(row[column]) for column in columns], mean, atol=2e-6)
+    assert b"\r\n" in paths[0].read_bytes()
+
+
+def test_names_with_commas_quotes_and_line_ends_stay_one_cell(tmp_path: Path) -> None:
+    names = ['a,"b".png', "line\nend.png", "=1+1.png"]
+    images = tuple(UserImage(name, patient="x, y") for name in names)
+    probs = np.full((3, 2), 0.5, np.float32)
+    found = Predictions(("k", "l, m"), images, probs, np.zeros(3, bool), (), True, ())
+    (path, patients) = write_tables(tmp_path / "out.csv", found)
+    assert [row["image"] for row in rows_of(path)] == names
+    assert [row["patient"] for row in rows_of(patients)] == ["x, y"]
+    assert "probability l, m" in rows_of(path)[0]
+
+
+def test_no_table_replaces_a_file_of_another_kind(stored: StoredClassifier, tmp_path: Path) -> None:
+    for name, content in (
+        ("a.csv", "path,label\n"),
+        ("b-patients.csv", "group\n"),
+        ("c-scores.json", "[1]"),
+        ("d.png", ""),
+    ):
+        (tmp_path / name).write_text(content)
+        out = tmp_path / f"{name[0]}{'.png' if name == 'd.png' else '.csv'}"
+        with pytest.raises(WorkspaceError):
+            table_paths(out)
+    table_paths(tmp_path / "e.csv")
+
+
+# ---- a test ----------------------------------------------------------------------------------------------------------
+
+
+def test_unseen_patients_are_scored_against_their_folders(
+    lab: "Lab", stored: StoredClassifier, unseen: Path, tmp_path: Path
+) -> None:
+    found = predict(stored, unseen)
+    scores = score_test(tmp_path / "out.csv", stored, found)
+    labels = np.array([stored.class_names.index(image.class_name) for image in found.images])
+    assert scores["by_image"]["overall"]["balanced_accuracy"] == balanced_accuracy(labels, found.probs)
+    assert scores["by_patient"]["num_patients"] == 4
+    own = json.loads(stored.run.scores.read_text())["test"]
+    assert scores["by_image"]["confusion"] == own["by_image"]["confusion"], "as train-classifier scored them"
+    assert json.loads((tmp_path / "out-scores.json").read_text())["by_image"] == scores["by_image"]
+
+
+@pytest.mark.parametrize("leak", ["a picture", "a patient's name"])
+def test_one_picture_or_patient_that_was_seen_makes_it_no_test(
+    lab: "Lab", stored: StoredClassifier, unseen: Path, tmp_path: Path, leak: str
+) -> None:
+    seen = lab.files("train")[0]
+    target = unseen / seen.relative_to(lab.source).parent / "new.png"
+    if leak == "a picture":
+        target = unseen / target.relative_to(unseen).parts[0] / "somebody" / "new.png"
+    target.parent.mkdir(parents=True)
+    source = seen if leak == "a picture" else lab.files("test")[0]
+    image = Image.open(source)
+    (image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if leak == "a picture" else image).save(target)
+    found = predict(stored, unseen)
+    with pytest.raises(LeakError, match="1 of 13" if leak == "a picture" else seen.parent.name):
+        score_test(tmp_path / "out.csv", stored, found)
+    assert not (tmp_path / "out-scores.json").exists()
+
+
+def test_images_outside_of_class_folders_cannot_be_scored(stored: StoredClassifier, unseen: Path) -> None:
+    require_labelled(list_images(unseen, stored.class_names))
+    with pytest.raises(DataError, match="no folder of a class"):
+        require_labelled(list_images(unseen / "Benign", stored.class_names))
