@@ -29,7 +29,7 @@ def paired_phantom(preset: str) -> tuple[PhantomConfig, FoldsConfig]:
     require_preset(preset)
     if preset == "quick":
         return PhantomConfig(resolution_px=64, num_patients=120, images_per_patient=4), FoldsConfig(num_folds=5)
-    return PhantomConfig(resolution_px=64, num_patients=240, images_per_patient=8), FoldsConfig(num_folds=5)
+    return PhantomConfig(resolution_px=64, num_patients=240, images_per_patient=4), FoldsConfig(num_folds=5)
 
 
 def gan(preset: str, resolution_px: int, num_classes: int, device: str, num_gpus: int = 1) -> GanConfig:

@@ -181,7 +181,7 @@ def fit_config_of(config: SubtypeConfig, seed: int, device: str) -> FitConfig:
         num_steps=config.num_steps,
         batch=config.batch,
         learning_rate=config.learning_rate,
-        label_smoothing=0.0,
+        label_smoothing=config.label_smoothing,
         eval_every=max(1, config.num_steps // 20),
         seed=seed,
         device=device,
