@@ -6,61 +6,43 @@ image cannot matter (see `classifiers.models.cross_attention`).
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from classifiers.config import FitConfig
+from classifiers.models.cross_attention import CrossAttention
 from classifiers.predict import predict
 from ganaug.classify.patients import Parts, Patients, read_patients, train_patients
+from ganaug.classify.stored_patients import PatientModelConfig, keep_patient_model
 from ganaug.config import CPU, Compute, SubtypeConfig, to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.attributes import NOTES
 from ganaug.errors import DataError, for_sharing
 from ganaug.report.numbers import number, percent
 from ganaug.study.design import seeds_of
-from ganaug.study.statistics.interval import Interval, percentile_interval
-from ganaug.study.statistics.ranking import BALANCED_ACCURACY, MACRO_F1, PR_AUC, score_probabilities
-from ganaug.study.statistics.resampling import group_weights
+from ganaug.study.statistics.increments import (
+    BOTH,
+    GENES,
+    IMAGE,
+    METRICS,
+    PUBLISHED,
+    PatientPredictions,
+    SubtypeScore,
+    compare,
+)
 from ganaug.workspace import Workspace
 
-BOTH, GENES, IMAGE, PUBLISHED = "both", "genes", "image", "published"
 ARMS = {
     BOTH: "cross_attention",
     GENES: "cross_attention[arm=genes]",
     IMAGE: "cross_attention[arm=image]",
     PUBLISHED: "cross_attention[variant=published]",
 }
-PAIRS = ((BOTH, GENES), (BOTH, IMAGE), (PUBLISHED, GENES))  # arm and baseline, the question first
-METRICS = {PR_AUC: "PR-AUC", MACRO_F1: "F1", BALANCED_ACCURACY: "balanced accuracy"}
 AVERAGING = "PR-AUC, F1 and balanced accuracy: unweighted means over the classes, each against the rest"
-BOOTSTRAP_SEED = 0  # the resamples are part of the method
-
-
-@dataclass(frozen=True)
-class Tested:
-    """Out-of-fold probabilities: run r is one seed in one repeat of the folds, and tests every patient at most once."""
-
-    labels: NDArray[np.int64]  # [P]
-    probs: Mapping[str, NDArray[np.float64]]  # per arm [runs,P,K]; NaN where a run does not test the patient
-
-
-@dataclass(frozen=True)
-class SubtypeScore:
-    """A score of an arm, or where there is a baseline the difference to it, on the same resamples of patients."""
-
-    arm: str
-    baseline: str | None
-    metric: str
-    value: float
-    interval: Interval
-
-    def to_dict(self) -> dict[str, Any]:
-        shown = {"low": self.interval.low, "high": self.interval.high, "confidence": self.interval.confidence}
-        return {**vars(self), "interval": shown}
 
 
 @dataclass(frozen=True)
@@ -79,6 +61,7 @@ class SubtypeResult:
     increments: tuple[SubtypeScore, ...]
     notes: tuple[str, ...]
     seconds: float
+    kept: tuple[str, ...] = ()  # files of models, in the workspace
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; no patient is named."""
@@ -93,8 +76,12 @@ def compare_arms(
     folds: Sequence[int] | None = None,
     config: SubtypeConfig | None = None,
     compute: Compute = CPU,
+    *,
+    keep: str | None = None,
 ) -> SubtypeResult:
     """Train and test every arm on the folds (None: all), and compare them on the patients that the folds test.
+
+    The models of the arm `keep` are kept, those of the first seed, with the proof of what they saw.
 
     Raises DataError where the data set holds no expression, or see `read_patients`.
     """
@@ -106,6 +93,15 @@ def compare_arms(
             workspace, dataset, fold, extractor=config.extractor, max_tiles=config.max_tiles, compute=compute
         )
 
+    kept: list[Path] = []
+
+    def keep_model(fold: int, seed: int, arm: str, model: CrossAttention) -> None:
+        if arm == keep and seed == config.seeds[0]:
+            fit = fit_config_of(config, seeds_of(fold, seed).fit, "")
+            kept.append(
+                keep_patient_model(workspace, dataset, fold, model, about_model(ARMS[arm], patients, fit, config))
+            )
+
     started = time.perf_counter()
     patients = read(chosen[0])
     parts = {fold: parts_of(dataset, patients, fold) for fold in chosen}
@@ -116,6 +112,7 @@ def compare_arms(
         config,
         compute,
         repeat_of=dataset.folds.repeat_of,
+        keep=keep_model,
     )
     scores, increments = compare(tested, config)
     return SubtypeResult(
@@ -131,7 +128,15 @@ def compare_arms(
         increments=increments,
         notes=notes_on(dataset, chosen, config),
         seconds=round(time.perf_counter() - started, 1),
+        kept=tuple(path.relative_to(workspace.root).as_posix() for path in kept),
     )
+
+
+def about_model(classifier: str, patients: Patients, fit: FitConfig, config: SubtypeConfig) -> PatientModelConfig:
+    """What a kept model is, next to its weights."""
+    options = {name: value for name, value in asdict(fit).items() if name != "device"}
+    num_features = patients.samples.tiles[0].shape[1]
+    return PatientModelConfig(classifier, patients.extractor, num_features, config.max_tiles, patients.genes, options)
 
 
 def parts_of(dataset: DataSet, patients: Patients, fold: int) -> Parts:
@@ -152,8 +157,12 @@ def run_arms(
     *,
     arms: Sequence[str] = tuple(ARMS),
     repeat_of: Callable[[int], int] = lambda fold: 0,
-) -> Tested:
-    """The probabilities of every arm for the test patients of every fold; all arms share seeds, steps and order."""
+    keep: Callable[[int, int, str, CrossAttention], None] | None = None,
+) -> PatientPredictions:
+    """The probabilities of every arm for the test patients of every fold; all arms share seeds, steps and order.
+
+    `keep` is called with the fold, the seed, the arm and the model of each.
+    """
     repeats = sorted({repeat_of(fold) for fold in parts})
     runs = [(repeat, seed) for repeat in repeats for seed in config.seeds]
     first = patients_of(next(iter(parts)))
@@ -169,10 +178,12 @@ def run_arms(
             fit_config_of(config, seeds.fit, compute.device),
             weights_seed=seeds.weights,
         )
+        if keep is not None:
+            keep(fold, seed, arm, model)
         test = parts[fold].test
         run = runs.index((repeat_of(fold), seed))
         probs[arm][run, test] = predict(model, patients.samples.take(test), device=compute.device)
-    return Tested(first.labels, probs)
+    return PatientPredictions(first.labels, probs)
 
 
 def fit_config_of(config: SubtypeConfig, seed: int, device: str) -> FitConfig:
@@ -186,42 +197,6 @@ def fit_config_of(config: SubtypeConfig, seed: int, device: str) -> FitConfig:
         seed=seed,
         device=device,
     )
-
-
-# ---- scores ----------------------------------------------------------------------------------------------------------
-
-
-def compare(tested: Tested, config: SubtypeConfig) -> tuple[tuple[SubtypeScore, ...], tuple[SubtypeScore, ...]]:
-    """The scores of the arms and the increments between them, each the mean over the runs.
-
-    The intervals are percentiles over resamples of patients, drawn inside the classes and the same for all arms. A run
-    is no resample: the noise of training is averaged, not counted.
-    """
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    is_tested = np.isfinite(next(iter(tested.probs.values()))).all(axis=2)  # [runs,P]
-    weights = group_weights(tested.labels, config.num_resamples, rng)
-    weights = np.concatenate([np.ones((1, len(tested.labels))), weights])  # the first row is the sample itself
-    scored = {arm: _score_runs(tested.labels, probs, is_tested, weights) for arm, probs in tested.probs.items()}
-
-    def row(arm: str, baseline: str | None, metric: str) -> SubtypeScore:
-        values = scored[arm][metric] - (scored[baseline][metric] if baseline else 0.0)
-        return SubtypeScore(arm, baseline, metric, float(values[0]), percentile_interval(values[1:], config.confidence))
-
-    pairs = [(arm, baseline) for arm, baseline in PAIRS if {arm, baseline} <= set(scored)]
-    return (
-        tuple(row(arm, None, metric) for arm in scored for metric in METRICS),
-        tuple(row(arm, baseline, metric) for arm, baseline in pairs for metric in METRICS),
-    )
-
-
-def _score_runs(
-    labels: NDArray[np.int64], probs: NDArray[np.float64], is_tested: NDArray[np.bool_], weights: NDArray[np.float64]
-) -> dict[str, NDArray[np.float64]]:
-    per_run = [
-        score_probabilities(labels[has], of_run[has], weights[:, has])
-        for of_run, has in zip(probs, is_tested, strict=True)
-    ]
-    return {metric: np.mean([scores[metric] for scores in per_run], axis=0) for metric in METRICS}
 
 
 # ---- what is printed -------------------------------------------------------------------------------------------------
@@ -264,7 +239,7 @@ def format_subtypes(result: SubtypeResult) -> str:
     ]
     for name, rows in {**by_arm, **by_pair}.items():
         lines.append(f"{name:<20}" + "".join(f"{_with_interval(row):>26}" for row in rows))
-    return "\n".join([*lines, AVERAGING, *(f"note: {note}" for note in result.notes)])
+    return "\n".join([*lines, AVERAGING, *(f"note: {note}" for note in result.notes), *result.kept])
 
 
 def _with_interval(row: SubtypeScore) -> str:
