@@ -104,7 +104,7 @@ def open_patient_model(path: Path, device: str = "cpu") -> StoredPatientModel:
         if not isinstance(values, dict) or not isinstance(class_names, list):
             raise ValueError("a configuration of another kind")
         values["genes"] = tuple(values["genes"])
-        require_kinds(PatientModelConfig, values)
+        require_kinds(PatientModelConfig, {name: value for name, value in values.items() if name != "fit"})
         config = PatientModelConfig(**values)
         model = build_seeded(
             config.classifier, len(class_names), 0, num_features=config.num_features, num_genes=len(config.genes)

@@ -149,9 +149,9 @@ history.jsonl and scores.json. The validation patients count as seen, as they ch
 The scores on the test part are of one run on one fold; evaluate-augmentation compares.
 
 Tiles and expression. --classifier cross_attention reads a data set with expression (tcga-brca with --expression, or
-paired-phantom). Four arms are trained alike on each fold and seed: both inputs, genes, image, and the published network,
-whose image cannot matter. Scores are of patients unseen, and the increment over the genes has an interval. The model of
-the first seed is kept as patients.safetensors; it scales expression as its training part asks. It is not resumed.
+paired-phantom). Four arms are trained alike on each fold and seed: both inputs, genes, image, and the published
+network, whose image cannot matter. Scores are of unseen patients, and the increment over the genes has an interval. The
+model of the first seed is kept as patients.safetensors, with the scales of its training patients. It is not resumed.
 
 Stopping. Ctrl-C, SIGTERM and SIGUSR1 save the state within one step; the same command resumes, on the CPU to the bit.
 """

@@ -77,7 +77,9 @@ def train_classifier(
     data, compute = find_dataset(common, dataset), common.compute(weights_dir=weights_dir)
     folds, base = choose_folds(common, data, fold), presets.study(common.preset)
     if classifier and reads_patients(classifier):
-        _require_none_of_images(classifier, {"images": kind != REAL, "pretrained": pretrained, **given})
+        _require_none_of_images(
+            classifier, {"images": kind != REAL, "pretrained": pretrained, "pretrained-saw": pretrained_saw, **given}
+        )
         train_patients(common, data, folds, classifier, given["num_steps"], compute)
         return
     name = name_classifier(classifier or base.classifiers[0])
@@ -105,7 +107,7 @@ def train_classifier(
 
 def _require_none_of_images(classifier: str, given: dict[str, Any]) -> None:
     """Raise ConfigError for an option that a model of tiles and expression does not use."""
-    used = [name for name in ("images", "pretrained") if given[name]]
+    used = [name for name in ("images", "pretrained", "pretrained-saw") if given[name]]
     if given["classical_augmentation"] != "standard":
         used.append("classical-augmentation")
     if used:
