@@ -37,8 +37,11 @@ class SubtypeScore:
     interval: Interval
 
     def to_dict(self) -> dict[str, Any]:
-        shown = {"low": self.interval.low, "high": self.interval.high, "confidence": self.interval.confidence}
-        return {**vars(self), "interval": shown}
+        """As JSON values; what does not exist is None, with the reason."""
+        bounds = {"value": self.value, "low": self.interval.low, "high": self.interval.high}
+        shown = {name: number if np.isfinite(number) else None for name, number in bounds.items()}
+        named = {"arm": self.arm, "baseline": self.baseline, "metric": self.metric}
+        return {**named, **shown, "confidence": self.interval.confidence, "reason": self.interval.reason}
 
 
 def compare(
@@ -50,10 +53,12 @@ def compare(
     is no resample: the noise of training is averaged, not counted.
     """
     rng = np.random.default_rng(BOOTSTRAP_SEED)
-    is_tested = np.isfinite(next(iter(tested.probs.values()))).all(axis=2)  # [runs,P]
-    weights = group_weights(tested.labels, config.num_resamples, rng)
-    weights = np.concatenate([np.ones((1, len(tested.labels))), weights])  # the first row is the sample itself
-    scored = {arm: _score_runs(tested.labels, probs, is_tested, weights) for arm, probs in tested.probs.items()}
+    is_tested = np.asarray(np.isfinite(next(iter(tested.probs.values()))).all(axis=2))  # [runs,P]
+    known = is_tested.any(axis=0)  # the patients of the folds that were studied
+    labels, is_tested = tested.labels[known], is_tested[:, known]
+    weights = group_weights(labels, config.num_resamples, rng)
+    weights = np.concatenate([np.ones((1, len(labels))), weights])  # the first row is the sample itself
+    scored = {arm: _score_runs(labels, probs[:, known], is_tested, weights) for arm, probs in tested.probs.items()}
 
     def row(arm: str, baseline: str | None, metric: str) -> SubtypeScore:
         values = scored[arm][metric] - (scored[baseline][metric] if baseline else 0.0)

@@ -23,7 +23,8 @@ def average_precision(is_positive: NDArray[np.bool_], scores: Floats, weights: F
     precision = np.divide(hits, num_above, out=np.zeros_like(hits), where=num_above > 0)
     gained = np.diff(hits, axis=1, prepend=0.0)
     area, total = (gained * precision).sum(axis=1), hits[:, -1]
-    return np.divide(area, total, out=np.full(len(area), np.nan), where=total > 0)
+    mean_precision: Floats = np.divide(area, total, out=np.full(len(area), np.nan), where=total > 0)
+    return mean_precision
 
 
 def score_probabilities(labels: NDArray[np.int64], probs: NDArray[np.floating], weights: Floats) -> dict[str, Floats]:

@@ -101,6 +101,18 @@ def test_the_score_of_an_arm_is_the_mean_over_its_runs_and_an_arm_gains_nothing_
     assert len(increments) == 3
 
 
+def test_patients_that_no_fold_tests_do_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    labels, probs = np.arange(40) % 2, rng.dirichlet(np.ones(2), (1, 40))
+    untested = np.concatenate([probs, np.full((1, 10, 2), np.nan)], axis=1)
+    fewer = compare(PatientPredictions(labels, {BOTH: probs}), QUICK)
+    more = compare(PatientPredictions(np.append(labels, np.zeros(10, np.int64)), {BOTH: untested}), QUICK)
+    assert fewer == more
+    lacking = compare(PatientPredictions(labels, {BOTH: np.insert(probs, 2, 0.0, axis=2)}), QUICK)[0][0].to_dict()
+    assert (lacking["value"], lacking["low"]) == (None, None)
+    assert "no value" in lacking["reason"]
+
+
 def test_a_patient_stands_in_one_part_only() -> None:
     with pytest.raises(AssertionError, match="two parts"):
         Parts(np.arange(5), np.arange(5, 8), np.arange(7, 9))

@@ -77,7 +77,7 @@ def draw_expression(genes: Genes, seed: int, patient: int) -> NDArray[np.float32
     rng = np.random.default_rng(np.random.SeedSequence([seed, patient], spawn_key=(_PATIENTS,)))
     high = subtype_of(patient) % 2 - 0.5
     scaled = rng.standard_normal(len(genes.mean)) + high * genes.effect + genes.batch[draw_patient(seed, patient).site]
-    return np.maximum(genes.mean + genes.std * scaled, 0).astype(np.float32)
+    return np.asarray(np.maximum(genes.mean + genes.std * scaled, 0), np.float32)
 
 
 def draw_tissue(config: PairedConfig, seed: int, patient: int) -> str:

@@ -109,6 +109,6 @@ def test_it_is_prepared_like_any_other_with_its_table(workspace: Workspace) -> N
 def test_impossible_phantoms_are_refused() -> None:
     for wrong in ({"tissue_reliability": 0.4}, {"num_informative": 51}, {"effect": -1.0}, {"num_genes": 0}):
         with pytest.raises(ConfigError, match="expected"):
-            replace(PairedConfig(), **wrong)  # type: ignore[arg-type]
+            replace(PairedConfig(), **wrong)
     with pytest.raises(ConfigError, match="seed -1"):
         scan(PrepareConfig("paired-phantom", seed=-1))
