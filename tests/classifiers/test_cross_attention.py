@@ -41,16 +41,17 @@ def patients(num: int = 4, tiles: int = 3, seed: int = 0) -> PatientBatch:
     )
 
 
-def gradient_of_tiles(name: str, batch: PatientBatch) -> Tensor:
+def gradient_of_tiles(name: str, batch: PatientBatch, *, training: bool = False) -> Tensor:
     tiles = batch.tiles.clone().requires_grad_()
-    model = make(name).train()
+    model = make(name).train(training)
     torch.autograd.backward(model(replace(batch, tiles=tiles)).square().sum())
     assert tiles.grad is not None
     return tiles.grad
 
 
-def test_the_image_gradient_of_the_published_model_is_exactly_zero() -> None:
-    gradient = gradient_of_tiles("cross_attention[variant=published]", patients())
+@pytest.mark.parametrize("training", [False, True])
+def test_the_image_gradient_of_the_published_model_is_exactly_zero(training: bool) -> None:
+    gradient = gradient_of_tiles("cross_attention[variant=published]", patients(), training=training)
     assert gradient.shape == (4, 3, DIM)
     assert torch.count_nonzero(gradient) == 0
 
@@ -100,7 +101,7 @@ def test_an_arm_sees_its_own_input_alone(variant: str, arm: str, unseen: str) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_reached_but_for_what_the_single_key_cuts_off(name: str) -> None:
-    model = make(name).train()
+    model = make(name)
     torch.autograd.backward(model(patients()).square().sum())
     unreached = {
         key.rsplit(".", 1)[0]
