@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from classifiers.models import (
+    cross_attention,
     ctranspath,
     dalaresnet50,
     densenet121,
@@ -56,17 +57,21 @@ CLASSIFIERS: dict[str, Classifier] = {
     "ctranspath_small": ctranspath.SMALL,
     "swin_cnn": swin_cnn.FULL,
     "swin_cnn_small": swin_cnn.SMALL,
+    "cross_attention": cross_attention.CROSS_ATTENTION,
 }
 TIMM_PREFIX = "timm:"
 
 
-def build(name: str, num_classes: int, *, image_size_px: int = 64, weights: Path | None = None) -> nn.Module:
+def build(
+    name: str, num_classes: int, *, image_size_px: int = 64, weights: Path | None = None, **shape: int
+) -> nn.Module:
     """A classifier: `forward(x) -> logits [N,num_classes]` and `features(x) -> [N,D]` for x float [N,3,H,W] in [0,1].
 
     `name` is a key of CLASSIFIERS, maybe with switches, as in `resvit_gannet[alignment=off]`, or `timm:<name>` for any
     model of timm. `image_size_px` is the side of the images to come; images of any other size are resized, so it only
     decides at which size the small models work. Initial weights are drawn from torch's global generator (see
-    `build_seeded`), or read from the local file `weights` (see `load_weights`).
+    `build_seeded`), or read from the local file `weights` (see `load_weights`). `shape` is what a model whose input is
+    more than an image must know of it: `num_features` of a tile and `num_genes`.
 
     Raises ValueError for an unknown name, for fewer than two classes, or for weights that do not fit.
 
@@ -81,16 +86,18 @@ def build(name: str, num_classes: int, *, image_size_px: int = 64, weights: Path
         model: nn.Module = TimmClassifier(name.removeprefix(TIMM_PREFIX), num_classes)
     else:
         entry, switches = find_entry(name, CLASSIFIERS)
-        model = entry.build(num_classes, image_size_px, **switches)
+        if shape and entry.inputs == "image":
+            raise ValueError(f"{', '.join(shape)} for {name}; expected none for a model of images; leave it away")
+        model = entry.build(num_classes, image_size_px, **switches, **shape)
     if weights is not None:
         load_weights(model, weights)
     return model
 
 
 def build_seeded(
-    name: str, num_classes: int, seed: int, *, image_size_px: int = 64, weights: Path | None = None
+    name: str, num_classes: int, seed: int, *, image_size_px: int = 64, weights: Path | None = None, **shape: int
 ) -> nn.Module:
     """`build` with initial weights that depend on `seed` alone; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return build(name, num_classes, image_size_px=image_size_px, weights=weights)
+        return build(name, num_classes, image_size_px=image_size_px, weights=weights, **shape)

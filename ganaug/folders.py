@@ -122,6 +122,11 @@ class ClassifierRun:
         return self.root / "scores.json"
 
     @property
+    def patients(self) -> Path:
+        """The weights of a model that reads patients, not images."""
+        return self.root / "patients.safetensors"
+
+    @property
     def explanations(self) -> Path:
         return self.root / "explanations"
 

@@ -24,6 +24,14 @@ def phantom(preset: str) -> tuple[PhantomConfig, FoldsConfig]:
     return PhantomConfig(resolution_px=64, num_patients=100, images_per_patient=20), FoldsConfig(num_folds=5)
 
 
+def paired_phantom(preset: str) -> tuple[PhantomConfig, FoldsConfig]:
+    """The same for the one that is paired with expression: many patients of few images, as a patient is a sample."""
+    require_preset(preset)
+    if preset == "quick":
+        return PhantomConfig(resolution_px=64, num_patients=120, images_per_patient=4), FoldsConfig(num_folds=5)
+    return PhantomConfig(resolution_px=64, num_patients=240, images_per_patient=4), FoldsConfig(num_folds=5)
+
+
 def gan(preset: str, resolution_px: int, num_classes: int, device: str, num_gpus: int = 1) -> GanConfig:
     """How a generator is trained at a resolution on a kind of device; `standard` is `auto`.
 

@@ -16,7 +16,8 @@ class Classifier:
 
     `build(num_classes, image_size_px, **switches)` gives a module with `forward(x) -> logits [N,num_classes]`,
     `features(x) -> [N,D]` and `classify`, the linear layer between the two. `image_size_px` is the side of the images
-    to come; each switch is the value chosen, as text.
+    to come; each switch is the value chosen, as text. A model of `inputs` "image+expression" is called with a
+    `PatientBatch`, and `build` also takes `num_features` and `num_genes`.
     """
 
     build: Callable[..., nn.Module]

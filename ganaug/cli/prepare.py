@@ -71,8 +71,8 @@ _SOURCES = _options(
     click.option("--clinical", metavar="TABLE", help="tcga-brca: PAM50 calls, of UCSC Xena or cBioPortal"),
     click.option("--um-per-px", type=float, help="bach, breakhis, folder, tcga-brca, zip: micrometres per pixel "
                  "of the files, whatever the source says"),
-    click.option("--patients", "num_patients", type=click.IntRange(4), help="phantom: how many patients are drawn"),
-    click.option("--images-per-patient", type=click.IntRange(1), help="phantom: how many images of each"),
+    click.option("--patients", "num_patients", type=click.IntRange(4), help="phantoms: how many patients are drawn"),
+    click.option("--images-per-patient", type=click.IntRange(1), help="phantoms: how many images of each"),
 )  # fmt: skip
 
 

@@ -6,6 +6,9 @@ unpacked):
 
 \b
 phantom    procedural tissue, drawn here; --patients, --images-per-patient
+paired-phantom
+           the same with expression: four subtypes of which tissue says one
+           half and genes the other, both to a known degree
 bach       Photos/{Benign,InSitu,Invasive,Normal}, 400 TIFFs of 2048x1536 px at
            0.42 um; --part test reads the unlabelled test set. Patients are
            mostly unknown: give --patients-csv, or use --split patient-safe,
@@ -144,6 +147,11 @@ What is kept. classifiers/<data set>-<name>-fold<k>-<digest> holds classifier.sa
 images become its squares, and the patients and pictures that it was trained or selected on, as digests), config.json,
 history.jsonl and scores.json. The validation patients count as seen, as they choose the weights and the temperature.
 The scores on the test part are of one run on one fold; evaluate-augmentation compares.
+
+Tiles and expression. --classifier cross_attention reads a data set with expression (tcga-brca with --expression, or
+paired-phantom). Four arms are trained alike on each fold and seed: both inputs, genes, image, and the published
+network, whose image cannot matter. Scores are of unseen patients, and the increment over the genes has an interval. The
+model of the first seed is kept as patients.safetensors, with the scales of its training patients. It is not resumed.
 
 Stopping. Ctrl-C, SIGTERM and SIGUSR1 save the state within one step; the same command resumes, on the CPU to the bit.
 """

@@ -5,6 +5,7 @@ from ganaug.config.choices import (
     ADA_PIPELINES,
     ARM_NAMES,
     BREAST_CLASSES,
+    DRAWN,
     EXTRACTOR_NAMES,
     LAYOUT_LEVELS,
     MAP_METHODS,
@@ -25,9 +26,9 @@ from ganaug.config.gan import (
     network_config_from_dict,
     override_preset,
 )
-from ganaug.config.phantom import PhantomConfig
+from ganaug.config.phantom import PairedConfig, PhantomConfig
 from ganaug.config.prepare import PrepareConfig
-from ganaug.config.study import StudyConfig
+from ganaug.config.study import StudyConfig, SubtypeConfig
 from ganaug.config.synthesis import SynthesisConfig
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ARM_NAMES",
     "BREAST_CLASSES",
     "CPU",
+    "DRAWN",
     "EXTRACTOR_NAMES",
     "LAYOUT_LEVELS",
     "MAP_METHODS",
@@ -49,9 +51,11 @@ __all__ = [
     "FoldsConfig",
     "GanConfig",
     "NetworkConfig",
+    "PairedConfig",
     "PhantomConfig",
     "PrepareConfig",
     "StudyConfig",
+    "SubtypeConfig",
     "SynthesisConfig",
     "gan_config_from_dict",
     "is_power_of_two",

@@ -1,7 +1,8 @@
 """The values that an option can take, where they are few names, and the upper limits of numbers."""
 
 BREAST_CLASSES = ("Benign", "InSitu", "Invasive", "Normal")
-SOURCE_NAMES = ("phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
+SOURCE_NAMES = ("phantom", "paired-phantom", "bach", "breakhis", "mini-ddsm", "tcga-brca", "folder", "zip")
+DRAWN = ("phantom", "paired-phantom")  # the sources that are drawn here, not read
 MOST_FOLDS = 500  # of all repeats together, as every fold has a generator of its own
 EXTRACTOR_NAMES = (
     "inception",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ganaug.config.checks import require, require_name
 from ganaug.config.choices import LAYOUT_LEVELS, STAINS
 from ganaug.config.folds import FoldsConfig
-from ganaug.config.phantom import PhantomConfig
+from ganaug.config.phantom import PairedConfig, PhantomConfig
 
 CHOICES = {
     "fit": ("crop", "tile", "resize"),
@@ -61,6 +61,7 @@ class PrepareConfig:
     clinical: str | None = None  # tcga-brca: table with the PAM50 call of each sample
     um_per_px: float | None = None  # micrometres per pixel of the files; of bach and breakhis instead of the published
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    paired: PairedConfig = field(default_factory=PairedConfig)  # paired-phantom: what tissue and expression say
 
     def __post_init__(self) -> None:
         require(16 <= self.resolution_px <= 1024, f"resolution {self.resolution_px} px", "a number from 16 to 1024")

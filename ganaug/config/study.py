@@ -52,6 +52,31 @@ class StudyConfig:
         )
 
 
+@dataclass(frozen=True)
+class SubtypeConfig:
+    """How the arms of the cross-attention model are compared: every arm is trained alike."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    num_steps: int = 100  # optimiser steps
+    batch: int = 32  # patients per step
+    learning_rate: float = 3e-3
+    label_smoothing: float = 0.1  # without it, tiles learnt by heart end the training before the genes are learnt
+    max_tiles: int = 50  # of a patient
+    extractor: str | None = None  # of the tiles' features; None: the default one
+    confidence: float = 0.95  # of the intervals
+    num_resamples: int = 2000  # bootstrap resamples of patients
+
+    def __post_init__(self) -> None:
+        require(len(self.seeds) > 0 and len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds}", "each one once")
+        require(self.num_steps >= 1, f"{self.num_steps} steps", "at least 1")
+        require(self.batch >= 2, f"batch {self.batch}", "at least 2")
+        require(0 < self.learning_rate < 1e3, f"learning rate {self.learning_rate}", "a positive number")
+        require(0 <= self.label_smoothing < 1, f"label smoothing {self.label_smoothing}", "at least 0 and below 1")
+        require(self.max_tiles >= 1, f"{self.max_tiles} tiles", "at least 1 of each patient")
+        require(0.5 < self.confidence < 1, f"confidence {self.confidence}", "a number between 0.5 and 1")
+        require(self.num_resamples >= 100, f"{self.num_resamples} resamples", "at least 100")
+
+
 def change_study(config: StudyConfig, *, seed: int, num_seeds: int | None, **options: Any) -> StudyConfig:
     """The study with the options that were chosen; None and () leave what `config` has.
 

@@ -16,7 +16,8 @@ from classifiers.models.resvit_gannet import ResViTConfig, ResViTGANNet, pool_2x
 from classifiers.models.resvit_gannet import small as resvit_small
 from classifiers.registry import CLASSIFIERS, build, build_seeded
 
-SMALL = sorted({classifier.small for classifier in CLASSIFIERS.values() if classifier.small})
+OF_IMAGES = {name: entry for name, entry in CLASSIFIERS.items() if entry.inputs == "image"}
+SMALL = sorted({classifier.small for classifier in OF_IMAGES.values() if classifier.small})
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

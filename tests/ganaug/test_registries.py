@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from classifiers.maps import as_map
+from classifiers.models.cross_attention import PatientBatch
 from classifiers.models.entry import cam_of
 from classifiers.registry import CLASSIFIERS, build
 from ganaug.augment.spec import SPECS, AugmentSpec
@@ -56,21 +57,32 @@ def built(name: str) -> torch.nn.Module:
     return build(name, 3, image_size_px=32).eval()
 
 
+def two_samples(name: str) -> torch.Tensor | PatientBatch:
+    """What a classifier is called with: images of 32 px, or patients of 4 tiles."""
+    generator = torch.Generator().manual_seed(0)
+    if CLASSIFIERS[name].inputs == "image":
+        return torch.rand(2, 3, 32, 32, generator=generator)
+    tiles, expression = torch.rand(2, 4, 1280, generator=generator), torch.rand(2, 50, generator=generator)
+    return PatientBatch(tiles, torch.ones(2, 4, dtype=torch.bool), expression)
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS, scope="module")
-def test_a_classifier_gives_logits_and_features_of_its_images(name: str) -> None:
+def test_a_classifier_gives_logits_and_features_of_its_samples(name: str) -> None:
     model: Any = built(name)
     with torch.inference_mode():
-        img = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        logits, features = model(img), model.features(img)
+        x = two_samples(name)
+        logits, features = model(x), model.features(x)
         torch.testing.assert_close(model.classify(features), logits)
     assert logits.shape == (2, 3)
     assert features.ndim == 2
     assert len(features) == 2
     assert logits.isfinite().all()
-    assert not torch.equal(logits[0], logits[1]), "it looks at the image"
+    assert not torch.equal(logits[0], logits[1]), "it looks at its input"
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS, scope="module")
+@pytest.mark.parametrize(
+    "name", [name for name, entry in CLASSIFIERS.items() if entry.inputs == "image"], scope="module"
+)
 def test_the_layer_that_explains_a_classifier_gives_a_map_that_its_logits_depend_on(name: str) -> None:
     model = built(name)
     outputs: list[torch.Tensor] = []
@@ -86,12 +98,13 @@ def test_the_layer_that_explains_a_classifier_gives_a_map_that_its_logits_depend
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_classifier_names_its_small_variant_and_takes_images(name: str) -> None:
+def test_a_classifier_names_its_small_variant_and_what_it_takes(name: str) -> None:
     classifier = CLASSIFIERS[name]
     if classifier.small is not None:
         assert CLASSIFIERS[classifier.small].small == classifier.small
         assert CLASSIFIERS[classifier.small].weights is None, "published weights are of the full size"
-    assert classifier.inputs == "image"
+    assert classifier.inputs in ("image", "image+expression")
+    assert (classifier.inputs == "image") or (classifier.cam_layer is None)
 
 
 @pytest.mark.parametrize("name", METRICS)

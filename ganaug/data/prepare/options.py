@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ganaug import presets
-from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
+from ganaug.config import DRAWN, FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.sources import require_used, source_of
 from ganaug.errors import ConfigError
 
@@ -26,14 +26,15 @@ def prepare_config(dataset: str, options: Mapping[str, Any], *, preset: str, see
             expected="the scheme repeated",
             todo="add --scheme repeated, or remove --repeats",
         )
-    phantom, folds = presets.phantom(preset)
+    phantom, folds = presets.phantom(preset) if dataset == "phantom" else presets.paired_phantom(preset)
     drawn = {name: given.pop(name) for name in _OF_PHANTOM if name in given}
     cut = {name: given.pop(name) for name in _OF_FOLDS if name in given}
     cut = {"by": source_of(dataset).fold_by, **({"scheme": "fixed"} if "fixed" in cut else {}), **cut}
+    is_drawn = dataset in DRAWN
     config = PrepareConfig(
-        dataset, seed=seed, folds=replace(folds if dataset == "phantom" else FoldsConfig(), seed=seed, **cut), **given
+        dataset, seed=seed, folds=replace(folds if is_drawn else FoldsConfig(), seed=seed, **cut), **given
     )
-    return replace(config, phantom=_drawn_at(config.resolution_px, phantom, drawn)) if dataset == "phantom" else config
+    return replace(config, phantom=_drawn_at(config.resolution_px, phantom, drawn)) if is_drawn else config
 
 
 def _drawn_at(resolution_px: int, phantom: PhantomConfig, drawn: Mapping[str, int]) -> PhantomConfig:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganaug.config import PrepareConfig
+from ganaug.config import DRAWN, PrepareConfig
 from ganaug.data.archives.files import printable
 from ganaug.data.dataset import DataSet, default_dataset, open_dataset
 from ganaug.data.folds.folds import Folds, check_feasible, make_folds, write_folds
@@ -124,9 +124,9 @@ def plan_preparation(config: PrepareConfig) -> dict[str, Any]:
 
 
 def _resolve(config: PrepareConfig) -> PrepareConfig:
-    """The configuration with its source's defaults; the phantom is drawn at its final size and has no other."""
+    """The configuration with its source's defaults; a phantom is drawn at its final size and has no other."""
     config = resolve(config)
-    return replace(config, resolution_px=config.phantom.resolution_px) if config.dataset == "phantom" else config
+    return replace(config, resolution_px=config.phantom.resolution_px) if config.dataset in DRAWN else config
 
 
 def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
@@ -178,8 +178,10 @@ def _stain(writer: ImageWriter, table: ImageTable, folds: Folds, method: str, pr
 def _options(config: PrepareConfig) -> dict[str, Any]:
     """The options that decide what this source's data set holds."""
     chosen: dict[str, Any] = {name: getattr(config, name) for name in SOURCES[config.dataset].options}
-    if config.dataset == "phantom":
+    if config.dataset in DRAWN:
         chosen = {"phantom": asdict(config.phantom), "seed": config.seed}
+    if config.dataset == "paired-phantom":
+        chosen["paired"] = asdict(config.paired)
     return {
         "dataset": config.dataset,
         "exclude_classes": list(config.exclude_classes),

@@ -7,6 +7,7 @@ from typing import Any
 
 from ganaug.config import PrepareConfig
 from ganaug.data.sources import bach, breakhis, dataset_zip, folder, mini_ddsm, tcga_brca
+from ganaug.data.sources.phantom import paired
 from ganaug.data.sources.phantom import source as phantom_scan
 from ganaug.data.sources.scans.reconcile import reconcile
 from ganaug.data.sources.scans.scan import Scan
@@ -14,6 +15,7 @@ from ganaug.errors import ConfigError
 from ganaug.workspace import os_errors_as_workspace_errors
 
 _FILES = ("source", "fit", "field_px", "field_um")  # of every source that reads files
+_DRAWN = ("num_patients", "images_per_patient")  # of every source that is drawn
 _NAMES = {"near_names": None, "same_patient": None}  # of every source whose names come from people
 
 
@@ -32,7 +34,8 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "phantom": Source(phantom_scan.scan, further_options=("num_patients", "images_per_patient")),
+    "phantom": Source(phantom_scan.scan, further_options=_DRAWN),
+    "paired-phantom": Source(paired.scan, further_options=_DRAWN),
     "bach": Source(bach.scan, {"part": "train", "patients_csv": None, "um_per_px": None, **_NAMES}),
     "breakhis": Source(
         breakhis.scan, {"magnification": "200", "task": "binary", "group": "accession", "um_per_px": None, **_NAMES}

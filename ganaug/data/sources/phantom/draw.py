@@ -63,11 +63,12 @@ def draw(config: PhantomConfig, seed: int) -> Iterator[PhantomImage]:
             yield draw_one(config, seed, patient, index)
 
 
-def draw_one(config: PhantomConfig, seed: int, patient: int, index: int) -> PhantomImage:
+def draw_one(config: PhantomConfig, seed: int, patient: int, index: int, tissue: str = "") -> PhantomImage:
     """One image by its patient and its place among the patient's images, independent of all others.
 
-    One field of view shows the same scene at every resolution. Raises ConfigError for a negative seed, and for a
-    patient or image that the configuration does not have.
+    `tissue` is the class that is drawn, the patient's own where it is empty. One field of view shows the same scene at
+    every resolution. Raises ConfigError for a negative seed, and for a patient or image that the configuration does not
+    have.
     """
     if seed < 0:
         raise ConfigError(f"phantom seed {seed}", expected="zero or more")
@@ -76,11 +77,12 @@ def draw_one(config: PhantomConfig, seed: int, patient: int, index: int) -> Phan
             raise ConfigError(f"phantom {name} {number}", expected=f"a number from 0 to {count - 1}")
     person = draw_patient(seed, patient)
     scene, finer = _set_up(config, seed, patient, index)
-    paint_tissue(scene, person.habits, BREAST_CLASSES[person.label])
+    tissue = tissue or BREAST_CLASSES[person.label]
+    paint_tissue(scene, person.habits, tissue)
     return PhantomImage(
         image=_expose(scene, person, finer),
         mask=np.where(_shrink(scene.mask, finer) >= 0.5, 255, 0).astype(np.uint8),
-        label=person.label,
+        label=BREAST_CLASSES.index(tissue),
         group_id=person.group_id,
         site=f"site-{person.site}",
         image_id=f"{person.group_id}-{index:03d}",

@@ -19,7 +19,7 @@ GIVEN: dict[str, Any] = {
     "patients_csv": "patients.csv", "expression": "table.txt", "clinical": "clinical.txt", "um_per_px": 0.5,
     "num_patients": 8, "images_per_patient": 3,
 }  # fmt: skip
-OF_ALL = {"dataset", "name", "seed", "exclude_classes", "folds", "resolution_px", "stain", "phantom"}
+OF_ALL = {"dataset", "name", "seed", "exclude_classes", "folds", "resolution_px", "stain", "phantom", "paired"}
 OF_PHANTOM = {"num_patients", "images_per_patient"}
 
 

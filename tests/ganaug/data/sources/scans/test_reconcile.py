@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganaug.config import FoldsConfig, PrepareConfig
+from ganaug.config import DRAWN, FoldsConfig, PrepareConfig
 from ganaug.data.sources import SOURCES, scan_source
 from ganaug.data.sources.scans.reconcile import reconcile
 from ganaug.data.sources.scans.scan import Item, Scan
@@ -137,9 +137,9 @@ def test_a_split_that_would_part_joined_patients_is_not_on_offer() -> None:
 
 
 def test_every_source_whose_names_come_from_people_takes_the_options() -> None:
-    assert len(SOURCES) == 7
+    assert len(SOURCES) == 8
     for name, source in SOURCES.items():
-        assert ({"near_names", "same_patient"} <= set(source.options)) == (name != "phantom")
+        assert ({"near_names", "same_patient"} <= set(source.options)) == (name not in DRAWN)
     with pytest.raises(ConfigError, match="--near-names with phantom"):
         scan_source(PrepareConfig("phantom", near_names="merge"))
 
