@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.data.schema import ImageReader, read_table, require_array
 from ganaug.errors import WorkspaceError
@@ -13,33 +14,53 @@ from ganaug.provenance import digest_of
 from ganaug.workspace import Workspace, atomic_path
 
 
-def features_of(workspace: Workspace, images: ImageReader, extractor: Extractor, *, progress: bool = False) -> Features:
-    """Features [N,D] of every image of a file, in file order.
+def features_of(
+    workspace: Workspace, images: ImageReader, extractor: Extractor, *, orientation: int = 0, progress: bool = False
+) -> Features:
+    """Features [N,D] of every image of a file, in file order; orientation is that of the images, 0 to 7.
 
     They are looked up by the digests of the images and of the extractor's weights and preprocessing, so that any change
     of these gives new features. Where they cannot be stored, a warning says so.
     """
-    content = images.digest or require_array(images.path, read_table(images.path), images.dataset)
-    key = digest_of([content, extractor.name, extractor.digest, extractor.preprocessing])
-    cached = workspace.features(key)
+    stored = map_features(workspace, images, extractor, orientation=orientation, progress=progress)
+    return np.asarray(stored, np.float64)
+
+
+def map_features(
+    workspace: Workspace, images: ImageReader, extractor: Extractor, *, orientation: int = 0, progress: bool = False
+) -> NDArray[np.float32]:
+    """The same as float32, mapped from their file, so that rows are read as they are used."""
+    cached = _path(workspace, images, extractor, orientation)
     known = _read_cached(cached, len(images))
     if known is not None:
         return known
-    features = extractor.features(images, progress=progress)
+    features = extractor.features(images, orientation=orientation, progress=progress)
+    single = features.astype(np.float32)  # nothing is lost, see `Extractor`
     try:
         with atomic_path(cached) as part, part.open("wb") as file:
-            np.save(file, features.astype(np.float32), allow_pickle=False)  # nothing is lost, see `Extractor`
+            np.save(file, single, allow_pickle=False)
     except WorkspaceError as error:  # a cache that cannot be written is no reason to fail
         warnings.warn(f"ganaug: {error}; the features are not stored and are computed again next time", stacklevel=2)
-    return features
+    return single
 
 
-def _read_cached(path: Path, num_images: int) -> Features | None:
+def has_features(workspace: Workspace, images: ImageReader, extractor: Extractor, *, orientation: int = 0) -> bool:
+    """Whether these features are stored."""
+    return _read_cached(_path(workspace, images, extractor, orientation), len(images)) is not None
+
+
+def _path(workspace: Workspace, images: ImageReader, extractor: Extractor, orientation: int) -> Path:
+    content = images.digest or require_array(images.path, read_table(images.path), images.dataset)
+    parts: list[object] = [content, extractor.name, extractor.digest, extractor.preprocessing]
+    return workspace.features(digest_of([*parts, orientation] if orientation else parts))
+
+
+def _read_cached(path: Path, num_images: int) -> NDArray[np.float32] | None:
     """The features stored at `path`; None where there are none, where they are corrupt or not of so many images."""
     try:
-        features = np.load(path, allow_pickle=False)
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
         if (features.dtype, features.ndim) == (np.float32, 2) and len(features) == num_images:
-            return np.asarray(features, np.float64)
+            return np.asarray(features)
     except Exception:  # NumPy parses the header as a Python literal, which fails in many ways
         pass
     return None
