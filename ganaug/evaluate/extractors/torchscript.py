@@ -52,7 +52,7 @@ def torchscript(inputs: ExtractorInputs, file: Path) -> Extractor:
 def _open(file: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch would rather export, yet such files are there
+            warnings.simplefilter("ignore")  # PyTorch would rather export programs, yet such files are there
             return torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
     except Exception as error:  # PyTorch's own errors, of several kinds
         raise WeightsError(
