@@ -6,6 +6,7 @@ Validation and test images stand in all eight, and their probabilities are avera
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -61,7 +62,7 @@ class ProbeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         views = [self._embed(x, orientation) for orientation in range(NUM_ORIENTATIONS)]
-        return mean_log_probs(self.probe(torch.stack(views, dim=1)))
+        return mean_log_probs(self.probe(torch.stack(views)))
 
     @torch.no_grad()
     def _embed(self, x: Tensor, orientation: int) -> Tensor:
@@ -73,7 +74,7 @@ class ProbeNet(nn.Module):
 class OrientedFeatures:
     """Features of the N images of a file in the eight orientations: one f32 [N,D] for each."""
 
-    maps: tuple[NDArray[np.float32], ...]
+    maps: Sequence[NDArray[np.float32]]
 
     def in_one(self, indices: NDArray[np.int64], orientations: NDArray[np.int64]) -> NDArray[np.float32]:
         """f32 [n,D] for images i64 [n], each in its own orientation, i64 [n]."""
@@ -84,8 +85,11 @@ class OrientedFeatures:
         return rows
 
     def in_all(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """f32 [n,8,D] for images i64 [n]."""
-        return np.stack([features[indices] for features in self.maps], axis=1)
+        """f32 [8,n,D] for images i64 [n]."""
+        views = np.empty((len(self.maps), len(indices), self.maps[0].shape[1]), np.float32)
+        for view, features in zip(views, self.maps, strict=True):
+            np.take(features, indices, axis=0, out=view)
+        return views
 
 
 def is_probe(name: str) -> bool:
@@ -152,11 +156,7 @@ def extract(
     workspace: Workspace, images: ImageReader, extractor: Extractor, *, progress: bool = False
 ) -> OrientedFeatures:
     """The features of every image of a file in every orientation, from the workspace where they are stored there."""
-    maps = [
-        map_features(workspace, images, extractor, orientation=orientation, progress=progress)
-        for orientation in range(NUM_ORIENTATIONS)
-    ]
-    return OrientedFeatures(tuple(maps))
+    return OrientedFeatures(map_features(workspace, images, extractor, range(NUM_ORIENTATIONS), progress=progress))
 
 
 def train_probe(

@@ -1,6 +1,7 @@
 """Features of an image file, extracted once and stored in the workspace for every metric and every later call."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,37 +23,56 @@ def features_of(
     They are looked up by the digests of the images and of the extractor's weights and preprocessing, so that any change
     of these gives new features. Where they cannot be stored, a warning says so.
     """
-    stored = map_features(workspace, images, extractor, orientation=orientation, progress=progress)
+    (stored,) = map_features(workspace, images, extractor, (orientation,), progress=progress)
     return np.asarray(stored, np.float64)
 
 
 def map_features(
-    workspace: Workspace, images: ImageReader, extractor: Extractor, *, orientation: int = 0, progress: bool = False
-) -> NDArray[np.float32]:
-    """The same as float32, mapped from their file, so that rows are read as they are used."""
-    cached = _path(workspace, images, extractor, orientation)
-    known = _read_cached(cached, len(images))
-    if known is not None:
-        return known
-    features = extractor.features(images, orientation=orientation, progress=progress)
-    single = features.astype(np.float32)  # nothing is lost, see `Extractor`
-    try:
-        with atomic_path(cached) as part, part.open("wb") as file:
-            np.save(file, single, allow_pickle=False)
-    except WorkspaceError as error:  # a cache that cannot be written is no reason to fail
-        warnings.warn(f"ganaug: {error}; the features are not stored and are computed again next time", stacklevel=2)
-    return single
+    workspace: Workspace,
+    images: ImageReader,
+    extractor: Extractor,
+    orientations: Sequence[int],
+    *,
+    progress: bool = False,
+) -> list[NDArray[np.float32]]:
+    """The same as float32 in several orientations, mapped from their files, so that rows are read as they are used.
+
+    Each orientation is stored when it is done; what is interrupted resumes with the next one.
+    """
+    num_images, paths = len(images), feature_paths(workspace, images, extractor, orientations)
+    maps = []
+    for orientation, cached in zip(orientations, paths, strict=True):
+        known = _read_cached(cached, num_images)
+        if known is None:
+            features = extractor.features(images, orientation=orientation, progress=progress)
+            known = features.astype(np.float32)  # nothing is lost, see `Extractor`
+            _store(cached, known)
+        maps.append(known)
+    return maps
 
 
-def has_features(workspace: Workspace, images: ImageReader, extractor: Extractor, *, orientation: int = 0) -> bool:
-    """Whether these features are stored."""
-    return _read_cached(_path(workspace, images, extractor, orientation), len(images)) is not None
+def num_missing(workspace: Workspace, images: ImageReader, extractor: Extractor, orientations: Sequence[int]) -> int:
+    """How many of these orientations are not stored."""
+    paths = feature_paths(workspace, images, extractor, orientations)
+    return sum(_read_cached(path, len(images)) is None for path in paths)
 
 
-def _path(workspace: Workspace, images: ImageReader, extractor: Extractor, orientation: int) -> Path:
+def feature_paths(
+    workspace: Workspace, images: ImageReader, extractor: Extractor, orientations: Sequence[int]
+) -> list[Path]:
+    """Where the features of these orientations are stored, once they are."""
     content = images.digest or require_array(images.path, read_table(images.path), images.dataset)
     parts: list[object] = [content, extractor.name, extractor.digest, extractor.preprocessing]
-    return workspace.features(digest_of([*parts, orientation] if orientation else parts))
+    keys = [digest_of([*parts, orientation] if orientation else parts) for orientation in orientations]
+    return [workspace.features(key) for key in keys]
+
+
+def _store(path: Path, features: NDArray[np.float32]) -> None:
+    try:
+        with atomic_path(path) as part, part.open("wb") as file:
+            np.save(file, features, allow_pickle=False)
+    except WorkspaceError as error:  # a cache that cannot be written is no reason to fail
+        warnings.warn(f"ganaug: {error}; the features are not stored and are computed again next time", stacklevel=4)
 
 
 def _read_cached(path: Path, num_images: int) -> NDArray[np.float32] | None:

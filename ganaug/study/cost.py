@@ -16,7 +16,7 @@ from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader
-from ganaug.evaluate.features import has_features
+from ganaug.evaluate.features import num_missing
 from ganaug.generate.find import Supply
 from ganaug.generate.score_supplies import require_scorable
 from ganaug.study.cells import find_cell
@@ -117,7 +117,7 @@ def time_probe(classifier: str, dataset: DataSet, config: StudyConfig) -> float:
     num_train, val = round((1 + config.ratio) * len(dataset.train(0))), dataset.val(0)
     rng, num_classes = np.random.default_rng(0), dataset.table.num_classes
     rows = rng.normal(size=(num_train, num_features)).astype(np.float32)
-    views = rng.normal(size=(len(val), NUM_ORIENTATIONS, num_features)).astype(np.float32)
+    views = rng.normal(size=(NUM_ORIENTATIONS, len(val), num_features)).astype(np.float32)
     labels = np.arange(num_train) % num_classes
     started = time.perf_counter()
     fit_probe(rows, labels, val=(views, dataset.table.label[val]), num_classes=num_classes, config=PROBE)
@@ -141,9 +141,7 @@ def estimate_extraction(
     readers = [dataset.images(supply.fold) for supply in supplies]
     readers += [ImageReader(supply.synthetic) for supply in supplies]
     missing = {
-        (reader.path, reader.dataset, orientation): len(reader)
+        (reader.path, reader.dataset): len(reader) * num_missing(workspace, reader, extractor, range(NUM_ORIENTATIONS))
         for reader in readers
-        for orientation in range(NUM_ORIENTATIONS)
-        if not has_features(workspace, reader, extractor, orientation=orientation)
     }
     return per_image * sum(missing.values())

@@ -23,7 +23,7 @@ def draw(num: int, num_classes: int = 3, *, seed: int = 0, distance: float = 1.0
 
 
 def fit(train: Rows, val: Rows, config: ProbeConfig = LONG, num_classes: int = 3) -> ProbeResult:
-    return fit_probe(*train, val=(val[0][:, None], val[1]), num_classes=num_classes, config=config)
+    return fit_probe(*train, val=(val[0][None], val[1]), num_classes=num_classes, config=config)
 
 
 def logits_of(probe: LinearProbe, features: NDArray[np.float32]) -> torch.Tensor:
@@ -82,17 +82,17 @@ def test_the_stronger_penalty_wins_a_tie() -> None:
 
 def test_the_loss_of_the_history_is_that_of_the_chosen_probe_over_the_mean_of_its_views() -> None:
     train, (features, labels) = draw(90), draw(40, seed=1)
-    views = np.stack([features, features + 0.1, 1.5 * features], axis=1)
+    views = np.stack([features, features + 0.1, 1.5 * features])
     result = fit_probe(*train, val=(views, labels), num_classes=3, config=ProbeConfig())
     with torch.inference_mode():
-        probs = result.probe(torch.from_numpy(views)).softmax(2).mean(1).double().numpy()
+        probs = result.probe(torch.from_numpy(views)).softmax(2).mean(0).double().numpy()
     loss = -np.log(probs[np.arange(40), labels]).mean()
-    assert min(row["val_loss"] for row in result.history) == pytest.approx(loss, abs=1e-6)
+    assert min(row["val_loss"] for row in result.history) == pytest.approx(loss, abs=1e-4)
 
 
 def test_the_mean_of_equal_views_is_the_view() -> None:
-    logits = torch.randn(4, 1, 3, generator=torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(mean_log_probs(logits.expand(4, 8, 3)).exp(), logits[:, 0].softmax(1), rtol=1e-6)
+    logits = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(mean_log_probs(logits.expand(8, 4, 3)).exp(), logits[0].softmax(1), rtol=1e-6)
 
 
 def test_few_iterations_lose_next_to_no_validation_loss() -> None:

@@ -55,5 +55,5 @@ def program(tmp_path: Path) -> Path:
     """A TorchScript program: the means over a grid of 4×4 fields, 48 features."""
     network = torch.nn.Sequential(torch.nn.AvgPool2d(56), torch.nn.Flatten())
     path = tmp_path / "pooled.pt"
-    torch.jit.save(torch.jit.script(network), str(path))  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.script(network), str(path))
     return path

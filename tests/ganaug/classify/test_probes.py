@@ -104,7 +104,7 @@ def test_stored_rows_are_those_of_the_oriented_image(workspace: Workspace, datas
     moved = torch.cat([orient(images[row : row + 1], o) for row, o in enumerate(orientations.tolist())])
     expected = extractor.embed(moved).numpy()
     np.testing.assert_allclose(stored.in_one(index, orientations), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(stored.in_all(index)[[0, 1, 2], orientations], stored.in_one(index, orientations))
+    np.testing.assert_array_equal(stored.in_all(index)[orientations, [0, 1, 2]], stored.in_one(index, orientations))
 
 
 def test_an_occurrence_of_an_image_has_one_orientation_in_every_list_and_repeats_have_others() -> None:

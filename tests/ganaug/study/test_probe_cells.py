@@ -30,7 +30,7 @@ def config(quick: StudyConfig, tmp_path: Path) -> StudyConfig:
     """A study of one probe on the means over a grid of 4×4 fields."""
     path = tmp_path / "pooled.pt"
     network = torch.nn.Sequential(torch.nn.AvgPool2d(56), torch.nn.Flatten())
-    torch.jit.save(torch.jit.script(network), str(path))  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.script(network), str(path))
     return replace(
         quick, classifiers=(NAME,), pretrained=((NAME, str(path)),), pretrained_saw=((NAME, "nothing: it has none"),)
     )
@@ -44,7 +44,7 @@ def test_every_arm_has_the_same_effort_and_the_report_states_it(world: "World", 
     assert len({row["initial_weights"] for row in rows}) == 1
     assert all(row["by_image"]["accuracy"] > 0.9 for row in rows)
     page = " ".join(outcome.study.report.read_text().split())
-    assert f"the same grid of {len(PROBE.penalties)} L2 penalties (10 to 0.003)" in page
+    assert f"the same grid of {len(PROBE.penalties)} L2 penalties (1 to 0.001)" in page
     assert f"{PROBE.num_iterations} iterations of L-BFGS each" in page
     assert "nothing: it has none" in page
     histories = [load_cell(outcome.study, cell, world.dataset) for cell in plan_cells(world.design(config))]
@@ -70,7 +70,7 @@ def test_other_weights_and_another_effort_make_other_cells(
     names = {cell.name for cell in plan_cells(world.design(config))}
     other = tmp_path / "other.pt"
     network = torch.nn.Sequential(torch.nn.AvgPool2d(112), torch.nn.Flatten())
-    torch.jit.save(torch.jit.script(network), str(other))  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.script(network), str(other))
     assert not names & {c.name for c in plan_cells(world.design(replace(config, pretrained=((NAME, str(other)),))))}
     monkeypatch.setattr(probes, "PROBE", replace(PROBE, num_iterations=5))
     assert not names & {cell.name for cell in plan_cells(world.design(config))}
