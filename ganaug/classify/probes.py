@@ -2,7 +2,9 @@
 
 The orientations of the square take the place of classical augmentation. Every occurrence of a training image stands in
 one of them, drawn under the fit's seed: the first occurrence in the same one in every arm, further ones in others.
-Validation and test images stand in all eight, and their probabilities are averaged.
+Validation and test images stand in all eight, and their probabilities are averaged. Our choice, as mean features, for
+training too, were not clearly better on the phantom (EfficientNet-Lite0, five folds, three seeds: balanced accuracy
+0.875 against 0.869, log loss 0.378 against 0.358), and repeats of an image would then be the same row.
 """
 
 import time
