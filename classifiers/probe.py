@@ -22,8 +22,8 @@ class ProbeConfig:
     """The effort of one probe: the same grid and the same limit of iterations, whatever the number of images.
 
     A penalty p adds p/2 · Σ w² to the mean cross-entropy, so that it means the same for n images and for 2 n. The
-    iterations per penalty are few, as each begins where the stronger penalty before it ended (our choice: 20; in 15 fits
-    to the phantom's EfficientNet features they lost 0.0004 of validation loss to 500 on average, and 0.010 at most).
+    iterations per penalty are few, as each begins where the stronger penalty before it ended (our choice: 20; in 15
+    fits to the phantom's EfficientNet features they lost 0.0004 of validation loss to 500 on average, 0.010 at most).
     """
 
     penalties: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # L2, from strong to weak
