@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENVIRONMENT_VARIABLE = "GANAUG_WEIGHTS"
+PROBE_PREFIX = "probe:"  # of classifiers that are linear probes on an extractor
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ WEIGHTS: dict[str, Weights] = {
         ),
     ),
 }
+
+
+def published_name(classifier: str) -> str:
+    """The entry of WEIGHTS that a classifier starts from, where there is one: a probe starts from its extractor's."""
+    return classifier.removeprefix(PROBE_PREFIX)
 
 
 def weights_folder(path: str | Path | None = None) -> Path | None:

@@ -134,6 +134,11 @@ are known by their digest, and anything else needs your statement: --pretrained-
 ImageNet", which the report repeats among its warnings. Every timm model is a classifier: --classifier
 timm:convnext_tiny.
 
+Linear probes. --classifier probe:efficientnet_lite0 trains a logistic regression on frozen features (also inception,
+efficientnet_lite1, squeezenet), in well under a second once the features are stored. Encoders of your own: --classifier
+probe:timm:vit_large_patch16_224.mae with --pretrained probe:timm:vit_large_patch16_224.mae=FILE, or probe:torchscript
+with a TorchScript file, which is a program that is run: open only what you trust.
+
 Cells that are finished, here or in an earlier study of the workspace, are not trained again. Each report lists all
 other studies of the same patients in the workspace.
 """

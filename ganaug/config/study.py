@@ -1,6 +1,7 @@
 """The options of a study: what it trains, and how it judges."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, get_args
 
 from classifiers.config import ClassicalAugmentation
@@ -50,6 +51,10 @@ class StudyConfig:
         require(
             self.classical_augmentation in levels, f"augmentation {self.classical_augmentation}", " or ".join(levels)
         )
+
+    def weights_of(self, classifier: str) -> Path | None:
+        """The local file of the weights that a classifier starts from; None where they are drawn."""
+        return next((Path(file) for name, file in self.pretrained if name == classifier), None)
 
 
 @dataclass(frozen=True)

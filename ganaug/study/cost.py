@@ -1,15 +1,23 @@
 """The plan of a study and its cost, found by timing a few steps of each kind."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from classifiers.fit import fit
+from classifiers.probe import fit_probe
+from classifiers.transforms import NUM_ORIENTATIONS
+from ganaug.classify.probes import PROBE, extractor_of, is_probe
 from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
+from ganaug.data.schema import ImageReader
+from ganaug.evaluate.features import num_missing
+from ganaug.generate.find import Supply
 from ganaug.generate.score_supplies import require_scorable
 from ganaug.study.cells import find_cell
 from ganaug.study.design import fit_config_of, plan_cells
@@ -63,8 +71,12 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
     missing = tuple(fold for fold in request.folds if fold not in served) if request.missing else ()
     folds = tuple(request.folds) if request.missing else tuple(sorted(served))
     runs_per_classifier, num_workers = len(config.arms) * len(config.seeds) * len(folds), num_workers_of(compute)
-    steps = sum(time_step(name, dataset, config, compute.device) for name in config.classifiers)
-    seconds = runs_per_classifier * config.num_steps * steps / num_workers
+    networks = [name for name in config.classifiers if not is_probe(name)]
+    probes = [name for name in config.classifiers if is_probe(name)]
+    of_cells = config.num_steps * sum(time_step(name, dataset, config, compute.device) for name in networks)
+    of_cells += sum(time_probe(name, dataset, config) for name in probes)
+    seconds = runs_per_classifier * of_cells / num_workers
+    seconds += sum(estimate_extraction(workspace, dataset, supplies, name, config, compute.device) for name in probes)
     if request.missing and missing:
         tasks = [plan_training(workspace, dataset, fold, request.missing.gan) for fold in missing]
         seconds += estimate_training_cost(tasks, compute).seconds
@@ -98,3 +110,40 @@ def time_step(classifier: str, dataset: DataSet, config: StudyConfig, device: st
         return (time.perf_counter() - started) / NUM_TIMED
     finally:
         torch.set_num_threads(threads)
+
+
+def time_probe(classifier: str, dataset: DataSet, config: StudyConfig) -> float:
+    """Seconds of one probe on one thread, measured on random features of as many images as the largest arm has."""
+    extractor = extractor_of(classifier, config.weights_of(classifier))
+    num_features = extractor.features(dataset.images(0)[dataset.train(0)[:2]]).shape[1]
+    num_train, val = round((1 + config.ratio) * len(dataset.train(0))), dataset.val(0)
+    rng, num_classes = np.random.default_rng(0), dataset.table.num_classes
+    rows = rng.normal(size=(num_train, num_features)).astype(np.float32)
+    views = rng.normal(size=(NUM_ORIENTATIONS, len(val), num_features)).astype(np.float32)
+    labels = np.arange(num_train) % num_classes
+    started = time.perf_counter()
+    fit_probe(rows, labels, val=(views, dataset.table.label[val]), num_classes=num_classes, config=PROBE)
+    return time.perf_counter() - started
+
+
+def estimate_extraction(
+    workspace: Workspace,
+    dataset: DataSet,
+    supplies: Sequence[Supply],
+    classifier: str,
+    config: StudyConfig,
+    device: str,
+) -> float:
+    """Seconds of the extraction of all features that are not stored yet, in the eight orientations."""
+    extractor = extractor_of(classifier, config.weights_of(classifier), device)
+    first = dataset.images(0)[dataset.train(0)[:16]]
+    started = time.perf_counter()
+    extractor.features(first)
+    per_image = (time.perf_counter() - started) / len(first)
+    readers = [dataset.images(supply.fold) for supply in supplies]
+    readers += [ImageReader(supply.synthetic) for supply in supplies]
+    missing = {
+        (reader.path, reader.dataset): len(reader) * num_missing(workspace, reader, extractor, range(NUM_ORIENTATIONS))
+        for reader in readers
+    }
+    return per_image * sum(missing.values())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.config import FitConfig
+from ganaug.classify.probes import identity_of, is_probe
 from ganaug.config import StudyConfig, to_dict
 from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.data.dataset import DataSet
@@ -183,4 +184,6 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
     }
     if classifier in design.pretrained:
         decides["pretrained"] = design.pretrained[classifier]
+    if is_probe(classifier):
+        decides["probe"] = identity_of(classifier, config.weights_of(classifier))
     return digest_of(decides)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from classifiers.scores import AVERAGING, score
+from ganaug.classify.probes import PROBE, is_probe
 from ganaug.config import to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
@@ -27,7 +28,7 @@ from ganaug.study.guard import AdmittedSupply
 from ganaug.study.looks import Look
 from ganaug.study.statistics.paired import pool, runs_of
 from ganaug.study.statistics.verdict import Verdict
-from ganaug.weights import WEIGHTS
+from ganaug.weights import WEIGHTS, published_name
 from ganaug.workspace import Study, write_text
 
 SAMPLES_PER_CLASS = 6
@@ -130,6 +131,8 @@ def write_report(
         options=option_rows(design),
         environment=environment_rows(results),
         num_cells=len(results),
+        probes=[name for name in design.config.classifiers if is_probe(name)],
+        probe=PROBE,
         command=command_of(design, dataset.folds.num_folds),
     )
     write_text(study.report, page)
@@ -160,7 +163,8 @@ def command_of(design: Design, num_folds: int) -> str:
         words += ["--classifier", name]
     for name in config.classifiers:
         digest = design.pretrained.get(name, "none")
-        published = [file.sha256 for file in WEIGHTS[name].files] if name in WEIGHTS else ["none"]  # the default
+        use = published_name(name)
+        published = [file.sha256 for file in WEIGHTS[use].files] if use in WEIGHTS else ["none"]  # the default
         if digest not in published:
             words += ["--pretrained", f"{name}={'none' if digest == 'none' else f'FILE-{digest[:12]}'}"]
     for name, text in config.pretrained_saw:

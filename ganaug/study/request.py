@@ -22,7 +22,7 @@ from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.run import Outcome, evaluate_augmentation
 from ganaug.train.loop import train_gans
 from ganaug.train.task import plan_training
-from ganaug.weights import WEIGHTS, find_weights
+from ganaug.weights import WEIGHTS, find_weights, published_name
 from ganaug.workspace import Workspace
 
 
@@ -60,9 +60,9 @@ def add_published_weights(config: StudyConfig, compute: Compute) -> StudyConfig:
     """
     given = dict(config.pretrained)
     published = {
-        name: str(find_weights(compute.weights_dir, name))
+        name: str(find_weights(compute.weights_dir, published_name(name)))
         for name in config.classifiers
-        if name in WEIGHTS and name not in given
+        if published_name(name) in WEIGHTS and name not in given
     }
     pairs = tuple((name, file) for name, file in (given | published).items() if file != "none")
     return replace(config, pretrained=pairs)

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ganaug.classify.probes import extract, extractor_of, is_probe
 from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
+from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.evaluate.scores import FileScores
 from ganaug.generate.find import Supply
 from ganaug.provenance import sealed
+from ganaug.study.arms import ARMS
 from ganaug.study.cells import CellResult, adopt_cell, compose, load_cell
 from ganaug.study.design import Cell, Design, make_design, plan_cells
 from ganaug.study.executors.registry import EXECUTORS
@@ -54,6 +57,7 @@ def evaluate_augmentation(
     created = _creation_time(workspace, study)
     write_json(study.design, sealed(_design_record(design, cells, created)))
     todo = [cell for cell in cells if adopt_cell(study, cell, dataset) is None]
+    extract_features(workspace, dataset, design, todo, compute)
     for _ in EXECUTORS["local"](workspace, design, compute).run(todo):
         pass
     results = [_load_finished(study, cell, dataset) for cell in cells]
@@ -88,13 +92,30 @@ def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supp
     return design
 
 
+def extract_features(
+    workspace: Workspace, dataset: DataSet, design: Design, cells: Sequence[Cell], compute: Compute
+) -> None:
+    """Store all features that the probes among these cells need, on all cores, before the cells share these."""
+    for classifier, fold in sorted({(cell.classifier, cell.fold) for cell in cells if is_probe(cell.classifier)}):
+        arms = {cell.arm for cell in cells if (cell.classifier, cell.fold) == (classifier, fold)}
+        sources = [dataset.images(fold)]
+        if any("synthetic" in ARMS[arm].depends_on for arm in arms):
+            sources.append(ImageReader(design.supplies[fold].synthetic))
+        extractor = extractor_of(classifier, design.config.weights_of(classifier), compute.device)
+        for images in sources:
+            extract(workspace, images, extractor, progress=compute.progress)
+
+
 def require_buildable(dataset: DataSet, config: StudyConfig) -> None:
     """Build every classifier once; raise ConfigError, before hours of training, where one cannot be built."""
     pretrained = dict(config.pretrained)
     for name in config.classifiers:
         weights = Path(pretrained[name]) if name in pretrained else None
         try:
-            build_classifier(dataset, name, 0, weights)
+            if is_probe(name):
+                extractor_of(name, weights)
+            else:
+                build_classifier(dataset, name, 0, weights)
         except (ValueError, RuntimeError, OSError) as error:
             raise ConfigError(str(error).split("\n")[0]) from error
 

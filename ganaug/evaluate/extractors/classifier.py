@@ -11,7 +11,7 @@ def classifier(inputs: ExtractorInputs) -> Extractor:
     It has seen the real images that the synthetic ones are compared with, and knows what distinguishes these classes
     and little else: good for comparing generators of one fold, and for nothing across folds or data sets.
     """
-    if inputs.run is None:
+    if inputs.run is None or inputs.dataset is None:
         raise ConfigError(
             "no generator, in whose folder the trained extractor is stored",
             todo="pass its run, or use an extractor of published weights (--weights-dir)",

@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from classifiers.samples import IndexedImages, read_batch
+from classifiers.transforms import orient
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.evaluate.metrics.metric import Features
@@ -38,14 +39,20 @@ class Extractor:
     figure_names: Mapping[str, str] = field(default_factory=dict)  # what papers call a metric on this network
     note: str = ""  # for the reader of its figures
 
-    def features(self, images: IndexedImages, *, batch: int = 16, progress: bool = False) -> Features:
-        """Features [N,D] of `images`, u8 [N,H,W,3], in their order; each is a float32, as the networks give it."""
+    def features(
+        self, images: IndexedImages, *, orientation: int = 0, batch: int = 16, progress: bool = False
+    ) -> Features:
+        """Features [N,D] of `images`, u8 [N,H,W,3], in their order; each is a float32, as the networks give it.
+
+        orientation: of the images, 0 to 7, see `classifiers.transforms.orient`.
+        """
         starts = tqdm(range(0, len(images), batch), desc=self.name, unit="batch", disable=not progress or None)
         parts = []
         with torch.inference_mode():
             for start in starts:
                 indices = np.arange(start, min(start + batch, len(images)))
-                parts.append(self.embed(read_batch(images, indices, self.device)).float().cpu().numpy())
+                pixels = orient(read_batch(images, indices, self.device), orientation)
+                parts.append(self.embed(pixels).float().cpu().numpy())
         return np.concatenate(parts).astype(np.float64)
 
 
@@ -53,7 +60,7 @@ class Extractor:
 class ExtractorInputs:
     """All that an extractor may be made from: published weights, or the training images of a fold."""
 
-    dataset: DataSet
-    fold: int
+    dataset: DataSet | None = None  # only what is trained on it needs it
+    fold: int = 0
     run: GanRun | None = None  # the generator's folder, where a trained extractor is stored
     compute: Compute = CPU
