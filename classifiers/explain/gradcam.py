@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from classifiers.explain.maps import as_map
 from classifiers.explain.method import MapMethod, MapOptions, check_request, upsample
-from classifiers.maps import as_map
 from classifiers.models.entry import Classifier, Layout, cam_of
 from classifiers.names import find_entry
 from classifiers.registry import CLASSIFIERS, build

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.maps import as_map
+from classifiers.explain.maps import as_map
 from classifiers.models.cross_attention import PatientBatch
 from classifiers.models.entry import cam_of
 from classifiers.registry import CLASSIFIERS, build

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from classifiers.explain.gradcam import find_cam_layer, grad_cam
+from classifiers.explain.maps import as_map
 from classifiers.explain.method import MapOptions, scale_to_unit, upsample
 from classifiers.explain.registry import METHODS
 from classifiers.explain.winsor_cam import layer_map, record_convolutions, winsor_cam, winsorise
-from classifiers.maps import as_map
 from classifiers.models.entry import Layout
 from classifiers.registry import build_seeded
 

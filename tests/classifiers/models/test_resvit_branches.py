@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifiers.maps import as_map
+from classifiers.explain.maps import as_map
 from classifiers.models.entry import cam_of
 from classifiers.models.resvit_gannet import Branch, ResViTConfig, ResViTGANNet, small
 from classifiers.registry import CLASSIFIERS, build, build_seeded

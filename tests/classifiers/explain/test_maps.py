@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.maps import as_map
+from classifiers.explain.maps import as_map
 from classifiers.models.entry import Classifier, Layout, cam_of
 
 MAP = torch.arange(2 * 5 * 3 * 3).view(2, 5, 3, 3).float()
