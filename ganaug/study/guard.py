@@ -4,7 +4,7 @@ Every file of weights that a classifier starts from has an origin that the repor
 checked; a published file, known by its digest; or what the user declares, which nothing can check.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.generate.find import Supply
 from ganaug.provenance import Provenance, digest_of_file, read_provenance, require_content
 from ganaug.weights import WEIGHTS
-from ganaug.workspace import Workspace
+from ganaug.workspace import Workspace, parse_json
 
 NUM_COMPARED = 256  # images compared at a time
 
@@ -135,6 +135,7 @@ def _origin_of_ours(dataset: DataSet, folds: Sequence[int], name: str, path: Pat
     record = read_provenance(metadata.get("provenance"), path)
     contents = (content_of(tensors, metadata), content_of_weights(tensors))  # of a generator, of a classifier
     require_content(record, record.content if record.content in contents else contents[1], path)
+    _require_same_classes(dataset, metadata, path)
     for fold in folds:
         require_unseen(dataset, fold, record.seen, path, unknown_is_refused=False)
     num_patients = len(record.groups_seen)
@@ -150,6 +151,18 @@ def _origin_of_ours(dataset: DataSet, folds: Sequence[int], name: str, path: Pat
     if words:
         return f"declared, and checked by nothing: {'; '.join(words)}; {trained}{num_unknown} of them unknown here)"
     return f"{trained}none of whom is held back here)"
+
+
+def _require_same_classes(dataset: DataSet, metadata: Mapping[str, str], path: Path) -> None:
+    """Raise DataError where a file lists as many classes as the data set, but others: its last layer would fit."""
+    own = list(dataset.table.class_names)
+    classes = parse_json(metadata.get("class_names", "null"))
+    if isinstance(classes, list) and len(classes) == len(own) and classes != own:
+        raise DataError(
+            f"{path} is of the classes {', '.join(map(str, classes))}",
+            expected=f"those of {dataset.name} in their order: {', '.join(own)}",
+            todo="start from another file, or prepare the data set with these classes",
+        )
 
 
 def has_record(path: Path) -> bool:

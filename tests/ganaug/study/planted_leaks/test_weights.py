@@ -1,5 +1,6 @@
 """Leaks planted in the weights that a classifier starts from: each is refused, or declared and reported."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from classifiers.registry import build_seeded
 from ganaug.checkpoint.snapshot import load_tensors
 from ganaug.config import StudyConfig
-from ganaug.errors import LeakError
+from ganaug.errors import DataError, LeakError
 from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.provenance import Provenance
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
 
 
-def weights(tmp_path: Path, record: Provenance | None = None, seed: int = 5) -> Path:
+def weights(tmp_path: Path, record: Provenance | None = None, seed: int = 5, **about: str) -> Path:
     """Weights of a classifier, sealed with a record as the extractor of a generator is, or without any."""
     start = build_seeded("dalaresnet50_small", 2, seed, image_size_px=16)
     state = {name: value.contiguous() for name, value in start.state_dict().items()}
     path = tmp_path / "start.safetensors"
-    metadata = {"provenance": record.sealed(content_of_weights(state)).to_json()} if record else None
-    save_file(state, path, metadata=metadata)
+    metadata = {**about, "provenance": record.sealed(content_of_weights(state)).to_json()} if record else about
+    save_file(state, path, metadata=metadata or None)
     return path
 
 
@@ -86,3 +87,15 @@ def test_weights_of_unknown_origin_are_refused_until_it_is_declared_and_then_rep
     outcome = world.run(config)
     assert any("photographs of birds" in warning for warning in outcome.verdict.warnings)
     assert "photographs of birds" in outcome.study.report.read_text()
+
+
+def test_weights_of_as_many_other_classes_are_refused(world: "World", quick: StudyConfig, tmp_path: Path) -> None:
+    own = list(world.dataset.table.class_names)
+    for classes, is_right in ((own, True), (own[::-1], False), (["a", "b"], False)):
+        path = weights(tmp_path, world.provenance(0), class_names=json.dumps(classes))
+        config = replace(quick, pretrained=(("dalaresnet50_small", str(path)),))
+        if is_right:
+            world.design(config)
+            continue
+        with pytest.raises(DataError, match=f"is of the classes {', '.join(classes)}"):
+            world.design(config)
