@@ -127,6 +127,11 @@ class ClassifierRun:
         return self.root / "patients.safetensors"
 
     @property
+    def tested(self) -> Path:
+        """The probabilities that such a model gave to the test patients of its fold."""
+        return self.root / "tested.json"
+
+    @property
     def explanations(self) -> Path:
         return self.root / "explanations"
 

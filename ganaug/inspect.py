@@ -117,7 +117,10 @@ def _weights(path: Path) -> tuple[Description, str]:
         "classes": about.get("class_names"),
         "patients_seen": patients,
     }
-    return _plain(path, "classifier", {**about_it, **values})
+    if not isinstance(config.get("genes"), list):
+        return _plain(path, "classifier", {**about_it, **values})
+    inputs = {"genes": config["genes"], "features": config.get("num_features"), "extractor": config.get("extractor")}
+    return _plain(path, "model of tiles and expression", {**about_it, **inputs, **values})
 
 
 def _value(text: str) -> Any:

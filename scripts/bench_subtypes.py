@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from classifiers.models.cross_attention import PatientSamples
 from ganaug.classify.patients import Parts, Patients
+from ganaug.cli.train_patients import format_subtypes
 from ganaug.config import Compute, PairedConfig, PhantomConfig, PrepareConfig, SubtypeConfig
 from ganaug.data.dataset import open_dataset
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.phantom.paired import best_accuracy
 from ganaug.study.statistics.increments import GENES, PatientPredictions, compare
-from ganaug.study.subtypes import compare_arms, format_subtypes, run_arms
+from ganaug.study.subtypes import compare_arms, run_arms
 from ganaug.workspace import open_workspace
 
 TABLES = ("tcga-brca-mrna49-luma-vs-basal.csv", "tcga-brca-mirna503-pam50.csv")

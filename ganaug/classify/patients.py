@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,12 @@ from classifiers.registry import build_seeded
 from ganaug.config import Compute
 from ganaug.data.dataset import DataSet
 from ganaug.data.expression_table import read_expression_table
+from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, DataError
-from ganaug.evaluate.extractors.extractor import ExtractorInputs
+from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.registry import open_extractor
-from ganaug.evaluate.features import features_of
+from ganaug.evaluate.features import map_features, num_missing
+from ganaug.provenance import digest_of
 from ganaug.workspace import Workspace
 
 
@@ -30,6 +33,7 @@ class Patients:
     class_names: tuple[str, ...]
     genes: tuple[str, ...]
     extractor: str = ""  # that gave the features of the tiles
+    extractor_digest: str = ""  # of its name, weights and preprocessing
 
     def indices_of(self, groups: Sequence[str]) -> NDArray[np.int64]:
         """The positions i64 [n] of those of these groups that are here, sorted."""
@@ -54,43 +58,80 @@ class Parts:
         assert len(np.unique(everyone)) == len(everyone), "a patient in two parts"
 
 
-def read_patients(
-    workspace: Workspace, dataset: DataSet, fold: int, *, extractor: str | None, max_tiles: int, compute: Compute
-) -> Patients:
-    """The patients of a data set with expression, their tiles as the fold sees them.
+class TakenImages(ImageReader):
+    """The images at `indices` i64 [n] of a file, as a file of their own."""
 
-    Of each patient at most `max_tiles` tiles are taken, in the order of their digests, which is random and always the
-    same. `extractor` None is the default one, see `open_extractor`.
+    def __init__(self, images: ImageReader, indices: NDArray[np.int64]) -> None:
+        super().__init__(images.path, images.dataset, digest_of([images.digest, indices.tolist()]))
+        self.indices = indices
 
-    Raises DataError where the data set holds no expression, a patient has none, or has tiles of several classes;
-    ConfigError for an extractor that is trained on images of this data set.
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return super().__getitem__(self.indices[indices])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "indices": self.indices}
+
+
+def choose_tiles(dataset: DataSet, max_tiles: int) -> dict[str, NDArray[np.int64]]:
+    """The tiles of every patient that are used, i64 [1 to max_tiles], by the patient's name, sorted.
+
+    They are the first in the order of their digests, which is random, always the same, and says nothing of a class.
+
+    Raises DataError where a patient has tiles of several classes.
     """
-    expression = read_expression_table(dataset)
-    opened = open_extractor(extractor, ExtractorInputs(dataset, fold, compute=compute))
-    features = features_of(workspace, dataset.images(fold), opened, progress=compute.progress).astype(np.float32)
     table = dataset.table
     labelled = table.in_shared_order(np.flatnonzero(table.label >= 0))
-    groups = np.unique(table.group_id[labelled]).tolist()
-    tiles_of: dict[str, list[int]] = {group: [] for group in groups}
+    tiles_of: dict[str, list[int]] = {group: [] for group in np.unique(table.group_id[labelled]).tolist()}
     for index in labelled.tolist():
         tiles_of[str(table.group_id[index])].append(index)
     several = [group for group, tiles in tiles_of.items() if len(np.unique(table.label[tiles])) > 1]
     if several:
         raise DataError(
-            f"{len(several)} of {len(groups)} patients have tiles of several classes",
+            f"{len(several)} of {len(tiles_of)} patients have tiles of several classes",
             expected="one class for each patient",
             todo="prepare a data set whose class is the patient's, such as tcga-brca or paired-phantom",
         )
+    return {group: np.array(tiles[:max_tiles], np.int64) for group, tiles in tiles_of.items()}
+
+
+def read_patients(
+    workspace: Workspace, dataset: DataSet, fold: int, *, extractor: str | None, max_tiles: int, compute: Compute
+) -> Patients:
+    """The patients of a data set with expression, their tiles as the fold sees them, see `choose_tiles`.
+
+    Features are extracted of these tiles alone. `extractor` None is the default one, see `open_extractor`.
+
+    Raises DataError where the data set holds no expression, a patient has none, or has tiles of several classes;
+    ConfigError for an extractor that is trained on images of this data set.
+    """
+    expression, tiles_of = read_expression_table(dataset), choose_tiles(dataset, max_tiles)
+    rows = expression.rows_of(list(tiles_of))
+    opened = open_extractor(extractor, ExtractorInputs(dataset, fold, compute=compute))
+    taken = np.sort(np.concatenate(list(tiles_of.values())))
+    features = _features_of(workspace, dataset.images(fold), taken, opened, progress=compute.progress)
     return Patients(
-        groups=tuple(groups),
-        labels=np.array([table.label[tiles[0]] for tiles in tiles_of.values()], np.int64),
-        samples=PatientSamples(
-            [features[tiles[:max_tiles]] for tiles in tiles_of.values()], expression.rows_of(groups)
-        ),
-        class_names=table.class_names,
+        groups=tuple(tiles_of),
+        labels=np.array([dataset.table.label[tiles[0]] for tiles in tiles_of.values()], np.int64),
+        samples=PatientSamples([features[np.searchsorted(taken, tiles)] for tiles in tiles_of.values()], rows),
+        class_names=dataset.table.class_names,
         genes=expression.genes,
         extractor=opened.name,
+        extractor_digest=digest_of([opened.name, opened.digest, opened.preprocessing]),
     )
+
+
+def _features_of(
+    workspace: Workspace, images: ImageReader, taken: NDArray[np.int64], extractor: Extractor, *, progress: bool
+) -> NDArray[np.float32]:
+    """Features [n,D] of the images that are taken, out of those of all where these are stored already."""
+    if len(taken) == len(images) or num_missing(workspace, images, extractor, (0,)) == 0:
+        (stored,) = map_features(workspace, images, extractor, (0,), progress=progress)
+        return np.asarray(stored[taken])
+    (stored,) = map_features(workspace, TakenImages(images, taken), extractor, (0,), progress=progress)
+    return np.asarray(stored)
 
 
 def train_patients(

@@ -80,7 +80,7 @@ def read_predictions(path: Path, dataset: DataSet, fold: int) -> Predictions:
     if any(not np.array_equal(arrays[name], values) for name, values in tested.items()):
         raise LeakError(f"{path} is of other test images than fold {fold} has")
     probs, shape = arrays["probs"], (len(tested["labels"]), dataset.table.num_classes)
-    if probs.shape != shape or probs.dtype != np.float32 or not _are_probabilities(probs):
+    if probs.shape != shape or probs.dtype != np.float32 or not are_probabilities(probs):
         raise CorruptFile(f"{path} holds {probs.dtype} {list(probs.shape)}", expected=f"probabilities {list(shape)}")
     return Predictions(**tested, probs=probs)
 
@@ -99,5 +99,6 @@ def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         raise CorruptFile(f"{path} is truncated or corrupt ({reason})", todo="remove it") from error
 
 
-def _are_probabilities(probs: NDArray[np.float32]) -> bool:
+def are_probabilities(probs: NDArray[np.float32]) -> bool:
+    """Whether every row [K] of probs [N,K] is a distribution over the classes."""
     return bool(np.isfinite(probs).all() and (probs >= 0).all() and np.allclose(probs.sum(1), 1, atol=1e-3))

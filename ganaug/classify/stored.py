@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from classifiers.names import split_name
 from classifiers.predict import predict
-from classifiers.registry import build_seeded
+from classifiers.registry import CLASSIFIERS, build_seeded
 from classifiers.samples import IndexedImages
 from ganaug.checkpoint.snapshot import content_of, load_tensors, save_tensors
 from ganaug.config import PrepareConfig
@@ -110,11 +111,14 @@ def save_classifier(
 def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> StoredClassifier:
     """The classifier in a folder, given as its run, its path, or the path of the file of weights in it.
 
-    Raises WorkspaceError where it is missing, CorruptFile where it is truncated or no classifier of this tool,
-    LeakError where weights, configuration, classes or provenance were edited, or are of another run than the folder's.
+    Raises WorkspaceError where it is missing, ConfigError for a model of tiles and expression, CorruptFile where it is
+    truncated or no classifier of this tool, LeakError where weights, configuration, classes or provenance were edited,
+    or are of another run than the folder's.
     """
     run = _run_at(run)
     if not run.weights.is_file():
+        if run.patients.is_file():
+            raise _of_patients(str(run.patients))
         raise WorkspaceError(
             f"there is no finished classifier in {run.root}", todo="train it with `ganaug train-classifier`"
         )
@@ -141,7 +145,10 @@ def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> Store
 def _run_at(given: ClassifierRun | Path) -> ClassifierRun:
     if isinstance(given, ClassifierRun):
         return given
-    if given.is_file() and given.name != ClassifierRun(given.parent).weights.name:
+    own = ClassifierRun(given.parent)
+    if given.is_file() and given.name == own.patients.name:
+        raise _of_patients(str(given))
+    if given.is_file() and given.name != own.weights.name:
         raise ConfigError(f"{given} is not named as a classifier", expected="a folder of classifiers/")
     return ClassifierRun(given.parent if given.is_file() else given)
 
@@ -236,8 +243,9 @@ def find_classifier(
 ) -> ClassifierRun:
     """The finished classifier of this data set, fold and name that was configured last; None leaves any.
 
-    Raises WorkspaceError, with what there is, where there is none.
+    Raises WorkspaceError, with what there is, where there is none; ConfigError for a model of tiles and expression.
     """
+    require_images(name)
     found = []
     for run in workspace.classifiers():
         values = config_of_classifier(run)
@@ -248,13 +256,31 @@ def find_classifier(
     if not fits:
         words = [f"fold {fold}" if fold is not None else "", dataset or ""]
         of = " of ".join(word for word in words if word)
-        have = ", ".join(f"{own[2]} of fold {own[1]} of {own[0]}" for _, own in found) or "none"
+        num_patients = len(list(workspace.root.glob("classifiers/*/patients.safetensors")))
+        models = [f"{own[2]} of fold {own[1]} of {own[0]}" for _, own in found]
+        models += [f"models of patients' tiles and expression ({num_patients})"] if num_patients else []
+        have = ", ".join(models) or "none"
         raise WorkspaceError(
             f"{workspace.root} holds no finished classifier{f' {name}' if name else ''}{f' for {of}' if of else ''}; "
             f"there is: {have}",
             todo="train one with `ganaug train-classifier`",
         )
     return fits[-1]
+
+
+def require_images(name: str | None) -> None:
+    """Raise ConfigError for the name of a model of tiles and expression."""
+    base = split_name(name)[0] if name else ""
+    if base in CLASSIFIERS and CLASSIFIERS[base].inputs != "image":
+        raise _of_patients(str(name))
+
+
+def _of_patients(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what} is a model of patients' tiles and expression",
+        expected="a classifier of images, as ganaug predict and explain read folders and data sets of these",
+        todo="open it in Python with ganaug.classify.stored_patients.open_patient_model",
+    )
 
 
 def config_of_classifier(run: ClassifierRun) -> dict[str, Any]:

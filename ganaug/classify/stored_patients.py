@@ -1,6 +1,8 @@
 """Models of tiles and expression as files: safetensors whose provenance is sealed to weights, genes and classes."""
 
 import json
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,18 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.models.cross_attention import CrossAttention
+from classifiers.models.cross_attention import CrossAttention, PatientSamples
 from classifiers.predict import predict
 from classifiers.registry import build_seeded
 from ganaug.checkpoint.snapshot import content_of, load_tensors, save_tensors
 from ganaug.classify.patients import Patients
+from ganaug.classify.predictions import are_probabilities
 from ganaug.data.dataset import DataSet
-from ganaug.data.expression_table import require_genes
-from ganaug.errors import ConfigError, CorruptFile
+from ganaug.data.expression_table import order_genes
+from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError
 from ganaug.fields import require_kinds
-from ganaug.provenance import Provenance, digest_of, read_provenance, require_content
-from ganaug.workspace import Workspace, parse_json
+from ganaug.provenance import Provenance, digest_of, read_provenance, require_content, require_seal, sealed
+from ganaug.workspace import ClassifierRun, Workspace, parse_json, read_json, write_json
 
+VERSION = 1  # raise it when a model of the same options would come out otherwise
 TRAIN = "train it with `ganaug train-classifier --classifier cross_attention`"
 
 
@@ -29,9 +33,11 @@ class PatientModelConfig:
 
     classifier: str  # canonical name
     extractor: str  # of the features of the tiles
+    extractor_digest: str  # of its name, weights and preprocessing
     num_features: int  # of a tile
     max_tiles: int  # of a patient
     genes: tuple[str, ...]  # in the order of the columns
+    weights_seed: int  # of the weights that the training begins with
     fit: dict[str, Any]  # fields of `classifiers.config.FitConfig` without the device
 
 
@@ -48,16 +54,75 @@ class StoredPatientModel:
     def probabilities(self, patients: Patients) -> NDArray[np.float32]:
         """Class probabilities f32 [P,K]; the expression is scaled as it was for the training.
 
-        Raises DataError for other genes, ConfigError for features of another extractor.
+        Genes in another order are put in the model's. Raises DataError for other genes, ConfigError for features of
+        another extractor.
         """
-        require_genes(patients.genes, self.config.genes, "these patients")
-        if patients.extractor != self.config.extractor:
+        columns = order_genes(patients.genes, self.config.genes, "these patients")
+        if patients.extractor_digest != self.config.extractor_digest:
+            same = patients.extractor == self.config.extractor
             raise ConfigError(
-                f"features of {patients.extractor or 'no extractor'}",
-                expected=self.config.extractor,
+                f"features of {patients.extractor or 'no extractor'}{' with other weights' if same else ''}",
+                expected=f"{self.config.extractor} as the model was trained with",
                 todo="read the patients with the extractor of the model",
             )
-        return predict(self.model, patients.samples, device=self.device)
+        samples = PatientSamples(patients.samples.tiles, patients.samples.expression[:, columns])
+        return predict(self.model, samples, device=self.device)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def find_run(workspace: Workspace, dataset: DataSet, fold: int, config: PatientModelConfig) -> ClassifierRun:
+    """The folder of one training, whose name holds the digest of all that decides it."""
+    return workspace.classifier(dataset.name, config.classifier, fold, digest_of_training(dataset, fold, config))
+
+
+def digest_of_training(dataset: DataSet, fold: int, config: PatientModelConfig) -> str:
+    return digest_of([VERSION, dataset.table.fingerprint, dataset.folds.digest, fold, asdict(config)])
+
+
+def write_tested(
+    workspace: Workspace,
+    dataset: DataSet,
+    fold: int,
+    config: PatientModelConfig,
+    tested: Mapping[str, NDArray[np.float32]],
+) -> None:
+    """Write the probabilities f32 [K] of each test patient, under digests that name nobody, in the order of these."""
+    rows = {dataset.table.patient_digest(group): probs.tolist() for group, probs in tested.items()}
+    values = {
+        "dataset": dataset.name,
+        "fold": fold,
+        "classifier": config.classifier,
+        "training": digest_of_training(dataset, fold, config),
+        "class_names": list(dataset.table.class_names),
+        "patients": dict(sorted(rows.items())),
+    }
+    write_json(find_run(workspace, dataset, fold, config).tested, sealed(values))
+
+
+def read_tested(
+    workspace: Workspace, dataset: DataSet, fold: int, config: PatientModelConfig, groups: Sequence[str]
+) -> NDArray[np.float32] | None:
+    """The probabilities f32 [n,K] of these test patients, in their order; None where the training is not finished.
+
+    Where there are some and they are refused, a warning says why, as the model is trained again.
+    """
+    path = find_run(workspace, dataset, fold, config).tested
+    if not path.exists():
+        return None
+    names = [dataset.table.patient_digest(group) for group in groups]
+    try:
+        values = require_seal(read_json(path), path)
+        if values["training"] != digest_of_training(dataset, fold, config) or set(values["patients"]) != set(names):
+            raise LeakError(f"{path} is of another training or other test patients")
+        probs = np.array([values["patients"][name] for name in names], np.float32)
+        if probs.shape != (len(names), dataset.table.num_classes) or not are_probabilities(probs):
+            raise CorruptFile(f"{path} holds no probabilities of {dataset.table.num_classes} classes")
+        return probs
+    except (UserError, OSError, KeyError, TypeError, ValueError) as error:
+        warnings.warn(f"ganaug: {error}; this model is trained again", stacklevel=2)
+        return None
 
 
 def keep_patient_model(
@@ -68,7 +133,6 @@ def keep_patient_model(
     The validation patients count as seen: they choose the weights.
     """
     table = dataset.table
-    deciding = [table.fingerprint, dataset.folds.digest, fold, asdict(config)]
     seen = table.seen(dataset.train(fold)) | table.seen(dataset.val(fold))
     record = Provenance(
         dataset=dataset.name,
@@ -76,11 +140,11 @@ def keep_patient_model(
         folds_digest=dataset.folds.digest,
         fold=fold,
         groups_seen=seen.groups,
-        config_digest=digest_of(deciding),
+        config_digest=digest_of_training(dataset, fold, config),
         images_seen=seen.images,
         hashes_seen=seen.hashes,
     )
-    path = workspace.classifier(dataset.name, config.classifier, fold, record.config_digest).patients
+    path = find_run(workspace, dataset, fold, config).patients
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     about = {
         "config": json.dumps(asdict(config), sort_keys=True),

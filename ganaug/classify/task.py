@@ -7,6 +7,7 @@ from typing import Any
 from classifiers.config import FitConfig
 from classifiers.names import find_entry
 from classifiers.registry import CLASSIFIERS, TIMM_PREFIX
+from ganaug.classify.stored import require_images
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture
 from ganaug.errors import ConfigError
@@ -115,15 +116,14 @@ def fit_options(fit: FitConfig) -> dict[str, Any]:
 
 
 def require_trainable(name: str) -> None:
-    """Raise ConfigError for a classifier that train-classifier cannot train."""
+    """Raise ConfigError for a classifier that does not exist, or cannot be trained on images."""
     if name.startswith(TIMM_PREFIX):
         return
     try:
-        entry, _ = find_entry(name, CLASSIFIERS)
+        find_entry(name, CLASSIFIERS)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if entry.inputs != "image":
-        raise ConfigError(f"{name} reads {entry.inputs}", expected="a classifier of images alone")
+    require_images(name)
 
 
 def write_config(task: ClassifierTask) -> None:

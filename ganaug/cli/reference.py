@@ -156,7 +156,9 @@ The scores on the test part are of one run on one fold; evaluate-augmentation co
 Tiles and expression. --classifier cross_attention reads a data set with expression (tcga-brca with --expression, or
 paired-phantom). Four arms are trained alike on each fold and seed: both inputs, genes, image, and the published
 network, whose image cannot matter. Scores are of unseen patients, and the increment over the genes has an interval. The
-model of the first seed is kept as patients.safetensors, with the scales of its training patients. It is not resumed.
+model of the first seed is kept as patients.safetensors, with the scales of its training patients; open it in Python
+with ganaug.classify.stored_patients.open_patient_model. Of every training the probabilities of its test patients are
+kept, as tested.json: the same command resumes with the next training. Options of images are refused.
 
 Stopping. Ctrl-C, SIGTERM and SIGUSR1 save the state within one step; the same command resumes, on the CPU to the bit.
 """

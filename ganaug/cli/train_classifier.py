@@ -19,7 +19,7 @@ from ganaug.cli.find import (
     verify_option,
     weights_option,
 )
-from ganaug.cli.train_patients import reads_patients, train_patients
+from ganaug.cli.train_patients import reads_patients, require_none_of_images, train_patients
 from ganaug.config import Compute, StudyConfig
 from ganaug.config.study import change_study
 from ganaug.errors import ConfigError, Ended
@@ -72,14 +72,14 @@ def train_classifier(
     from ganaug.study.request import add_published_weights
     from ganaug.study.training_set import name_classifier, plan_classifiers
 
+    is_of_patients = bool(classifier and reads_patients(classifier))
+    if classifier and is_of_patients:
+        require_none_of_images(classifier)
     if kind == REAL and (gans or files or ratio is not None):
         raise ConfigError("--gan, --synthetic or --ratio with --images real", expected=f"--images {BOTH}")
     data, compute = find_dataset(common, dataset), common.compute(weights_dir=weights_dir)
     folds, base = choose_folds(common, data, fold), presets.study(common.preset)
-    if classifier and reads_patients(classifier):
-        _require_none_of_images(
-            classifier, {"images": kind != REAL, "pretrained": pretrained, "pretrained-saw": pretrained_saw, **given}
-        )
+    if classifier and is_of_patients:
         train_patients(common, data, folds, classifier, given["num_steps"], compute)
         return
     name = name_classifier(classifier or base.classifiers[0])
@@ -103,15 +103,6 @@ def train_classifier(
         return
     if common.as_json:
         common.report({"classifiers": kept}, "")
-
-
-def _require_none_of_images(classifier: str, given: dict[str, Any]) -> None:
-    """Raise ConfigError for an option that a model of tiles and expression does not use."""
-    used = [name for name in ("images", "pretrained", "pretrained-saw") if given[name]]
-    if given["classical_augmentation"] != "standard":
-        used.append("classical-augmentation")
-    if used:
-        raise ConfigError(f"--{used[0]} with {classifier}", expected="it with a classifier of images", todo="remove it")
 
 
 def _pretrained(name: str, file: str | None, saw: str | None) -> dict[str, Any]:

@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import click
+from click.core import ParameterSource
+
 from classifiers.names import canonical_name, find_entry, split_name
 from classifiers.registry import CLASSIFIERS
 from ganaug.cli.common import Common
 from ganaug.config import Compute, SubtypeConfig
 from ganaug.errors import ConfigError
+from ganaug.report.numbers import number, percent
 
 if TYPE_CHECKING:
     from ganaug.data.dataset import DataSet
+    from ganaug.study.statistics.increments import SubtypeScore
+    from ganaug.study.subtypes import SubtypeResult
+
+OF_IMAGES = {"kind", "ratio", "pretrained", "pretrained_saw", "classical_augmentation", "gans", "files"}
 
 
 def reads_patients(classifier: str) -> bool:
@@ -22,12 +30,27 @@ def reads_patients(classifier: str) -> bool:
         raise ConfigError(str(error)) from error
 
 
+def require_none_of_images(classifier: str) -> None:
+    """Raise ConfigError for an option of this command that a model of tiles and expression does not use."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if option.name in OF_IMAGES and is_given:
+            raise ConfigError(
+                f"{option.opts[0]} with {classifier}", expected="it with a classifier of images", todo="remove it"
+            )
+
+
 def train_patients(
     common: Common, dataset: "DataSet", folds: Sequence[int], classifier: str, num_steps: int | None, compute: Compute
 ) -> None:
-    """Compare the arms on the folds and print the result, or what would be trained; keep the arm that was named."""
+    """Compare the arms on the folds and print the result, or what would be trained; keep the arm that was named.
+
+    Every finished training is kept: the same command resumes with the next one, and prints the same when all are.
+    """
+    from ganaug.classify.patients import choose_tiles
     from ganaug.data.expression_table import read_expression_table
-    from ganaug.study.subtypes import ARMS, compare_arms, format_subtypes
+    from ganaug.study.subtypes import ARMS, compare_arms
 
     name = canonical_name(classifier, CLASSIFIERS)
     arm = next((arm for arm, of_arm in ARMS.items() if of_arm == name), None)
@@ -38,7 +61,7 @@ def train_patients(
     config = SubtypeConfig(
         seeds=tuple(range(common.seed, common.seed + num_seeds)), num_steps=num_steps or plain.num_steps
     )
-    expression = read_expression_table(dataset)
+    expression, tiles_of = read_expression_table(dataset), choose_tiles(dataset, config.max_tiles)
     if common.dry_run:
         plan = {
             "dataset": dataset.name,
@@ -48,10 +71,41 @@ def train_patients(
             "seeds": list(config.seeds),
             "models": len(ARMS) * len(folds) * len(config.seeds),
             "steps": config.num_steps,
-            "patients": len(expression.groups),
+            "patients": len(tiles_of),
+            "tiles": sum(map(len, tiles_of.values())),
             "genes": len(expression.genes),
         }
         common.report(plan, "\n".join(f"{key}: {value}" for key, value in plan.items()))
         return
     result = compare_arms(common.workspace, dataset, folds, config, compute, keep=arm)
     common.report(result.to_dict(), format_subtypes(result))
+
+
+def format_subtypes(result: "SubtypeResult") -> str:
+    """The result as text: a line for each arm and each increment, then the notes."""
+    from ganaug.study.statistics.increments import METRICS
+    from ganaug.study.subtypes import AVERAGING
+
+    by_arm = {
+        arm: [row for row in result.scores if row.arm == arm] for arm in dict.fromkeys(r.arm for r in result.scores)
+    }
+    pairs = dict.fromkeys((row.arm, row.baseline) for row in result.increments)
+    by_pair = {
+        f"{arm} − {baseline}": [row for row in result.increments if (row.arm, row.baseline) == (arm, baseline)]
+        for arm, baseline in pairs
+    }
+    confidence = percent(result.config.confidence)
+    lines = [
+        f"{result.dataset}: {result.num_patients} patients tested, {result.num_tiles} tiles ({result.extractor}), "
+        f"{result.num_genes} genes, {len(result.config.seeds)} seeds; {confidence} intervals over patients",
+        f"{'':<20}" + "".join(f"{name:>26}" for name in METRICS.values()),
+    ]
+    for name, rows in {**by_arm, **by_pair}.items():
+        lines.append(f"{name:<20}" + "".join(f"{_with_interval(row):>26}" for row in rows))
+    return "\n".join([*lines, AVERAGING, *(f"note: {note}" for note in result.notes), *result.kept])
+
+
+def _with_interval(row: "SubtypeScore") -> str:
+    low, high = row.interval.low, row.interval.high
+    bounds = row.interval.reason or f"{number(low)} to {number(high)}"
+    return f"{number(row.value)} ({bounds})"

@@ -61,23 +61,28 @@ def read_expression_table(dataset: DataSet) -> ExpressionTable:
     return table
 
 
-def require_genes(found: tuple[str, ...], expected: tuple[str, ...], where: str) -> None:
-    """Raise DataError where a table's genes are not those that a model was trained on, in their order."""
-    if found == expected:
-        return
-    missing = [gene for gene in expected if gene not in set(found)]
+def order_genes(found: tuple[str, ...], expected: tuple[str, ...], where: str) -> NDArray[np.int64]:
+    """Where a table has each gene that a model was trained on: its columns i64 [G] in the order of the model's.
+
+    Raises DataError where its genes are others, more, fewer, or one stands twice; their order does not matter.
+    """
+    place = {gene: column for column, gene in enumerate(found)}
+    missing = [gene for gene in expected if gene not in place]
     further = [gene for gene in found if gene not in set(expected)]
-    difference = (
-        f"{len(missing)} of the model's genes are missing{_such_as(missing)}, {len(further)} are further ones"
-        f"{_such_as(further)}"
-        if missing or further
-        else "the same genes stand in another order"
-    )
-    raise DataError(
-        f"the genes of {where} differ from the model's: {difference}",
-        expected=f"its {len(expected)} genes",
-        todo="prepare the data set with the table that the model was trained with, or train it again",
-    )
+    if len(place) < len(found):
+        difference = f"{len(found) - len(place)} stand there more than once"
+    else:
+        difference = (
+            f"{len(missing)} of the model's genes are missing{_such_as(missing)}, {len(further)} are further ones"
+            f"{_such_as(further)}"
+        )
+    if missing or further or len(place) < len(found):
+        raise DataError(
+            f"the genes of {where} differ from the model's: {difference}",
+            expected=f"its {len(expected)} genes, in any order",
+            todo="prepare the data set with the table that the model was trained with, or train it again",
+        )
+    return np.array([place[gene] for gene in expected], np.int64)
 
 
 def _such_as(genes: list[str]) -> str:

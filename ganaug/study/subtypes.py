@@ -5,30 +5,38 @@ image cannot matter (see `classifiers.models.cross_attention`).
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from classifiers.config import FitConfig
 from classifiers.models.cross_attention import CrossAttention
 from classifiers.predict import predict
 from ganaug.classify.patients import Parts, Patients, read_patients, train_patients
-from ganaug.classify.stored_patients import PatientModelConfig, keep_patient_model
+from ganaug.classify.stored_patients import (
+    PatientModelConfig,
+    find_run,
+    keep_patient_model,
+    open_patient_model,
+    read_tested,
+    write_tested,
+)
 from ganaug.config import CPU, Compute, SubtypeConfig, to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.attributes import NOTES
-from ganaug.errors import DataError, for_sharing
-from ganaug.report.numbers import number, percent
+from ganaug.errors import DataError, UserError, for_sharing
 from ganaug.study.design import seeds_of
 from ganaug.study.statistics.increments import (
     BOTH,
     GENES,
     IMAGE,
-    METRICS,
     PUBLISHED,
     PatientPredictions,
     SubtypeScore,
@@ -42,7 +50,10 @@ ARMS = {
     IMAGE: "cross_attention[arm=image]",
     PUBLISHED: "cross_attention[variant=published]",
 }
-AVERAGING = "PR-AUC, F1 and balanced accuracy: unweighted means over the classes, each against the rest"
+AVERAGING = (
+    "PR-AUC, F1 and balanced accuracy: unweighted means over the classes, each against the rest, of the patients of "
+    "all folds together"
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,9 @@ def compare_arms(
 ) -> SubtypeResult:
     """Train and test every arm on the folds (None: all), and compare them on the patients that the folds test.
 
-    The models of the arm `keep` are kept, those of the first seed, with the proof of what they saw.
+    The models of the arm `keep` are kept, those of the first seed, with the proof of what they saw. What each model
+    gave its test patients is kept of all: what is interrupted resumes with the next training, and what is finished is
+    not trained again.
 
     Raises DataError where the data set holds no expression, or see `read_patients`.
     """
@@ -93,26 +106,18 @@ def compare_arms(
             workspace, dataset, fold, extractor=config.extractor, max_tiles=config.max_tiles, compute=compute
         )
 
-    kept: list[Path] = []
-
-    def keep_model(fold: int, seed: int, arm: str, model: CrossAttention) -> None:
-        if arm == keep and seed == config.seeds[0]:
-            fit = fit_config_of(config, seeds_of(fold, seed).fit, "")
-            kept.append(
-                keep_patient_model(workspace, dataset, fold, model, about_model(ARMS[arm], patients, fit, config))
-            )
-
     started = time.perf_counter()
     patients = read(chosen[0])
     parts = {fold: parts_of(dataset, patients, fold) for fold in chosen}
     is_stained = bool(dataset.table.attrs.get("stain"))  # then every fold sees other pixels
+    trainings = Trainings(workspace, dataset, config, keep)
     tested = run_arms(
         read if is_stained else lambda fold: patients,
         parts,
         config,
         compute,
         repeat_of=dataset.folds.repeat_of,
-        keep=keep_model,
+        trainings=trainings,
     )
     scores, increments = compare(tested, config)
     return SubtypeResult(
@@ -128,15 +133,68 @@ def compare_arms(
         increments=increments,
         notes=notes_on(dataset, chosen, config),
         seconds=round(time.perf_counter() - started, 1),
-        kept=tuple(path.relative_to(workspace.root).as_posix() for path in kept),
+        kept=tuple(path.relative_to(workspace.root).as_posix() for path in trainings.kept),
     )
 
 
-def about_model(classifier: str, patients: Patients, fit: FitConfig, config: SubtypeConfig) -> PatientModelConfig:
-    """What a kept model is, next to its weights."""
-    options = {name: value for name, value in asdict(fit).items() if name != "device"}
-    num_features = patients.samples.tiles[0].shape[1]
-    return PatientModelConfig(classifier, patients.extractor, num_features, config.max_tiles, patients.genes, options)
+def about_model(patients: Patients, fold: int, seed: int, arm: str, config: SubtypeConfig) -> PatientModelConfig:
+    """All that decides what a training gives, next to the data set and its folds."""
+    seeds = seeds_of(fold, seed)
+    options = asdict(fit_config_of(config, seeds.fit, ""))
+    del options["device"]
+    return PatientModelConfig(
+        classifier=ARMS[arm],
+        extractor=patients.extractor,
+        extractor_digest=patients.extractor_digest,
+        num_features=patients.samples.tiles[0].shape[1],
+        max_tiles=config.max_tiles,
+        genes=patients.genes,
+        weights_seed=seeds.weights,
+        fit=options,
+    )
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """The trainings of a comparison in the workspace: what each gave its test patients, and the models to keep."""
+
+    workspace: Workspace
+    dataset: DataSet
+    config: SubtypeConfig
+    keep: str | None  # arm whose models of the first seed are kept
+    kept: list[Path] = field(default_factory=list)
+
+    def find(self, patients: Patients, fold: int, seed: int, arm: str) -> NDArray[np.float32] | None:
+        """The probabilities f32 [n,K] of the test patients; None where there is something left to train."""
+        about = about_model(patients, fold, seed, arm, self.config)
+        found = read_tested(self.workspace, self.dataset, fold, about, self._tested(patients, fold))
+        if found is None or not self._is_kept(seed, arm):
+            return found
+        path = find_run(self.workspace, self.dataset, fold, about).patients
+        try:
+            open_patient_model(path)
+        except UserError as error:
+            if path.exists():
+                warnings.warn(f"ganaug: {error}; this model is trained again", stacklevel=2)
+            return None
+        self.kept.append(path)
+        return found
+
+    def add(
+        self, patients: Patients, fold: int, seed: int, arm: str, model: CrossAttention, probs: NDArray[np.float32]
+    ) -> None:
+        """Keep the probabilities f32 [n,K] of the test patients, after the model where it is one to keep."""
+        about = about_model(patients, fold, seed, arm, self.config)
+        if self._is_kept(seed, arm):
+            self.kept.append(keep_patient_model(self.workspace, self.dataset, fold, model, about))
+        tested = dict(zip(self._tested(patients, fold), probs, strict=True))
+        write_tested(self.workspace, self.dataset, fold, about, tested)
+
+    def _tested(self, patients: Patients, fold: int) -> list[str]:
+        return [patients.groups[at] for at in parts_of(self.dataset, patients, fold).test]
+
+    def _is_kept(self, seed: int, arm: str) -> bool:
+        return arm == self.keep and seed == self.config.seeds[0]
 
 
 def parts_of(dataset: DataSet, patients: Patients, fold: int) -> Parts:
@@ -157,32 +215,30 @@ def run_arms(
     *,
     arms: Sequence[str] = tuple(ARMS),
     repeat_of: Callable[[int], int] = lambda fold: 0,
-    keep: Callable[[int, int, str, CrossAttention], None] | None = None,
+    trainings: Trainings | None = None,
 ) -> PatientPredictions:
     """The probabilities of every arm for the test patients of every fold; all arms share seeds, steps and order.
 
-    `keep` is called with the fold, the seed, the arm and the model of each.
+    What `trainings` holds is not trained again, and what is trained is added there.
     """
     repeats = sorted({repeat_of(fold) for fold in parts})
     runs = [(repeat, seed) for repeat in repeats for seed in config.seeds]
-    first = patients_of(next(iter(parts)))
+    patients_in = lru_cache(maxsize=1)(patients_of)
+    first = patients_in(next(iter(parts)))
     shape = (len(runs), len(first.labels), len(first.class_names))
     probs = {arm: np.full(shape, np.nan) for arm in arms}
     cells = [(fold, seed, arm) for fold in parts for seed in config.seeds for arm in arms]
     for fold, seed, arm in tqdm(cells, "arms", unit="model", disable=not compute.progress or None):
-        patients, seeds = patients_of(fold), seeds_of(fold, seed)
-        model = train_patients(
-            patients,
-            parts[fold],
-            ARMS[arm],
-            fit_config_of(config, seeds.fit, compute.device),
-            weights_seed=seeds.weights,
-        )
-        if keep is not None:
-            keep(fold, seed, arm, model)
-        test = parts[fold].test
-        run = runs.index((repeat_of(fold), seed))
-        probs[arm][run, test] = predict(model, patients.samples.take(test), device=compute.device)
+        patients, part = patients_in(fold), parts[fold]
+        found = trainings.find(patients, fold, seed, arm) if trainings else None
+        if found is None:
+            seeds = seeds_of(fold, seed)
+            fit = fit_config_of(config, seeds.fit, compute.device)
+            model = train_patients(patients, part, ARMS[arm], fit, weights_seed=seeds.weights)
+            found = predict(model, patients.samples.take(part.test), device=compute.device)
+            if trainings:
+                trainings.add(patients, fold, seed, arm, model, found)
+        probs[arm][runs.index((repeat_of(fold), seed)), part.test] = found
     return PatientPredictions(first.labels, probs)
 
 
@@ -199,9 +255,6 @@ def fit_config_of(config: SubtypeConfig, seed: int, device: str) -> FitConfig:
     )
 
 
-# ---- what is printed -------------------------------------------------------------------------------------------------
-
-
 def notes_on(dataset: DataSet, folds: Sequence[int], config: SubtypeConfig) -> tuple[str, ...]:
     """What a reader must know of the figures."""
     table, notes = dataset.table, [for_sharing(note) for note in dataset.table.attrs.get(NOTES, [])]
@@ -214,35 +267,10 @@ def notes_on(dataset: DataSet, folds: Sequence[int], config: SubtypeConfig) -> t
                 "the data set with --fold-by site to exclude this"
             )
             break
+    if len(set(site_of.values()) - {""}) > 1:
+        notes.append("the intervals take the patients of one laboratory as independent, and may be too narrow")
     if table.attrs.get("source") == "tcga-brca":
         notes.append("PAM50 is called from expression, so what the genes reach is near-circular")
     if len(config.seeds) == 1:
         notes.append("one seed: the noise of training is neither averaged nor in the intervals")
     return tuple(notes)
-
-
-def format_subtypes(result: SubtypeResult) -> str:
-    """The result as text: a line for each arm and each increment, then the notes."""
-    by_arm = {
-        arm: [row for row in result.scores if row.arm == arm] for arm in dict.fromkeys(r.arm for r in result.scores)
-    }
-    pairs = dict.fromkeys((row.arm, row.baseline) for row in result.increments)
-    by_pair = {
-        f"{arm} − {baseline}": [row for row in result.increments if (row.arm, row.baseline) == (arm, baseline)]
-        for arm, baseline in pairs
-    }
-    confidence = percent(result.config.confidence)
-    lines = [
-        f"{result.dataset}: {result.num_patients} patients tested, {result.num_tiles} tiles ({result.extractor}), "
-        f"{result.num_genes} genes, {len(result.config.seeds)} seeds; {confidence} intervals over patients",
-        f"{'':<20}" + "".join(f"{name:>26}" for name in METRICS.values()),
-    ]
-    for name, rows in {**by_arm, **by_pair}.items():
-        lines.append(f"{name:<20}" + "".join(f"{_with_interval(row):>26}" for row in rows))
-    return "\n".join([*lines, AVERAGING, *(f"note: {note}" for note in result.notes), *result.kept])
-
-
-def _with_interval(row: SubtypeScore) -> str:
-    low, high = row.interval.low, row.interval.high
-    bounds = row.interval.reason or f"{number(low)} to {number(high)}"
-    return f"{number(row.value)} ({bounds})"

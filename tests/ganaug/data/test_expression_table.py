@@ -9,7 +9,7 @@ import pytest
 
 from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.data.expression_table import ExpressionTable, has_expression, read_expression_table, require_genes
+from ganaug.data.expression_table import ExpressionTable, has_expression, order_genes, read_expression_table
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.errors import DataError, LeakError
 from ganaug.workspace import Workspace
@@ -62,11 +62,16 @@ def test_a_data_set_without_expression_names_those_that_have_it(tiny: DataSet) -
     [
         (("ESR1", "ERBB2"), r"1 of the model's genes are missing \(KRT5\), 0 are further ones"),
         ((*GENES, "A", "B", "C", "D"), r"0 of the model's genes are missing, 4 are further ones \(A, B, C, …\)"),
-        (("KRT5", "ERBB2", "ESR1"), "another order"),
+        (("ESR1", "ERBB2", "KRT5", "ESR1"), "1 stand there more than once"),
     ],
 )
 def test_genes_that_differ_from_the_models_are_one_line(found: tuple[str, ...], facts: str) -> None:
-    require_genes(GENES, GENES, "here")
     with pytest.raises(DataError, match=facts) as refused:
-        require_genes(found, GENES, str(Path("table.h5")))
+        order_genes(found, GENES, str(Path("table.h5")))
     assert "\n" not in str(refused.value)
+
+
+def test_genes_in_any_order_are_found() -> None:
+    assert order_genes(GENES, GENES, "here").tolist() == [0, 1, 2]
+    other = (GENES[2], GENES[0], GENES[1])
+    assert [other[column] for column in order_genes(other, GENES, "here")] == list(GENES)

@@ -53,6 +53,7 @@ WORDS = {  # what is searched for, and stands in one planted name each
     "synthetic file elsewhere": "Fremdkopie",
     "data set elsewhere": "Umbenannt",
     "host": "hoernstein-rechner",
+    "patient with expression": "paired-p0",
 }
 FOUND_IN_EXPORT = ("patient", "patient with markup", "near-equal patients", "tested patient", "site", "slide", "image")
 
@@ -138,6 +139,7 @@ def _travel(made: Journey) -> None:
     run(*study, "--ratio", 0.5, "--synthetic", copies[0])
     run("train-classifier", "--steps", 2, "--pretrained", network, "--pretrained-saw", "photographs")
     run("train-classifier", "--steps", 2, "--images", "real+synthetic", "--synthetic", copies[0])
+    _compare_arms()
     for number, copy in enumerate(copies):
         run("export", copy, "--zip", exported / f"copy-{number}.zip")
     (second,) = set((made.workspace / "gans").iterdir()) - {first}
@@ -148,6 +150,14 @@ def _travel(made: Journey) -> None:
     run("export", "lab", "--zip", exported / "lab.zip")
     run("export", "lab", "--zip", exported / "lab-test.zip", "--fold", 0, "--part", "test")
     run("export", "lab", "--zip", made.with_ids / "lab.zip", "--with-ids")
+
+
+def _compare_arms() -> None:
+    """Tiles and expression, of a phantom: its patients are named after it."""
+    name = "paired-phantom"
+    drawn = ("--patients", 12, "--images-per-patient", 1, "--resolution", 32, "--folds", 3)
+    run("prepare", "--dataset", name, *drawn)
+    run("train-classifier", "--dataset", name, "--classifier", "cross_attention", "--steps", 1, "--fold", 0)
 
 
 def plant(base: Path) -> tuple[Path, tuple[Path, Path]]:
@@ -215,6 +225,7 @@ def test_nothing_outside_of_the_data_sets_names_anybody_or_any_place(journey: Jo
     assert {"report.html", "design.json", "verdict.json", "results.jsonl", "config.json", "env.json"} <= written
     assert {"metrics.jsonl", "stats.jsonl", "scores.jsonl", "trainer.json", "reals.png", "lab.zip"} <= written
     assert {"classifier.safetensors", "scores.json", "history.jsonl"} <= written
+    assert {"patients.safetensors", "tested.json"} <= written
     assert [name for name in written if "tfevents" in name]
     assert len([path for path in found.files if path.startswith("cache/")]) >= 3
 

@@ -5,20 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from classifiers.models.cross_attention import PatientSamples
+from ganaug.classify import patients as classify_patients
 from ganaug.classify.patients import Parts, Patients, read_patients, train_patients
+from ganaug.cli.train_patients import format_subtypes
 from ganaug.config import CPU, FoldsConfig, PairedConfig, PhantomConfig, PrepareConfig, SubtypeConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.phantom.paired import SUBTYPES, TISSUES, draw_expression, draw_genes, draw_tissue, subtype_of
 from ganaug.errors import ConfigError, DataError
+from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.study.statistics.increments import BOTH, GENES, IMAGE, PUBLISHED, PatientPredictions, compare
 from ganaug.study.subtypes import (
     ARMS,
     compare_arms,
     fit_config_of,
-    format_subtypes,
     parts_of,
     run_arms,
 )
@@ -90,6 +94,74 @@ def test_scales_see_training_patients_only() -> None:
     assert not np.array_equal(plain["scale_genes.mean"], moved["scale_genes.mean"])
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_nothing_but_the_choice_of_weights_depends_on_patients_who_are_not_trained_on(part: str) -> None:
+    """With one step there is one state to choose, so validation patients may change nothing either."""
+    config = fit_config_of(replace(QUICK, num_steps=1), 0, "cpu")
+    parts = one_fold(40)
+
+    def train(planted: np.ndarray) -> dict[str, Tensor]:
+        patients = paired(40)
+        patients.labels[planted] = (patients.labels[planted] + 1) % len(SUBTYPES)
+        patients.samples.expression[planted] *= -3
+        for index in planted:
+            patients.samples.tiles[index][:] += 7
+        return train_patients(patients, parts, ARMS[BOTH], config, weights_seed=0).state_dict()
+
+    plain = train(np.empty(0, np.int64))
+    planted = train(getattr(parts, part))
+    assert len(plain) > 10
+    assert all(torch.equal(plain[name], planted[name]) for name in plain)
+    learnt = train(parts.train[:1])
+    assert not all(torch.equal(plain[name], learnt[name]) for name in plain)
+
+
+def test_the_classes_of_tested_patients_do_not_change_what_is_predicted_of_them() -> None:
+    patients, parts = paired(40), {0: one_fold(40)}
+    quick = replace(QUICK, num_steps=2)
+    plain = run_arms(lambda fold: patients, parts, quick)
+    relabelled = replace(patients, labels=patients.labels.copy())
+    relabelled.labels[parts[0].test] = (relabelled.labels[parts[0].test] + 1) % len(SUBTYPES)
+    planted = run_arms(lambda fold: relabelled, parts, quick)
+    assert not np.array_equal(plain.labels, planted.labels)
+    for arm in ARMS:
+        np.testing.assert_array_equal(plain.probs[arm], planted.probs[arm])
+
+
+def test_every_repeat_of_the_folds_is_a_run_and_tests_everybody_once() -> None:
+    patients, quick = paired(24), replace(QUICK, seeds=(0, 1), num_steps=1)
+    order, parts = np.arange(24), {}
+    for fold in range(6):  # 3 folds, twice
+        third = order[fold % 3 :: 3] if fold < 3 else order[8 * (fold - 3) : 8 * (fold - 2)]
+        others = np.setdiff1d(order, third)
+        parts[fold] = Parts(others[4:], others[:4], third)
+    tested = run_arms(lambda fold: patients, parts, quick, arms=(GENES,), repeat_of=lambda fold: fold // 3)
+    assert tested.probs[GENES].shape == (4, 24, 4)
+    assert np.isfinite(tested.probs[GENES]).all()
+    scores = compare(tested, quick)[0]
+    singly = [
+        compare(PatientPredictions(tested.labels, {GENES: tested.probs[GENES][run : run + 1]}), quick)[0][0].value
+        for run in range(4)
+    ]
+    assert scores[0].value == pytest.approx(np.mean(singly))
+
+
+def test_an_increment_is_paired_by_patient() -> None:
+    """Where two arms differ in few patients, the difference is known better than either score."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 2
+    right = np.where(rng.random(100) < 0.7, labels, 1 - labels)
+    genes = np.eye(2)[right] * 0.8 + 0.1
+    both = genes.copy()
+    both[:3] = np.eye(2)[labels[:3]] * 0.8 + 0.1
+    tested = PatientPredictions(labels, {BOTH: both[None], GENES: genes[None]})
+    scores, increments = compare(tested, QUICK)
+    score, increment = scores[2].interval, increments[2].interval
+    assert scores[2].metric == increments[2].metric == "balanced_accuracy"
+    assert increments[2].value == pytest.approx(scores[2].value - scores[5].value)
+    assert increment.high - increment.low < 0.6 * (score.high - score.low)
+
+
 def test_the_score_of_an_arm_is_the_mean_over_its_runs_and_an_arm_gains_nothing_over_itself() -> None:
     rng = np.random.default_rng(0)
     labels, probs = np.arange(40) % 2, rng.dirichlet(np.ones(2), (2, 40))
@@ -119,6 +191,13 @@ def test_a_patient_stands_in_one_part_only() -> None:
 
 
 # ---- on a prepared data set
+
+
+@pytest.fixture(autouse=True)
+def means(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extractor that takes no time: the mean colour."""
+    means = Extractor("means", "0" * 64, "of each channel", lambda images: images.float().mean((2, 3)))
+    monkeypatch.setattr(classify_patients, "open_extractor", lambda *given: means)
 
 
 @pytest.fixture
