@@ -9,7 +9,8 @@ from torch import nn
 
 from classifiers.config import FitConfig
 from classifiers.fit import FitResult, fit
-from classifiers.registry import build_seeded
+from classifiers.names import find_entry, split_name
+from classifiers.registry import CLASSIFIERS, build_seeded
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture
 from ganaug.provenance import digest_of_bytes
@@ -27,9 +28,15 @@ class TrainedModel:
 def build_classifier(dataset: DataSet, name: str, seed: int, weights: Path | None = None) -> nn.Module:
     """A classifier of the data set's classes and resolution, its weights drawn with `seed` or read from a file.
 
-    Raises ValueError, RuntimeError or OSError for an unknown name and for weights that cannot be read or do not fit.
+    Raises ValueError, RuntimeError or OSError for an unknown name, for a classifier that reads more than images, and for
+    weights that cannot be read or do not fit.
     """
     table = dataset.table
+    if split_name(name)[0] in CLASSIFIERS and find_entry(name, CLASSIFIERS)[0].inputs != "image":
+        raise ValueError(
+            f"{name} reads a patient's tiles and expression; expected a classifier of images; "
+            f"use `ganaug train-classifier --classifier {split_name(name)[0]}`"
+        )
     return build_seeded(name, table.num_classes, seed, image_size_px=table.resolution_px, weights=weights)
 
 

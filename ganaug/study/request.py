@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from classifiers.names import canonical_name
+from classifiers.registry import CLASSIFIERS
 from ganaug import presets
 from ganaug.config import Compute, GanConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
-from ganaug.errors import WorkspaceError
+from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.generate.find import (
     NO_CHOICE,
     Choice,
@@ -56,8 +58,10 @@ def missing_config(preset: str, dataset: DataSet, compute: Compute, total_kimg: 
 def add_published_weights(config: StudyConfig, compute: Compute) -> StudyConfig:
     """The study with the published weights of the classifiers that have some; `none` in place of a file draws them.
 
-    Raises WeightsError where they are missing or are something else.
+    Names of classifiers with switches are written in their one way, so that equal ones have equal digests. Raises
+    WeightsError where weights are missing or are something else, ConfigError for a name or a switch that is unknown.
     """
+    config = _with_canonical_names(config)
     given = dict(config.pretrained)
     published = {
         name: str(find_weights(compute.weights_dir, published_name(name)))
@@ -66,6 +70,21 @@ def add_published_weights(config: StudyConfig, compute: Compute) -> StudyConfig:
     }
     pairs = tuple((name, file) for name, file in (given | published).items() if file != "none")
     return replace(config, pretrained=pairs)
+
+
+def _with_canonical_names(config: StudyConfig) -> StudyConfig:
+    def write(name: str) -> str:
+        return canonical_name(name, CLASSIFIERS)
+
+    try:
+        return replace(
+            config,
+            classifiers=tuple(map(write, config.classifiers)),
+            pretrained=tuple((write(name), file) for name, file in config.pretrained),
+            pretrained_saw=tuple((write(name), text) for name, text in config.pretrained_saw),
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def run_study(

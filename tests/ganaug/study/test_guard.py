@@ -146,6 +146,7 @@ def test_refusal_comes_before_anything_is_written(world: "World", quick: StudyCo
     ("options", "expected"),
     [
         ({"classifiers": ("resnet",)}, "unknown classifier 'resnet'"),
+        ({"classifiers": ("cross_attention[arm=image]",)}, "expected a classifier of images"),
         ({"arms": ("real", "real+synthetic")}, "real-oversampled"),
         ({"arms": ("real", "real-oversampled", "real+synthetic", "magic")}, "unknown arm 'magic'"),
         ({"metric": "luck"}, "balanced_accuracy, accuracy, macro_f1"),

@@ -11,7 +11,7 @@ import pytest
 from ganaug import weights
 from ganaug.config import Compute, GanConfig, NetworkConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.errors import DataError, LeakError, WeightsError, WorkspaceError
+from ganaug.errors import ConfigError, DataError, LeakError, WeightsError, WorkspaceError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.cost import plan_study
 from ganaug.study.guard import origins_of
@@ -123,3 +123,21 @@ def test_published_weights_that_are_missing_are_named_before_anything_is_trained
 def test_the_report_says_where_published_weights_come_from(dataset: DataSet, quick: StudyConfig) -> None:
     config = add_published_weights(replace(quick, classifiers=("efficientnet_lite0",)), CPU)
     assert "efficientnet-lite0-57934424.pth" in origins_of(dataset, [FOLD], config)["efficientnet_lite0"]
+
+
+def test_names_of_one_classifier_become_one_and_unknown_switches_are_refused(quick: StudyConfig) -> None:
+    named = replace(
+        quick,
+        classifiers=("resvit_gannet_small[tama=off,alignment=on]", "timm:resnet18"),
+        pretrained=(("resvit_gannet_small[tama=off,alignment=on]", "a.pth"),),
+        pretrained_saw=(("resvit_gannet_small[tama=off,alignment=on]", "photographs"),),
+    )
+    config = add_published_weights(named, Compute())
+    assert config.classifiers == ("resvit_gannet_small[tama=off]", "timm:resnet18")
+    assert config.pretrained == (("resvit_gannet_small[tama=off]", "a.pth"),)
+    assert config.pretrained_saw == (("resvit_gannet_small[tama=off]", "photographs"),)
+    twice = replace(quick, classifiers=("dalaresnet50", "dalaresnet50[variant=gate]"))
+    with pytest.raises(ConfigError, match="each one once"):
+        add_published_weights(twice, Compute())
+    with pytest.raises(ConfigError, match="unknown switch 'colour'"):
+        add_published_weights(replace(quick, classifiers=("dalaresnet50[colour=off]",)), Compute())
