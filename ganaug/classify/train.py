@@ -28,8 +28,8 @@ class TrainedModel:
 def build_classifier(dataset: DataSet, name: str, seed: int, weights: Path | None = None) -> nn.Module:
     """A classifier of the data set's classes and resolution, its weights drawn with `seed` or read from a file.
 
-    Raises ValueError, RuntimeError or OSError for an unknown name, for a classifier that reads more than images, and for
-    weights that cannot be read or do not fit.
+    Raises ValueError, RuntimeError or OSError for an unknown name, for a classifier that reads more than images, and
+    for weights that cannot be read or do not fit.
     """
     table = dataset.table
     if split_name(name)[0] in CLASSIFIERS and find_entry(name, CLASSIFIERS)[0].inputs != "image":
