@@ -13,7 +13,7 @@ from ganaug.config import MAP_METHODS
 from ganaug.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ganaug.classify.explain import ExplainConfig, Explanations
+    from ganaug.classify.explain.explain import ExplainConfig, Explanations
     from ganaug.classify.stored import StoredClassifier
     from ganaug.data.dataset import DataSet
 
@@ -49,8 +49,8 @@ def explain(
     It writes a page with pictures next to the classifier, and prints a table: each method compared with a random map
     and one of the image's centre.
     """
-    from ganaug.classify.explain import ExplainConfig, explain_classifier, layer_of, require_same_data
-    from ganaug.classify.explain_page import PAGE, write_page
+    from ganaug.classify.explain.explain import ExplainConfig, explain_classifier, layer_of, require_same_data
+    from ganaug.classify.explain.page import PAGE, write_page
     from ganaug.data.dataset import open_dataset
 
     config = ExplainConfig(tuple(dict.fromkeys(methods)), per_class, num_measured, threshold, common.seed)
