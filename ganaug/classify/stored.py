@@ -14,32 +14,13 @@ from classifiers.predict import predict
 from classifiers.registry import build_seeded
 from classifiers.samples import IndexedImages
 from ganaug.checkpoint.snapshot import content_of, load_tensors, save_tensors
-from ganaug.config import PrepareConfig
-from ganaug.data.dataset import DataSet
-from ganaug.data.prepare.stain import Reference
+from ganaug.classify.pixel_rule import PixelRule, read_pixel_rule
 from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError
 from ganaug.fields import require_kinds
 from ganaug.provenance import Provenance, read_provenance, require_content, require_seal
 from ganaug.workspace import ClassifierRun, Workspace, parse_json, read_json
 
 AGAIN = "remove it, and train again with the same command"
-_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
-    "macenko": {"stains": (3, 2), "max_concentration": (2,)},
-    "reinhard": {"means": (3,), "stds": (3,)},
-}
-
-
-@dataclass(frozen=True)
-class PixelRule:
-    """How an image of any size becomes the squares that a classifier takes, as `prepare` did for its data set."""
-
-    fit: str = "crop"  # see `ganaug.data.images.squares`
-    field_px: int | None = None  # side of the square, in an image's own pixels
-    field_um: float | None = None  # the same in micrometres
-    stain: Reference | None = None  # that the images of the fold were normalised to; None: they were not
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "stain": self.stain and self.stain.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -159,10 +140,8 @@ def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, t
         if not isinstance(values.get("fit"), dict):
             raise ValueError("no options of a training")
         require_kinds(ClassifierConfig, {name: value for name, value in values.items() if name != "fit"})
-        require_kinds(PixelRule, {name: value for name, value in values["pixels"].items() if name != "stain"})
-        pixels = PixelRule(**{**values["pixels"], "stain": _reference(values["pixels"].get("stain"))})
+        pixels = read_pixel_rule(values["pixels"], values["image_size_px"])
         config = ClassifierConfig(**{**values, "pixels": pixels})
-        squares_config(config.image_size_px, pixels)  # the bounds of its own
         if not 1e-3 <= config.temperature <= 1e3:
             raise ValueError(f"the temperature {config.temperature}")
         return config, tuple(class_names)
@@ -170,36 +149,6 @@ def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, t
         raise CorruptFile(
             f"{path} is no classifier of this tool ({error})", expected="what train-classifier writes", todo=AGAIN
         ) from error
-
-
-def _reference(stored: Any) -> Reference | None:
-    """The stain that images are normalised to; ValueError where it is none."""
-    if stored is None:
-        return None
-    method = stored.get("method") if isinstance(stored, dict) else None
-    if method not in _SHAPES or set(stored) != {"method", *_SHAPES[method]}:
-        raise ValueError("a stain of another kind")
-    values = {name: np.array(stored[name], dtype=np.float64) for name in _SHAPES[method]}
-    if any(
-        values[name].shape != shape or not np.isfinite(values[name]).all() for name, shape in _SHAPES[method].items()
-    ):
-        raise ValueError("a stain of another kind")
-    return Reference(method, values)
-
-
-def squares_config(image_size_px: int, pixels: PixelRule) -> PrepareConfig:
-    """What cuts the squares of any image; raises ConfigError where no data set can have been prepared so."""
-    return PrepareConfig(
-        "folder", resolution_px=image_size_px, fit=pixels.fit, field_px=pixels.field_px, field_um=pixels.field_um
-    )
-
-
-def pixel_rule_of(dataset: DataSet, fold: int) -> PixelRule:
-    """How the images of a data set came about, as a fold sees them; those that were drawn are taken as they are."""
-    about, stain = dataset.table.attrs.get("pixels") or {}, dataset.table.attrs.get("stain")
-    fit = about["fit"] if about.get("fit") in ("crop", "tile", "resize") else "crop"
-    reference = _reference(stain["references"][fold]) if stain else None
-    return PixelRule(fit, about.get("field_px"), about.get("field_um"), reference)
 
 
 def _build(path: Path, config: ClassifierConfig, class_names: Sequence[str], tensors: dict[str, Tensor]) -> nn.Module:

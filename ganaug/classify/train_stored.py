@@ -17,12 +17,12 @@ from classifiers.predict import predict, predict_logits
 from classifiers.scores import score
 from classifiers.training.state import TrainingState
 from ganaug.checkpoint.snapshot import digest_of_tensors, load_tensors, save_tensors
+from ganaug.classify.pixel_rule import pixel_rule_of
 from ganaug.classify.predictions import find_tested, find_tested_images
 from ganaug.classify.stored import (
     ClassifierConfig,
     StoredClassifier,
     open_classifier_run,
-    pixel_rule_of,
     save_classifier,
 )
 from ganaug.classify.task import ClassifierTask, fit_options, require_trainable, write_config
