@@ -15,7 +15,9 @@ from classifiers.registry import build_seeded
 from classifiers.samples import IndexedImages
 from ganaug.checkpoint.snapshot import content_of, load_tensors, save_tensors
 from ganaug.classify.pixel_rule import PixelRule, read_pixel_rule
+from ganaug.classify.probes import ProbeNet, is_probe, open_probe
 from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError
+from ganaug.evaluate.extractors.record import ExtractorPlace, ExtractorRecord, read_extractor_record
 from ganaug.fields import require_kinds
 from ganaug.provenance import Provenance, read_provenance, require_content, require_seal
 from ganaug.workspace import ClassifierRun, Workspace, parse_json, read_json
@@ -33,6 +35,7 @@ class ClassifierConfig:
     images: str  # what it was trained on: real, or real+synthetic
     fit: dict[str, Any]  # fields of `classifiers.config.FitConfig` without the device
     pixels: PixelRule = field(default_factory=PixelRule)
+    extractor: ExtractorRecord | None = None  # of a probe, which holds no weights of it
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,15 @@ class StoredClassifier:
     ) -> NDArray[np.float32]:
         """Class probabilities f32 [N,K] of images u8 [N,H,W,3], each row summing to 1.
 
-        Logits are divided by the temperature; average_orientations takes the mean over the eight orientations.
+        Logits are divided by the temperature; average_orientations takes the mean over the eight orientations, which
+        the logits of a probe are in any case.
         """
         return predict(
             self.model,
             images,
             batch=batch,
             device=self.device,
-            average_orientations=average_orientations,
+            average_orientations=average_orientations and not isinstance(self.model, ProbeNet),
             temperature=self.temperature,
         )
 
@@ -88,11 +92,16 @@ def save_classifier(
     return sealed
 
 
-def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> StoredClassifier:
+def open_classifier_run(
+    run: ClassifierRun | Path, device: str = "cpu", *, place: ExtractorPlace | None = None, needs_map: bool = False
+) -> StoredClassifier:
     """The classifier in a folder, given as its run, its path, or the path of the file of weights in it.
 
+    place: of a probe's extractor; None looks for published weights. needs_map: refuse what shows no place in the image.
+
     Raises WorkspaceError where it is missing, CorruptFile where it is truncated or no classifier of this tool,
-    LeakError where weights, configuration, classes or provenance were edited, or are of another run than the folder's.
+    LeakError where weights, configuration, classes or provenance were edited, or are of another run than the folder's,
+    ConfigError or WeightsError where the extractor of a probe is missing or another one.
     """
     run = _run_at(run)
     if not run.weights.is_file():
@@ -104,6 +113,13 @@ def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> Store
     require_content(record, content_of(tensors, metadata), run.weights)
     config, class_names = _about(run.weights, metadata)
     _require_of_run(run, record)
+    if needs_map and is_probe(config.classifier):
+        raise ConfigError(
+            f"{config.classifier} is a linear probe on frozen features, which have no map of the image",
+            expected="a classifier whose network was trained",
+            todo="choose another one with --classifier or --run",
+        )
+    model = _build(run.weights, config, class_names, tensors, place or ExtractorPlace(), device)
     return StoredClassifier(
         run=run,
         name=config.classifier,
@@ -113,7 +129,7 @@ def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> Store
         image_size_px=config.image_size_px,
         temperature=config.temperature,
         provenance=record,
-        model=_build(run.weights, config, class_names, tensors).to(device).eval(),
+        model=model.to(device).eval(),
         device=device,
         pixels=config.pixels,
     )
@@ -141,7 +157,13 @@ def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, t
             raise ValueError("no options of a training")
         require_kinds(ClassifierConfig, {name: value for name, value in values.items() if name != "fit"})
         pixels = read_pixel_rule(values["pixels"], values["image_size_px"])
-        config = ClassifierConfig(**{**values, "pixels": pixels})
+        config = ClassifierConfig(
+            **{
+                **values,
+                "pixels": pixels,
+                "extractor": read_extractor_record(values.get("extractor"), values["classifier"]),
+            }
+        )
         if not 1e-3 <= config.temperature <= 1e3:
             raise ValueError(f"the temperature {config.temperature}")
         return config, tuple(class_names)
@@ -151,17 +173,31 @@ def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, t
         ) from error
 
 
-def _build(path: Path, config: ClassifierConfig, class_names: Sequence[str], tensors: dict[str, Tensor]) -> nn.Module:
+def _build(
+    path: Path,
+    config: ClassifierConfig,
+    class_names: Sequence[str],
+    tensors: dict[str, Tensor],
+    place: ExtractorPlace,
+    device: str,
+) -> nn.Module:
     """The network with these weights; raises CorruptFile where they are of another."""
+    name, num_classes = config.classifier, len(class_names)
     try:
-        model = build_seeded(config.classifier, len(class_names), 0, image_size_px=config.image_size_px)
+        if config.extractor is not None:
+            return open_probe(name, tensors, config.extractor, place, num_classes=num_classes, device=device)
+        if place.is_named:
+            raise ConfigError(
+                f"--pretrained or --weights-dir with {name}", expected="it with a probe alone", todo="leave it out"
+            )
+        model = build_seeded(name, num_classes, 0, image_size_px=config.image_size_px)
         own = {name: value.shape for name, value in model.state_dict().items()}
         if own != {name: value.shape for name, value in tensors.items()}:
             raise ValueError("the weights are of another network")
         model.load_state_dict(tensors)
     except (ValueError, RuntimeError, TypeError) as error:
         reason = str(error).split("\n")[0][:200]
-        raise CorruptFile(f"{path} does not fit the classifier {config.classifier} ({reason})", todo=AGAIN) from error
+        raise CorruptFile(f"{path} does not fit the classifier {name} ({reason})", todo=AGAIN) from error
     return model
 
 
