@@ -110,7 +110,7 @@ def train_classifier(
 def _require_none_of_images(classifier: str, given: dict[str, Any]) -> None:
     """Raise ConfigError for an option that a model of tiles and expression does not use."""
     names = ("images", "pretrained", "pretrained-saw", "batch", "learning_rate", "body_learning_rate")
-    used = [name.replace("_", "-") for name in names if given[name] not in (None, False)]
+    used = [name.replace("_", "-") for name in names if given[name] is not None and given[name] is not False]
     if given["classical_augmentation"] != "standard":
         used.append("classical-augmentation")
     if used:

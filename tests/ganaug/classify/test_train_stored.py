@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from classifiers.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, fit_temperature
 from classifiers.predict import predict_views
@@ -148,6 +149,22 @@ def test_the_temperature_is_that_of_the_validation_images(lab: "Lab") -> None:
     right = stored.probabilities(images).argmax(1) == images.labels
     assert validation["accuracy"] == pytest.approx(right.mean())
     assert validation["num_images"] == len(images)
+
+
+def test_the_temperature_is_fitted_to_what_is_predicted(lab: "Lab", monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = []
+
+    def fit(logits: Tensor, labels: NDArray[np.int64]) -> float:
+        fitted.append((logits, labels))
+        return 1.7
+
+    monkeypatch.setattr(module, "fit_temperature", fit)
+    stored, dataset = lab.train(1), lab.dataset
+    ((logits, labels),) = fitted
+    assert stored.temperature == 1.7
+    images = images_of(dataset, 1, dataset.val(1))
+    np.testing.assert_array_equal(labels, images.labels)
+    np.testing.assert_allclose((logits / 1.7).softmax(2).mean(1).numpy(), stored.probabilities(images), atol=1e-6)
 
 
 def test_the_scores_are_of_the_test_images_under_digests(lab: "Lab") -> None:

@@ -86,6 +86,9 @@ def test_real_and_synthetic_images_carry_what_their_generator_saw(home: Workspac
         (("--learning-rate", 0), "learning rate 0"),
         (("--body-learning-rate", 1e-3), "--body-learning-rate without pretrained layers"),
         (("--batch", 1), "--batch"),
+        (("--classifier", "cross_attention", "--learning-rate", 0), "--learning-rate with cross_attention"),
+        (("--classifier", "cross_attention", "--body-learning-rate", 1), "--body-learning-rate with cross_attention"),
+        (("--classifier", "cross_attention", "--batch", 8), "--batch with cross_attention"),
     ],
 )
 def test_what_would_be_ignored_or_cannot_be_meant_is_refused_before_anything_is_written(

@@ -87,6 +87,7 @@ def test_the_orientations_are_averaged_once_and_the_temperature_divides_the_log_
         return embed(img)
 
     monkeypatch.setattr(net, "extractor", replace(net.extractor, embed=counting))
+    assert stored.temperature < 1.7
     found = replace(stored, temperature=1.7).probabilities(dataset.images(0)[val])
     assert sum(num_seen) == NUM_ORIENTATIONS * len(val)
     np.testing.assert_allclose(found, (log_probs / 1.7).softmax(1).numpy(), atol=1e-5)
