@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 NUM_BINS = 15  # Guo et al.'s
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 10.0
+NUM_TRIED = 33  # temperatures, by equal factors, among which the search begins
 
 
 @dataclass(frozen=True)
@@ -30,31 +31,38 @@ class ReliabilityBin:
 def fit_temperature(logits: Tensor | NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
     """The temperature T that minimises the mean negative log-likelihood of softmax(logits / T), from 0.1 to 10.
 
-    `logits` [N,K] and `labels` [N] are of validation images, which neither train nor test the model. Where all of them
-    are predicted right, the likelihood grows without end as T falls; where their logits are worse than none, as T
-    rises. Then T is the bound, which is logged as a warning. Logits that are equal within each row give 1.
+    `logits` [N,K] and `labels` [N] are of validation images, which neither train nor test the model. Logits [N,V,K] are
+    of V views of each image, whose probabilities are averaged: the likelihood is that of the mean of softmax(logits /
+    T) over the views. Where all images are predicted right, the likelihood grows without end as T falls; where their
+    logits are worse than none, as T rises. Then T is the bound, which is logged as a warning. Logits that are equal
+    within each row give 1.
 
     Raises ValueError where logits and labels do not fit each other or are not finite.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2. Our choice: the bounds, as a few
-    validation images must not make the probabilities certain, and Guo et al.'s networks need 1 to 3.
+    validation images must not make the probabilities certain, and Guo et al.'s networks need 1 to 3; and a grid before
+    the search, as the likelihood of a mean of views may have several maxima.
     """
     from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
+    from scipy.special import log_softmax, logsumexp
 
     values = np.asarray(logits, dtype=np.float64)
-    _check(labels, values, "logits")
+    _check(labels, values[:, 0] if values.ndim == 3 and values.shape[1] else values, "logits")
+    views = values[:, None] if values.ndim == 2 else values
     if not np.isfinite(values).all():
         raise ValueError("logits with NaN or infinity; expected finite numbers; train the model again")
-    if np.ptp(values, axis=1).max() == 0:
+    if np.ptp(views, axis=2).max() == 0:
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        likelihoods = log_softmax(values / math.exp(log_temperature), axis=1)
-        return -float(likelihoods[np.arange(len(labels)), labels].mean())
+        likelihoods = log_softmax(views / math.exp(log_temperature), axis=2)[np.arange(len(labels)), :, labels]
+        return -float((logsumexp(likelihoods, axis=1) - math.log(views.shape[1])).mean())
 
-    low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
-    found = float(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x)
+    grid = np.linspace(math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE), NUM_TRIED)
+    low, high = grid[[0, -1]].tolist()
+    nearest = int(np.argmin([loss(value) for value in grid.tolist()]))
+    bounds = grid[max(nearest - 1, 0)], grid[min(nearest + 1, NUM_TRIED - 1)]
+    found = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
     best = min((low, found, high), key=loss)  # a bounded search comes near its bounds, but not to them
     if best == found:
         return math.exp(found)

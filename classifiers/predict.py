@@ -34,7 +34,7 @@ def predict(
         raise ValueError(f"temperature {temperature}; expected a finite number above 0; fit it on validation images")
 
     def probabilities(x: Tensor | Batch) -> Tensor:
-        views = [orient(_as_squares(x), k) for k in range(NUM_ORIENTATIONS)] if average_orientations else [x]
+        views = _orient_all(x) if average_orientations else [x]
         return torch.stack([(model(view).float() / temperature).softmax(1) for view in views]).mean(0)
 
     return _in_batches(model, probabilities, samples, batch, device).numpy()
@@ -45,12 +45,29 @@ def predict_logits(model: nn.Module, samples: Samples, *, batch: int = 64, devic
     return _in_batches(model, model, samples, batch, device)
 
 
+def predict_views(model: nn.Module, samples: Samples, *, batch: int = 64, device: str = "cpu") -> Tensor:
+    """Class logits of the eight orientations of square images, a float32 tensor [N,8,K] on the CPU.
+
+    `predict` with `average_orientations` gives the mean over them of softmax(logits / temperature). The model is moved
+    to the device. Raises ValueError for no samples, and for what is no square image.
+    """
+
+    def logits(x: Tensor | Batch) -> Tensor:
+        return torch.stack([model(view) for view in _orient_all(x)], dim=1)
+
+    return _in_batches(model, logits, samples, batch, device)
+
+
 def extract_features(
     model: nn.Module, samples: Samples, *, batch: int = 64, device: str = "cpu"
 ) -> NDArray[np.float32]:
     """What the model's last layer sees, f32 [N,D]. The model is moved to the device."""
     features: Callable[[Tensor | Batch], Tensor] = model.features  # type: ignore[assignment]
     return _in_batches(model, features, samples, batch, device).numpy()
+
+
+def _orient_all(x: Tensor | Batch) -> list[Tensor]:
+    return [orient(_as_squares(x), k) for k in range(NUM_ORIENTATIONS)]
 
 
 def _as_squares(x: Tensor | Batch) -> Tensor:

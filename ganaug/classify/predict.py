@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.scores import score
-from ganaug.classify.stored import StoredClassifier, squares_config
+from ganaug.classify.pixel_rule import squares_config
+from ganaug.classify.stored import StoredClassifier
 from ganaug.classify.user_images import UserImage, UserImages
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images

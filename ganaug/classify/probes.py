@@ -8,7 +8,7 @@ training too, were not clearly better on the phantom (EfficientNet-Lite0, five f
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from ganaug.data.mixture import Mixture
 from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, DataError
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
+from ganaug.evaluate.extractors.record import ExtractorPlace, ExtractorRecord
 from ganaug.evaluate.extractors.registry import EXTRACTORS
 from ganaug.evaluate.extractors.timm_network import timm_network
 from ganaug.evaluate.extractors.torchscript import torchscript
@@ -105,12 +106,7 @@ def extractor_of(name: str, weights: Path | None, device: str = "cpu") -> Extrac
 
     Raises ConfigError for an unknown name or no file, WeightsError where the file is something else.
     """
-    kind, _, rest = published_name(name).partition(":")
-    if not _is_known(kind, rest):
-        expected = [*_published(), "torchscript[:label]", "timm:NAME"]
-        raise ConfigError(
-            f"unknown extractor of {name}", expected=", ".join(PROBE_PREFIX + known for known in expected)
-        )
+    require_known_extractor(name)
     if weights is None:
         raise ConfigError(
             f"{name} without weights",
@@ -122,12 +118,13 @@ def extractor_of(name: str, weights: Path | None, device: str = "cpu") -> Extrac
     return _open(name, weights, digest_of_file(weights), device)
 
 
-def _published() -> list[str]:
-    return [name for name in EXTRACTORS if name in WEIGHTS]
-
-
-def _is_known(kind: str, rest: str) -> bool:
-    return (kind in _published() and not rest) or kind == "torchscript" or (kind == "timm" and bool(rest))
+def require_known_extractor(name: str) -> None:
+    """Raise ConfigError for a probe of an extractor that does not exist."""
+    kind, _, rest = published_name(name).partition(":")
+    published = [known for known in EXTRACTORS if known in WEIGHTS]
+    if not ((kind in published and not rest) or kind == "torchscript" or (kind == "timm" and rest)):
+        expected = ", ".join(PROBE_PREFIX + known for known in (*published, "torchscript[:label]", "timm:NAME"))
+        raise ConfigError(f"unknown extractor of {name}", expected=expected)
 
 
 @lru_cache(maxsize=8)
@@ -159,6 +156,35 @@ def extract(
 ) -> OrientedFeatures:
     """The features of every image of a file in every orientation, from the workspace where they are stored there."""
     return OrientedFeatures(map_features(workspace, images, extractor, range(NUM_ORIENTATIONS), progress=progress))
+
+
+def open_probe(
+    name: str,
+    state: Mapping[str, Tensor],
+    record: ExtractorRecord,
+    place: ExtractorPlace,
+    *,
+    num_classes: int,
+    device: str = "cpu",
+) -> ProbeNet:
+    """A probe out of its state dict, on the extractor that it was trained on.
+
+    Raises ConfigError for another file or another preprocessing, ValueError or RuntimeError where the state is of no
+    such probe, and what `extractor_of` raises.
+    """
+    extractor = extractor_of(name, place.find(name, record), device)
+    if extractor.preprocessing != record.preprocessing:
+        raise ConfigError(
+            f"{name} was trained on images prepared otherwise ({record.preprocessing})",
+            expected=extractor.preprocessing,
+            todo="train it again with this version",
+        )
+    mean = state.get("probe.mean")
+    if mean is None or mean.ndim != 1:
+        raise ValueError("no state of a probe")
+    net = ProbeNet(extractor, LinearProbe(len(mean), num_classes))
+    net.load_state_dict(dict(state))
+    return net
 
 
 def train_probe(
@@ -199,11 +225,20 @@ def train_probe(
 
 def predict_test_by_probe(workspace: Workspace, net: ProbeNet, dataset: DataSet, fold: int) -> Predictions:
     """Predict the test images of a fold from stored features; the same as `predict_test`, without the extractor."""
-    stored = extract(workspace, dataset.images(fold), net.extractor)
-    views = torch.from_numpy(stored.in_all(find_tested(dataset, fold)))
+    logits = predict_logits_by_probe(workspace, net, dataset, fold, find_tested(dataset, fold))
+    return Predictions(**vars(find_tested_images(dataset, fold)), probs=logits.exp().numpy())
+
+
+def predict_logits_by_probe(
+    workspace: Workspace, net: ProbeNet, dataset: DataSet, fold: int, indices: NDArray[np.int64]
+) -> Tensor:
+    """Logits of images i64 [n] of a fold from stored features, f32 [n,K] on the CPU; what `net` gives, see `ProbeNet`.
+
+    They are the logarithms of the mean probabilities over the eight orientations.
+    """
+    views = torch.from_numpy(extract(workspace, dataset.images(fold), net.extractor).in_all(indices))
     with torch.inference_mode():
-        probs = mean_log_probs(net.probe.cpu()(views)).exp().numpy()
-    return Predictions(**vars(find_tested_images(dataset, fold)), probs=probs)
+        return mean_log_probs(net.probe.cpu()(views))
 
 
 def _training_rows(

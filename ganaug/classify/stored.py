@@ -15,32 +15,15 @@ from classifiers.predict import predict
 from classifiers.registry import CLASSIFIERS, build_seeded
 from classifiers.samples import IndexedImages
 from ganaug.checkpoint.snapshot import content_of, load_tensors, save_tensors
-from ganaug.config import PrepareConfig
-from ganaug.data.dataset import DataSet
-from ganaug.data.prepare.stain import Reference
+from ganaug.classify.pixel_rule import PixelRule, read_pixel_rule
+from ganaug.classify.probes import ProbeNet, is_probe, open_probe
 from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError
+from ganaug.evaluate.extractors.record import ExtractorPlace, ExtractorRecord, read_extractor_record
 from ganaug.fields import require_kinds
 from ganaug.provenance import Provenance, read_provenance, require_content, require_seal
 from ganaug.workspace import ClassifierRun, Workspace, parse_json, read_json
 
 AGAIN = "remove it, and train again with the same command"
-_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
-    "macenko": {"stains": (3, 2), "max_concentration": (2,)},
-    "reinhard": {"means": (3,), "stds": (3,)},
-}
-
-
-@dataclass(frozen=True)
-class PixelRule:
-    """How an image of any size becomes the squares that a classifier takes, as `prepare` did for its data set."""
-
-    fit: str = "crop"  # see `ganaug.data.images.squares`
-    field_px: int | None = None  # side of the square, in an image's own pixels
-    field_um: float | None = None  # the same in micrometres
-    stain: Reference | None = None  # that the images of the fold were normalised to; None: they were not
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "stain": self.stain and self.stain.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -53,6 +36,7 @@ class ClassifierConfig:
     images: str  # what it was trained on: real, or real+synthetic
     fit: dict[str, Any]  # fields of `classifiers.config.FitConfig` without the device
     pixels: PixelRule = field(default_factory=PixelRule)
+    extractor: ExtractorRecord | None = None  # of a probe, which holds no weights of it
 
 
 @dataclass(frozen=True)
@@ -76,14 +60,15 @@ class StoredClassifier:
     ) -> NDArray[np.float32]:
         """Class probabilities f32 [N,K] of images u8 [N,H,W,3], each row summing to 1.
 
-        Logits are divided by the temperature; average_orientations takes the mean over the eight orientations.
+        Logits are divided by the temperature; average_orientations takes the mean over the eight orientations, which
+        the logits of a probe are in any case.
         """
         return predict(
             self.model,
             images,
             batch=batch,
             device=self.device,
-            average_orientations=average_orientations,
+            average_orientations=average_orientations and not isinstance(self.model, ProbeNet),
             temperature=self.temperature,
         )
 
@@ -108,12 +93,17 @@ def save_classifier(
     return sealed
 
 
-def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> StoredClassifier:
+def open_classifier_run(
+    run: ClassifierRun | Path, device: str = "cpu", *, place: ExtractorPlace | None = None, needs_map: bool = False
+) -> StoredClassifier:
     """The classifier in a folder, given as its run, its path, or the path of the file of weights in it.
 
-    Raises WorkspaceError where it is missing, ConfigError for a model of tiles and expression, CorruptFile where it is
-    truncated or no classifier of this tool, LeakError where weights, configuration, classes or provenance were edited,
-    or are of another run than the folder's.
+    place: of a probe's extractor; None looks for published weights. needs_map: refuse what shows no place in the image.
+
+    Raises WorkspaceError where it is missing, CorruptFile where it is truncated or no classifier of this tool,
+    LeakError where weights, configuration, classes or provenance were edited, or are of another run than the folder's,
+    ConfigError for a model of tiles and expression, ConfigError or WeightsError where the extractor of a probe is
+    missing or another one.
     """
     run = _run_at(run)
     if not run.weights.is_file():
@@ -127,6 +117,13 @@ def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> Store
     require_content(record, content_of(tensors, metadata), run.weights)
     config, class_names = _about(run.weights, metadata)
     _require_of_run(run, record)
+    if needs_map and is_probe(config.classifier):
+        raise ConfigError(
+            f"{config.classifier} is a linear probe on frozen features, which have no map of the image",
+            expected="a classifier whose network was trained",
+            todo="choose another one with --classifier or --run",
+        )
+    model = _build(run.weights, config, class_names, tensors, place or ExtractorPlace(), device)
     return StoredClassifier(
         run=run,
         name=config.classifier,
@@ -136,7 +133,7 @@ def open_classifier_run(run: ClassifierRun | Path, device: str = "cpu") -> Store
         image_size_px=config.image_size_px,
         temperature=config.temperature,
         provenance=record,
-        model=_build(run.weights, config, class_names, tensors).to(device).eval(),
+        model=model.to(device).eval(),
         device=device,
         pixels=config.pixels,
     )
@@ -166,10 +163,14 @@ def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, t
         if not isinstance(values.get("fit"), dict):
             raise ValueError("no options of a training")
         require_kinds(ClassifierConfig, {name: value for name, value in values.items() if name != "fit"})
-        require_kinds(PixelRule, {name: value for name, value in values["pixels"].items() if name != "stain"})
-        pixels = PixelRule(**{**values["pixels"], "stain": _reference(values["pixels"].get("stain"))})
-        config = ClassifierConfig(**{**values, "pixels": pixels})
-        squares_config(config.image_size_px, pixels)  # the bounds of its own
+        pixels = read_pixel_rule(values["pixels"], values["image_size_px"])
+        config = ClassifierConfig(
+            **{
+                **values,
+                "pixels": pixels,
+                "extractor": read_extractor_record(values.get("extractor"), values["classifier"]),
+            }
+        )
         if not 1e-3 <= config.temperature <= 1e3:
             raise ValueError(f"the temperature {config.temperature}")
         return config, tuple(class_names)
@@ -179,47 +180,31 @@ def _about(path: Path, metadata: Mapping[str, str]) -> tuple[ClassifierConfig, t
         ) from error
 
 
-def _reference(stored: Any) -> Reference | None:
-    """The stain that images are normalised to; ValueError where it is none."""
-    if stored is None:
-        return None
-    method = stored.get("method") if isinstance(stored, dict) else None
-    if method not in _SHAPES or set(stored) != {"method", *_SHAPES[method]}:
-        raise ValueError("a stain of another kind")
-    values = {name: np.array(stored[name], dtype=np.float64) for name in _SHAPES[method]}
-    if any(
-        values[name].shape != shape or not np.isfinite(values[name]).all() for name, shape in _SHAPES[method].items()
-    ):
-        raise ValueError("a stain of another kind")
-    return Reference(method, values)
-
-
-def squares_config(image_size_px: int, pixels: PixelRule) -> PrepareConfig:
-    """What cuts the squares of any image; raises ConfigError where no data set can have been prepared so."""
-    return PrepareConfig(
-        "folder", resolution_px=image_size_px, fit=pixels.fit, field_px=pixels.field_px, field_um=pixels.field_um
-    )
-
-
-def pixel_rule_of(dataset: DataSet, fold: int) -> PixelRule:
-    """How the images of a data set came about, as a fold sees them; those that were drawn are taken as they are."""
-    about, stain = dataset.table.attrs.get("pixels") or {}, dataset.table.attrs.get("stain")
-    fit = about["fit"] if about.get("fit") in ("crop", "tile", "resize") else "crop"
-    reference = _reference(stain["references"][fold]) if stain else None
-    return PixelRule(fit, about.get("field_px"), about.get("field_um"), reference)
-
-
-def _build(path: Path, config: ClassifierConfig, class_names: Sequence[str], tensors: dict[str, Tensor]) -> nn.Module:
+def _build(
+    path: Path,
+    config: ClassifierConfig,
+    class_names: Sequence[str],
+    tensors: dict[str, Tensor],
+    place: ExtractorPlace,
+    device: str,
+) -> nn.Module:
     """The network with these weights; raises CorruptFile where they are of another."""
+    name, num_classes = config.classifier, len(class_names)
     try:
-        model = build_seeded(config.classifier, len(class_names), 0, image_size_px=config.image_size_px)
+        if config.extractor is not None:
+            return open_probe(name, tensors, config.extractor, place, num_classes=num_classes, device=device)
+        if place.is_named:
+            raise ConfigError(
+                f"--pretrained or --weights-dir with {name}", expected="it with a probe alone", todo="leave it out"
+            )
+        model = build_seeded(name, num_classes, 0, image_size_px=config.image_size_px)
         own = {name: value.shape for name, value in model.state_dict().items()}
         if own != {name: value.shape for name, value in tensors.items()}:
             raise ValueError("the weights are of another network")
         model.load_state_dict(tensors)
     except (ValueError, RuntimeError, TypeError) as error:
         reason = str(error).split("\n")[0][:200]
-        raise CorruptFile(f"{path} does not fit the classifier {config.classifier} ({reason})", todo=AGAIN) from error
+        raise CorruptFile(f"{path} does not fit the classifier {name} ({reason})", todo=AGAIN) from error
     return model
 
 

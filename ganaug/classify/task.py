@@ -7,6 +7,7 @@ from typing import Any
 from classifiers.config import FitConfig
 from classifiers.names import find_entry
 from classifiers.registry import CLASSIFIERS, TIMM_PREFIX
+from ganaug.classify.probes import identity_of, is_probe, require_known_extractor
 from ganaug.classify.stored import require_images
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture
@@ -14,7 +15,7 @@ from ganaug.errors import ConfigError
 from ganaug.provenance import Provenance, Seen, digest_of, sealed
 from ganaug.workspace import ClassifierRun, Workspace, creation_time, moment, write_json
 
-CLASSIFIER_VERSION = 1  # raise it when a classifier of the same options would come out otherwise
+CLASSIFIER_VERSION = 2  # raise it when a classifier of the same options would come out otherwise
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class InitialWeights:
 class ClassifierTask:
     """One classifier to train on a fold."""
 
+    workspace: Workspace
     dataset: DataSet
     fold: int
     name: str  # canonical
@@ -71,12 +73,16 @@ class ClassifierTask:
         )
 
     @property
+    def fit_options(self) -> dict[str, Any]:
+        return fit_options(self.name, self.fit, self.weights.path)
+
+    @property
     def options(self) -> dict[str, Any]:
         """What was chosen, as JSON values that name no path."""
         begins = {"sha256": self.weights.sha256, "origin": self.weights.origin} if self.weights.path else None
         return {
             "images": self.training.kind,
-            "fit": fit_options(self.fit),
+            "fit": self.fit_options,
             "weights_seed": self.weights.seed,
             "pretrained": begins,
             "synthetic": self.training.about or None,
@@ -100,24 +106,30 @@ def plan_classifier(
         "folds": dataset.folds.digest,
         "fold": fold,
         "classifier": name,
-        "fit": fit_options(fit),
+        "fit": fit_options(name, fit, weights.path),
         "weights": [weights.seed, weights.sha256],
         "images": [training.kind, training.about.get("content"), training.about.get("ratio")],
         "declared": list(training.declared),
     }
     digest = digest_of(deciding)
     run = workspace.classifier(dataset.name, name, fold, digest)
-    return ClassifierTask(dataset, fold, name, training, weights, fit, run, digest)
+    return ClassifierTask(workspace, dataset, fold, name, training, weights, fit, run, digest)
 
 
-def fit_options(fit: FitConfig) -> dict[str, Any]:
-    """The options that decide what comes out, so not the device."""
+def fit_options(name: str, fit: FitConfig, weights: Path | None) -> dict[str, Any]:
+    """The options that decide what comes out, so not the device; of a probe few of `fit`, and its own effort."""
+    if is_probe(name):
+        augmentation = "none" if fit.classical_augmentation == "none" else "light"  # what it has of any level
+        return {"seed": fit.seed, "classical_augmentation": augmentation, "probe": identity_of(name, weights)}
     return {name: value for name, value in asdict(fit).items() if name != "device"}
 
 
 def require_trainable(name: str) -> None:
     """Raise ConfigError for a classifier that does not exist, or cannot be trained on images."""
     if name.startswith(TIMM_PREFIX):
+        return
+    if is_probe(name):
+        require_known_extractor(name)
         return
     try:
         find_entry(name, CLASSIFIERS)

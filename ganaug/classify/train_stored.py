@@ -3,32 +3,44 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
 from classifiers.calibration import expected_calibration_error, fit_temperature
 from classifiers.fit import Training
-from classifiers.predict import predict, predict_logits
+from classifiers.predict import predict_views
 from classifiers.scores import score
 from classifiers.training.state import TrainingState
 from ganaug.checkpoint.snapshot import digest_of_tensors, load_tensors, save_tensors
+from ganaug.classify.pixel_rule import pixel_rule_of
 from ganaug.classify.predictions import find_tested, find_tested_images
+from ganaug.classify.probes import (
+    ProbeNet,
+    extract,
+    extractor_of,
+    is_probe,
+    predict_logits_by_probe,
+    train_probe,
+)
 from ganaug.classify.stored import (
     ClassifierConfig,
     StoredClassifier,
     open_classifier_run,
-    pixel_rule_of,
     save_classifier,
 )
-from ganaug.classify.task import ClassifierTask, fit_options, require_trainable, write_config
+from ganaug.classify.task import ClassifierTask, require_trainable, write_config
 from ganaug.classify.train import build_classifier, images_of
 from ganaug.config import CPU, Compute
+from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, CorruptFile, Ended, LeakError, UserError, WorkspaceError
+from ganaug.evaluate.extractors.record import ExtractorPlace, ExtractorRecord
 from ganaug.files import try_lock
 from ganaug.parallel.interrupt import StopRequest, note_stop_requests
 from ganaug.provenance import require_seal, sealed
@@ -63,19 +75,25 @@ def train_stored(task: ClassifierTask, compute: Compute = CPU) -> KeptClassifier
     The one place where kinds of classifiers part: what `require_trainable` refuses is trained nowhere else.
 
     A request to stop saves the state and raises KeyboardInterrupt on SIGINT, its child Ended on SIGTERM and SIGUSR1;
-    the same call resumes from there, on the CPU to the same bytes. Raises ConfigError where it cannot be trained,
+    the same call resumes from there, on the CPU to the same bytes. A probe has no state: it stops at once, and the
+    features that were stored are not extracted again. Raises ConfigError where it cannot be trained,
     WorkspaceError where another process trains it, CorruptFile or LeakError where its files are no longer its own.
     """
     require_trainable(task.name)
-    with note_stop_requests() as stop, _lock(task.run):
+    with _note_stop_requests(task) as stop, _lock(task.run):
         was_there = task.run.weights.exists()
         if not was_there:
             write_config(task)
             _keep(task, _train(task, compute, stop), compute)
         with os_errors_as_workspace_errors(task.run.state):
             task.run.state.unlink(missing_ok=True)
-        stored = open_classifier_run(task.run, compute.device)
+        place = ExtractorPlace(task.weights.path) if is_probe(task.name) else None
+        stored = open_classifier_run(task.run, compute.device, place=place)
         return KeptClassifier(stored, _find_scores(task, stored), was_there)
+
+
+def _note_stop_requests(task: ClassifierTask) -> AbstractContextManager[StopRequest]:
+    return nullcontext(StopRequest()) if is_probe(task.name) else note_stop_requests()
 
 
 @contextmanager
@@ -100,16 +118,9 @@ def _lock(run: ClassifierRun) -> Iterator[None]:
 
 
 def _train(task: ClassifierTask, compute: Compute, stop: StopRequest) -> nn.Module:
-    """The model with the weights that the validation images chose."""
-    dataset, images = task.dataset, task.training.images
-    validation = images_of(dataset, task.fold, dataset.val(task.fold))
+    """The model with the weights, or the penalty of a probe, that the validation images chose."""
     try:
-        model = build_classifier(dataset, task.name, task.weights.seed, task.weights.path)
-        config = replace(task.fit, device=compute.device)
-        training = Training(model, images, images.labels, val=(validation, validation.labels), config=config)
-        _resume(task, training)
-        _run_steps(task, training, stop, progress=compute.progress)
-        training.result()
+        return _train_probe(task, compute) if is_probe(task.name) else _train_network(task, compute, stop)
     except torch.OutOfMemoryError as error:
         raise ConfigError(
             f"the GPU is out of memory with {task.fit.batch} images of {task.name} at a time",
@@ -117,7 +128,30 @@ def _train(task: ClassifierTask, compute: Compute, stop: StopRequest) -> nn.Modu
         ) from error
     except ValueError as error:  # the loss is no number, or the images are too few
         raise ConfigError(str(error).split("\n")[0]) from error
+
+
+def _train_network(task: ClassifierTask, compute: Compute, stop: StopRequest) -> nn.Module:
+    dataset, images = task.dataset, task.training.images
+    validation = images_of(dataset, task.fold, dataset.val(task.fold))
+    model = build_classifier(dataset, task.name, task.weights.seed, task.weights.path)
+    config = replace(task.fit, device=compute.device)
+    training = Training(model, images, images.labels, val=(validation, validation.labels), config=config)
+    _resume(task, training)
+    _run_steps(task, training, stop, progress=compute.progress)
+    training.result()
     return model
+
+
+def _train_probe(task: ClassifierTask, compute: Compute) -> nn.Module:
+    extractor = extractor_of(task.name, task.weights.path, compute.device)
+    for reader in task.training.images.sources:
+        if isinstance(reader, ImageReader):
+            extract(task.workspace, reader, extractor, progress=compute.progress)
+    config = replace(task.fit, device=compute.device)
+    images, weights = task.training.images, task.weights.path
+    trained = train_probe(task.workspace, task.dataset, task.fold, task.name, images, config, weights=weights)
+    write_jsonl(task.run.history, trained.result.history)
+    return trained.model
 
 
 def _run_steps(task: ClassifierTask, training: Training, stop: StopRequest, *, progress: bool) -> None:
@@ -174,16 +208,23 @@ def _resume(task: ClassifierTask, training: Training) -> None:
 
 
 def _keep(task: ClassifierTask, model: nn.Module, compute: Compute) -> None:
-    """Fit the temperature to the validation images, and write the classifier."""
-    dataset, table = task.dataset, task.dataset.table
-    validation = images_of(dataset, task.fold, dataset.val(task.fold))
+    """Fit the temperature to the validation images as they will be predicted, and write the classifier."""
+    dataset, table, extractor = task.dataset, task.dataset.table, None
+    val = dataset.val(task.fold)
+    if isinstance(model, ProbeNet):
+        logits = predict_logits_by_probe(task.workspace, model, dataset, task.fold, val)
+        own = model.extractor
+        extractor = ExtractorRecord(own.name, task.weights.sha256, own.preprocessing)
+    else:
+        logits = predict_views(model, images_of(dataset, task.fold, val), device=compute.device)
     config = ClassifierConfig(
         classifier=task.name,
         image_size_px=table.resolution_px,
-        temperature=fit_temperature(predict_logits(model, validation, device=compute.device), validation.labels),
+        temperature=fit_temperature(logits, table.label[val]),
         images=task.training.kind,
-        fit=fit_options(task.fit),
+        fit=task.fit_options,
         pixels=pixel_rule_of(dataset, task.fold),
+        extractor=extractor,
     )
     save_classifier(task.run, model, config, table.class_names, task.provenance())
 
@@ -206,9 +247,9 @@ def _find_scores(task: ClassifierTask, stored: StoredClassifier) -> dict[str, An
 
 
 def _score_validation(task: ClassifierTask, stored: StoredClassifier) -> dict[str, Any]:
-    images = images_of(task.dataset, task.fold, task.dataset.val(task.fold))
-    before = predict(stored.model, images, device=stored.device, average_orientations=True)
-    probs, labels = stored.probabilities(images), images.labels
+    indices = task.dataset.val(task.fold)
+    before, probs = (_predict(task, stored, indices, temperature) for temperature in (1.0, stored.temperature))
+    labels = task.dataset.table.label[indices]
     overall = score(labels, probs, None, stored.class_names)["by_image"]["overall"]
     return {
         "note": OF_VALIDATION,
@@ -224,6 +265,17 @@ def _score_validation(task: ClassifierTask, stored: StoredClassifier) -> dict[st
 def _score_test(task: ClassifierTask, stored: StoredClassifier) -> dict[str, Any]:
     """The scores of the fold's test images, by image and by patient, under digests that name nobody."""
     tested = find_tested_images(task.dataset, task.fold)
-    images = images_of(task.dataset, task.fold, find_tested(task.dataset, task.fold))
-    probs = stored.probabilities(images)
+    probs = _predict(task, stored, find_tested(task.dataset, task.fold), stored.temperature)
     return {"note": OF_TEST, **score(tested.labels, probs, tested.groups.tolist(), stored.class_names)}
+
+
+def _predict(
+    task: ClassifierTask, stored: StoredClassifier, indices: NDArray[np.int64], temperature: float
+) -> NDArray[np.float32]:
+    """Probabilities of images of the fold as `StoredClassifier` gives them; of a probe from stored features."""
+    if isinstance(stored.model, ProbeNet):
+        logits = predict_logits_by_probe(task.workspace, stored.model, task.dataset, task.fold, indices)
+        probs: NDArray[np.float32] = (logits / temperature).softmax(1).numpy()
+        return probs
+    images = images_of(task.dataset, task.fold, indices)
+    return replace(stored, temperature=temperature).probabilities(images)

@@ -1,11 +1,10 @@
 """`ganaug evaluate-augmentation`: from a data set and its generators to a verdict and a report."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 import click
 
-from classifiers.config import ClassicalAugmentation
 from ganaug import presets
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
@@ -19,6 +18,7 @@ from ganaug.cli.find import (
     verify_option,
     weights_option,
 )
+from ganaug.cli.training_options import classical_option, rate_options, require_used
 from ganaug.config import to_dict
 from ganaug.config.study import change_study
 from ganaug.errors import ConfigError
@@ -39,8 +39,8 @@ from ganaug.errors import ConfigError
               help="What these weights were trained on, by your word; the report repeats it")  # fmt: skip
 @click.option("--seeds", "num_seeds", type=click.IntRange(1, 100), help="Training runs of each cell")
 @click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps of every cell")
-@click.option("--classical-augmentation", type=click.Choice(get_args(ClassicalAugmentation)), default="standard",
-              show_default=True, help="That of every arm; strong varies the stain as well")  # fmt: skip
+@rate_options
+@classical_option("That of every arm")
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
@@ -60,9 +60,6 @@ def evaluate_augmentation(
     pretrained: tuple[str, ...],
     pretrained_saw: tuple[str, ...],
     num_seeds: int | None,
-    num_steps: int | None,
-    classical_augmentation: ClassicalAugmentation,
-    ratio: float | None,
     train_missing: bool,
     total_kimg: float | None,
     num_workers: int | None,
@@ -70,6 +67,7 @@ def evaluate_augmentation(
     files: tuple[Path, ...],
     extractor: str | None,
     weights_dir: Path | None,
+    **given: Any,
 ) -> None:
     """Train classifiers with and without synthetic images, and report the difference on patients never seen.
 
@@ -88,16 +86,16 @@ def evaluate_augmentation(
         classifiers=classifiers,
         pretrained=tuple(_name_and_value("--pretrained", pair) for pair in pretrained),
         pretrained_saw=tuple(_name_and_value("--pretrained-saw", pair) for pair in pretrained_saw),
-        num_steps=num_steps,
-        classical_augmentation=classical_augmentation,
-        ratio=ratio,
+        **given,
     )
+    config = add_published_weights(config, compute)
+    require_used(config, given)
     if total_kimg is not None and not train_missing:
         raise ConfigError("--kimg without --train-missing", expected="both, or neither")
     request = StudyRequest(
         dataset=data,
         folds=choose_folds(common, data, fold),
-        config=add_published_weights(config, compute),
+        config=config,
         missing=missing_config(common.preset, data, compute, total_kimg) if train_missing else None,
         needs_all=fold is not None,
         extractor=extractor,

@@ -9,21 +9,17 @@ import click
 
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
+from ganaug.cli.find import ClassifierChoice, classifier_options
 from ganaug.config import MAP_METHODS
-from ganaug.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ganaug.classify.explain import ExplainConfig, Explanations
+    from ganaug.classify.explain.explain import ExplainConfig, Explanations
     from ganaug.classify.stored import StoredClassifier
     from ganaug.data.dataset import DataSet
 
 
 @click.command(epilog=reference.EXPLAIN)
-@click.option("--dataset", help="Data set of the classifier  [default: that of the one trained last]")
-@click.option("--fold", type=click.IntRange(0), metavar="K", help="Fold of the classifier  [default: as above]")
-@click.option("--classifier", "name", metavar="NAME", help="Name of the classifier  [default: as above]")
-@click.option("--run", "run_folder", type=click.Path(path_type=Path, exists=True), metavar="FOLDER",
-              help="Folder of the classifier, wherever it lies")  # fmt: skip
+@classifier_options
 @click.option("--per-class", type=click.IntRange(1), default=3, show_default=True, metavar="N",
               help="Images to show per class, rightly classified, and as many wrongly")  # fmt: skip
 @click.option("--measured", "num_measured", type=click.IntRange(1), default=48, show_default=True, metavar="N",
@@ -35,10 +31,7 @@ if TYPE_CHECKING:
 @common_options("workspace", "seed", "device", "dry-run")
 def explain(
     common: Common,
-    dataset: str | None,
-    fold: int | None,
-    name: str | None,
-    run_folder: Path | None,
+    choice: ClassifierChoice,
     per_class: int,
     num_measured: int,
     methods: tuple[str, ...],
@@ -49,12 +42,12 @@ def explain(
     It writes a page with pictures next to the classifier, and prints a table: each method compared with a random map
     and one of the image's centre.
     """
-    from ganaug.classify.explain import ExplainConfig, explain_classifier, layer_of, require_same_data
-    from ganaug.classify.explain_page import PAGE, write_page
+    from ganaug.classify.explain.explain import ExplainConfig, explain_classifier, layer_of, require_same_data
+    from ganaug.classify.explain.page import PAGE, write_page
     from ganaug.data.dataset import open_dataset
 
     config = ExplainConfig(tuple(dict.fromkeys(methods)), per_class, num_measured, threshold, common.seed)
-    stored = _find(common, dataset, fold, name, run_folder)
+    stored = choice.open(common, needs_map=True)
     data = open_dataset(common.workspace, stored.dataset)
     page = stored.run.explanations / PAGE
     if common.dry_run:
@@ -68,20 +61,6 @@ def explain(
         warn(f"note: {method} is skipped: {reason}")
     write_page(stored.run.explanations, stored, data, found, command_of(stored, config))
     common.report(_as_json(found, stored, page), f"{format_scores(found)}\n{page}")
-
-
-def _find(
-    common: Common, dataset: str | None, fold: int | None, name: str | None, run_folder: Path | None
-) -> "StoredClassifier":
-    from ganaug.classify.stored import find_classifier, open_classifier_run
-    from ganaug.study.training_set import name_classifier
-
-    if run_folder is not None:
-        if (dataset, fold, name) != (None, None, None):
-            raise ConfigError("--run with --dataset, --fold or --classifier", expected="one way to choose a classifier")
-        return open_classifier_run(run_folder, common.device)
-    run = find_classifier(common.workspace, dataset, fold, name and name_classifier(name))
-    return open_classifier_run(run, common.device)
 
 
 def _print_plan(

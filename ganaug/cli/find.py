@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +15,7 @@ from ganaug.config import EXTRACTOR_NAMES
 from ganaug.errors import ConfigError
 
 if TYPE_CHECKING:
+    from ganaug.classify.stored import StoredClassifier
     from ganaug.data.dataset import DataSet
     from ganaug.workspace import GanRun
 
@@ -114,3 +117,62 @@ def extractor_option(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(EXTRACTOR_NAMES),
         help="What turns images into features  [default: the best at hand]",
     )(command)
+
+
+@dataclass(frozen=True)
+class ClassifierChoice:
+    """The kept classifier that a command works on, by its folder or by what it is; None leaves any."""
+
+    dataset: str | None
+    fold: int | None
+    name: str | None
+    run_folder: Path | None
+
+    def open(
+        self,
+        common: Common,
+        *,
+        pretrained: Path | None = None,
+        weights_dir: Path | None = None,
+        needs_map: bool = False,
+    ) -> "StoredClassifier":
+        """Open it; the other arguments are those of `ganaug.classify.stored.open_classifier_run`.
+
+        Raises ConfigError where it is chosen in two ways, and what opening raises.
+        """
+        from ganaug.classify.stored import find_classifier, open_classifier_run
+        from ganaug.evaluate.extractors.record import ExtractorPlace
+        from ganaug.study.training_set import name_classifier
+
+        if self.run_folder is not None and (self.dataset, self.fold, self.name) != (None, None, None):
+            raise ConfigError("--run with --dataset, --fold or --classifier", expected="one way to choose a classifier")
+        name = self.name and name_classifier(self.name)
+        run = self.run_folder or find_classifier(common.workspace, self.dataset, self.fold, name)
+        place = ExtractorPlace(pretrained, weights_dir)
+        return open_classifier_run(run, common.device, place=place, needs_map=needs_map)
+
+
+def classifier_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that choose a kept classifier, and a `ClassifierChoice` as its argument `choice`."""
+
+    @wraps(command)
+    def with_choice(*shared: Any, **given: Any) -> None:
+        chosen = {name: given.pop(name) for name in ("dataset", "fold", "name", "run_folder")}
+        command(*shared, choice=ClassifierChoice(**chosen), **given)
+
+    options = (
+        click.option("--dataset", help="Data set of the classifier  [default: that of the one trained last]"),
+        click.option("--fold", type=click.IntRange(0), metavar="K", help="Fold of the classifier  [default: as above]"),
+        click.option("--classifier", "name", metavar="NAME", help="Name of the classifier  [default: as above]"),
+        click.option(
+            "--run",
+            "run_folder",
+            type=click.Path(path_type=Path, exists=True),
+            metavar="FOLDER",
+            help="Folder of the classifier, wherever it lies",
+        ),
+    )
+    decorated: Callable[..., None] = with_choice
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated

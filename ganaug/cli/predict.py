@@ -1,16 +1,13 @@
 """`ganaug predict`: class probabilities of a user's own images, by image and by patient."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
+from ganaug.cli.find import ClassifierChoice, classifier_options, weights_option
 from ganaug.errors import ConfigError, private
-
-if TYPE_CHECKING:
-    from ganaug.classify.stored import StoredClassifier
 
 SKIPPED_SHOWN = 20
 
@@ -19,11 +16,10 @@ SKIPPED_SHOWN = 20
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="CSV",
               help="Table to write; that of patients goes next to it")  # fmt: skip
-@click.option("--dataset", help="Data set of the classifier  [default: that of the one trained last]")
-@click.option("--fold", type=click.IntRange(0), metavar="K", help="Fold of the classifier  [default: as above]")
-@click.option("--classifier", "name", metavar="NAME", help="Name of the classifier  [default: as above]")
-@click.option("--run", "run_folder", type=click.Path(path_type=Path, exists=True), metavar="FOLDER",
-              help="Folder of the classifier, wherever it lies")  # fmt: skip
+@classifier_options
+@click.option("--pretrained", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Weights that a probe was trained with, where they are not published ones")  # fmt: skip
+@weights_option
 @click.option("--layout", metavar="LEVELS", help="The folder levels from the top, such as class/patient")
 @click.option("--patients", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CSV",
               help="Patients of the images: a table with the columns path,group")  # fmt: skip
@@ -34,10 +30,9 @@ def predict(
     common: Common,
     source: Path,
     out: Path,
-    dataset: str | None,
-    fold: int | None,
-    name: str | None,
-    run_folder: Path | None,
+    choice: ClassifierChoice,
+    pretrained: Path | None,
+    weights_dir: Path | None,
     layout: str | None,
     patients: Path | None,
     um_per_px: float | None,
@@ -55,7 +50,7 @@ def predict(
     if um_per_px is not None and not 0 < um_per_px < 1e6:
         raise ConfigError(f"--um-per-px {um_per_px}", expected="a positive number below a million")
     table_paths(out)
-    stored = _find(common, dataset, fold, name, run_folder)
+    stored = choice.open(common, pretrained=pretrained, weights_dir=weights_dir)
     images = list_images(existing(str(source), "SOURCE"), stored.class_names, layout=layout, patients=patients)
     if is_test:
         require_labelled(images)
@@ -80,17 +75,3 @@ def predict(
     value = {"classifier": str(stored.run.root), "images": len(found.images), "seen": num_seen, "files": written,
              "skipped": [list(pair) for pair in found.skipped], "scores": scores}  # fmt: skip
     common.report(value, "\n".join(lines))
-
-
-def _find(
-    common: Common, dataset: str | None, fold: int | None, name: str | None, run_folder: Path | None
-) -> "StoredClassifier":
-    from ganaug.classify.stored import find_classifier, open_classifier_run
-    from ganaug.study.training_set import name_classifier
-
-    if run_folder is not None:
-        if (dataset, fold, name) != (None, None, None):
-            raise ConfigError("--run with --dataset, --fold or --classifier", expected="one way to choose a classifier")
-        return open_classifier_run(run_folder, common.device)
-    run = find_classifier(common.workspace, dataset, fold, name and name_classifier(name))
-    return open_classifier_run(run, common.device)

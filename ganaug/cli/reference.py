@@ -153,6 +153,10 @@ images become its squares, and the patients and pictures that it was trained or 
 history.jsonl and scores.json. The validation patients count as seen, as they choose the weights and the temperature.
 The scores on the test part are of one run on one fold; evaluate-augmentation compares.
 
+Linear probes. --classifier probe:efficientnet_lite0 keeps a logistic regression on frozen features; encoders of your
+own need --pretrained FILE, here and again in `ganaug predict`, as only the regression and the digest of that file are
+kept. It has no steps and no learning rate, so options of these are refused. What was stopped finds its features again.
+
 Tiles and expression. --classifier cross_attention reads a data set with expression (tcga-brca with --expression, or
 paired-phantom). Four arms are trained alike on each fold and seed: both inputs, genes, image, and the published
 network, whose image cannot matter. Scores are of unseen patients, and the increment over the genes has an interval. The
@@ -166,7 +170,8 @@ Stopping. Ctrl-C, SIGTERM and SIGUSR1 save the state within one step; the same c
 PREDICT = """\
 Images are PNG, JPEG or TIFF files in a folder, however nested, in a .zip or .tar.gz, or one file. They are cut,
 resampled and stain-normalised as `ganaug prepare` did for the classifier's data set; those that cannot be read are
-skipped and named. Probabilities are the mean over the eight orientations, after the temperature.
+skipped and named. Probabilities are the mean over the eight orientations, after the temperature. A probe on an encoder
+of your own needs the file that it was trained with: --pretrained FILE. Another file is refused.
 
 The table has one row per image: image, patient, seen in training (yes or no), predicted, and a probability per class.
 Where patients are known a second table, <name>-patients.csv, has one row per patient, the mean over their images. The

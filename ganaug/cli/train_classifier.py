@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from classifiers.config import ClassicalAugmentation
 from ganaug import presets
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, duration, warn
@@ -20,6 +19,7 @@ from ganaug.cli.find import (
     weights_option,
 )
 from ganaug.cli.train_patients import reads_patients, require_none_of_images, train_patients
+from ganaug.cli.training_options import classical_option, rate_options, require_used
 from ganaug.config import Compute, StudyConfig
 from ganaug.config.study import change_study
 from ganaug.errors import ConfigError, Ended
@@ -41,8 +41,9 @@ REAL, BOTH = "real", "real+synthetic"
 @click.option("--pretrained", metavar="FILE", help="Local file of weights to start from, or none")
 @click.option("--pretrained-saw", metavar="TEXT", help="What these weights were trained on, by your word")
 @click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps")
-@click.option("--classical-augmentation", type=click.Choice(get_args(ClassicalAugmentation)), default="standard",
-              show_default=True, help="Of the training images; strong varies the stain as well")  # fmt: skip
+@click.option("--batch", type=click.IntRange(2), help="Images per step  [default: 32]")
+@rate_options
+@classical_option("Of the training images")
 @gan_option
 @synthetic_option
 @weights_option
@@ -86,6 +87,7 @@ def train_classifier(
     options = _pretrained(name, pretrained, pretrained_saw)
     config = change_study(base, seed=common.seed, num_seeds=1, classifiers=(name,), ratio=ratio, **options, **given)
     config = add_published_weights(config, compute)
+    require_used(config, given)
     supplies = []
     if kind == BOTH:
         at_least = num_drawn(data, folds, config.ratio)
@@ -106,7 +108,11 @@ def train_classifier(
 
 
 def _pretrained(name: str, file: str | None, saw: str | None) -> dict[str, Any]:
-    """The options of a study that these two are; raises ConfigError for words on weights that there are not."""
+    """The options of a study that these two are; raises ConfigError for words on weights that there are not.
+
+    NAME=FILE and NAME=TEXT are taken as well, as messages of studies have them.
+    """
+    file, saw = (value and value.removeprefix(f"{name}=") for value in (file, saw))
     if saw is not None and (file in (None, "none") or not saw.strip()):
         raise ConfigError("--pretrained-saw without --pretrained, or without words", expected="both, or neither")
     return {
@@ -143,11 +149,11 @@ def _shown(number: float | None) -> str:
 
 def print_plan(common: Common, tasks: Sequence["ClassifierTask"], config: StudyConfig, compute: Compute) -> None:
     """Print what would be trained, on what, and how long it takes."""
-    from ganaug.study.cost import time_step
+    from ganaug.study.cost import estimate_classifiers
 
     task = tasks[0]
     todo = [task for task in tasks if not task.run.weights.exists()]
-    seconds = len(todo) * config.num_steps * time_step(task.name, task.dataset, config, compute.device)
+    seconds = estimate_classifiers(todo, config, compute.device)
     table = task.dataset.table
     counts = {name: int((task.training.images.labels == k).sum()) for k, name in enumerate(table.class_names)}
     plan = {

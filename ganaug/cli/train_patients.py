@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from ganaug.study.statistics.increments import SubtypeScore
     from ganaug.study.subtypes import SubtypeResult
 
-OF_IMAGES = {"kind", "ratio", "pretrained", "pretrained_saw", "classical_augmentation", "gans", "files"}
+OF_IMAGES = {
+    "kind", "ratio", "pretrained", "pretrained_saw", "classical_augmentation", "gans", "files",
+    "batch", "learning_rate", "body_learning_rate",
+}  # fmt: skip
 
 
 def reads_patients(classifier: str) -> bool:

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.config import FitConfig
 from classifiers.scores import score
-from ganaug.classify.predictions import Predictions, predict_test, read_predictions, write_predictions
-from ganaug.classify.probes import PROBE, ProbeNet, is_probe, predict_test_by_probe, train_probe
-from ganaug.classify.train import TrainedModel, train_classifier
+from ganaug.classify.fold import train_and_test
+from ganaug.classify.predictions import Predictions, read_predictions, write_predictions
+from ganaug.classify.probes import PROBE, is_probe
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.mixture import Mixture
 from ganaug.errors import CorruptFile, LeakError, UserError
@@ -68,8 +67,16 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
     dataset, study = open_dataset(workspace, design.dataset), design.study(workspace)
     table, images = dataset.table, compose(dataset, design, cell)
     config = fit_config_of(design.config, cell.fold, cell.seed, device)
-    weights = dict(design.config.pretrained).get(cell.classifier)
-    trained, tested = _train_and_test(workspace, dataset, cell, images, config, Path(weights) if weights else None)
+    trained, tested = train_and_test(
+        workspace,
+        dataset,
+        cell.fold,
+        cell.classifier,
+        images,
+        config,
+        seed=seeds_of(cell.fold, cell.seed).weights,
+        weights=design.config.weights_of(cell.classifier),
+    )
     counts = np.bincount(images.labels, minlength=table.num_classes).tolist()
     record = CellRecord(
         predictions=write_predictions(study.predictions(cell.name), tested),
@@ -83,19 +90,6 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
         scores=score(tested.labels, tested.probs, tested.groups.tolist(), table.class_names),
     )
     write_json(study.cell(cell.name), sealed({**vars(cell), **vars(record)}))
-
-
-def _train_and_test(
-    workspace: Workspace, dataset: DataSet, cell: Cell, images: Mixture, config: FitConfig, weights: Path | None
-) -> tuple[TrainedModel, Predictions]:
-    """The classifier of a cell, trained on `images`, and its predictions on the test images of the fold."""
-    if is_probe(cell.classifier):
-        trained = train_probe(workspace, dataset, cell.fold, cell.classifier, images, config, weights=weights)
-        assert isinstance(trained.model, ProbeNet)
-        return trained, predict_test_by_probe(workspace, trained.model, dataset, cell.fold)
-    seed = seeds_of(cell.fold, cell.seed).weights
-    trained = train_classifier(dataset, cell.fold, cell.classifier, images, config, seed=seed, weights=weights)
-    return trained, predict_test(trained.model, dataset, cell.fold, config.device)
 
 
 def load_cell(study: Study, cell: Cell, dataset: DataSet) -> CellResult | None:

@@ -12,12 +12,12 @@ from classifiers.fit import fit
 from classifiers.probe import fit_probe
 from classifiers.transforms import NUM_ORIENTATIONS
 from ganaug.classify.probes import PROBE, extractor_of, is_probe
+from ganaug.classify.task import ClassifierTask
 from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader
 from ganaug.evaluate.features import num_missing
-from ganaug.generate.find import Supply
 from ganaug.generate.score_supplies import require_scorable
 from ganaug.study.cells import find_cell
 from ganaug.study.design import fit_config_of, plan_cells
@@ -76,7 +76,9 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
     of_cells = config.num_steps * sum(time_step(name, dataset, config, compute.device) for name in networks)
     of_cells += sum(time_probe(name, dataset, config) for name in probes)
     seconds = runs_per_classifier * of_cells / num_workers
-    seconds += sum(estimate_extraction(workspace, dataset, supplies, name, config, compute.device) for name in probes)
+    readers = [dataset.images(supply.fold) for supply in supplies]
+    readers += [ImageReader(supply.synthetic) for supply in supplies]
+    seconds += sum(estimate_extraction(workspace, dataset, readers, name, config, compute.device) for name in probes)
     if request.missing and missing:
         tasks = [plan_training(workspace, dataset, fold, request.missing.gan) for fold in missing]
         seconds += estimate_training_cost(tasks, compute).seconds
@@ -93,6 +95,19 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
         workers=num_workers,
         seconds=round(seconds),
     )
+
+
+def estimate_classifiers(tasks: Sequence[ClassifierTask], config: StudyConfig, device: str) -> float:
+    """Seconds of the training of these classifiers, which have a name in common, one after the other."""
+    if not tasks:
+        return 0.0
+    task = tasks[0]
+    if not is_probe(task.name):
+        return len(tasks) * config.num_steps * time_step(task.name, task.dataset, config, device)
+    sources = [source for task in tasks for source in task.training.images.sources]
+    readers = [source for source in sources if isinstance(source, ImageReader)]
+    extraction = estimate_extraction(task.workspace, task.dataset, readers, task.name, config, device)
+    return len(tasks) * time_probe(task.name, task.dataset, config) + extraction
 
 
 def time_step(classifier: str, dataset: DataSet, config: StudyConfig, device: str) -> float:
@@ -129,19 +144,17 @@ def time_probe(classifier: str, dataset: DataSet, config: StudyConfig) -> float:
 def estimate_extraction(
     workspace: Workspace,
     dataset: DataSet,
-    supplies: Sequence[Supply],
+    readers: Sequence[ImageReader],
     classifier: str,
     config: StudyConfig,
     device: str,
 ) -> float:
-    """Seconds of the extraction of all features that are not stored yet, in the eight orientations."""
+    """Seconds of the extraction of all features of these files that are not stored yet, in the eight orientations."""
     extractor = extractor_of(classifier, config.weights_of(classifier), device)
     first = dataset.images(0)[dataset.train(0)[:16]]
     started = time.perf_counter()
     extractor.features(first)
     per_image = (time.perf_counter() - started) / len(first)
-    readers = [dataset.images(supply.fold) for supply in supplies]
-    readers += [ImageReader(supply.synthetic) for supply in supplies]
     missing = {
         (reader.path, reader.dataset): len(reader) * num_missing(workspace, reader, extractor, range(NUM_ORIENTATIONS))
         for reader in readers

@@ -52,6 +52,54 @@ def test_no_other_temperature_has_a_lower_loss() -> None:
     assert fit_temperature(logits, labels) == pytest.approx(grid[np.argmin(losses)], rel=0.003)
 
 
+def drawn_views(num: int, num_views: int = 8, num_classes: int = 4) -> tuple[Floats, Labels]:
+    """Logits [N,V,K], and labels drawn from the mean of their softmax: calibrated as an average by construction."""
+    rng = np.random.default_rng(7)
+    logits = rng.normal(0, 2, (num, 1, num_classes)) + rng.normal(0, 1.5, (num, num_views, num_classes))
+    above = rng.random((num, 1)) > softmax(logits, axis=2).mean(1).cumsum(1)
+    return logits, above.sum(1).clip(0, num_classes - 1)
+
+
+def test_a_single_view_and_equal_views_have_the_temperature_of_plain_logits() -> None:
+    logits, labels = drawn(200)
+    found = fit_temperature(logits, labels)
+    assert fit_temperature(logits[:, None], labels) == found
+    assert fit_temperature(np.repeat(logits[:, None], 5, axis=1), labels) == pytest.approx(found, rel=1e-5)
+    margins, right = np.tile([0.0, 3.0], (100, 1, 1)), np.array([1] * 80 + [0] * 20)
+    assert fit_temperature(margins, right) == pytest.approx(3 / math.log(0.8 / 0.2), rel=1e-4)
+
+
+def test_views_that_agree_and_views_that_do_not_have_a_closed_form() -> None:
+    """Two views of margins m and -m average to one half at any T, so the images whose views agree decide it."""
+    agree, differ = np.tile([0.0, 2.0], (20, 2, 1)), np.tile([[0.0, 2.0], [2.0, 0.0]], (30, 1, 1))
+    labels = np.array([1] * 15 + [0] * 5 + [0, 1] * 15)
+    found = fit_temperature(np.concatenate([agree, differ]), labels)
+    assert found == pytest.approx(2 / math.log(0.75 / 0.25), rel=1e-4)
+
+
+def test_over_confident_views_are_calibrated_as_they_are_averaged() -> None:
+    logits, labels = drawn_views(20_000)
+    spoiled = 3 * logits
+    found = fit_temperature(spoiled, labels)
+    assert found == pytest.approx(3, rel=0.05)
+    before, after = (expected_calibration_error(labels, softmax(spoiled / t, axis=2).mean(1)) for t in (1.0, found))
+    assert (before > 0.05, after < 0.02) == (True, True)
+    of_one_view = fit_temperature(spoiled[:, 0], labels)
+    assert of_one_view > 1.2 * found, "what suits a view alone makes the average of views unsure"
+    as_before = expected_calibration_error(labels, softmax(spoiled / of_one_view, axis=2).mean(1))
+    assert as_before > 2 * after
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 6.0])
+def test_no_other_temperature_of_views_has_a_lower_loss(scale: float) -> None:
+    logits, labels = drawn_views(60, num_views=3)
+    logits *= scale
+    grid = np.geomspace(MIN_TEMPERATURE, MAX_TEMPERATURE, 2001)
+    rows = np.arange(60)
+    losses = [-np.log(softmax(logits / t, axis=2).mean(1)[rows, labels]).mean() for t in grid]
+    assert fit_temperature(logits, labels) == pytest.approx(grid[np.argmin(losses)], rel=0.003)
+
+
 def test_the_temperature_of_equal_margins_has_a_closed_form() -> None:
     """Two classes, margin m everywhere, a fraction a right: a = 1 / (1 + exp(-m/T))."""
     logits, labels = np.tile([0.0, 3.0], (100, 1)), np.array([1] * 80 + [0] * 20)
@@ -196,6 +244,12 @@ def test_arrays_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         function(labels=labels, **{"logits" if function is fit_temperature else "probs": values})
+
+
+def test_logits_of_no_views_are_refused() -> None:
+    for shape in ((2, 0, 3), (2, 1, 1, 3)):
+        with pytest.raises(ValueError, match=r"expected \[N\] and \[N,K\]"):
+            fit_temperature(np.zeros(shape), np.zeros(2, np.int64))
 
 
 def test_no_bins_and_no_numbers_are_refused() -> None:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifiers.predict import extract_features, predict, predict_logits
+from classifiers.predict import extract_features, predict, predict_logits, predict_views
 from classifiers.samples import Batch
 from classifiers.transforms import NUM_ORIENTATIONS, orient
 
@@ -55,6 +55,18 @@ def test_probabilities_are_the_softmax_of_the_logits_over_the_temperature() -> N
     logits = predict_logits(Corners(), images())
     assert np.array_equal(predict(Corners(), images()), logits.softmax(1).numpy())
     assert predict(Corners(), images(), temperature=2.5) == pytest.approx((logits / 2.5).softmax(1).numpy(), abs=1e-6)
+
+
+def test_logits_of_views_are_those_of_the_oriented_images_and_average_to_the_prediction() -> None:
+    views = predict_views(Corners(), images(), batch=3)
+    assert views.shape == (7, NUM_ORIENTATIONS, 3)
+    for orientation in range(NUM_ORIENTATIONS):
+        expected = predict_logits(Corners(), oriented(images(), orientation))
+        torch.testing.assert_close(views[:, orientation], expected)
+    averaged = predict(Corners(), images(), average_orientations=True, temperature=2.5)
+    assert averaged == pytest.approx((views / 2.5).softmax(2).mean(1).numpy(), abs=1e-6)
+    with pytest.raises(ValueError, match="expected squares"):
+        predict_views(Corners(), images()[:, :4])
 
 
 def test_temperature_moves_confidence_and_never_the_decision() -> None:

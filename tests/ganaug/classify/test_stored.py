@@ -12,7 +12,8 @@ import torch
 
 from classifiers.predict import predict
 from ganaug.checkpoint.snapshot import content_of, load_snapshot, load_tensors, save_tensors
-from ganaug.classify.stored import PixelRule, find_classifier, open_classifier_run, pixel_rule_of
+from ganaug.classify.pixel_rule import PixelRule, pixel_rule_of
+from ganaug.classify.stored import find_classifier, open_classifier_run
 from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError
 from ganaug.provenance import read_provenance
 from ganaug.workspace import ClassifierRun, read_json, write_json

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from classifiers.calibration import fit_temperature
-from classifiers.predict import predict_logits
+from classifiers.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, fit_temperature
+from classifiers.predict import predict_views
 from ganaug.classify import train_stored as module
-from ganaug.classify.stored import find_classifier, open_classifier_run
+from ganaug.classify.stored import StoredClassifier, find_classifier, open_classifier_run
 from ganaug.classify.task import require_trainable
 from ganaug.classify.train import images_of, train_classifier
 from ganaug.classify.train_stored import OF_TEST, train_stored
 from ganaug.config import StudyConfig
+from ganaug.data.mixture import Mixture
 from ganaug.data.schema import resolve_patients
 from ganaug.errors import ConfigError, CorruptFile, Ended, LeakError, WorkspaceError
 from ganaug.parallel.interrupt import StopRequest
@@ -132,14 +134,37 @@ def weights_of(model: nn.Module) -> str:
     return digest_of_bytes(value.numpy().tobytes() for value in model.state_dict().values())
 
 
+def loss_of(stored: StoredClassifier, images: Mixture) -> float:
+    return -float(np.log(stored.probabilities(images)[np.arange(len(images)), images.labels]).mean())
+
+
 def test_the_temperature_is_that_of_the_validation_images(lab: "Lab") -> None:
     stored, dataset = open_classifier_run(find_classifier(lab.workspace)), lab.dataset
     images = images_of(dataset, 0, dataset.val(0))
-    assert stored.temperature == fit_temperature(predict_logits(stored.model, images), images.labels)
+    assert stored.temperature == fit_temperature(predict_views(stored.model, images), images.labels)
+    grid = np.geomspace(MIN_TEMPERATURE, MAX_TEMPERATURE, 41).tolist()
+    losses = [loss_of(replace(stored, temperature=t), images) for t in (stored.temperature, *grid)]
+    assert losses[0] <= min(losses) + 1e-6, "what is fitted is what is predicted"
     validation = read_json(stored.run.scores)["validation"]
     right = stored.probabilities(images).argmax(1) == images.labels
     assert validation["accuracy"] == pytest.approx(right.mean())
     assert validation["num_images"] == len(images)
+
+
+def test_the_temperature_is_fitted_to_what_is_predicted(lab: "Lab", monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = []
+
+    def fit(logits: Tensor, labels: NDArray[np.int64]) -> float:
+        fitted.append((logits, labels))
+        return 1.7
+
+    monkeypatch.setattr(module, "fit_temperature", fit)
+    stored, dataset = lab.train(1), lab.dataset
+    ((logits, labels),) = fitted
+    assert stored.temperature == 1.7
+    images = images_of(dataset, 1, dataset.val(1))
+    np.testing.assert_array_equal(labels, images.labels)
+    np.testing.assert_allclose((logits / 1.7).softmax(2).mean(1).numpy(), stored.probabilities(images), atol=1e-6)
 
 
 def test_the_scores_are_of_the_test_images_under_digests(lab: "Lab") -> None:
@@ -232,7 +257,8 @@ def test_options_that_decide_the_classifier_lead_to_another_folder(lab: "Lab") -
 def test_a_kind_of_classifier_that_is_not_trained_here_is_refused() -> None:
     require_trainable("dalaresnet50_small")
     require_trainable("timm:resnet18")
-    for name in ("nobody", "dalaresnet50_small[off=on]"):
+    require_trainable("probe:torchscript:mine")
+    for name in ("nobody", "dalaresnet50_small[off=on]", "probe:vgg"):
         with pytest.raises(ConfigError):
             require_trainable(name)
 

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from safetensors.torch import save_file
 
+from classifiers.registry import build_seeded
 from ganaug.checkpoint.snapshot import best_ema
 from ganaug.cli.main import main
+from ganaug.config import Compute
+from ganaug.errors import ConfigError
+from ganaug.study.request import StudyRequest
 from ganaug.workspace import WORKSPACE_VERSION, GanRun, Workspace
 
 
@@ -66,6 +71,8 @@ def test_fewer_images_do_not_replace_more(home: Workspace, trained: GanRun) -> N
         (("strips", "--fold", "x"), "fold x"),
         (("synthesize", "--gan", "nobody"), "nobody"),
         (("evaluate-augmentation", "--kimg", 0.1), "--kimg without --train-missing"),
+        (("evaluate-augmentation", "--learning-rate", "nan"), "learning rate nan"),
+        (("evaluate-augmentation", "--body-learning-rate", 1e-3), "--body-learning-rate without pretrained layers"),
         (("export-gan", "GENERATOR", "--out", "g.safetensors", "--kimg", "nan"), "--kimg nan"),
     ],
 )
@@ -74,6 +81,24 @@ def test_what_would_be_ignored_or_cannot_be_meant_is_named(
 ) -> None:
     given = [trained.root.name if argument == "GENERATOR" else argument for argument in arguments]
     assert says in refusal(run(home, *given))
+
+
+def test_the_rates_of_a_study_are_those_that_were_chosen(
+    home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, name = tmp_path / "weights.safetensors", "dalaresnet50_small"
+    save_file({key: value.contiguous() for key, value in build_seeded(name, 4, 9).state_dict().items()}, path)
+    configs = []
+
+    def keep(workspace: Workspace, request: StudyRequest, compute: Compute) -> None:
+        configs.append(request.config)
+        raise ConfigError("enough is known")
+
+    monkeypatch.setattr("ganaug.study.cost.plan_study", keep)
+    study = ("evaluate-augmentation", "--preset", "quick", "--pretrained", f"{name}={path}", "--dry-run")
+    for given in ((), ("--learning-rate", 1e-3, "--body-learning-rate", 1e-4)):
+        assert "enough is known" in refusal(run(home, *study, *given))
+    assert [(config.learning_rate, config.body_learning_rate) for config in configs] == [(3e-3, 3e-3), (1e-3, 1e-4)]
 
 
 def test_a_training_state_is_no_generator_and_not_called_edited(

@@ -83,6 +83,12 @@ def test_real_and_synthetic_images_carry_what_their_generator_saw(home: Workspac
         (("--pretrained", "gone.pth"), "gone.pth"),
         (("--fold", 7), "fold 7"),
         (("--dataset", "bach"), "prepare"),
+        (("--learning-rate", 0), "learning rate 0"),
+        (("--body-learning-rate", 1e-3), "--body-learning-rate without pretrained layers"),
+        (("--batch", 1), "--batch"),
+        (("--classifier", "cross_attention", "--learning-rate", 0), "--learning-rate with cross_attention"),
+        (("--classifier", "cross_attention", "--body-learning-rate", 1), "--body-learning-rate with cross_attention"),
+        (("--classifier", "cross_attention", "--batch", 8), "--batch with cross_attention"),
     ],
 )
 def test_what_would_be_ignored_or_cannot_be_meant_is_refused_before_anything_is_written(
@@ -119,6 +125,23 @@ def test_bad_weights_are_found_by_a_dry_run_too(
     assert says in line
     assert "weights_only" not in line
     assert not (home.root / "classifiers").exists()
+
+
+def test_rates_and_batch_are_those_that_were_chosen_and_lead_to_another_classifier(
+    home: Workspace, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    state = build_seeded("dalaresnet50_small", 4, 9, image_size_px=16).state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+    weights = ("--pretrained", path, "--pretrained-saw", "nothing", "--dry-run", "--json")
+    base, other = (
+        json.loads(run(home, *SHORT, *weights, *given).stdout)
+        for given in ((), ("--learning-rate", 1e-3, "--body-learning-rate", 1e-4, "--batch", 7))
+    )
+    names = ("learning_rate", "body_learning_rate", "batch")
+    assert [base["fit"][name] for name in names] == [3e-3, 3e-3, 32]
+    assert [other["fit"][name] for name in names] == [1e-3, 1e-4, 7]
+    assert base["classifiers"] != other["classifiers"]
 
 
 def test_declared_weights_are_named_by_their_digest_and_the_users_word(home: Workspace, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from ganaug.classify import probes
 from ganaug.classify.probes import PROBE
 from ganaug.config import Compute, StudyConfig
+from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, LeakError
 from ganaug.study.cells import load_cell
 from ganaug.study.cost import estimate_extraction, time_probe
@@ -101,7 +102,8 @@ def test_a_probe_on_a_published_extractor_begins_with_the_published_weights(quic
 
 def test_the_cost_of_a_probe_counts_features_that_are_not_stored(world: "World", config: StudyConfig) -> None:
     supplies = world.supply_all()[:1]
+    readers = [world.dataset.images(0), *(ImageReader(supply.synthetic) for supply in supplies)]
     assert time_probe(NAME, world.dataset, config) > 0
-    assert estimate_extraction(world.workspace, world.dataset, supplies, NAME, config, "cpu") > 0
+    assert estimate_extraction(world.workspace, world.dataset, readers, NAME, config, "cpu") > 0
     world.run(config, supplies)
-    assert estimate_extraction(world.workspace, world.dataset, supplies, NAME, config, "cpu") == 0
+    assert estimate_extraction(world.workspace, world.dataset, readers, NAME, config, "cpu") == 0

@@ -13,7 +13,7 @@ from PIL import Image
 
 from classifiers.explain.measures import MEASURES
 from classifiers.explain.registry import METHODS
-from ganaug.classify.explain import (
+from ganaug.classify.explain.explain import (
     ExplainConfig,
     Explanations,
     MethodScores,
@@ -22,7 +22,7 @@ from ganaug.classify.explain import (
     read_masks,
     require_same_data,
 )
-from ganaug.classify.explain_page import draw_contour, notes_of, overlay, pictures_of, unlike_a_prior, write_page
+from ganaug.classify.explain.page import draw_contour, notes_of, overlay, pictures_of, unlike_a_prior, write_page
 from ganaug.classify.predictions import find_tested, find_tested_images
 from ganaug.classify.stored import StoredClassifier, find_classifier, open_classifier_run
 from ganaug.classify.train_stored import train_stored

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion
 
 from classifiers.explain.measures import MEASURES
 from classifiers.explain.registry import METHODS
-from ganaug.classify.explain import Explanations, ShownImage
+from ganaug.classify.explain.explain import Explanations, ShownImage
 from ganaug.classify.stored import StoredClassifier
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.png import encode_png
