@@ -29,10 +29,9 @@ from scipy import stats
 from tqdm import tqdm
 
 from classifiers.scores import score
-from ganaug.classify.predictions import predict_test
-from ganaug.classify.probes import ProbeNet, extractor_of, is_probe, predict_test_by_probe, train_probe
+from ganaug.classify.fold import train_and_test
 from ganaug.classify.probes import extract as store_features
-from ganaug.classify.train import train_classifier
+from ganaug.classify.probes import extractor_of, is_probe
 from ganaug.config import Compute, FoldsConfig, PhantomConfig, PrepareConfig, StudyConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.mixture import Mixture
@@ -119,15 +118,9 @@ def train_and_test(root: Path, name: str, run: Run, config: StudyConfig, weights
     images = Mixture.of([(dataset.images(run.fold), chosen, labels[chosen])])
     options, seeds = fit_config_of(config, run.fold, run.seed), seeds_of(run.fold, run.seed)
     weights = find_published(run.classifier, compute)
-    if is_probe(run.classifier):
-        trained = train_probe(workspace, dataset, run.fold, run.classifier, images, options, weights=weights)
-        assert isinstance(trained.model, ProbeNet)
-        tested = predict_test_by_probe(workspace, trained.model, dataset, run.fold)
-    else:
-        trained = train_classifier(
-            dataset, run.fold, run.classifier, images, options, seed=seeds.weights, weights=weights
-        )
-        tested = predict_test(trained.model, dataset, run.fold, "cpu")
+    _, tested = train_and_test(
+        workspace, dataset, run.fold, run.classifier, images, options, seed=seeds.weights, weights=weights
+    )
     arrays: dict[str, NDArray[Any]] = {"labels": tested.labels, "probs": tested.probs, "groups": tested.groups}
     values = {name: array.tolist() for name, array in arrays.items()}
     scores = score(tested.labels, tested.probs, tested.groups.tolist(), dataset.table.class_names)
