@@ -105,7 +105,7 @@ def choose(dataset: DataSet, run: Run) -> NDArray[np.int64]:
     return np.concatenate(chosen)
 
 
-def train_and_test(root: Path, name: str, run: Run, config: StudyConfig, weights_dir: Path | None) -> None:
+def run_once(root: Path, name: str, run: Run, config: StudyConfig, weights_dir: Path | None) -> None:
     """Train one classifier and keep its predictions of the test part; nothing where that was done before."""
     torch.set_num_threads(1)
     target = result_file(root, name, run, config)
@@ -233,7 +233,7 @@ def main(
         runs = [run for run in runs_of(question, seeds) if not only or run.classifier in only]
         extract(workspace, dataset, runs, Compute(weights_dir=weights_dir, progress=True))
         calls = [(root, name, run, config, weights_dir) for run in runs]
-        for _ in tqdm(run_parallel(train_and_test, calls, workers), total=len(calls), desc=question):
+        for _ in tqdm(run_parallel(run_once, calls, workers), total=len(calls), desc=question):
             pass
         rows = [read_json(result_file(root, name, run, config)) for run in runs]
         table = summarise(question, rows, dataset.table.class_names)
