@@ -10,21 +10,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from classifiers.explain.measures import MEASURES
 from classifiers.explain.registry import METHODS
+from classifiers.registry import build_seeded
 from ganaug.classify.explain.explain import (
-    ExplainConfig,
     Explanations,
     MethodScores,
     choose_shown,
     explain_classifier,
     read_masks,
-    require_same_data,
 )
 from ganaug.classify.explain.page import draw_contour, notes_of, overlay, pictures_of, unlike_a_prior, write_page
+from ganaug.classify.explain.request import ExplainConfig, choose_methods, layer_of, require_same_data
 from ganaug.classify.predictions import find_tested, find_tested_images
 from ganaug.classify.stored import StoredClassifier, find_classifier, open_classifier_run
+from ganaug.classify.train import images_of
 from ganaug.classify.train_stored import train_stored
 from ganaug.config import MAP_METHODS, FoldsConfig, PhantomConfig, PrepareConfig, StudyConfig
 from ganaug.data.dataset import DataSet, open_dataset
@@ -142,6 +144,25 @@ def test_without_masks_only_deletion_and_insertion_are_measured(lab: "Lab") -> N
     assert "Pointing" not in page
 
 
+def test_probabilities_and_accuracy_are_those_of_predict(stored: StoredClassifier, tiny: DataSet) -> None:
+    stored = replace(stored, temperature=3.0)
+    stored.model.register_forward_hook(  # logits by the quadrants, so that orientations disagree
+        lambda module, inputs, output: 40 * F.adaptive_avg_pool2d(inputs[0].mean(1, keepdim=True), 2).flatten(1)
+    )
+    found = explain_classifier(stored, tiny, replace(QUICK, per_class=4, methods=("random",)))
+    tested, images = find_tested_images(tiny, 1), images_of(tiny, 1, find_tested(tiny, 1))
+    probs = stored.probabilities(images)
+    unturned = stored.probabilities(images, average_orientations=False)
+    assert (probs.argmax(1) != unturned.argmax(1)).any(), "else nothing is tested"
+    assert found.accuracy == (probs.argmax(1) == tested.labels).mean()
+    assert len(found.shown) > 1
+    for shown in found.shown:
+        position = tested.image_ids.tolist().index(shown.image_id)
+        assert shown.predicted == probs[position].argmax()
+        assert shown.probability == pytest.approx(probs[position].max())
+        assert shown.predicted_unturned == unturned[position].argmax()
+
+
 # ---- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +198,41 @@ def test_another_data_set_or_a_leak_is_refused(stored: StoredClassifier, tiny: D
         require_same_data(replace(stored, class_names=("a", "b")), tiny)
     with pytest.raises(LeakError, match="4 test patients of fold 0"):
         require_same_data(replace(stored, fold=0), tiny)
+
+
+def test_a_data_set_that_was_prepared_again_is_refused(stored: StoredClassifier, tmp_path: Path) -> None:
+    phantom = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=4, um_per_px=8.0)
+    for number, (seed, of_folds) in enumerate(((0, 0), (1, 0), (0, 1))):
+        workspace = open_workspace(tmp_path / str(number))
+        folds = FoldsConfig(3, seed=of_folds)
+        prepare_dataset(workspace, PrepareConfig("phantom", resolution_px=16, phantom=phantom, folds=folds, seed=seed))
+        dataset = open_dataset(workspace, "phantom")
+        if number == 0:
+            require_same_data(stored, dataset)
+            continue
+        with pytest.raises(LeakError, match="is not what the classifier"):
+            explain_classifier(stored, dataset, QUICK)
+
+
+def test_other_folds_or_another_resolution_alone_are_refused(stored: StoredClassifier, tiny: DataSet) -> None:
+    for other, what in (
+        (replace(stored, provenance=replace(stored.provenance, folds_digest="0" * 64)), "division into folds"),
+        (replace(stored, provenance=replace(stored.provenance, dataset_fingerprint="0" * 64)), "content"),
+        (replace(stored, image_size_px=32), "resolution"),
+    ):
+        with pytest.raises(LeakError, match=f"the {what} of phantom"):
+            require_same_data(other, tiny)
+
+
+def test_a_method_that_does_not_suit_is_found_without_explaining(stored: StoredClassifier) -> None:
+    vit = replace(stored, name="vit_small", model=build_seeded("vit_small", 4, 0, image_size_px=16).eval())
+    layer = layer_of(vit, QUICK)
+    methods, skipped = choose_methods(vit, layer, QUICK)
+    assert methods == tuple(name for name in MAP_METHODS if name != "winsor_cam")
+    assert "convolutional layer" in skipped["winsor_cam"]
+    assert "1 convolutional layers" not in skipped["winsor_cam"]
+    with pytest.raises(ConfigError, match="Winsor-CAM"):
+        choose_methods(vit, layer, replace(QUICK, methods=("gradcam", "winsor_cam")))
 
 
 # ---- the page --------------------------------------------------------------------------------------------------------
@@ -240,15 +296,54 @@ def test_the_page_says_where_no_method_beats_a_map_that_never_looks(found: Expla
             assert value is not None
             scores = {
                 **row.scores,
-                "deletion_blur": replace(value, mean=change(row.method)),
-                "insertion_blur": replace(value, mean=1 - change(row.method)),
+                **{f"deletion_{fill}": replace(value, mean=change(row.method)) for fill in ("blur", "tissue")},
+                **{f"insertion_{fill}": replace(value, mean=1 - change(row.method)) for fill in ("blur", "tissue")},
             }
             rows.append(MethodScores(row.method, scores))
         return replace(found, scores=tuple(rows))
 
-    assert unlike_a_prior(with_deletion(lambda method: 0.5)) is not None
+    poor = unlike_a_prior(with_deletion(lambda method: 0.5))
+    assert poor is not None
+    assert "no method is better than centre and random" in poor or "no method is better than random and centre" in poor
+    assert unlike_a_prior(with_deletion(lambda method: 0.5 if method == "random" else 0.6)) is not None
     faithful = with_deletion(lambda method: 0.1 if method == "gradcam" else 0.5)
     assert unlike_a_prior(faithful) is None
     last = replace(found.randomised[-1], rank_correlation={"gradcam": 0.9, "winsor_cam": 0.1})
     notes = notes_of(replace(faithful, randomised=(last,)))
     assert [note for note in notes if note.startswith("gradcam: the maps stay")]
+
+
+def test_the_page_speaks_of_intervals_and_blind_maps_only_where_they_are(
+    stored: StoredClassifier, tiny: DataSet, found: Explanations, tmp_path: Path
+) -> None:
+    whole = write_page(tmp_path, stored, tiny, found, "").read_text()
+    assert "bootstrap interval" in whole
+    assert "maps that never look at the network" in " ".join(whole.split())
+    assert f"With {found.num_patients} patients these intervals are too narrow" in whole
+    gradcam = MethodScores(
+        "gradcam",
+        {name: score and replace(score, low=None, high=None) for name, score in found.scores[0].scores.items()},
+    )
+    alone = replace(found, scores=(gradcam,), methods=("gradcam",), num_measured=1, num_patients=1)
+    page = write_page(tmp_path, stored, tiny, alone, "").read_text()
+    assert "1 test image of 1 patient," in page
+    assert "bootstrap interval" not in page
+    assert "too narrow" not in page
+    assert "never look" not in page
+    many = replace(found, num_patients=10)
+    assert "too narrow" not in write_page(tmp_path, stored, tiny, many, "").read_text()
+
+
+def test_the_page_says_where_the_image_as_it_lies_gets_another_class(
+    stored: StoredClassifier, tiny: DataSet, found: Explanations, tmp_path: Path
+) -> None:
+    first = found.shown[0]
+    other = replace(first, predicted_unturned=(first.predicted + 1) % 4)
+    same = replace(first, predicted_unturned=first.predicted)
+    pages = [
+        write_page(tmp_path, stored, tiny, replace(found, shown=(shown,), num_disagreeing=num), "").read_text()
+        for shown, num in ((other, 1), (same, 0))
+    ]
+    assert [f"as {stored.class_names[other.predicted_unturned]})" in page for page in pages] == [True, False]
+    assert ["Images that get another class" in page for page in pages] == [True, False]
+    assert "without averaging" in pages[1]
