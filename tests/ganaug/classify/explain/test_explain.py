@@ -347,3 +347,13 @@ def test_the_page_says_where_the_image_as_it_lies_gets_another_class(
     assert [f"as {stored.class_names[other.predicted_unturned]})" in page for page in pages] == [True, False]
     assert ["Images that get another class" in page for page in pages] == [True, False]
     assert "without averaging" in pages[1]
+
+
+def test_on_a_narrow_screen_every_figure_of_a_table_has_its_label(
+    stored: StoredClassifier, tiny: DataSet, found: Explanations, tmp_path: Path
+) -> None:
+    page = write_page(tmp_path, stored, tiny, found, "").read_text()
+    assert page.count("<td") > len(MEASURES)
+    assert page.count("<td") == page.count('data-label="')
+    assert page.count("<table") == page.count('class="wide"'), "the tables that the narrow layout is of"
+    assert "@media screen and (max-width: 40rem)" in page
