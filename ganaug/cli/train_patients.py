@@ -11,7 +11,7 @@ from classifiers.registry import CLASSIFIERS
 from ganaug.cli.common import Common, duration
 from ganaug.config import Compute, SubtypeConfig
 from ganaug.errors import ConfigError
-from ganaug.report.numbers import number, percent
+from ganaug.report.numbers import count, number, percent
 
 if TYPE_CHECKING:
     from ganaug.data.dataset import DataSet
@@ -105,8 +105,9 @@ def format_subtypes(result: "SubtypeResult") -> str:
     }
     confidence = percent(result.config.confidence)
     lines = [
-        f"{result.dataset}: {result.num_patients} patients tested, {result.num_tiles} tiles ({result.extractor}), "
-        f"{result.num_genes} genes, {len(result.config.seeds)} seeds; {confidence} intervals over patients",
+        f"{result.dataset}: {count(result.num_patients, 'patient')} tested, {count(result.num_tiles, 'tile')} "
+        f"({result.extractor}), {count(result.num_genes, 'gene')}, {count(len(result.config.seeds), 'seed')}; "
+        f"{confidence} intervals over patients",
         f"{'':<20}" + "".join(f"{name:>26}" for name in METRICS.values()),
     ]
     for name, rows in {**by_arm, **by_pair}.items():

@@ -19,7 +19,7 @@ from classifiers.explain.registry import METHODS
 from classifiers.predict import predict
 from classifiers.transforms import to_float
 from ganaug.classify.explain.request import ExplainConfig, choose_methods, layer_of, require_same_data
-from ganaug.classify.predictions import find_tested, find_tested_images
+from ganaug.classify.predictions import TestedImages, find_tested, find_tested_images
 from ganaug.classify.stored import StoredClassifier
 from ganaug.classify.train import images_of
 from ganaug.data.dataset import DataSet
@@ -114,6 +114,7 @@ def explain_classifier(stored: StoredClassifier, dataset: DataSet, config: Expla
     masks = read_masks(dataset, find_tested(dataset, stored.fold)[chosen])
     maps = task.make_all_maps(methods)
     marked = {name: threshold_mask(maps[name], METHODS[name], config.threshold) for name in maps}
+    mapped = _Mapped(images, unturned, maps, marked, masks)
     at = np.searchsorted(chosen, measured)
     groups = tested.groups[measured]
     scores = tuple(
@@ -128,17 +129,7 @@ def explain_classifier(stored: StoredClassifier, dataset: DataSet, config: Expla
         scores=scores,
         randomised=task.randomise(maps, at[:NUM_RANDOMISED]),
         shown=tuple(
-            ShownImage(
-                image_id=str(tested.image_ids[position]),
-                label=int(tested.labels[position]),
-                predicted=int(predicted[position]),
-                probability=float(probs[position].max()),
-                predicted_unturned=int(unturned[place]),
-                image=images[place],
-                maps={name: heat[place].numpy() for name, heat in maps.items()},
-                marked={name: area[place].numpy() for name, area in marked.items()},
-                mask=None if masks is None else masks[place],
-            )
+            mapped.show(place, tested, position, probs[position])
             for position, place in zip(shown.tolist(), np.searchsorted(chosen, shown).tolist(), strict=True)
         ),
         num_tested=len(predicted),
@@ -170,6 +161,31 @@ def read_masks(dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.bool_
     if "mask" not in dataset.table.attrs["content"]:
         return None
     return open_reader(dataset.path, dataset.table, "mask")[indices] >= 128
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """The n images whose maps are made."""
+
+    images: NDArray[np.uint8]  # [n,H,W,3]
+    unturned: NDArray[np.int64]  # [n], the classes that they get as they lie
+    maps: Mapping[str, Tensor]  # by method
+    marked: Mapping[str, Tensor]
+    masks: NDArray[np.bool_] | None
+
+    def show(self, at: int, tested: TestedImages, position: int, probs: NDArray[np.float32]) -> ShownImage:
+        """The image `at` these, which is that at `position` of the tested ones, and has probabilities [K]."""
+        return ShownImage(
+            image_id=str(tested.image_ids[position]),
+            label=int(tested.labels[position]),
+            predicted=int(probs.argmax()),
+            probability=float(probs.max()),
+            predicted_unturned=int(self.unturned[at]),
+            image=self.images[at],
+            maps={name: heat[at].numpy() for name, heat in self.maps.items()},
+            marked={name: area[at].numpy() for name, area in self.marked.items()},
+            mask=None if self.masks is None else self.masks[at],
+        )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ganaug.classify.stored import StoredClassifier
 from ganaug.config import MAP_METHODS
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, DataError, LeakError
+from ganaug.report.numbers import count
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def require_same_data(stored: StoredClassifier, dataset: DataSet) -> None:
     test = find_tested_images(dataset, stored.fold)
     if seen := set(record.groups_seen) & set(test.groups.tolist()):
         raise LeakError(
-            f"the classifier in {stored.run.root} was trained or selected on {len(seen)} test patients of fold "
-            f"{stored.fold}",
+            f"the classifier in {stored.run.root} was trained or selected on {count(len(seen), 'test patient')} of "
+            f"fold {stored.fold}",
             todo="train it again on the folds as they are now",
         )

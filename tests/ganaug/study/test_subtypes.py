@@ -234,6 +234,7 @@ def test_the_arms_of_a_data_set_are_compared_and_no_patient_is_named(workspace: 
     assert [row.arm for row in result.scores] == [arm for arm in ARMS for _ in range(3)]
     text, stored = format_subtypes(result), json.dumps(result.to_dict())
     assert "both − genes" in text
+    assert "50 genes, 1 seed;" in text
     assert "--fold-by site" in text
     assert "at best 47.5% of the patients" in text
     assert "paired-p0" not in text + stored
@@ -253,8 +254,8 @@ def test_a_dry_run_counts_what_is_not_there_yet_and_writes_nothing(
     assert (found.tiles, found.models) == (48, 2 * 2 * len(ARMS))
     assert found.seconds > 0
     assert files() == before
-    one = cost.estimate_subtypes(workspace, dataset, [0], replace(config, max_tiles=1), CPU, BOTH)
-    assert (one.tiles, one.models) == (24, 2 * len(ARMS))
+    fewer = cost.estimate_subtypes(workspace, dataset, [0], replace(config, max_tiles=1), CPU, BOTH)
+    assert (fewer.tiles, fewer.models) == (24, 2 * len(ARMS))
     monkeypatch.setattr(cost, "_time_arm", lambda *given: 10.0)
     compare_arms(workspace, dataset, [0], config, keep=BOTH)
     half = cost.estimate_subtypes(workspace, dataset, [0, 1], config, CPU, BOTH)
