@@ -99,8 +99,9 @@ def format_subtypes(result: "SubtypeResult") -> str:
     }
     confidence = percent(result.config.confidence)
     lines = [
-        f"{result.dataset}: {result.num_patients} patients tested, {result.num_tiles} tiles ({result.extractor}), "
-        f"{result.num_genes} genes, {len(result.config.seeds)} seeds; {confidence} intervals over patients",
+        f"{result.dataset}: {result.num_patients} patients tested; in all {result.num_tiles} tiles "
+        f"({result.extractor}), {result.num_genes} genes, {len(result.config.seeds)} seeds; {confidence} intervals "
+        "over patients",
         f"{'':<20}" + "".join(f"{name:>26}" for name in METRICS.values()),
     ]
     for name, rows in {**by_arm, **by_pair}.items():
