@@ -32,7 +32,8 @@ def find_entry(name: str, registry: Mapping[str, Classifier]) -> tuple[Classifie
     """
     base, given = split_name(name)
     if base not in registry:
-        raise ValueError(f"unknown classifier {base!r}; expected one of {', '.join(registry)}, or timm:<name>")
+        expected = f"{', '.join(registry)}, timm:<name> or probe:<extractor>"
+        raise ValueError(f"unknown classifier {base!r}; expected one of {expected}")
     known = registry[base].switches
     for key, value in given.items():
         if key not in known:

@@ -22,8 +22,8 @@ def load_weights(model: nn.Module, path: Path) -> str:
     whole model, or any part that `model.backbones` names: a backbone's own file with its own names (an ImageNet
     classifier's; its head is left out), or several backbones with their part's name in front (`cnn.conv1.weight`, …).
     Where it does not fit and all its names begin with the same component, as with Lightning's `model.`, it is tried
-    without that. A partial load is logged as a warning. A model with `translate` also takes the names of its publisher.
-    `model.pretrained_parts` then names the backbones that the file has filled.
+    without that. A load that leaves a backbone out is logged as a warning. A model with `translate` also takes the
+    names of its publisher. `model.pretrained_parts` then names the backbones that the file has filled.
 
     Raises FileNotFoundError without the file; ValueError where it is no state dict or nothing in it fits whole.
     """
@@ -43,12 +43,10 @@ def load_weights(model: nn.Module, path: Path) -> str:
         model.get_submodule(part).load_state_dict(weights, strict=False)  # batch counters and a head are left out
     is_whole = WHOLE in loadable
     model.pretrained_parts = parts if is_whole else tuple(loadable)  # type: ignore[assignment]
-    if is_whole:
-        summary = f"all weights from {path}"
-        log.info(summary)
-    else:
-        summary = f"only {' and '.join(loadable)} from {path}; all other weights keep their initial values"
-        log.warning(summary)
+    filled = "all weights" if is_whole else f"only {' and '.join(loadable)}"
+    summary = f"{filled} from {path}" + ("" if is_whole else "; all other weights keep their initial values")
+    lacks_a_backbone = not is_whole and set(loadable) != set(parts)
+    log.log(logging.WARNING if lacks_a_backbone else logging.INFO, summary)
     return summary
 
 

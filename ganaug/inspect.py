@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from ganaug.checkpoint.snapshot import content_of, load_tensors
 from ganaug.data.archives.files import IMAGE_SUFFIXES
 from ganaug.data.archives.zip_files import read_member
 from ganaug.data.describe import LISTED, as_text, contact_sheet, describe_images, format_images
 from ganaug.data.images.sheet import save_sheet
 from ganaug.data.schema import read_table, resolve_patients
 from ganaug.errors import ConfigError, DataError, UserError
+from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.files import MAX_DEPTH, parse_json, require_output
+from ganaug.provenance import read_provenance, require_content, require_seal
 from ganaug.workspace import Workspace, os_errors_as_workspace_errors
 
 MAX_TEXT_BYTES = 256 * 2**20  # of a file or a member that is read whole
@@ -29,6 +32,8 @@ Description = dict[str, Any]
 
 def describe(path: Path) -> tuple[Description, str]:
     """What a file holds, as JSON values and as text; raises UserError where it is missing, corrupt or of other kind."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder", expected="a file", todo="name one of the files in it")
     if not path.is_file():
         raise DataError(f"there is no file {path}", expected=f"a file of this tool: {', '.join(_DESCRIBERS)}")
     describer = _DESCRIBERS.get(path.suffix.lower())
@@ -104,8 +109,10 @@ def _weights(path: Path) -> tuple[Description, str]:
         raise DataError(f"{path} is truncated or no safetensors file ({error})", todo=_AGAIN) from error
     numbers = sum(math.prod(shape) for shape in sizes.values())
     about = {name: _value(text) for name, text in metadata.items()}
-    values = {"tensors": len(sizes), "numbers": numbers, **about}
     config, record = about.get("config"), about.get("provenance")
+    values = {"tensors": len(sizes), "numbers": numbers, **about}
+    if isinstance(record, dict):
+        values["seal_check"] = _check_weights(path)
     if not (isinstance(config, dict) and isinstance(record, dict) and "classifier" in config):
         return _plain(path, "weights", values)
     seen = {name: record.get(name) for name in ("dataset", "fold", "groups_seen")}
@@ -154,7 +161,30 @@ def _parse_object(text: str | bytes, where: str) -> dict[str, Any]:
 
 
 def _json(path: Path) -> tuple[Description, str]:
-    return _plain(path, "JSON", _parse_object(_text_of(path), str(path)))
+    values = _parse_object(_text_of(path), str(path))
+    if "seal" in values:
+        values = values | {"seal_check": _outcome(lambda: require_seal(values, path))}
+    return _plain(path, "JSON", values)
+
+
+def _check_weights(path: Path) -> str:
+    """Whether the weights, and what is said of them, are those that the file was sealed with."""
+
+    def check() -> None:
+        tensors, metadata = load_tensors(path)
+        record = read_provenance(metadata.get("provenance"), path)
+        contents = (content_of(tensors, metadata), content_of_weights(tensors))  # of a generator, of an extractor
+        require_content(record, record.content if record.content in contents else contents[0], path)
+
+    return _outcome(check)
+
+
+def _outcome(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except UserError as error:
+        return f"BROKEN: {error}"
+    return "holds"
 
 
 def _json_lines(path: Path) -> tuple[Description, str]:

@@ -17,7 +17,7 @@ from classifiers.samples import IndexedImages
 from ganaug.checkpoint.snapshot import content_of, load_tensors, save_tensors
 from ganaug.classify.pixel_rule import PixelRule, read_pixel_rule
 from ganaug.classify.probes import ProbeNet, is_probe, open_probe
-from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError
+from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError, some_of
 from ganaug.evaluate.extractors.record import ExtractorPlace, ExtractorRecord, read_extractor_record
 from ganaug.fields import require_kinds
 from ganaug.provenance import Provenance, read_provenance, require_content, require_seal
@@ -231,10 +231,12 @@ def find_classifier(
     Raises WorkspaceError, with what there is, where there is none; ConfigError for a model of tiles and expression.
     """
     require_images(name)
-    found = []
+    found, edited = [], []
     for run in workspace.classifiers():
         values = config_of_classifier(run)
-        if values and run.weights.is_file():
+        if run.weights.is_file() and not values:
+            edited.append(run.root.name)
+        elif run.weights.is_file():
             found.append((run, (values.get("dataset"), values.get("fold"), values.get("classifier"))))
     asked = (dataset, fold, name)
     fits = [run for run, has in found if all(want in (None, own) for want, own in zip(asked, has))]
@@ -244,6 +246,7 @@ def find_classifier(
         num_patients = len(list(workspace.root.glob("classifiers/*/patients.safetensors")))
         models = [f"{own[2]} of fold {own[1]} of {own[0]}" for _, own in found]
         models += [f"models of patients' tiles and expression ({num_patients})"] if num_patients else []
+        models += [f"{some_of(edited)}, whose config.json was edited or is damaged"] if edited else []
         have = ", ".join(models) or "none"
         raise WorkspaceError(
             f"{workspace.root} holds no finished classifier{f' {name}' if name else ''}{f' for {of}' if of else ''}; "

@@ -1,6 +1,7 @@
 """The command `ganaug`: one file a command, one library function behind each, one line for each error."""
 
 import errno
+import logging
 import signal
 import sys
 import traceback
@@ -49,6 +50,7 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
         _stop_as_on_ctrl_c()
+        _print_logged_warnings()
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
@@ -88,6 +90,28 @@ def _stop_as_on_ctrl_c() -> None:
     with suppress(ValueError, AttributeError):  # outside the main thread, and where there is no SIGUSR1
         signal.signal(signal.SIGTERM, interrupt)
         signal.signal(signal.SIGUSR1, interrupt)
+
+
+class _Notes(logging.Handler):
+    """Prints what a library of ours logs as a note, each text once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.printed: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = " ".join(record.getMessage().split())
+        if text not in self.printed:
+            self.printed.add(text)
+            click.echo(for_terminal(f"note: {text}"), err=True)
+
+
+def _print_logged_warnings() -> None:
+    logger = logging.getLogger("classifiers")
+    for handler in logger.handlers[:]:
+        if isinstance(handler, _Notes):
+            logger.removeHandler(handler)
+    logger.addHandler(_Notes())
 
 
 def _show_warning(message: Warning | str, *about: Any, **more: Any) -> None:

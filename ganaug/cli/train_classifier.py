@@ -73,6 +73,8 @@ def train_classifier(
     from ganaug.study.request import add_published_weights
     from ganaug.study.training_set import name_classifier, plan_classifiers
 
+    if classifier is not None and not classifier.strip():
+        raise ConfigError("--classifier without a name", expected="a name, or no --classifier")
     is_of_patients = bool(classifier and reads_patients(classifier))
     if classifier and is_of_patients:
         require_none_of_images(classifier)
@@ -81,7 +83,10 @@ def train_classifier(
     data, compute = find_dataset(common, dataset), common.compute(weights_dir=weights_dir)
     folds, base = choose_folds(common, data, fold), presets.study(common.preset)
     if classifier and is_of_patients:
-        train_patients(common, data, folds, classifier, given["num_steps"], compute)
+        try:
+            train_patients(common, data, folds, classifier, given["num_steps"], compute)
+        except Ended:
+            warn("ganaug: stopped as the system asked; finished trainings are kept; run the same command again")
         return
     name = name_classifier(classifier or base.classifiers[0])
     options = _pretrained(name, pretrained, pretrained_saw)

@@ -105,7 +105,7 @@ def format_subtypes(result: "SubtypeResult") -> str:
     }
     confidence = percent(result.config.confidence)
     lines = [
-        f"{result.dataset}: {count(result.num_patients, 'patient')} tested, {count(result.num_tiles, 'tile')} "
+        f"{result.dataset}: {count(result.num_patients, 'patient')} tested; in all {count(result.num_tiles, 'tile')} "
         f"({result.extractor}), {count(result.num_genes, 'gene')}, {count(len(result.config.seeds), 'seed')}; "
         f"{confidence} intervals over patients",
         f"{'':<20}" + "".join(f"{name:>26}" for name in METRICS.values()),

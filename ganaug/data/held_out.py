@@ -34,7 +34,7 @@ def find_seen(dataset: DataSet, fold: int, seen: Seen) -> NDArray[np.int64]:
     """The held-out images of a fold that are among the images `seen`, i64 [n].
 
     An image counts as seen where its digest is listed, or a listed hash is its own in any of the eight orientations and
-    is not os_errors_as_workspace_errors by a training image of the fold that is as close.
+    is not accounted for by a training image of the fold that is as close.
     """
     members = held_out(dataset, fold)
     listed = np.isin(np.array(dataset.table.image_digests(members)), np.array(seen.images))

@@ -56,17 +56,21 @@ def require_serves(dataset: DataSet, fold: int, record: Provenance, path: Path |
 
 
 def require_unseen(
-    dataset: DataSet, fold: int, seen: Seen, path: Path | str, *, unknown_is_refused: bool = True
+    dataset: DataSet, fold: int, seen: Seen, path: Path | str, *, unknown_is_refused: bool = True, todo: str = ""
 ) -> None:
     """Raise LeakError where a patient or a picture was seen that the fold holds back, whatever its name was.
 
-    unknown_is_refused: whether patients are refused whom the data set does not know.
+    unknown_is_refused: whether patients are refused whom the data set does not know. todo: the advice; by default that
+    for a generator.
     """
-    _require_patients(dataset, fold, seen, path, unknown_is_refused)
-    _require_pictures(dataset, fold, seen, path)
+    todo = todo or f"use a generator of fold {fold} that began without them (ganaug train-gan --fold {fold})"
+    _require_patients(dataset, fold, seen, path, unknown_is_refused, todo)
+    _require_pictures(dataset, fold, seen, path, todo)
 
 
-def _require_patients(dataset: DataSet, fold: int, seen: Seen, path: Path | str, unknown_is_refused: bool) -> None:
+def _require_patients(
+    dataset: DataSet, fold: int, seen: Seen, path: Path | str, unknown_is_refused: bool, todo: str
+) -> None:
     """Raise LeakError where a patient outside of the fold's training part was seen, with the names the data set has."""
     name_of = resolve_patients(dataset.table, seen.groups)
     held_out = sorted(set(name_of.values()) - set(dataset.folds.train_groups(fold)))
@@ -75,7 +79,7 @@ def _require_patients(dataset: DataSet, fold: int, seen: Seen, path: Path | str,
             f"{path} comes from a training that saw {some_of([private(name) for name in held_out])}, "
             f"of the validation or test part of fold {fold}",
             expected=f"only training patients of fold {fold}",
-            todo=f"use the generator of fold {fold} (ganaug train-gan --fold {fold})",
+            todo=todo,
         )
     unknown = sum(digest not in name_of for digest in seen.groups)
     if unknown and unknown_is_refused:
@@ -86,7 +90,7 @@ def _require_patients(dataset: DataSet, fold: int, seen: Seen, path: Path | str,
         )
 
 
-def _require_pictures(dataset: DataSet, fold: int, seen: Seen, path: Path | str) -> None:
+def _require_pictures(dataset: DataSet, fold: int, seen: Seen, path: Path | str, todo: str) -> None:
     """Raise LeakError where a picture of the validation or test part was seen, whatever its patient was called."""
     found = find_seen(dataset, fold, seen)
     if len(found):
@@ -95,7 +99,7 @@ def _require_pictures(dataset: DataSet, fold: int, seen: Seen, path: Path | str)
             f"{path} comes from a training that saw {len(found)} pictures of the validation or test part of fold "
             f"{fold} ({some_of(names)}), maybe under other names",
             expected=f"only pictures of training patients of fold {fold}",
-            todo=f"use a generator that began without them (ganaug train-gan --fold {fold})",
+            todo=todo,
         )
 
 

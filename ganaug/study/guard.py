@@ -137,7 +137,8 @@ def _origin_of_ours(dataset: DataSet, folds: Sequence[int], name: str, path: Pat
     require_content(record, record.content if record.content in contents else contents[1], path)
     _require_same_classes(dataset, metadata, path)
     for fold in folds:
-        require_unseen(dataset, fold, record.seen, path, unknown_is_refused=False)
+        todo = f"start from weights that were trained and selected without them, or leave out --pretrained {name}"
+        require_unseen(dataset, fold, record.seen, path, unknown_is_refused=False, todo=todo)
     num_patients = len(record.groups_seen)
     num_unknown = num_patients - len(resolve_patients(dataset.table, record.groups_seen))
     if (num_unknown or not num_patients) and not declared:

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganaug.checkpoint.snapshot import load_tensors, save_tensors
 from ganaug.config import GanConfig, NetworkConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.export import export_zip, select
 from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.inspect import describe, write_sheet
+from ganaug.provenance import sealed
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
-from ganaug.workspace import Workspace
+from ganaug.workspace import GanRun, Workspace, read_json, write_json
 
 
 @pytest.fixture
@@ -244,3 +246,23 @@ def test_every_mutation_of_a_file_is_described_or_one_line_with_its_name(suffix:
         path.write_bytes(data)
         found = described_or_refused(path)
         assert str(path) in found
+
+
+def test_a_broken_seal_is_said_and_a_whole_one_too(trained: GanRun, tmp_path: Path) -> None:
+    snapshot = trained.snapshots()[-1]
+    assert describe(snapshot)[0]["seal_check"] == "holds"
+    tensors, metadata = load_tensors(snapshot)
+    name = next(iter(tensors))
+    edited = tmp_path / "edited.safetensors"
+    save_tensors(edited, tensors | {name: tensors[name] + 1}, metadata)
+    assert "seal_check: BROKEN: " in describe(edited)[1]
+    record = tmp_path / "record.json"
+    write_json(record, sealed({"a": 1}))
+    assert describe(record)[0]["seal_check"] == "holds"
+    write_json(record, {**read_json(record), "a": 2})
+    assert "was edited after it was written" in describe(record)[0]["seal_check"]
+
+
+def test_a_folder_is_called_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder; expected a file"):
+        describe(tmp_path)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from classifiers.files.torch_files import kind_of_content
 from classifiers.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Normalise, resize
 from classifiers.transforms import to_float
 from ganaug.errors import WeightsError
@@ -50,6 +51,14 @@ def torchscript(inputs: ExtractorInputs, file: Path) -> Extractor:
 
 
 def _open(file: Path) -> Any:
+    with file.open("rb") as stream:
+        kind = kind_of_content(stream.read(1000))
+    if kind:
+        raise WeightsError(
+            f"{file} is no TorchScript program: it is {kind}",
+            expected="what torch.jit.save wrote",
+            todo="get the file itself",
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch would rather export programs, yet such files are there

@@ -182,3 +182,10 @@ def test_the_way_of_pixels_is_that_of_the_data_set(lab: "Lab") -> None:
     assert pixel_rule_of(dataset, 0) == PixelRule("crop")
     drawn = replace(dataset.table, attrs={**dataset.table.attrs, "pixels": {"fit": "drawn"}})
     assert pixel_rule_of(replace(dataset, table=drawn), 0) == PixelRule("crop")
+
+
+def test_a_classifier_whose_options_were_edited_is_named_where_none_is_found(lab: "Lab") -> None:
+    run = find_classifier(lab.workspace)
+    write_json(run.config, {**read_json(run.config), "fold": 1})
+    with pytest.raises(WorkspaceError, match=f"{run.root.name}, whose config.json was edited or is damaged"):
+        find_classifier(lab.workspace)

@@ -79,11 +79,13 @@ def test_a_program_that_fails_is_named_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"PK\x03\x04 truncated"])
-def test_a_file_that_is_no_program_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "it is empty"), (b"<!DOCTYPE html>", "an HTML page"), (b"PK\x03\x04 truncated", "")]
+)
+def test_a_file_that_is_no_program_is_refused_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "net.pt"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"net\.pt is no TorchScript program") as caught:
+    with pytest.raises(WeightsError, match=rf"net\.pt is no TorchScript program.*{reason}") as caught:
         torchscript(ExtractorInputs(), path)
     assert "\n" not in str(caught.value)
 
