@@ -105,6 +105,16 @@ def expected_calibration_error(
     return sum(row.count * abs(row.accuracy - row.confidence) for row in bins) / len(labels)
 
 
+def negative_log_likelihood(labels: NDArray[np.int64], probs: NDArray[np.floating[Any]]) -> float:
+    """The mean of -log of the probability of the true class, which `fit_temperature` minimises; `probs` [N,K].
+
+    Probabilities that a float32 rounds to zero count as the smallest one that it does not, so that it is finite.
+    """
+    _check(labels, probs, "probabilities")
+    of_true = probs[np.arange(len(labels)), labels].astype(np.float64)
+    return -float(np.log(of_true.clip(np.finfo(np.float32).tiny)).mean())
+
+
 def brier(labels: NDArray[np.int64], probs: NDArray[np.floating[Any]]) -> float:
     """The mean squared distance of probabilities [N,K] from certainty of the true class.
 

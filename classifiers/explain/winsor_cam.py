@@ -39,8 +39,8 @@ def winsor_cam(
         found = [output for output in outputs if len(output) == len(images) and output.shape[2] * output.shape[3] > 1]
         if len(found) < MIN_LAYERS:
             raise ValueError(
-                f"{len(found)} convolutional layers; expected at least {MIN_LAYERS} for Winsor-CAM; "
-                "choose another method"
+                f"{len(found)} convolutional layer{'' if len(found) == 1 else 's'}; expected at least {MIN_LAYERS} for "
+                "Winsor-CAM; choose another method"
             )
         score = logits.gather(1, class_index.clone()[:, None]).sum()  # a copy, as one of inference mode has no gradient
         gradients = torch.autograd.grad(score, found, allow_unused=True)

@@ -119,19 +119,30 @@ def read_patients(
         class_names=dataset.table.class_names,
         genes=expression.genes,
         extractor=opened.name,
-        extractor_digest=digest_of([opened.name, opened.digest, opened.preprocessing]),
+        extractor_digest=digest_of_extractor(opened),
     )
+
+
+def digest_of_extractor(extractor: Extractor) -> str:
+    """The digest of an extractor's name, weights and preprocessing."""
+    return digest_of([extractor.name, extractor.digest, extractor.preprocessing])
+
+
+def images_of_tiles(
+    workspace: Workspace, images: ImageReader, taken: NDArray[np.int64], extractor: Extractor
+) -> ImageReader:
+    """The file whose features are stored or extracted for the tiles i64 [n]: all images, or these alone."""
+    is_whole = len(taken) == len(images) or num_missing(workspace, images, extractor, (0,)) == 0
+    return images if is_whole else TakenImages(images, taken)
 
 
 def _features_of(
     workspace: Workspace, images: ImageReader, taken: NDArray[np.int64], extractor: Extractor, *, progress: bool
 ) -> NDArray[np.float32]:
     """Features [n,D] of the images that are taken, out of those of all where these are stored already."""
-    if len(taken) == len(images) or num_missing(workspace, images, extractor, (0,)) == 0:
-        (stored,) = map_features(workspace, images, extractor, (0,), progress=progress)
-        return np.asarray(stored[taken])
-    (stored,) = map_features(workspace, TakenImages(images, taken), extractor, (0,), progress=progress)
-    return np.asarray(stored)
+    source = images_of_tiles(workspace, images, taken, extractor)
+    (stored,) = map_features(workspace, source, extractor, (0,), progress=progress)
+    return np.asarray(stored[taken] if source is images else stored)
 
 
 def train_patients(

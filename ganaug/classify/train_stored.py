@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from classifiers.calibration import expected_calibration_error, fit_temperature
+from classifiers.calibration import expected_calibration_error, fit_temperature, negative_log_likelihood
 from classifiers.fit import Training
 from classifiers.predict import predict_views
 from classifiers.scores import score
@@ -81,15 +81,15 @@ def train_stored(task: ClassifierTask, compute: Compute = CPU) -> KeptClassifier
     """
     require_trainable(task.name)
     with _note_stop_requests(task) as stop, _lock(task.run):
-        was_there = task.run.weights.exists()
+        was_there, views = task.run.weights.exists(), None
         if not was_there:
             write_config(task)
-            _keep(task, _train(task, compute, stop), compute)
+            views = _keep(task, _train(task, compute, stop), compute)
         with os_errors_as_workspace_errors(task.run.state):
             task.run.state.unlink(missing_ok=True)
         place = ExtractorPlace(task.weights.path) if is_probe(task.name) else None
         stored = open_classifier_run(task.run, compute.device, place=place)
-        return KeptClassifier(stored, _find_scores(task, stored), was_there)
+        return KeptClassifier(stored, _find_scores(task, stored, views), was_there)
 
 
 def _note_stop_requests(task: ClassifierTask) -> AbstractContextManager[StopRequest]:
@@ -207,49 +207,63 @@ def _resume(task: ClassifierTask, training: Training) -> None:
 # ---- what is kept ----------------------------------------------------------------------------------------------------
 
 
-def _keep(task: ClassifierTask, model: nn.Module, compute: Compute) -> None:
-    """Fit the temperature to the validation images as they will be predicted, and write the classifier."""
-    dataset, table, extractor = task.dataset, task.dataset.table, None
-    val = dataset.val(task.fold)
+def _keep(task: ClassifierTask, model: nn.Module, compute: Compute) -> Tensor:
+    """Fit the temperature to the validation images as they will be predicted, and write the classifier.
+
+    Returns the logits that it was fitted to, see `_predict_validation`.
+    """
+    table, extractor = task.dataset.table, None
+    val = task.dataset.val(task.fold)
+    views = _predict_validation(task, model, compute.device)
     if isinstance(model, ProbeNet):
-        logits = predict_logits_by_probe(task.workspace, model, dataset, task.fold, val)
         own = model.extractor
         extractor = ExtractorRecord(own.name, task.weights.sha256, own.preprocessing)
-    else:
-        logits = predict_views(model, images_of(dataset, task.fold, val), device=compute.device)
     config = ClassifierConfig(
         classifier=task.name,
         image_size_px=table.resolution_px,
-        temperature=fit_temperature(logits, table.label[val]),
+        temperature=fit_temperature(views, table.label[val]),
         images=task.training.kind,
         fit=task.fit_options,
-        pixels=pixel_rule_of(dataset, task.fold),
+        pixels=pixel_rule_of(task.dataset, task.fold),
         extractor=extractor,
     )
     save_classifier(task.run, model, config, table.class_names, task.provenance())
+    return views
 
 
-def _find_scores(task: ClassifierTask, stored: StoredClassifier) -> dict[str, Any]:
-    """The scores as they were written for these weights, else computed and written now."""
+def _predict_validation(task: ClassifierTask, model: nn.Module, device: str) -> Tensor:
+    """Logits of the validation images, [N,V,K]: of their eight orientations, or of a probe the one that it gives."""
+    val = task.dataset.val(task.fold)
+    if isinstance(model, ProbeNet):
+        return predict_logits_by_probe(task.workspace, model, task.dataset, task.fold, val)[:, None]
+    return predict_views(model, images_of(task.dataset, task.fold, val), device=device)
+
+
+def _find_scores(task: ClassifierTask, stored: StoredClassifier, views: Tensor | None) -> dict[str, Any]:
+    """The scores as they were written for these weights, else computed and written now.
+
+    views: of the validation images, where they are at hand, see `_predict_validation`.
+    """
     try:
         scores = require_seal(read_json(task.run.scores), task.run.scores)
-        if scores["weights"] == stored.provenance.content and isinstance(scores["validation"], dict):
+        if scores["weights"] == stored.provenance.content and "nll_after" in scores["validation"]:
             return scores
-    except (UserError, KeyError):
+    except (UserError, KeyError, TypeError):
         pass
+    if views is None:
+        views = _predict_validation(task, stored.model, stored.device)
     scores = {
         "weights": stored.provenance.content,
-        "validation": _score_validation(task, stored),
+        "validation": _score_validation(task, stored, views),
         "test": _score_test(task, stored),
     }
     write_json(task.run.scores, sealed(scores))
     return scores
 
 
-def _score_validation(task: ClassifierTask, stored: StoredClassifier) -> dict[str, Any]:
-    indices = task.dataset.val(task.fold)
-    before, probs = (_predict(task, stored, indices, temperature) for temperature in (1.0, stored.temperature))
-    labels = task.dataset.table.label[indices]
+def _score_validation(task: ClassifierTask, stored: StoredClassifier, views: Tensor) -> dict[str, Any]:
+    before, probs = ((views / t).softmax(2).mean(1).numpy() for t in (1.0, stored.temperature))
+    labels = task.dataset.table.label[task.dataset.val(task.fold)]
     overall = score(labels, probs, None, stored.class_names)["by_image"]["overall"]
     return {
         "note": OF_VALIDATION,
@@ -259,23 +273,24 @@ def _score_validation(task: ClassifierTask, stored: StoredClassifier) -> dict[st
         "temperature": stored.temperature,
         "ece_before": expected_calibration_error(labels, before),
         "ece_after": expected_calibration_error(labels, probs),
+        "nll_before": negative_log_likelihood(labels, before),
+        "nll_after": negative_log_likelihood(labels, probs),
     }
 
 
 def _score_test(task: ClassifierTask, stored: StoredClassifier) -> dict[str, Any]:
     """The scores of the fold's test images, by image and by patient, under digests that name nobody."""
     tested = find_tested_images(task.dataset, task.fold)
-    probs = _predict(task, stored, find_tested(task.dataset, task.fold), stored.temperature)
+    probs = _predict_test(task, stored)
     return {"note": OF_TEST, **score(tested.labels, probs, tested.groups.tolist(), stored.class_names)}
 
 
-def _predict(
-    task: ClassifierTask, stored: StoredClassifier, indices: NDArray[np.int64], temperature: float
-) -> NDArray[np.float32]:
-    """Probabilities of images of the fold as `StoredClassifier` gives them; of a probe from stored features."""
+def _predict_test(task: ClassifierTask, stored: StoredClassifier) -> NDArray[np.float32]:
+    """Probabilities of the test images as `StoredClassifier` gives them; of a probe from stored features."""
+    indices = find_tested(task.dataset, task.fold)
     if isinstance(stored.model, ProbeNet):
         logits = predict_logits_by_probe(task.workspace, stored.model, task.dataset, task.fold, indices)
-        probs: NDArray[np.float32] = (logits / temperature).softmax(1).numpy()
+        probs: NDArray[np.float32] = (logits / stored.temperature).softmax(1).numpy()
         return probs
     images = images_of(task.dataset, task.fold, indices)
-    return replace(stored, temperature=temperature).probabilities(images)
+    return stored.probabilities(images)

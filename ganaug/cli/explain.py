@@ -1,7 +1,8 @@
 """`ganaug explain`: where a trained classifier looks, whether the maps can be trusted, and a page to look at."""
 
 import shlex
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import ClassifierChoice, classifier_options
 from ganaug.config import MAP_METHODS
+from ganaug.report.numbers import count
 
 if TYPE_CHECKING:
-    from ganaug.classify.explain.explain import ExplainConfig, Explanations
+    from ganaug.classify.explain.explain import Explanations
+    from ganaug.classify.explain.request import ExplainConfig
     from ganaug.classify.stored import StoredClassifier
     from ganaug.data.dataset import DataSet
 
@@ -42,8 +45,9 @@ def explain(
     It writes a page with pictures next to the classifier, and prints a table: each method compared with a random map
     and one of the image's centre.
     """
-    from ganaug.classify.explain.explain import ExplainConfig, explain_classifier, layer_of, require_same_data
+    from ganaug.classify.explain.explain import explain_classifier
     from ganaug.classify.explain.page import PAGE, write_page
+    from ganaug.classify.explain.request import ExplainConfig, choose_methods, layer_of, require_same_data
     from ganaug.data.dataset import open_dataset
 
     config = ExplainConfig(tuple(dict.fromkeys(methods)), per_class, num_measured, threshold, common.seed)
@@ -51,27 +55,34 @@ def explain(
     data = open_dataset(common.workspace, stored.dataset)
     page = stored.run.explanations / PAGE
     if common.dry_run:
-        layer_of(stored, config)
+        layer = layer_of(stored, config)
         require_same_data(stored, data)
-        _print_plan(common, stored, data, config, page)
+        suited, skipped = choose_methods(stored, layer, config)
+        _warn_of_skipped(skipped)
+        _print_plan(common, stored, data, replace(config, methods=suited), page)
         return
     warn(f"note: {stored.name} of fold {stored.fold} of {stored.dataset}, {stored.run.root.name}")
     found = explain_classifier(stored, data, config)
-    for method, reason in found.skipped.items():
-        warn(f"note: {method} is skipped: {reason}")
+    _warn_of_skipped(found.skipped)
     write_page(stored.run.explanations, stored, data, found, command_of(stored, config))
     common.report(_as_json(found, stored, page), f"{format_scores(found)}\n{page}")
+
+
+def _warn_of_skipped(skipped: Mapping[str, str]) -> None:
+    for method, reason in skipped.items():
+        warn(f"note: {method} is skipped: {reason}")
 
 
 def _print_plan(
     common: Common, stored: "StoredClassifier", data: "DataSet", config: "ExplainConfig", page: Path
 ) -> None:
     from classifiers.explain.faithfulness import BASELINES, STEPS
+    from classifiers.transforms import NUM_ORIENTATIONS
 
     num_tested = len(data.test(stored.fold))
     measured = min(config.num_measured, num_tested)
-    methods = config.methods or MAP_METHODS
-    evaluations = num_tested + measured * len(methods) * len(BASELINES) * 2 * (STEPS + 1)
+    methods = config.methods
+    evaluations = num_tested * NUM_ORIENTATIONS + measured * len(methods) * len(BASELINES) * 2 * (STEPS + 1)
     value = {
         "classifier": str(stored.run.root), "dataset": data.name, "fold": stored.fold, "test_images": num_tested,
         "measured_images": measured, "methods": list(methods), "threshold": config.threshold,
@@ -79,14 +90,15 @@ def _print_plan(
     }  # fmt: skip
     text = (
         f"would explain {stored.name} of fold {stored.fold} of {data.name} with {', '.join(methods)}\n"
-        f"on {measured} of {num_tested} test images, about {evaluations} evaluations of the network\nand write {page}"
+        f"on {measured} of {count(num_tested, 'test image')}, about {evaluations} evaluations of the network\n"
+        f"and write {page}"
     )
     common.report(value, text)
 
 
 def command_of(stored: "StoredClassifier", config: "ExplainConfig") -> str:
     """The command that makes the same page again from the same workspace."""
-    words = ["ganaug", "explain", "--dataset", stored.dataset, "--fold", str(stored.fold), "--classifier", stored.name]
+    words = ["ganaug", "explain", "--run", f"classifiers/{stored.run.root.resolve().name}"]
     for method in config.methods:
         words += ["--method", method]
     words += ["--per-class", str(config.per_class), "--measured", str(config.num_measured)]
@@ -96,8 +108,10 @@ def command_of(stored: "StoredClassifier", config: "ExplainConfig") -> str:
 def format_scores(found: "Explanations") -> str:
     """The table of faithfulness as lines of text, one per method and measure."""
     from classifiers.explain.measures import MEASURES
+    from ganaug.classify.explain.page import few_patients, has_intervals, unlike_a_prior
 
-    lines = [f"{found.num_measured} test images of {found.num_patients} patients; mean, 95 % interval over patients"]
+    of = f"{count(found.num_measured, 'test image')} of {count(found.num_patients, 'patient')}"
+    lines = [f"{of}; mean{', 95 % interval over patients' if has_intervals(found) else ''}"]
     for measure, item in MEASURES.items():
         if all(row.scores[measure] is None for row in found.scores):
             continue
@@ -107,12 +121,12 @@ def format_scores(found: "Explanations") -> str:
             interval = "" if score is None or score.low is None else f"  {score.low:.3f} to {score.high:.3f}"
             lines.append(f"  {row.method:12s} {'–' if score is None else f'{score.mean:.3f}'}{interval}")
     if found.num_without_mask:
-        lines.append(f"{found.num_without_mask} images have an empty mask and count for deletion and insertion only")
+        lines.append(f"with an empty mask: {count(found.num_without_mask, 'image')}, for deletion and insertion only")
     if found.randomised:
         last = found.randomised[-1].rank_correlation
         kept = ", ".join(f"{name} {'–' if value is None else f'{value:.2f}'}" for name, value in last.items())
         lines.append(f"rank correlation with the maps of the same network with random weights: {kept}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *filter(None, (few_patients(found), unlike_a_prior(found)))])
 
 
 def _as_json(found: "Explanations", stored: "StoredClassifier", page: Path) -> dict[str, Any]:

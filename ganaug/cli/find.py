@@ -1,5 +1,6 @@
 """Defaults of what a command works on: data set, folds and generators; and the options that choose them."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -147,9 +148,27 @@ class ClassifierChoice:
         if self.run_folder is not None and (self.dataset, self.fold, self.name) != (None, None, None):
             raise ConfigError("--run with --dataset, --fold or --classifier", expected="one way to choose a classifier")
         name = self.name and name_classifier(self.name)
-        run = self.run_folder or find_classifier(common.workspace, self.dataset, self.fold, name)
+        if self.run_folder is not None:
+            run = _find_run_folder(common, self.run_folder)
+        else:
+            run = find_classifier(common.workspace, self.dataset, self.fold, name).root
         place = ExtractorPlace(pretrained, weights_dir)
         return open_classifier_run(run, common.device, place=place, needs_map=needs_map)
+
+
+def _find_run_folder(common: Common, given: Path) -> Path:
+    """The folder that `--run` means: a path, or the name of a folder in the workspace's classifiers/."""
+    if os.path.exists(given):  # which is false, too, of a name that is too long for a file
+        return given
+    workspace: Path = common.workspace.root
+    named = workspace / "classifiers" / given.name
+    if given.parent in (Path(), Path("classifiers")) and os.path.exists(named):
+        return named
+    raise ConfigError(
+        f"there is no {given}, and no classifier of this name in {workspace}",
+        expected="a folder of classifiers/",
+        todo="name it, or choose with --dataset, --fold and --classifier",
+    )
 
 
 def classifier_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -167,9 +186,9 @@ def classifier_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--run",
             "run_folder",
-            type=click.Path(path_type=Path, exists=True),
+            type=click.Path(path_type=Path),
             metavar="FOLDER",
-            help="Folder of the classifier, wherever it lies",
+            help="Folder of the classifier, wherever it lies, or its name in the workspace",
         ),
     )
     decorated: Callable[..., None] = with_choice

@@ -196,6 +196,10 @@ the predicted class. What is taken away shows the image blurred, or the mean col
 the data set has masks (phantom, mini-ddsm, folders with masks), the area in common and the highest point are compared
 with them. Last, layers are made random one after the other: a map that stays the same does not show what was learned.
 
+Probabilities, predicted classes and accuracy are those of predict, on average over eight orientations; maps and curves
+are of the image as it lies. The data set has to be as it was at the training: one that was prepared again may show
+training patients as unseen, and is refused.
+
 The page and its PNG files lie in explanations/ next to the classifier. They show images of patients, and name nobody.
 A map is no finding: it says where a network looks, and not whether it is right.
 """

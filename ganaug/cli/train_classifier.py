@@ -135,8 +135,10 @@ def _print_kept(common: Common, kept: "KeptClassifier") -> dict[str, Any]:
     lines = [
         f"fold {stored.fold}: {stored.name} {state}",
         f"validation (which chose it, so no test): accuracy {_shown(value['accuracy'])}, balanced "
-        f"{_shown(value['balanced_accuracy'])}; calibration error {_shown(value['ece_before'])}, with the temperature "
-        f"{stored.temperature:.2f} {_shown(value['ece_after'])}",
+        f"{_shown(value['balanced_accuracy'])}",
+        f"temperature {stored.temperature:.2f}, which minimises the negative log-likelihood of the validation images, "
+        f"averaged over eight orientations: {_shown(value['nll_before'])} -> {_shown(value['nll_after'])} "
+        f"(calibration error {_shown(value['ece_before'])} -> {_shown(value['ece_after'])})",
         f"test (one run on one fold): balanced accuracy by image "
         f"{_shown(test['by_image']['overall']['balanced_accuracy'])}, by patient "
         f"{_shown(by_patient.get('balanced_accuracy'))}",

@@ -8,10 +8,10 @@ from click.core import ParameterSource
 
 from classifiers.names import canonical_name, find_entry, split_name
 from classifiers.registry import CLASSIFIERS
-from ganaug.cli.common import Common
+from ganaug.cli.common import Common, duration
 from ganaug.config import Compute, SubtypeConfig
 from ganaug.errors import ConfigError
-from ganaug.report.numbers import number, percent
+from ganaug.report.numbers import count, number, percent
 
 if TYPE_CHECKING:
     from ganaug.data.dataset import DataSet
@@ -53,6 +53,7 @@ def train_patients(
     """
     from ganaug.classify.patients import choose_tiles
     from ganaug.data.expression_table import read_expression_table
+    from ganaug.study.cost import estimate_subtypes
     from ganaug.study.subtypes import ARMS, compare_arms
 
     name = canonical_name(classifier, CLASSIFIERS)
@@ -66,6 +67,7 @@ def train_patients(
     )
     expression, tiles_of = read_expression_table(dataset), choose_tiles(dataset, config.max_tiles)
     if common.dry_run:
+        cost = estimate_subtypes(common.workspace, dataset, folds, config, compute, arm)
         plan = {
             "dataset": dataset.name,
             "classifier": name,
@@ -77,8 +79,12 @@ def train_patients(
             "patients": len(tiles_of),
             "tiles": sum(map(len, tiles_of.values())),
             "genes": len(expression.genes),
+            "tiles_to_extract": cost.tiles,
+            "models_to_train": cost.models,
         }
-        common.report(plan, "\n".join(f"{key}: {value}" for key, value in plan.items()))
+        lines = [f"{key.replace('_', ' ')}: {value}" for key, value in plan.items()]
+        lines.append(f"about {duration(cost.seconds)} on {compute.device}")
+        common.report({**plan, "seconds": round(cost.seconds)}, "\n".join(lines))
         return
     result = compare_arms(common.workspace, dataset, folds, config, compute, keep=arm)
     common.report(result.to_dict(), format_subtypes(result))
@@ -99,9 +105,9 @@ def format_subtypes(result: "SubtypeResult") -> str:
     }
     confidence = percent(result.config.confidence)
     lines = [
-        f"{result.dataset}: {result.num_patients} patients tested; in all {result.num_tiles} tiles "
-        f"({result.extractor}), {result.num_genes} genes, {len(result.config.seeds)} seeds; {confidence} intervals "
-        "over patients",
+        f"{result.dataset}: {count(result.num_patients, 'patient')} tested; in all {count(result.num_tiles, 'tile')} "
+        f"({result.extractor}), {count(result.num_genes, 'gene')}, {count(len(result.config.seeds), 'seed')}; "
+        f"{confidence} intervals over patients",
         f"{'':<20}" + "".join(f"{name:>26}" for name in METRICS.values()),
     ]
     for name, rows in {**by_arm, **by_pair}.items():

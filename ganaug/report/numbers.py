@@ -17,6 +17,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else _with_minus(f"{value:.{digits}f}")
 
 
+def count(num: int, noun: str) -> str:
+    """A number of things: 1 image, 2 images."""
+    return f"{num} {noun}{'' if num == 1 else 's'}"
+
+
 def figure(value: float | None) -> str:
     """A number with four significant digits; None is a dash."""
     return "–" if value is None else _with_minus(f"{value:.4g}")

@@ -18,6 +18,7 @@ from classifiers.calibration import (
     brier,
     expected_calibration_error,
     fit_temperature,
+    negative_log_likelihood,
     reliability_curve,
 )
 
@@ -257,3 +258,15 @@ def test_no_bins_and_no_numbers_are_refused() -> None:
         reliability_curve(np.zeros(1, np.int64), np.array([[0.5, 0.5]]), 0)
     with pytest.raises(ValueError, match="NaN or infinity"):
         fit_temperature(np.array([[0.0, math.nan]]), np.zeros(1, np.int64))
+
+
+def test_the_likelihood_is_scikit_learns_and_finite() -> None:
+    from sklearn.metrics import log_loss
+
+    logits, labels = drawn(200)
+    probs = softmax(logits, axis=1)
+    assert negative_log_likelihood(labels, probs) == pytest.approx(log_loss(labels, probs, labels=range(4)))
+    wrong = np.array([[1.0, 0.0]], np.float32)
+    assert math.isfinite(negative_log_likelihood(np.array([1]), wrong))
+    with pytest.raises(ValueError, match="labels"):
+        negative_log_likelihood(np.array([2]), wrong)

@@ -4,7 +4,7 @@ Two sets of test images are looked at: a random sample, on which every method is
 and wrongly classified, that a person can look at. Images and patients are known by their keyed digests.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,47 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifiers.explain.dt_gradcam import parse_threshold
-from classifiers.explain.gradcam import find_cam_layer
 from classifiers.explain.intervals import PatientInterval, patient_interval
 from classifiers.explain.measures import MEASURES, CamLayer, make_maps, measure, threshold_mask
-from classifiers.explain.method import MapOptions
 from classifiers.explain.randomisation import compare_maps, randomise
 from classifiers.explain.registry import METHODS
 from classifiers.predict import predict
 from classifiers.transforms import to_float
+from ganaug.classify.explain.request import ExplainConfig, choose_methods, layer_of, require_same_data
 from ganaug.classify.predictions import TestedImages, find_tested, find_tested_images
 from ganaug.classify.stored import StoredClassifier
 from ganaug.classify.train import images_of
-from ganaug.config import MAP_METHODS
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import open_reader
-from ganaug.errors import ConfigError, DataError, LeakError
 
 NUM_RANDOMISED = 12  # measured images whose maps are compared while the weights are randomised
 NUM_STAGES = 5
-
-
-@dataclass(frozen=True)
-class ExplainConfig:
-    """The options of `ganaug explain`."""
-
-    methods: tuple[str, ...] = ()  # of MAP_METHODS; none: all that suit the classifier
-    per_class: int = 3  # shown images per class, rightly classified, and as many wrongly classified
-    num_measured: int = 48  # test images drawn at random, on which the methods are measured
-    threshold: str = "otsu"  # see `classifiers.explain.dt_gradcam.parse_threshold`
-    seed: int = 0  # of the sample, of the random map and of random weights
-
-    def __post_init__(self) -> None:
-        if unknown := [name for name in self.methods if name not in MAP_METHODS]:
-            raise ConfigError(f"there is no method {unknown[0]}", expected=" or ".join(MAP_METHODS))
-        for number, name in ((self.per_class, "shown images per class"), (self.num_measured, "measured images")):
-            if number < 1:
-                raise ConfigError(f"{number} {name}", expected="at least 1")
-        try:
-            parse_threshold(self.threshold)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -79,8 +53,9 @@ class ShownImage:
 
     image_id: str  # keyed digest
     label: int
-    predicted: int
-    probability: float  # of the predicted class
+    predicted: int  # as `ganaug predict` gives it
+    probability: float  # of the predicted class, as well
+    predicted_unturned: int  # of the image as it lies, of which the maps are
     image: NDArray[np.uint8]
     maps: Mapping[str, NDArray[np.float32]]
     marked: Mapping[str, NDArray[np.bool_]]
@@ -106,31 +81,40 @@ class Explanations:
     num_measured: int
     num_patients: int  # of the measured images
     num_without_mask: int | None  # measured images whose mask is empty; None: the data set has no masks
-    accuracy: float  # on all test images
+    num_disagreeing: int  # measured images that get another class as they lie than averaged over orientations
+    accuracy: float  # on all test images, of what `ganaug predict` gives
 
 
 def explain_classifier(stored: StoredClassifier, dataset: DataSet, config: ExplainConfig) -> Explanations:
     """Make and measure the maps of a stored classifier for test images of its fold, each for the predicted class.
 
+    Probabilities and predicted classes are those of `StoredClassifier.probabilities`, which averages over the eight
+    orientations; maps, deletion and insertion are of the image as it lies.
+
     Raises ConfigError where the classifier has no layer that shows where it looks, or a method asked for does not suit
-    it; LeakError where it was trained on test patients; DataError where the data set has other classes.
+    it; LeakError where it was trained on test patients or on another preparation of the data set; DataError where the
+    data set has other classes.
     """
     layer = layer_of(stored, config)
     require_same_data(stored, dataset)
     tested = find_tested_images(dataset, stored.fold)
     all_images = images_of(dataset, stored.fold, find_tested(dataset, stored.fold))
-    probs = predict(stored.model, all_images, device=stored.device)
+    methods, skipped = choose_methods(stored, layer, config)
+    probs = stored.probabilities(all_images)
     predicted = probs.argmax(1)
     rng = np.random.default_rng(config.seed)
     num_measured = min(config.num_measured, len(predicted))
     measured = np.sort(rng.choice(len(predicted), num_measured, replace=False))
     shown = choose_shown(tested.labels, predicted, config.per_class, len(stored.class_names))
     chosen = np.union1d(measured, shown)
-    pixels = torch.from_numpy(all_images[chosen]).permute(0, 3, 1, 2)
+    images = all_images[chosen]
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    unturned = predict(stored.model, images, device=stored.device).argmax(1)
     task = _Task(stored.model, layer, config, to_float(pixels), torch.from_numpy(predicted[chosen]))
     masks = read_masks(dataset, find_tested(dataset, stored.fold)[chosen])
-    maps, skipped = task.make_all_maps()
+    maps = task.make_all_maps(methods)
     marked = {name: threshold_mask(maps[name], METHODS[name], config.threshold) for name in maps}
+    mapped = _Mapped(images, unturned, maps, marked, masks)
     at = np.searchsorted(chosen, measured)
     groups = tested.groups[measured]
     scores = tuple(
@@ -145,41 +129,16 @@ def explain_classifier(stored: StoredClassifier, dataset: DataSet, config: Expla
         scores=scores,
         randomised=task.randomise(maps, at[:NUM_RANDOMISED]),
         shown=tuple(
-            _shown(tested, probs, position, image, maps, marked, masks, np.searchsorted(chosen, position))
-            for position, image in zip(shown.tolist(), all_images[shown], strict=True)
+            mapped.show(place, tested, position, probs[position])
+            for position, place in zip(shown.tolist(), np.searchsorted(chosen, shown).tolist(), strict=True)
         ),
         num_tested=len(predicted),
         num_measured=num_measured,
         num_patients=len(np.unique(groups)),
         num_without_mask=None if masks is None else int((~masks[at].any((1, 2))).sum()),
+        num_disagreeing=int((unturned[at] != predicted[measured]).sum()),
         accuracy=float((predicted == tested.labels).mean()),
     )
-
-
-def layer_of(stored: StoredClassifier, config: ExplainConfig) -> CamLayer:
-    """The layer of a classifier that shows where it looks; raises ConfigError where it has none."""
-    try:
-        name, layout = find_cam_layer(stored.model, stored.name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    return CamLayer(name, layout, MapOptions(config.threshold, seed=config.seed))
-
-
-def require_same_data(stored: StoredClassifier, dataset: DataSet) -> None:
-    """Raise DataError where a data set has other classes than a classifier, LeakError where it saw test patients."""
-    if stored.class_names != dataset.table.class_names:
-        raise DataError(
-            f"the classes of {dataset.name} are {', '.join(dataset.table.class_names)}",
-            expected=f"those of the classifier, {', '.join(stored.class_names)}",
-            todo="name the data set that it was trained on with --dataset",
-        )
-    test = find_tested_images(dataset, stored.fold)
-    if seen := set(stored.provenance.groups_seen) & set(test.groups.tolist()):
-        raise LeakError(
-            f"the classifier in {stored.run.root} was trained or selected on {len(seen)} test patients of fold "
-            f"{stored.fold}",
-            todo="train it again on the folds as they are now",
-        )
 
 
 def choose_shown(
@@ -205,6 +164,31 @@ def read_masks(dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.bool_
 
 
 @dataclass(frozen=True)
+class _Mapped:
+    """The n images whose maps are made."""
+
+    images: NDArray[np.uint8]  # [n,H,W,3]
+    unturned: NDArray[np.int64]  # [n], the classes that they get as they lie
+    maps: Mapping[str, Tensor]  # by method
+    marked: Mapping[str, Tensor]
+    masks: NDArray[np.bool_] | None
+
+    def show(self, at: int, tested: TestedImages, position: int, probs: NDArray[np.float32]) -> ShownImage:
+        """The image `at` these, which is that at `position` of the tested ones, and has probabilities [K]."""
+        return ShownImage(
+            image_id=str(tested.image_ids[position]),
+            label=int(tested.labels[position]),
+            predicted=int(probs.argmax()),
+            probability=float(probs.max()),
+            predicted_unturned=int(self.unturned[at]),
+            image=self.images[at],
+            maps={name: heat[at].numpy() for name, heat in self.maps.items()},
+            marked={name: area[at].numpy() for name, area in self.marked.items()},
+            mask=None if self.masks is None else self.masks[at],
+        )
+
+
+@dataclass(frozen=True)
 class _Task:
     """A classifier and the images whose maps are made."""
 
@@ -214,19 +198,9 @@ class _Task:
     images: Tensor  # [n,3,H,W] in [0,1]
     predicted: Tensor  # i64 [n], the class that a map is for
 
-    def make_all_maps(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Maps [n,H,W] by method; and why methods do not suit the model, where they were not asked for by name."""
-        maps, skipped = {}, {}
-        for name in self.config.methods or MAP_METHODS:
-            try:
-                maps[name] = make_maps(self.model, METHODS[name], self.images, self.predicted, self.layer)
-            except ValueError as error:
-                if self.config.methods:
-                    raise ConfigError(str(error)) from error
-                skipped[name] = str(error)
-        if not maps:
-            raise ConfigError(next(iter(skipped.values())))
-        return maps, skipped
+    def make_all_maps(self, methods: Sequence[str]) -> dict[str, Tensor]:
+        """Maps [n,H,W] by method."""
+        return {name: make_maps(self.model, METHODS[name], self.images, self.predicted, self.layer) for name in methods}
 
     def measure(
         self,
@@ -272,25 +246,3 @@ def _agreement(
 def _mean(values: NDArray[np.float64]) -> float | None:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else None
-
-
-def _shown(
-    tested: TestedImages,
-    probs: NDArray[np.float32],
-    position: int,
-    image: NDArray[np.uint8],
-    maps: Mapping[str, Tensor],
-    marked: Mapping[str, Tensor],
-    masks: NDArray[np.bool_] | None,
-    at: np.intp,
-) -> ShownImage:
-    return ShownImage(
-        image_id=str(tested.image_ids[position]),
-        label=int(tested.labels[position]),
-        predicted=int(probs[position].argmax()),
-        probability=float(probs[position].max()),
-        image=image,
-        maps={name: heat[at].numpy() for name, heat in maps.items()},
-        marked={name: area[at].numpy() for name, area in marked.items()},
-        mask=None if masks is None else masks[at],
-    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
+from classifiers.explain.faithfulness import BASELINES
 from classifiers.explain.measures import MEASURES
 from classifiers.explain.registry import METHODS
 from ganaug.classify.explain.explain import Explanations, ShownImage
@@ -20,6 +21,7 @@ from ganaug.report.pictures import png
 from ganaug.workspace import atomic_path, os_errors_as_workspace_errors, write_text
 
 PAGE = "explanations.html"
+ENOUGH_PATIENTS = 10  # our choice: of fewer, a bootstrap over patients gives intervals that are far too narrow
 SMALLEST_PX = 160  # smaller images are enlarged by whole factors, pixel by pixel
 MARKED, MASK = (255, 221, 0), (0, 150, 64)  # colours of contours: yellow and green, which stained tissue has not
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -41,6 +43,7 @@ class ShownRow:
 
     shown: ShownImage
     predicted: str
+    predicted_unturned: str
     pictures: tuple[Picture, ...]
 
 
@@ -61,7 +64,9 @@ def write_page(folder: Path, stored: StoredClassifier, dataset: DataSet, found: 
                 part.write_bytes(content)
             pictures.append(Picture(caption, path.name, png(content)))
             earlier.discard(path)
-        row = ShownRow(shown, stored.class_names[shown.predicted], tuple(pictures))
+        row = ShownRow(
+            shown, stored.class_names[shown.predicted], stored.class_names[shown.predicted_unturned], tuple(pictures)
+        )
         rows[stored.class_names[shown.label]][0 if shown.is_right else 1].append(row)
     page = render_page(
         Path(__file__).with_name("explain.html.j2"),
@@ -71,6 +76,8 @@ def write_page(folder: Path, stored: StoredClassifier, dataset: DataSet, found: 
         found=found,
         methods={name: METHODS[name] for name in found.methods},
         measures={name: item for name, item in MEASURES.items() if any(row.scores[name] for row in found.scores)},
+        has_intervals=has_intervals(found),
+        blind=[name for name in found.methods if not METHODS[name].sees_model],
         rows=rows,
         command=command,
     )
@@ -90,10 +97,15 @@ def notes_of(found: Explanations) -> list[str]:
     if any(row.scores["pointing"] is None for row in found.scores):
         notes.append("This data set has no masks, so no map could be compared with what a person marked.")
     elif found.num_without_mask:
-        notes.append(f"{found.num_without_mask} of the {found.num_measured} measured images have an empty mask; "
+        notes.append(f"Images with an empty mask: {found.num_without_mask} of {found.num_measured} measured; "
                      "they count for deletion and insertion only.")  # fmt: skip
+    if (few := few_patients(found)) is not None:
+        notes.append(few)
     if (poor := unlike_a_prior(found)) is not None:
         notes.append(poor)
+    if found.num_disagreeing:
+        notes.append("Images that get another class as they lie than on average over the eight orientations: "
+                     f"{found.num_disagreeing} of {found.num_measured} measured. Maps are for the latter.")  # fmt: skip
     last = found.randomised[-1].rank_correlation if found.randomised else {}
     kept = [name for name, value in last.items() if value is not None and value > 0.5]
     if kept:
@@ -102,22 +114,38 @@ def notes_of(found: Explanations) -> list[str]:
     return notes + [f"{name} is not shown: {reason}." for name, reason in found.skipped.items()]
 
 
+def few_patients(found: Explanations) -> str | None:
+    """A note where the intervals are of too few patients; None where they are not, or there are none."""
+    if found.num_patients >= ENOUGH_PATIENTS or not has_intervals(found):
+        return None
+    return f"With {found.num_patients} patients these intervals are too narrow."
+
+
+def has_intervals(found: Explanations) -> bool:
+    return any(score is not None and score.low is not None for row in found.scores for score in row.scores.values())
+
+
 def unlike_a_prior(found: Explanations) -> str | None:
-    """A note where no method that looks at the model is more faithful than one that does not; None where one is."""
-    means = {
-        row.method: [scores.mean for name in ("deletion_blur", "insertion_blur") if (scores := row.scores[name])]
-        for row in found.scores
-    }
+    """A note where no method is more faithful than every map that does not look at the network; None where one is.
+
+    More faithful is what is better in both deletion and insertion, with the same in place of the pixels.
+    """
+    means = {row.method: {name: score.mean for name, score in row.scores.items() if score} for row in found.scores}
     seeing = [name for name in means if METHODS[name].sees_model]
     blind = [name for name in means if not METHODS[name].sees_model]
-    better = [
-        name for name in seeing if all(means[name][0] < means[b][0] and means[name][1] > means[b][1] for b in blind)
-    ]
-    if not blind or not seeing or better:
+    if not blind or not seeing:
+        return None
+
+    def is_better(name: str, fill: str) -> bool:
+        deletion, insertion = f"deletion_{fill}", f"insertion_{fill}"
+        own = means[name]
+        return all(own[deletion] < means[b][deletion] and own[insertion] > means[b][insertion] for b in blind)
+
+    if any(is_better(name, fill) for name in seeing for fill in BASELINES):
         return None
     return (
-        "No method does better in both deletion and insertion (blur) than the maps that never look at the network. "
-        "On this classifier the maps are no evidence of where it looks."
+        f"Here no method is better than {' and '.join(blind)} in both deletion and insertion: these maps show nothing "
+        "of the network."
     )
 
 

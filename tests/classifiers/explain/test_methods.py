@@ -193,7 +193,7 @@ def test_winsor_cam_skips_layers_without_a_map_of_the_whole_image(net: TinyNet, 
 
 
 def test_winsor_cam_refuses_a_transformer(images: Tensor) -> None:
-    with pytest.raises(ValueError, match="1 convolutional layers"):
+    with pytest.raises(ValueError, match="1 convolutional layer;"):
         winsor_cam(TinyTransformer().eval(), images, CLASSES, "norm", "NLC", DEFAULT)
 
 

@@ -53,6 +53,9 @@ def test_it_trains_each_fold_keeps_it_and_says_what_is_no_test(home: Workspace) 
     again = run(home, *QUICK, "--fold", 1, "--steps", 1)
     assert "stands, and is not trained again" in again.stdout
     assert "no test" in again.stdout
+    validation = found[1]["validation"]
+    assert f"{validation['nll_before']:.3f} -> {validation['nll_after']:.3f}" in again.stdout
+    assert "minimises the negative log-likelihood" in again.stdout
     assert found[1]["file"] in again.stdout
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganaug.report.numbers import figure, number, percent, points
+from ganaug.report.numbers import count, figure, number, percent, points
 
 
 def test_points_are_signed_and_zero_has_no_sign() -> None:
@@ -19,3 +19,7 @@ def test_digits_of_each_format(text: str, expected: str) -> None:
 
 def test_a_value_that_does_not_exist_is_a_dash() -> None:
     assert number(None) == figure(None) == "–"
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    assert [count(num, "image") for num in (0, 1, 2)] == ["0 images", "1 image", "2 images"]

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from classifiers.config import FitConfig
-from ganaug.classify.train import build_classifier
+from ganaug.classify.fold import train_and_test
+from ganaug.classify.train import build_classifier, images_of
+from ganaug.classify.train_stored import train_stored
 from ganaug.config import StudyConfig
 from ganaug.study import cost
 from ganaug.study.design import fit_config_of, plan_cells
+from ganaug.study.training_set import plan_classifiers
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
@@ -60,8 +64,36 @@ def test_a_dry_run_times_the_steps_of_the_cells(
 
     monkeypatch.setattr(cost, "fit", watch)
     config = replace(quick, pretrained=((name, str(file)),), body_learning_rate=1e-5)
-    assert cost.time_step(name, world.dataset, config, "cpu") >= 0
+    assert cost.time_network(name, world.dataset, config, "cpu").step >= 0
     assert len(seen) == 2
     for timed, parts in seen:
         assert replace(timed, num_steps=config.num_steps) == fit_config_of(config, fold=0, seed=0)
         assert parts == ("cnn",)
+
+
+def test_a_dry_run_counts_every_prediction_that_a_cell_and_a_kept_classifier_make(
+    world: "World", quick: StudyConfig
+) -> None:
+    name, dataset = quick.classifiers[0], world.dataset
+    config = replace(quick, seeds=(0,), num_steps=9)
+    kind, predicted = type(build_classifier(dataset, name, seed=0)), []
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if type(module) is kind and not module.training:
+            predicted.append(len(inputs[0]))
+
+    per_image = cost.NetworkTime(step=0.0, image=1.0)
+    handle = register_module_forward_hook(count)
+    try:
+        fit, images = fit_config_of(config, 1, 0), images_of(dataset, 1, dataset.train(1))
+        train_and_test(world.workspace, dataset, 1, name, images, fit, seed=0, weights=None)
+        of_cell = sum(predicted)
+        predicted.clear()
+        (task,) = plan_classifiers(world.workspace, dataset, [1], config)
+        train_stored(task)
+    finally:
+        handle.remove()
+    assert of_cell == per_image.of_training(dataset, config, 1)
+    assert sum(predicted) == per_image.of_training(dataset, config, 1, is_kept=True)
+    steps = cost.NetworkTime(step=1.0, image=0.0)
+    assert steps.of_training(dataset, config, 1) == config.num_steps

@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 
 from classifiers.models.cross_attention import PatientSamples
 from ganaug.classify import patients as classify_patients
 from ganaug.classify.patients import Parts, Patients, read_patients, train_patients
+from ganaug.cli.main import main
 from ganaug.cli.train_patients import format_subtypes
 from ganaug.config import CPU, FoldsConfig, PairedConfig, PhantomConfig, PrepareConfig, SubtypeConfig
 from ganaug.data.dataset import DataSet, open_dataset
@@ -18,6 +21,7 @@ from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.phantom.paired import SUBTYPES, TISSUES, draw_expression, draw_genes, draw_tissue, subtype_of
 from ganaug.errors import ConfigError, DataError
 from ganaug.evaluate.extractors.extractor import Extractor
+from ganaug.study import cost
 from ganaug.study.statistics.increments import BOTH, GENES, IMAGE, PUBLISHED, PatientPredictions, compare
 from ganaug.study.subtypes import (
     ARMS,
@@ -198,6 +202,7 @@ def means(monkeypatch: pytest.MonkeyPatch) -> None:
     """An extractor that takes no time: the mean colour."""
     means = Extractor("means", "0" * 64, "of each channel", lambda images: images.float().mean((2, 3)))
     monkeypatch.setattr(classify_patients, "open_extractor", lambda *given: means)
+    monkeypatch.setattr(cost, "open_extractor", lambda *given: means)
 
 
 @pytest.fixture
@@ -229,10 +234,46 @@ def test_the_arms_of_a_data_set_are_compared_and_no_patient_is_named(workspace: 
     assert [row.arm for row in result.scores] == [arm for arm in ARMS for _ in range(3)]
     text, stored = format_subtypes(result), json.dumps(result.to_dict())
     assert "both − genes" in text
+    assert "50 genes, 1 seed;" in text
     assert "--fold-by site" in text
     assert "at best 47.5% of the patients" in text
     assert "paired-p0" not in text + stored
     assert compare_arms(workspace, dataset, None, config).scores == result.scores
+
+
+def test_a_dry_run_counts_what_is_not_there_yet_and_writes_nothing(
+    workspace: Workspace, dataset: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SubtypeConfig(seeds=(0, 1), num_steps=2, num_resamples=100)
+
+    def files() -> list[Path]:  # but for notes on files that were checked, which the command does not keep
+        return sorted(path for path in workspace.root.rglob("*") if path.is_file() and path.parent.name != "checked")
+
+    before = files()
+    found = cost.estimate_subtypes(workspace, dataset, [0, 1], config, CPU, BOTH)
+    assert (found.tiles, found.models) == (48, 2 * 2 * len(ARMS))
+    assert found.seconds > 0
+    assert files() == before
+    fewer = cost.estimate_subtypes(workspace, dataset, [0], replace(config, max_tiles=1), CPU, BOTH)
+    assert (fewer.tiles, fewer.models) == (24, 2 * len(ARMS))
+    monkeypatch.setattr(cost, "_time_arm", lambda *given: 10.0)
+    compare_arms(workspace, dataset, [0], config, keep=BOTH)
+    half = cost.estimate_subtypes(workspace, dataset, [0, 1], config, CPU, BOTH)
+    assert (half.tiles, half.models) == (0, 2 * len(ARMS))
+    assert half.seconds == 10.0 * half.models
+    done = cost.estimate_subtypes(workspace, dataset, [0], config, CPU, BOTH)
+    assert (done.tiles, done.models, done.seconds) == (0, 0, 0.0)
+
+
+def test_a_dry_run_of_the_command_says_how_long_it_takes(workspace: Workspace, dataset: DataSet) -> None:
+    given = ["train-classifier", "--classifier", "cross_attention", "--dataset", dataset.name, "--preset", "quick"]
+    given += ["--device", "cpu", "--fold", "0", "--steps", "2", "--dry-run", "--workspace", str(workspace.root)]
+    text = CliRunner().invoke(main, given).stdout
+    assert "tiles to extract: 48" in text
+    assert f"models to train: {len(ARMS)}" in text
+    assert text.splitlines()[-1].startswith("about ")
+    value = json.loads(CliRunner().invoke(main, [*given, "--json"]).stdout)
+    assert value["seconds"] >= 0
 
 
 def test_what_cannot_be_compared_is_one_line(workspace: Workspace, tiny: DataSet, dataset: DataSet) -> None:

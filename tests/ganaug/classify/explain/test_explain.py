@@ -1,78 +1,33 @@
-"""Maps of a stored classifier: which images, what is measured, what the page shows and what it withholds."""
+"""Maps of a stored classifier: which images, what is measured, and what is refused."""
 
-import copy
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from torch.nn import functional as F
 
 from classifiers.explain.measures import MEASURES
 from classifiers.explain.registry import METHODS
-from ganaug.classify.explain.explain import (
-    ExplainConfig,
-    Explanations,
-    MethodScores,
-    choose_shown,
-    explain_classifier,
-    read_masks,
-    require_same_data,
-)
-from ganaug.classify.explain.page import draw_contour, notes_of, overlay, pictures_of, unlike_a_prior, write_page
+from classifiers.registry import build_seeded
+from ganaug.classify.explain.explain import Explanations, choose_shown, explain_classifier, read_masks
+from ganaug.classify.explain.page import write_page
+from ganaug.classify.explain.request import ExplainConfig, choose_methods, layer_of, require_same_data
 from ganaug.classify.predictions import find_tested, find_tested_images
 from ganaug.classify.stored import StoredClassifier, find_classifier, open_classifier_run
-from ganaug.classify.train_stored import train_stored
-from ganaug.config import MAP_METHODS, FoldsConfig, PhantomConfig, PrepareConfig, StudyConfig
+from ganaug.classify.train import images_of
+from ganaug.config import MAP_METHODS, FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.errors import ConfigError, DataError, LeakError
-from ganaug.study.training_set import plan_classifiers
 from ganaug.workspace import open_workspace
 
 if TYPE_CHECKING:
     from tests.ganaug.classify.conftest import Lab
 
 QUICK = ExplainConfig(per_class=1, num_measured=4)
-STUDY = StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), num_steps=2, batch=4)
-
-
-@dataclass(frozen=True)
-class Made:
-    """A phantom of 16 px, a classifier of its fold 1, and what was found; tests change copies of these."""
-
-    dataset: DataSet
-    stored: StoredClassifier
-    found: Explanations
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    workspace = open_workspace(tmp_path_factory.mktemp("workspace"))
-    phantom = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=4, um_per_px=8.0)
-    prepare_dataset(workspace, PrepareConfig("phantom", resolution_px=16, phantom=phantom, folds=FoldsConfig(3)))
-    dataset = open_dataset(workspace, "phantom")
-    (task,) = plan_classifiers(workspace, dataset, [1], STUDY)
-    stored = train_stored(task).stored
-    return Made(dataset, stored, explain_classifier(stored, dataset, QUICK))
-
-
-@pytest.fixture
-def tiny(made: Made) -> DataSet:
-    return made.dataset
-
-
-@pytest.fixture
-def stored(made: Made) -> StoredClassifier:
-    return replace(made.stored, model=copy.deepcopy(made.stored.model))
-
-
-@pytest.fixture
-def found(made: Made) -> Explanations:
-    return made.found
 
 
 def test_the_options_offer_the_methods_that_exist() -> None:
@@ -142,6 +97,25 @@ def test_without_masks_only_deletion_and_insertion_are_measured(lab: "Lab") -> N
     assert "Pointing" not in page
 
 
+def test_probabilities_and_accuracy_are_those_of_predict(stored: StoredClassifier, tiny: DataSet) -> None:
+    stored = replace(stored, temperature=3.0)
+    stored.model.register_forward_hook(  # logits by the quadrants, so that orientations disagree
+        lambda module, inputs, output: 40 * F.adaptive_avg_pool2d(inputs[0].mean(1, keepdim=True), 2).flatten(1)
+    )
+    found = explain_classifier(stored, tiny, replace(QUICK, per_class=4, methods=("random",)))
+    tested, images = find_tested_images(tiny, 1), images_of(tiny, 1, find_tested(tiny, 1))
+    probs = stored.probabilities(images)
+    unturned = stored.probabilities(images, average_orientations=False)
+    assert (probs.argmax(1) != unturned.argmax(1)).any(), "else nothing is tested"
+    assert found.accuracy == (probs.argmax(1) == tested.labels).mean()
+    assert len(found.shown) > 1
+    for shown in found.shown:
+        position = tested.image_ids.tolist().index(shown.image_id)
+        assert shown.predicted == probs[position].argmax()
+        assert shown.probability == pytest.approx(probs[position].max())
+        assert shown.predicted_unturned == unturned[position].argmax()
+
+
 # ---- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -179,76 +153,36 @@ def test_another_data_set_or_a_leak_is_refused(stored: StoredClassifier, tiny: D
         require_same_data(replace(stored, fold=0), tiny)
 
 
-# ---- the page --------------------------------------------------------------------------------------------------------
+def test_a_data_set_that_was_prepared_again_is_refused(stored: StoredClassifier, tmp_path: Path) -> None:
+    phantom = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=4, um_per_px=8.0)
+    for number, (seed, of_folds) in enumerate(((0, 0), (1, 0), (0, 1))):
+        workspace = open_workspace(tmp_path / str(number))
+        folds = FoldsConfig(3, seed=of_folds)
+        prepare_dataset(workspace, PrepareConfig("phantom", resolution_px=16, phantom=phantom, folds=folds, seed=seed))
+        dataset = open_dataset(workspace, "phantom")
+        if number == 0:
+            require_same_data(stored, dataset)
+            continue
+        with pytest.raises(LeakError, match="is not what the classifier"):
+            explain_classifier(stored, dataset, QUICK)
 
 
-def test_the_page_and_its_pictures_name_nobody(
-    stored: StoredClassifier, tiny: DataSet, found: Explanations, tmp_path: Path
-) -> None:
-    page = write_page(tmp_path, stored, tiny, found, "ganaug explain --seed 0")
-    text = page.read_text()
-    files = sorted(tmp_path.glob("*.png"))
-    assert len(files) == 7 * len(found.shown)
-    assert text.count("data:image/png;base64,") == len(files)
-    assert "http" not in text.replace("https://", ""), "nothing is loaded"
-    assert 'src="data:' in text
-    for path in files:
-        with Image.open(path) as image:
-            assert image.info == {}
-            assert image.size == (160, 160)
-    table = tiny.table
-    for names in (table.group_id, table.path, table.image_id):
-        assert not [name for name in np.unique(names).tolist() if name in text]
-    for heading in ("Are the maps faithful?", "Do the maps depend", "It is no finding", "ganaug explain --seed 0"):
-        assert heading in text
+def test_other_folds_or_another_resolution_alone_are_refused(stored: StoredClassifier, tiny: DataSet) -> None:
+    for other, what in (
+        (replace(stored, provenance=replace(stored.provenance, folds_digest="0" * 64)), "division into folds"),
+        (replace(stored, provenance=replace(stored.provenance, dataset_fingerprint="0" * 64)), "content"),
+        (replace(stored, image_size_px=32), "resolution"),
+    ):
+        with pytest.raises(LeakError, match=f"the {what} of phantom"):
+            require_same_data(other, tiny)
 
 
-def test_a_second_page_removes_the_pictures_of_the_first_and_nothing_else(
-    stored: StoredClassifier, tiny: DataSet, found: Explanations, tmp_path: Path
-) -> None:
-    write_page(tmp_path, stored, tiny, found, "")
-    (tmp_path / "mine.png").write_bytes(b"mine")
-    write_page(tmp_path, stored, tiny, replace(found, shown=found.shown[:1]), "")
-    assert len(list(tmp_path.glob("*.png"))) == 7 + 1
-    assert (tmp_path / "mine.png").read_bytes() == b"mine"
-
-
-def test_pictures_show_what_their_captions_say(found: Explanations) -> None:
-    shown = found.shown[0]
-    kinds = [kind for kind, _, _ in pictures_of(shown)]
-    assert kinds == [
-        "image",
-        *(f"{m}_{k}" for m in ("gradcam", "winsor_cam") for k in ("map", "thresholded", "contour")),
-    ]
-    only = replace(shown, maps={"dt_gradcam": shown.maps["dt_gradcam"]}, mask=None)
-    assert [kind for kind, _, _ in pictures_of(only)] == ["image", "dt_gradcam_thresholded", "dt_gradcam_contour"]
-    image = np.full((8, 8, 3), (200, 100, 150), np.uint8)
-    assert (overlay(image, np.zeros((8, 8), np.float32)) == 150).all()
-    area = np.zeros((8, 8), bool)
-    area[:, :6] = True
-    drawn = draw_contour(image, area, (1, 2, 3))
-    assert (drawn[:, 4:6] == (1, 2, 3)).all()
-    assert (drawn[:, 6:] == image[:, 6:]).all()
-    assert (drawn[:, :4] == image[:, :4]).all(), "an area that goes on beyond the image has no border there"
-
-
-def test_the_page_says_where_no_method_beats_a_map_that_never_looks(found: Explanations) -> None:
-    def with_deletion(change: Callable[[str], float]) -> Explanations:
-        rows = []
-        for row in found.scores:
-            value = row.scores["deletion_blur"]
-            assert value is not None
-            scores = {
-                **row.scores,
-                "deletion_blur": replace(value, mean=change(row.method)),
-                "insertion_blur": replace(value, mean=1 - change(row.method)),
-            }
-            rows.append(MethodScores(row.method, scores))
-        return replace(found, scores=tuple(rows))
-
-    assert unlike_a_prior(with_deletion(lambda method: 0.5)) is not None
-    faithful = with_deletion(lambda method: 0.1 if method == "gradcam" else 0.5)
-    assert unlike_a_prior(faithful) is None
-    last = replace(found.randomised[-1], rank_correlation={"gradcam": 0.9, "winsor_cam": 0.1})
-    notes = notes_of(replace(faithful, randomised=(last,)))
-    assert [note for note in notes if note.startswith("gradcam: the maps stay")]
+def test_a_method_that_does_not_suit_is_found_without_explaining(stored: StoredClassifier) -> None:
+    vit = replace(stored, name="vit_small", model=build_seeded("vit_small", 4, 0, image_size_px=16).eval())
+    layer = layer_of(vit, QUICK)
+    methods, skipped = choose_methods(vit, layer, QUICK)
+    assert methods == tuple(name for name in MAP_METHODS if name != "winsor_cam")
+    assert "convolutional layer" in skipped["winsor_cam"]
+    assert "1 convolutional layers" not in skipped["winsor_cam"]
+    with pytest.raises(ConfigError, match="Winsor-CAM"):
+        choose_methods(vit, layer, replace(QUICK, methods=("gradcam", "winsor_cam")))
