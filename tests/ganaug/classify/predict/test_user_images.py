@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganaug.classify.user_images import UserImages, list_images
+from ganaug.classify.predict.user_images import UserImages, list_images
 from ganaug.errors import ConfigError, DataError
 
 CLASSES = ("Benign", "Malignant")

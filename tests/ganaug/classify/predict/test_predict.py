@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 
-from ganaug.classify.predict import Predictions, predict_images, require_labelled, score_test, table_paths, write_tables
+from ganaug.classify.predict.predict import Predictions, predict_images
+from ganaug.classify.predict.seen import Comparison, dataset_of
+from ganaug.classify.predict.tables import require_testable, require_writable, score_test, write_tables
+from ganaug.classify.predict.user_images import UserImage, list_images
 from ganaug.classify.stored import StoredClassifier, find_classifier, open_classifier_run
-from ganaug.classify.user_images import UserImage, list_images
 from ganaug.errors import ConfigError, DataError, LeakError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def predict(stored: StoredClassifier, source: Path, **options: Any) -> Predictions:
-    return predict_images(stored, list_images(source, stored.class_names), **options)
+    return predict_images(stored, list_images(source, stored.class_names), **{"dataset": dataset_of(stored), **options})
 
 
 @pytest.fixture
@@ -97,10 +99,10 @@ def test_pictures_of_training_and_validation_are_recognised_and_test_pictures_ar
 ) -> None:
     found = predict(stored, lab.source)
     held_out = {path.relative_to(lab.source).as_posix() for path in lab.files("test")}
-    assert [image.name in held_out for image in found.images] == (~found.is_seen).tolist()
+    assert [image.name in held_out for image in found.images] == (~found.compared.is_seen).tolist()
     assert 0 < len(held_out) < len(found.images)
     assert any("24 of 36 images" in note and "no test" in note for note in found.notes())
-    assert set(found.patients_seen) == {image.patient for image in found.images if image.name not in held_out}
+    assert set(found.compared.patients_seen) == {image.patient for image in found.images if image.name not in held_out}
 
 
 @pytest.mark.parametrize("has_data", [True, False])
@@ -119,8 +121,8 @@ def test_a_picture_is_recognised_whatever_was_done_to_its_file(
         image = image.resize((2 * image.width, 2 * image.height), Image.Resampling.BICUBIC)
     image.save(place, quality=80)  # which a PNG has not
     found = predict(stored, given)
-    assert found.is_seen.tolist() == [True]
-    assert found.are_patients_compared == has_data
+    assert found.compared.is_seen.tolist() == [True]
+    assert found.compared.has_dataset == has_data
 
 
 def test_other_pictures_are_not_called_seen(
@@ -131,7 +133,7 @@ def test_other_pictures_are_not_called_seen(
     Image.new("RGB", (40, 40), "white").save(given / "blank.png")
     found = predict(stored, given)
     assert len(found.images) == 31
-    assert not found.is_seen.any()
+    assert not found.compared.is_seen.any()
     assert found.notes() == []
 
 
@@ -192,25 +194,49 @@ def test_names_with_commas_quotes_and_line_ends_stay_one_cell(tmp_path: Path) ->
     names = ['a,"b".png', "line\nend.png", "=1+1.png"]
     images = tuple(UserImage(name, patient="x, y") for name in names)
     probs = np.full((3, 2), 0.5, np.float32)
-    found = Predictions(("k", "l, m"), images, probs, np.zeros(3, bool), (), True, ())
+    none = np.zeros(3, bool)
+    compared = Comparison(none, none, ("",) * 3, 3, 0, has_dataset=True)
+    found = Predictions(("k", "l, m"), images, probs, compared, ())
     (path, patients) = write_tables(tmp_path / "out.csv", found)
     assert [row["image"] for row in rows_of(path)] == names
     assert [row["patient"] for row in rows_of(patients)] == ["x, y"]
     assert "probability l, m" in rows_of(path)[0]
 
 
-def test_no_table_replaces_a_file_of_another_kind(stored: StoredClassifier, tmp_path: Path) -> None:
-    for name, content in (
-        ("a.csv", "path,label\n"),
-        ("b-patients.csv", "group\n"),
-        ("c-scores.json", "[1]"),
-        ("d.png", ""),
-    ):
-        (tmp_path / name).write_text(content)
-        out = tmp_path / f"{name[0]}{'.png' if name == 'd.png' else '.csv'}"
-        with pytest.raises(WorkspaceError):
-            table_paths(out)
-    table_paths(tmp_path / "e.csv")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("out.csv", "image,diagnosis,treatment\na.png,x,y\n"),
+        ("out.csv", "image,patient,seen in training,predicted\n"),
+        ("out.csv", ""),
+        ("out.csv", '"image,patient\n'),
+        ("out-patients.csv", "patient,age\np,50\n"),
+        ("out-scores.json", "[1]"),
+        ("out-scores.json", '{"classifier": "mine"}'),
+        ("out-scores.json", "no JSON"),
+    ],
+)
+def test_a_file_of_the_user_is_not_replaced(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(WorkspaceError, match=name):
+        require_writable(tmp_path / "out.csv", is_test=True)
+    assert (tmp_path / name).read_text() == content
+
+
+def test_what_predict_wrote_itself_is_replaced(
+    lab: "Lab", stored: StoredClassifier, unseen: Path, tmp_path: Path
+) -> None:
+    out, found = tmp_path / "out.csv", predict(stored, unseen)
+    score_test(out, stored, found)
+    write_tables(out, found)
+    require_writable(out, is_test=True)
+
+
+@pytest.mark.parametrize("out", ["file/out.csv", "out.png", "/proc/out.csv"])
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkspaceError):
+        require_writable(tmp_path / out, is_test=False)
 
 
 # ---- a test ----------------------------------------------------------------------------------------------------------
@@ -249,6 +275,7 @@ def test_one_picture_or_patient_that_was_seen_makes_it_no_test(
 
 
 def test_images_outside_of_class_folders_cannot_be_scored(stored: StoredClassifier, unseen: Path) -> None:
-    require_labelled(list_images(unseen, stored.class_names))
+    dataset = dataset_of(stored)
+    require_testable(list_images(unseen, stored.class_names), stored, dataset)
     with pytest.raises(DataError, match="no folder of a class"):
-        require_labelled(list_images(unseen / "Benign", stored.class_names))
+        require_testable(list_images(unseen / "Benign", stored.class_names), stored, dataset)
