@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 
+from ganaug.classify.predict.names import are_named_as
 from ganaug.classify.predict.predict import Predictions, predict_images
 from ganaug.classify.predict.seen import Comparison, dataset_of
 from ganaug.classify.predict.tables import require_testable, require_writable, score_test, write_tables
 from ganaug.classify.predict.user_images import UserImage, list_images
 from ganaug.classify.stored import StoredClassifier, find_classifier, open_classifier_run
 from ganaug.errors import ConfigError, DataError, LeakError, WorkspaceError
+from tests.ganaug.classify.conftest import make_lab
 
 if TYPE_CHECKING:
     from tests.ganaug.classify.conftest import Lab
@@ -125,6 +127,61 @@ def test_a_picture_is_recognised_whatever_was_done_to_its_file(
     assert found.compared.has_dataset == has_data
 
 
+@pytest.mark.parametrize("change", ["stretched", "mirrored", "in the centre"])
+def test_the_original_of_a_picture_is_recognised_where_it_is_cut_otherwise(
+    lab_of: Callable[..., "Lab"], given: Path, change: str
+) -> None:
+    lab = lab_of(fit="resize") if change == "in the centre" else lab_of()
+    stored, picture = lab.train(num_steps=1), lab.files("train")[0]
+    image: Image.Image = Image.open(picture)
+    if change == "in the centre":
+        wide = np.random.default_rng(0).integers(0, 256, (40, 80, 3), dtype=np.uint8)
+        wide[:, 20:60] = np.asarray(image.resize((40, 40), Image.Resampling.BICUBIC))
+        image = Image.fromarray(wide)
+    else:  # as BreakHis' originals of 700×460 px are to squashed copies of them
+        image = image.crop((2, 0, 42, 40)).resize((122, 80), Image.Resampling.BICUBIC)
+    if change == "mirrored":
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image.save(given / "native.png")
+    picture_of_test = Image.open(lab.files("test")[0])
+    picture_of_test.resize((122, 80)).save(given / "other.png")
+    for dataset in (lab.dataset, None):
+        assert predict(stored, given, dataset=dataset).compared.is_picture.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_named"),
+    [
+        ("IMG17B.JPG", True),
+        ("deeper/down/img17b.tif", True),
+        ("Benign/p/0.png", True),
+        ("benign/P/0.jpg", True),
+        ("0.png", False),
+        ("other/0.png", False),
+        ("scan.png", False),
+        ("1234.png", False),
+        ("img17.png", False),
+        ("twice1.png", False),
+        ("unseen5.png", False),
+    ],
+)
+def test_the_name_of_a_file_counts_where_it_means_one_image(path: str, is_named: bool) -> None:
+    seen = ["Benign/q/img17b.png", "Benign/p/0.png", "scan.png", "1234.png", "a/twice1.png"]
+    every = [*seen, "Benign/q/0.png", "unseen5.png", "b/twice1.png"]
+    assert are_named_as([path], seen, every) == [is_named]
+
+
+def test_a_crop_under_the_name_of_a_training_image_is_seen_by_its_name(tmp_path: Path, given: Path) -> None:
+    lab = make_lab(tmp_path / "named", name_of=lambda patient, number: f"case{patient}-{number}")
+    stored, picture = lab.train(num_steps=1), lab.files("train")[0]
+    for name in (picture.stem.upper(), "case99-0"):
+        Image.open(picture).crop((0, 0, 20, 20)).save(given / f"{name}.png")
+    found = predict(stored, given)
+    assert found.compared.is_picture.tolist() == [False, False]
+    assert found.compared.words() == ["yes", "no"]
+    assert any("1 of 2 images bear the names" in note for note in found.notes())
+
+
 def test_other_pictures_are_not_called_seen(
     stored: StoredClassifier, given: Path, make_picture: Callable[[int], NDArray[np.uint8]]
 ) -> None:
@@ -152,6 +209,27 @@ def test_images_of_any_mode_and_size_are_predicted_and_damaged_ones_skipped(
     assert len(found.images) == 7
     assert [path for path, _ in found.skipped] == ["damaged.png"]
     np.testing.assert_allclose(found.probs.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("bits", [None, 10, 12])
+def test_grey_of_16_bits_does_not_depend_on_the_other_files(tmp_path: Path, given: Path, bits: int | None) -> None:
+    rng = np.random.default_rng(0)
+    deep = [rng.integers(0, 2**bits, (40, 44)).astype(np.uint16) for _ in range(36)] if bits else None
+    lab = make_lab(tmp_path / "deep", pixels=deep)
+    stored = lab.train(num_steps=1)
+    assert stored.pixels.grey_bits == bits
+    dark = rng.integers(0, 1000, (40, 44)).astype(np.uint16)
+    Image.fromarray(dark).save(given / "dark.png")
+    alone = predict(stored, given)
+    assert any(f"taken to have {bits or 16} bits" in note for note in alone.notes())
+    Image.fromarray((60 * dark).astype(np.uint16)).save(given / "light.png")
+    both = predict(stored, given)
+    np.testing.assert_allclose(both.probs[0], alone.probs[0], atol=1e-6)
+    values = np.round(np.minimum(dark, 2 ** (bits or 16) - 1) * (255 / (2 ** (bits or 16) - 1))).astype(np.uint8)
+    Image.fromarray(values).save(given / "dark8.png")
+    again = predict(stored, given)
+    named = dict(zip([image.name for image in again.images], again.probs, strict=True))
+    np.testing.assert_allclose(named["dark8.png"], named["dark.png"], atol=1e-6)
 
 
 def test_nothing_that_can_be_read_is_refused_with_the_reason(stored: StoredClassifier, given: Path) -> None:
@@ -254,6 +332,70 @@ def test_unseen_patients_are_scored_against_their_folders(
     own = json.loads(stored.run.scores.read_text())["test"]
     assert scores["by_image"]["confusion"] == own["by_image"]["confusion"], "as train-classifier scored them"
     assert json.loads((tmp_path / "out-scores.json").read_text())["by_image"] == scores["by_image"]
+
+
+def test_a_test_without_the_data_set_is_refused_and_predictions_go_on(
+    lab: "Lab", stored: StoredClassifier, unseen: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere" / "model"
+    shutil.copytree(stored.run.root, moved)
+    copy = open_classifier_run(moved)
+    assert dataset_of(copy) is None
+    found = predict(copy, unseen)
+    assert any("not at hand" in note and "--workspace" in note for note in found.notes())
+    with pytest.raises(LeakError, match="--workspace"):
+        require_testable(list_images(unseen, stored.class_names), copy, None)
+    with pytest.raises(LeakError, match="--workspace"):
+        score_test(tmp_path / "out.csv", copy, found)
+    dataset = dataset_of(copy, lab.workspace)
+    assert dataset is not None
+    compared = score_test(tmp_path / "out.csv", copy, predict(copy, unseen, dataset=dataset))["compared"]
+    assert compared == {"pictures": 12, "file_names": 12, "patients": 12, "patients_known_to_the_data_set": 12}
+
+
+def test_a_data_set_that_was_prepared_otherwise_is_not_at_hand(
+    lab_of: Callable[..., "Lab"], stored: StoredClassifier
+) -> None:
+    other = lab_of(fit="resize").workspace
+    assert dataset_of(stored, other) is not None, "the one around it is"
+    shutil.rmtree(stored.run.root.parent.parent / "datasets")
+    assert dataset_of(stored, other) is None
+
+
+def test_a_test_says_what_was_not_compared(stored: StoredClassifier, unseen: Path) -> None:
+    def notes(source: Path) -> str:
+        return " ".join(predict(stored, source).notes(is_test=True))
+
+    assert notes(unseen) == ""
+    for number, folder in enumerate(sorted(unseen.glob("*/*"))):
+        folder.rename(folder.with_name(f"case {number}"))
+    assert "none is a patient of the data set" in notes(unseen)
+    for folder in sorted(unseen.glob("*/*")):
+        for path in folder.iterdir():
+            path.rename(folder.parent / f"{folder.name} {path.name}")
+        folder.rmdir()
+    assert "no patient of these images is known" in notes(unseen)
+
+
+def test_other_images_of_a_patient_who_was_seen_are_marked(
+    lab: "Lab", stored: StoredClassifier, unseen: Path, tmp_path: Path
+) -> None:
+    seen = lab.files("train")[0]
+    folder = unseen / seen.parent.relative_to(lab.source)
+    folder.mkdir(parents=True)
+    shutil.copy(lab.files("test")[0], folder / "new.png")
+    mixed = unseen / "Benign" / "somebody"
+    mixed.mkdir()
+    shutil.copy(seen, mixed / "a.png")
+    shutil.copy(lab.files("test")[0], mixed / "b.png")
+    of_images, of_patients = map(rows_of, write_tables(tmp_path / "out.csv", predict(stored, unseen)))
+    words = {row["image"]: row["seen in training"] for row in of_images}
+    assert words[(folder / "new.png").relative_to(unseen).as_posix()] == "patient"
+    assert (words["Benign/somebody/a.png"], words["Benign/somebody/b.png"]) == ("yes", "no")
+    assert sorted(words.values()) == [*["no"] * 13, "patient", "yes"]
+    by_patient = {row["patient"]: row["seen in training"] for row in of_patients}
+    assert (by_patient[seen.parent.name], by_patient["somebody"]) == ("patient", "yes")
+    assert sorted(by_patient.values()) == [*["no"] * 4, "patient", "yes"]
 
 
 @pytest.mark.parametrize("leak", ["a picture", "a patient's name"])
