@@ -9,14 +9,14 @@ import click
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, shown, warn
 from ganaug.cli.find import ClassifierChoice, classifier_options, weights_option
-from ganaug.errors import ConfigError, private
+from ganaug.errors import ConfigError, UserError, private
 from ganaug.workspace import open_workspace, user_path
 
 if TYPE_CHECKING:
     from ganaug.classify.stored import StoredClassifier
 
 SKIPPED_SHOWN = 20
-_NAMED = re.compile(r"(?P<name>[\w-]+(?:\[[^]]*\])?)=(?P<file>.+)")
+_NAMED = re.compile(r"(?P<name>[\w:.-]+(?:\[[^]]*\])?)=(?P<file>.+)")
 
 
 @click.command(epilog=reference.PREDICT)
@@ -93,14 +93,21 @@ def _open(
     common: Common, choice: ClassifierChoice, pretrained: str | None, weights_dir: Path | None
 ) -> "StoredClassifier":
     """Open the classifier; NAME=FILE is taken for its weights as well, where NAME is its own."""
-    from classifiers.names import split_name
-    from classifiers.registry import CLASSIFIERS
-    from ganaug.study.training_set import name_classifier
-
-    match = _NAMED.fullmatch(pretrained or "")
-    is_named = match is not None and split_name(match["name"])[0] in CLASSIFIERS
-    file = match["file"] if match and is_named else pretrained
+    name, file = _named_file(pretrained)
     stored = choice.open(common, pretrained=user_path(file) if file else None, weights_dir=weights_dir)
-    if match and is_named and name_classifier(match["name"]) != stored.name:
+    if name and name != stored.name:
         raise ConfigError(f"--pretrained {pretrained} with {stored.name}", expected=f"FILE, or {stored.name}=FILE")
     return stored
+
+
+def _named_file(given: str | None) -> tuple[str, str | None]:
+    """The classifier, empty where none is named, and the file of FILE or NAME=FILE."""
+    from ganaug.study.training_set import name_classifier
+
+    match = _NAMED.fullmatch(given or "")
+    if match is None:
+        return "", given
+    try:
+        return name_classifier(match["name"]), match["file"]
+    except UserError:  # a path with = in it
+        return "", given
