@@ -150,7 +150,7 @@ def test_a_patient_of_breakhis_is_recognised_by_the_accession_in_any_slide_s_nam
 
     lab = make_lab(tmp_path / "breakhis", name_of=name_of)
     stored = lab.train(num_steps=1)
-    words = {}
+    words: dict[str, str] = {}
     for part, word in (("train", "patient"), ("val", "patient"), ("test", "no")):
         stem, _, _ = lab.files(part)[0].stem.rpartition("-40-")
         words[f"{stem}CD-200-{len(words) + 90}.png"] = word
