@@ -7,6 +7,7 @@ import numpy as np
 
 from ganaug.config import PrepareConfig
 from ganaug.data.dataset import DataSet
+from ganaug.data.images.decode import DEPTHS
 from ganaug.data.prepare.stain import Reference
 from ganaug.fields import require_kinds
 
@@ -23,6 +24,7 @@ class PixelRule:
     fit: str = "crop"  # see `ganaug.data.images.squares`
     field_px: int | None = None  # side of the square, in an image's own pixels
     field_um: float | None = None  # the same in micrometres
+    grey_bits: int | None = None  # that files of 16-bit grey were taken to have; None: there were none
     stain: Reference | None = None  # that the images of the fold were normalised to; None: they were not
 
     def to_dict(self) -> dict[str, Any]:
@@ -33,6 +35,8 @@ def read_pixel_rule(values: dict[str, Any], image_size_px: int) -> PixelRule:
     """The rule out of JSON values; raises ConfigError, ValueError or TypeError where no data set can have it."""
     require_kinds(PixelRule, {name: value for name, value in values.items() if name != "stain"})
     pixels = PixelRule(**{**values, "stain": _reference(values.get("stain"))})
+    if pixels.grey_bits not in (None, *DEPTHS):
+        raise ValueError(f"grey of {pixels.grey_bits} bits")
     squares_config(image_size_px, pixels)  # the bounds of its own
     return pixels
 
@@ -49,7 +53,10 @@ def pixel_rule_of(dataset: DataSet, fold: int) -> PixelRule:
     about, stain = dataset.table.attrs.get("pixels") or {}, dataset.table.attrs.get("stain")
     fit = about["fit"] if about.get("fit") in ("crop", "tile", "resize") else "crop"
     reference = _reference(stain["references"][fold]) if stain else None
-    return PixelRule(fit, about.get("field_px"), about.get("field_um"), reference)
+    bits = about.get("grey_bits")
+    return PixelRule(
+        fit, about.get("field_px"), about.get("field_um"), bits if bits in DEPTHS else None, stain=reference
+    )
 
 
 def _reference(stored: Any) -> Reference | None:

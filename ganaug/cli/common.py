@@ -115,6 +115,11 @@ def warn(line: str) -> None:
     click.echo(for_terminal(" ".join(line.split())), err=True)
 
 
+def shown(number: float | None) -> str:
+    """A score as it is printed; None where it is undefined."""
+    return "undefined" if number is None else f"{number:.3f}"
+
+
 def _note_debug(context: click.Context, option: click.Parameter, value: bool) -> None:
     context.meta[DEBUG] = value
 

@@ -170,17 +170,26 @@ Stopping. Ctrl-C, SIGTERM and SIGUSR1 save the state within one step; the same c
 PREDICT = """\
 Images are PNG, JPEG or TIFF files in a folder, however nested, in a .zip or .tar.gz, or one file. They are cut,
 resampled and stain-normalised as `ganaug prepare` did for the classifier's data set; those that cannot be read are
-skipped and named. Probabilities are the mean over the eight orientations, after the temperature. A probe on an encoder
-of your own needs the file that it was trained with: --pretrained FILE. Another file is refused.
+skipped and named. Grey of 16 bits is scaled as that of the data set was, else from its full range, so that no image
+depends on the others. Probabilities are the mean over the eight orientations, after the temperature. A probe on an
+encoder of your own needs the file that it was trained with: --pretrained FILE. Another file is refused.
 
-The table has one row per image: image, patient, seen in training (yes or no), predicted, and a probability per class.
-Where patients are known a second table, <name>-patients.csv, has one row per patient, the mean over their images. The
-level whose folders are all named as classes is read as the class, and the next one as the patient; --layout names the
-levels otherwise, --patients CSV names the patients.
+The table has one row per image: image, patient, seen in training (yes; patient, where the classifier saw other images
+of the patient; no), predicted, and a probability per class. Where patients are known a second table,
+<name>-patients.csv, has one row per patient, the mean over their images. Files that this command did not write are not
+replaced. Names stand as they are: a spreadsheet may run those that begin with = + - or @.
 
-A test. --test scores against the names of the class folders and writes <name>-scores.json. It is refused where any
-image shows a picture that the classifier was trained or selected on, whatever its name, size or orientation, or where
-a patient bears the name of one of those. Crops of a picture are not recognised.
+Names of BreakHis images give class and patient, TCGA barcodes the patient. Else the level whose folders are all named
+as classes is read as the class, and the next one as the patient; --layout names the levels otherwise, --patients CSV
+names the patients.
+
+A test. --test scores against the names of the classes and writes <name>-scores.json, which says what was compared. It
+is refused where any image shows a picture that the classifier was trained or selected on, whatever its size or
+orientation, or bears the name of its file, or where a patient bears the name of one of those; and where the
+classifier's data set, which these names are compared with, lies neither around the classifier nor in --workspace.
+Pictures are compared as they are predicted, squashed to a square, and cut to the central square. Other crops of a
+picture, and originals of which the data set holds other crops, are recognised by the name of the file alone: one with
+letters and digits that is unique in the data set, or the whole path.
 """
 
 EXPLAIN = """\

@@ -8,7 +8,7 @@ import click
 
 from ganaug import presets
 from ganaug.cli import reference
-from ganaug.cli.common import Common, common_options, duration, warn
+from ganaug.cli.common import Common, common_options, duration, shown, warn
 from ganaug.cli.find import (
     choose_folds,
     find_dataset,
@@ -134,24 +134,20 @@ def _print_kept(common: Common, kept: "KeptClassifier") -> dict[str, Any]:
     by_patient = (test["by_patient"] or {}).get("overall") or {}
     lines = [
         f"fold {stored.fold}: {stored.name} {state}",
-        f"validation (which chose it, so no test): accuracy {_shown(value['accuracy'])}, balanced "
-        f"{_shown(value['balanced_accuracy'])}",
+        f"validation (which chose it, so no test): accuracy {shown(value['accuracy'])}, balanced "
+        f"{shown(value['balanced_accuracy'])}",
         f"temperature {stored.temperature:.2f}, which minimises the negative log-likelihood of the validation images, "
-        f"averaged over eight orientations: {_shown(value['nll_before'])} -> {_shown(value['nll_after'])} "
-        f"(calibration error {_shown(value['ece_before'])} -> {_shown(value['ece_after'])})",
+        f"averaged over eight orientations: {shown(value['nll_before'])} -> {shown(value['nll_after'])} "
+        f"(calibration error {shown(value['ece_before'])} -> {shown(value['ece_after'])})",
         f"test (one run on one fold): balanced accuracy by image "
-        f"{_shown(test['by_image']['overall']['balanced_accuracy'])}, by patient "
-        f"{_shown(by_patient.get('balanced_accuracy'))}",
+        f"{shown(test['by_image']['overall']['balanced_accuracy'])}, by patient "
+        f"{shown(by_patient.get('balanced_accuracy'))}",
         str(stored.run.weights),
     ]
     if not common.as_json:
         common.report({}, "\n".join(lines))
     return {"fold": stored.fold, "classifier": stored.name, "file": str(stored.run.weights),
             "was_there": kept.was_there, **scores}  # fmt: skip
-
-
-def _shown(number: float | None) -> str:
-    return "undefined" if number is None else f"{number:.3f}"
 
 
 def print_plan(common: Common, tasks: Sequence["ClassifierTask"], config: StudyConfig, compute: Compute) -> None:

@@ -15,10 +15,12 @@ from custom_ops.native import cache
 from fuzz.artefacts import CLASSIFIER, EXTRACTOR, FOLD, GAN, STUDY
 from ganaug.checkpoint.initial_weights import load_pretrained
 from ganaug.checkpoint.snapshot import best_ema, load_snapshot
-from ganaug.classify.predict import predict_images, write_tables
+from ganaug.classify.predict.predict import predict_images
+from ganaug.classify.predict.seen import dataset_of
+from ganaug.classify.predict.tables import write_tables
+from ganaug.classify.predict.user_images import list_images
 from ganaug.classify.stored import find_classifier, open_classifier_run
 from ganaug.classify.train_stored import train_stored
-from ganaug.classify.user_images import list_images
 from ganaug.config import Compute, FoldsConfig, PrepareConfig
 from ganaug.data import schema
 from ganaug.data.dataset import DataSet, TrainingImages, default_dataset, open_dataset
@@ -195,7 +197,7 @@ def predict_source(source: str = "", patients: str = "") -> Read:
         stored = open_classifier_run(find_classifier(Workspace(root.parent.parent / "templates" / "workspace")))
         table = root / patients if patients else None
         found = list_images(root / source, stored.class_names, layout="class/patient", patients=table)
-        return write_tables(root / "out" / "predictions.csv", predict_images(stored, found))
+        return write_tables(root / "out" / "predictions.csv", predict_images(stored, found, dataset=dataset_of(stored)))
 
     return read
 

@@ -82,19 +82,17 @@ def source_path(config: PrepareConfig) -> Path:
 
 
 def existing(name: str, option: str) -> Path:
-    """The path of a file or folder that an option names.
+    """The path of a file or folder that an option, or an argument, names.
 
     Raises DataError where there is none, or a pipe, socket or device, whose reading may never end.
     """
-    path = user_path(name)
+    path, how = user_path(name), f"with {option}" if option.startswith("-") else f"as {option}"
     try:
         is_there = path.exists()
     except OSError as error:  # too long a name
-        raise DataError(
-            f"{name[:200]} cannot be a path ({error})", todo=f"name an existing file with {option}"
-        ) from error
+        raise DataError(f"{name[:200]} cannot be a path ({error})", todo=f"name an existing file {how}") from error
     if not is_there:
-        raise DataError(f"there is no file or folder {path}", todo=f"name an existing one with {option}")
+        raise DataError(f"there is no file or folder {path}", todo=f"name an existing one {how}")
     _require_regular(path)
     return path
 

@@ -22,7 +22,7 @@ from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
 from ganaug.data.prepare.duplicates import find_copies
 from ganaug.data.prepare.known_synthetic import find_synthetic
 from ganaug.data.prepare.options import prepare_config
-from ganaug.data.prepare.pixel_notes import pixel_notes
+from ganaug.data.prepare.pixel_notes import grey_bits, pixel_notes
 from ganaug.data.prepare.read_images import Facts, read_pixels
 from ganaug.data.prepare.stain import stain_folds
 from ganaug.data.schema import ImageTable, creation_time_of_images
@@ -252,6 +252,7 @@ def _tabulate(
             "field_px": config.field_px,
             "field_um": config.field_um,
             "stain": config.stain,
+            **grey_bits(facts),
         },
         "licence": scan.licence,
         "citation": scan.citation,

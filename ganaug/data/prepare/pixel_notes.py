@@ -13,6 +13,11 @@ def pixel_notes(facts: Sequence[Facts]) -> list[str]:
     return [*_of_depth(images), *_of_pages(images), *_of_orientation(images)]
 
 
+def grey_bits(facts: Sequence[Facts]) -> dict[str, int]:
+    """The bits that files of 16-bit grey were taken to have, where there are any: later images are scaled as these."""
+    return next(({"grey_bits": image.about.bits} for image in facts if image.about.deep == "grey"), {})
+
+
 def _of_depth(images: Sequence[Facts]) -> list[str]:
     grey = [image for image in images if image.about.deep == "grey"]
     colour = [image for image in images if image.about.deep == "colour"]

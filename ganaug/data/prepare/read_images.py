@@ -71,13 +71,14 @@ _Result = _Seen | _Deferred | str  # a text is the reason why an image is skippe
 
 
 def read_pixels(
-    scan: Scan, config: PrepareConfig, writer: ImageWriter, progress: bool
+    scan: Scan, config: PrepareConfig, writer: ImageWriter, progress: bool, grey_bits: int | None = None
 ) -> tuple[list[Facts], NDArray[np.uint64], list[tuple[str, str]]]:
     """Write every image as it comes in; returns facts and hashes u64 [N,8] of the squares, in the scan's order.
 
-    Images that cannot be used come last, as path and reason.
+    Images that cannot be used come last, as path and reason. grey_bits: those of 16-bit grey, and then 16-bit colour
+    has its full range, so that an image does not depend on the others; None: as many as the largest value of all needs.
     """
-    reader = _Reader(scan, config, _BlockWriter(writer, scan.has_masks), progress)
+    reader = _Reader(scan, config, _BlockWriter(writer, scan.has_masks), progress, grey_bits)
     with warnings.catch_warnings(), threadpool_limits(1):  # the phantom's small matrix products lose to BLAS's threads
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a limit of our own leaves the image out
         warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on damaged files, without their names
@@ -96,8 +97,11 @@ class _Reader:
     images is known, and the result does not depend on the order in which they are read.
     """
 
-    def __init__(self, scan: Scan, config: PrepareConfig, blocks: "_BlockWriter", progress: bool) -> None:
+    def __init__(
+        self, scan: Scan, config: PrepareConfig, blocks: "_BlockWriter", progress: bool, grey_bits: int | None
+    ) -> None:
         self.blocks = blocks
+        self._grey_bits = grey_bits
         self.facts: list[Facts] = []
         self.skipped: list[tuple[str, str]] = []
         self._scan, self._config, self._progress = scan, config, progress
@@ -166,7 +170,9 @@ class _Reader:
         scan = self._scan
         picture = open_picture(raw[0])
         bits = 16
-        if picture.about.deep:
+        if self._grey_bits is not None:
+            bits = self._grey_bits if picture.about.deep == "grey" else 16
+        elif picture.about.deep:
             bits = depth_of(max(picture.about.max_value, self._highest[picture.about.deep]))
             if bits < 16 and not final:
                 return _Deferred(picture.about)

@@ -70,6 +70,12 @@ def scan(config: PrepareConfig) -> Scan:
     )
 
 
+def patient_of(path: str) -> str:
+    """The patient, status and case, of a mammogram by its folder and name; empty where these are not Mini-DDSM's."""
+    match, status = _NAME.fullmatch(PurePosixPath(path).stem), _status_of(PurePosixPath(path))
+    return f"{status}-{match['case']}" if match and status else ""
+
+
 def _status_of(path: PurePosixPath) -> str:
     return next((part for part in reversed(path.parts[:-1]) if part in CLASSES), "")
 

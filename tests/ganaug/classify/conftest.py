@@ -1,7 +1,7 @@
 """A laboratory's folder of pictures, the data set that was prepared from it, and classifiers of its first folds."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,25 @@ def picture(rng: np.random.Generator, size: tuple[int, int] = (44, 40)) -> Image
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
-def make_lab(root: Path, seed: int = 5, **options: Any) -> Lab:
-    """Twelve patients of three pictures, half of each class, in three folds; other pictures with another seed."""
+def make_lab(
+    root: Path,
+    seed: int = 5,
+    *,
+    pixels: Sequence[NDArray[Any]] | None = None,
+    name_of: Callable[[int, int], str] = lambda patient, number: str(number),
+    **options: Any,
+) -> Lab:
+    """Twelve patients of three pictures, half of each class, in three folds; other pictures with another seed.
+
+    pixels: those of the 36 pictures in place of coloured blobs. name_of: a file's name by patient and number.
+    """
     rng, source = np.random.default_rng(seed), root / "source"
     for number in range(12):
         folder = source / CLASSES[number % 2] / f"patient {number:02d}"
         folder.mkdir(parents=True)
         for image in range(3):
-            picture(rng).save(folder / f"{image}.png")
+            shown = picture(rng) if pixels is None else Image.fromarray(pixels[3 * number + image])
+            shown.save(folder / f"{name_of(number, image)}.png")
     workspace = open_workspace(root / "workspace")
     given: dict[str, Any] = {"resolution_px": SIDE_PX, "layout": "class/patient", **options}
     config = PrepareConfig("folder", str(source), name="lab", folds=FoldsConfig(num_folds=3), **given)

@@ -86,6 +86,16 @@ def test_a_kept_probe_predicts_with_the_file_that_it_was_trained_with(made: Path
     assert json.loads(tested.stdout)["scores"]["by_image"]["overall"]["balanced_accuracy"] == 1
 
 
+def test_the_file_of_a_probe_is_named_as_train_classifier_names_it(made: Path, tmp_path: Path) -> None:
+    options = ("predict", made / "pictures", *options_of(made), "--out", made / "out.csv", "--pretrained")
+    assert run(*options, f"{NAME}={made / 'pooled.pt'}").exit_code == 0
+    assert f"with {NAME}; expected FILE" in last_line(run(*options, f"dalaresnet50_small={made / 'pooled.pt'}"))
+    folder = tmp_path / "a=b"
+    folder.mkdir()
+    shutil.copy(made / "pooled.pt", folder)
+    assert run(*options, folder / "pooled.pt").exit_code == 0, "a path with = in it"
+
+
 def test_no_file_another_file_and_a_file_for_a_network_are_refused(made: Path) -> None:
     options = (made / "pictures", "--out", made / "out.csv", *options_of(made))
     assert "name it with --pretrained FILE" in last_line(run("predict", *options))

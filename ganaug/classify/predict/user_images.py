@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from ganaug.classify.predict.names import breakhis_class, parse_breakhis, patient_in
 from ganaug.config import LAYOUT_LEVELS
 from ganaug.data.archives.files import Files, files_at, is_image_name, open_files, printable
 from ganaug.data.sources.folder import MASK_NAME
@@ -58,8 +59,9 @@ def list_images(
 ) -> UserImages:
     """List the images of a folder, an archive or a file.
 
-    layout: the folder levels from the top, as for `ganaug prepare`; None finds the level whose folders are all named
-    as classes, and below it the patients. patients: a CSV with the columns path and group, for which paths are those
+    layout: the folder levels from the top, as for `ganaug prepare`; None takes class and patient from names of BreakHis
+    images and patients from TCGA barcodes, else finds the level whose folders are all named as classes, and below it
+    the patients. patients: a CSV with the columns path and group, for which paths are those
     within the source. Raises DataError where there is no image, ConfigError for a layout that cannot be meant.
     """
     is_image = source.is_file() and is_image_name(source)
@@ -73,7 +75,10 @@ def list_images(
         )
         raise DataError(f"{source} holds no image that is read{of}", expected="PNG, JPEG or TIFF files")
     found = UserImages(files, tuple(map(UserImage, kept)), skipped, ())
-    found = _with_folders(found, class_names, layout)
+    if layout is None:
+        found = _with_names(found, class_names)
+    else:
+        found = _with_folders(found, class_names, layout)
     return found if patients is None else _with_table(found, patients)
 
 
@@ -91,7 +96,20 @@ def _without_masks(names: Sequence[str]) -> tuple[list[str], list[str]]:
 # ---- what the folders say --------------------------------------------------------------------------------------------
 
 
+def _with_names(found: UserImages, class_names: Sequence[str]) -> UserImages:
+    """The images with what the names of files say, and of the others what the folders say."""
+    named = {image.path: name for image in found.images if (name := parse_breakhis(image.path))}
+    others = tuple(image for image in found.images if image.path not in named)
+    rest = _with_folders(replace(found, images=others), class_names, None)
+    read = {image.path: replace(image, patient=patient_in(image.path) or image.patient) for image in rest.images}
+    for path, name in named.items():
+        read[path] = UserImage(path, breakhis_class(name, class_names), name.accession)
+    notes = [f"class and patient of {len(named)} images are read from their names, which are BreakHis'"] * bool(named)
+    return replace(found, images=tuple(read[image.path] for image in found.images), notes=(*notes, *rest.notes))
+
+
 def _with_folders(found: UserImages, class_names: Sequence[str], layout: str | None) -> UserImages:
+    """The images with the classes and patients of a layout; None infers it."""
     folders = [tuple(map(plain, PurePosixPath(image.path).parts[:-1])) for image in found.images]
     levels = _parse(layout) if layout else _infer(folders, class_names)
     if not set(levels.levels) & {CLASS, PATIENT}:

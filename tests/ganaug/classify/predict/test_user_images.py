@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganaug.classify.user_images import UserImages, list_images
+from ganaug.classify.predict.names import patients_in
+from ganaug.classify.predict.user_images import UserImages, list_images
 from ganaug.errors import ConfigError, DataError
 
 CLASSES = ("Benign", "Malignant")
@@ -71,6 +72,58 @@ def test_masks_and_what_is_no_image_are_skipped(folder: Callable[..., Path]) -> 
     found = list_images(source, CLASSES)
     assert [image.name for image in found.images] == ["a.png", "b_mask.png"], "a mask of no image is an image"
     assert [path for path, _ in found.skipped] == ["slide.svs", "a_mask.png"]
+
+
+TREE = "BreaKHis_v1/histology_slides/breast"
+
+
+def test_the_tree_of_breakhis_is_read_by_the_names_of_its_files(folder: Callable[..., Path]) -> None:
+    paths = [
+        f"{TREE}/benign/SOB/adenosis/SOB_B_A_14-22549AB/40X/SOB_B_A-14-22549AB-40-001.png",
+        f"{TREE}/benign/SOB/adenosis/SOB_B_A_14-22549CD/40X/SOB_B_A-14-22549CD-40-001.png",
+        f"{TREE}/malignant/SOB/ductal_carcinoma/SOB_M_DC_14-2523/200X/SOB_M_DC-14-2523-200-009.png",
+    ]
+    source = folder(paths)
+    patients = ["14-22549", "14-22549", "14-2523"]
+    found = list_images(source, CLASSES)
+    assert [image.patient for image in found.images] == patients
+    assert [image.class_name for image in found.images] == ["Benign", "Benign", "Malignant"]
+    assert ["BreakHis" in note for note in found.notes] == [True]
+    subtypes = list_images(source, ("Adenosis", "other"))
+    assert [image.class_name for image in subtypes.images] == ["Adenosis", "Adenosis", ""]
+    assert [image.patient for image in subtypes.images] == patients
+    named = list_images(source, CLASSES, layout="other/other/other/class/other/other/patient")
+    assert named.images[2].patient == "SOB_M_DC_14-2523", "as the user says"
+
+
+def test_names_of_breakhis_and_folders_of_classes_mix(folder: Callable[..., Path]) -> None:
+    found = list_images(folder(["Benign/p/a.png", "Malignant/q/b.png", "SOB_M_DC-14-2523-200-009.tif"]), CLASSES)
+    assert read_as(found) == {
+        "Benign/p/a.png": ("Benign", "p"),
+        "Malignant/q/b.png": ("Malignant", "q"),
+        "SOB_M_DC-14-2523-200-009.tif": ("Malignant", "14-2523"),
+    }
+
+
+def test_a_barcode_names_the_patient_of_several_slides(folder: Callable[..., Path]) -> None:
+    paths = ["Basal/TCGA-A7-A13E-01A-01-TS1/a.png", "Basal/TCGA-A7-A13E-01Z-00-DX1/b.png", "LumA/TCGA-B6-A0IQ/c.png"]
+    found = list_images(folder(paths), ("Basal", "LumA"))
+    assert [image.patient for image in found.images] == ["TCGA-A7-A13E", "TCGA-A7-A13E", "TCGA-B6-A0IQ"]
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("x/SOB_B_A-14-22549AB-40-001.jpg", {"14-22549", "14-22549AB"}),
+        ("TCGA-A7-A13E-01Z/tile.png", {"TCGA-A7-A13E"}),
+        ("tiles/TCGA-A7-A13E-01Z.x1y2.png", {"TCGA-A7-A13E"}),
+        ("Cancer/0001/A_0001_1.LEFT_CC.jpg", {"Cancer-0001"}),
+        ("A_0001_1.LEFT_CC.jpg", set()),
+        ("Benign/p/0.png", set()),
+    ],
+)
+def test_paths_name_patients_as_their_sources_do(path: str, names: set[str]) -> None:
+    assert patients_in(path) == names
 
 
 def test_an_archive_and_one_file_are_read_as_a_folder_is(folder: Callable[..., Path], tmp_path: Path) -> None:
