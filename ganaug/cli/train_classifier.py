@@ -73,9 +73,7 @@ def train_classifier(
     from ganaug.study.request import add_published_weights
     from ganaug.study.training_set import name_classifier, plan_classifiers
 
-    if classifier is not None and not classifier.strip():
-        raise ConfigError("--classifier without a name", expected="a name, or no --classifier")
-    is_of_patients = bool(classifier and reads_patients(classifier))
+    is_of_patients = classifier is not None and reads_patients(classifier)
     if classifier and is_of_patients:
         require_none_of_images(classifier)
     if kind == REAL and (gans or files or ratio is not None):

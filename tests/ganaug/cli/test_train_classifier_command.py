@@ -81,7 +81,7 @@ def test_real_and_synthetic_images_carry_what_their_generator_saw(home: Workspac
         (("--synthetic", __file__), "--images real"),
         (("--images", "real+synthetic"), "no synthetic images"),
         (("--classifier", "nobody"), "nobody"),
-        (("--classifier", ""), "--classifier without a name"),
+        (("--classifier", ""), "the classifier ''; expected name"),
         (("--classifier", "dalaresnet50_small[off=on]"), "off"),
         (("--pretrained-saw", "photographs"), "--pretrained-saw without --pretrained"),
         (("--pretrained", "gone.pth"), "gone.pth"),
