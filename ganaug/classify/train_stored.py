@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -126,7 +127,8 @@ def _train(task: ClassifierTask, compute: Compute, stop: StopRequest) -> nn.Modu
             f"the GPU is out of memory with {task.fit.batch} images of {task.name} at a time",
             todo="choose a smaller classifier, or --device cpu",
         ) from error
-    except ValueError as error:  # the loss is no number, or the images are too few
+    except ValueError as error:  # the loss is no number, or the images are too few: these options end so every time
+        shutil.rmtree(task.run.root, ignore_errors=True)
         raise ConfigError(str(error).split("\n")[0]) from error
 
 

@@ -270,3 +270,10 @@ def test_config_json_names_the_options_and_no_path(lab: "Lab") -> None:
     assert config["images"] == "real"
     assert config["fit"]["num_steps"] == 4
     assert "device" not in config["fit"]
+
+
+def test_a_training_that_diverges_leaves_nothing_behind(lab: "Lab") -> None:
+    task = lab.task(1, learning_rate=1e12, num_steps=6)
+    with pytest.raises(ConfigError, match="lower the learning rate"):
+        train_stored(task)
+    assert not task.run.root.exists()
