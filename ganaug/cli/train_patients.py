@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from classifiers.names import canonical_name, find_entry, split_name
-from classifiers.registry import CLASSIFIERS
 from ganaug.cli.common import Common, duration
 from ganaug.config import Compute, SubtypeConfig
 from ganaug.errors import ConfigError
@@ -26,6 +24,9 @@ OF_IMAGES = {
 
 def reads_patients(classifier: str) -> bool:
     """Whether a classifier reads a patient's tiles and expression; raises ConfigError for a name that is none."""
+    from classifiers.names import find_entry, split_name
+    from classifiers.registry import CLASSIFIERS
+
     try:
         base, _ = split_name(classifier)
         return base in CLASSIFIERS and find_entry(classifier, CLASSIFIERS)[0].inputs == "image+expression"
@@ -51,6 +52,8 @@ def train_patients(
 
     Every finished training is kept: the same command resumes with the next one, and prints the same when all are.
     """
+    from classifiers.names import canonical_name
+    from classifiers.registry import CLASSIFIERS
     from ganaug.classify.patients import choose_tiles
     from ganaug.data.expression_table import read_expression_table
     from ganaug.study.cost import estimate_subtypes
