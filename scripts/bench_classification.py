@@ -150,42 +150,47 @@ def intervals(rows: Sequence[dict[str, Any]], metric: str) -> dict[str, float]:
     return {"mean": mean(values), "low": mean(values) - half, "high": mean(values) + half}
 
 
-def pooled(rows: Sequence[dict[str, Any]], class_names: Sequence[str]) -> dict[str, Any]:
+def pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Scores over the test patients of all folds, with 95 % percentile intervals over resamples of patients."""
     labels, probs, groups = (
         np.concatenate([np.array(row[key]) for row in rows]) for key in ("labels", "probs", "groups")
     )
-    point = pick(score(labels, probs, groups.tolist(), class_names))
     names, members = np.unique(groups, return_inverse=True)
     of_patient = [np.flatnonzero(members == patient) for patient in range(len(names))]
-    strata = [[at for at, own in enumerate(of_patient) if labels[own[0]] == label] for label in range(len(class_names))]
-    rng, drawn = np.random.default_rng(0), []
+    strata = [[at for at, own in enumerate(of_patient) if labels[own[0]] == label] for label in range(probs.shape[1])]
+    point, rng, drawn = score_patients(labels, probs, of_patient), np.random.default_rng(0), []
     for _ in range(NUM_RESAMPLES):
         chosen = np.concatenate([rng.choice(patients, len(patients)) for patients in strata])
-        images = np.concatenate([of_patient[patient] for patient in chosen])
-        copies = np.repeat(np.arange(len(chosen)), [len(of_patient[patient]) for patient in chosen])
-        drawn.append(pick(score(labels[images], probs[images], copies.astype(str).tolist(), class_names)))
+        drawn.append(score_patients(labels, probs, [of_patient[patient] for patient in chosen]))
     bounds = {key: np.percentile([values[key] for values in drawn], (2.5, 97.5)) for key in point}
     return {key: {"mean": point[key], "low": bounds[key][0], "high": bounds[key][1]} for key in point}
 
 
-def pick(scores: dict[str, Any]) -> dict[str, float]:
-    by_image, by_patient = scores["by_image"]["overall"], scores["by_patient"]
+def score_patients(
+    labels: NDArray[np.int64], probs: NDArray[np.float64], patients: Sequence[NDArray[np.int64]]
+) -> dict[str, float]:
+    """Scores of two classes over patients, given by the indices of their images; a patient has one class."""
+    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+    images = np.concatenate(patients)
+    right = probs.argmax(1) == labels
+    of_patients = np.array([labels[own[0]] for own in patients])
+    called = np.array([probs[own].mean(0).argmax() for own in patients])
     return {
-        "balanced accuracy, images": by_image["balanced_accuracy"],
-        "AUROC, images": by_image["auroc"],
-        "right images per patient": by_patient["patient_score"],
-        "balanced accuracy, patients": by_patient["overall"]["balanced_accuracy"],
+        "balanced accuracy, images": balanced_accuracy_score(labels[images], probs[images].argmax(1)),
+        "AUROC, images": roc_auc_score(labels[images], probs[images, 1]),
+        "right images per patient": float(np.mean([right[own].mean() for own in patients])),
+        "balanced accuracy, patients": balanced_accuracy_score(of_patients, called),
     }
 
 
-def summarise(question: str, rows: Sequence[dict[str, Any]], class_names: Sequence[str]) -> list[dict[str, Any]]:
+def summarise(question: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row per classifier and number of training images."""
     kinds = list(dict.fromkeys((row["per_class"], row["classifier"]) for row in rows))
     table = []
     for per_class, classifier in kinds:
         own = [row for row in rows if (row["per_class"], row["classifier"]) == (per_class, classifier)]
-        figures = pooled(own, class_names) if question == "breakhis" else {
+        figures = pooled(own) if question == "breakhis" else {
             "balanced accuracy": intervals(own, "balanced_accuracy"), "AUROC": intervals(own, "auroc")
         }  # fmt: skip
         seconds = mean(row["seconds"] for row in own)
@@ -236,7 +241,7 @@ def main(
         for _ in tqdm(run_parallel(run_once, calls, workers), total=len(calls), desc=question):
             pass
         rows = [read_json(result_file(root, name, run, config)) for run in runs]
-        table = summarise(question, rows, dataset.table.class_names)
+        table = summarise(question, rows)
     print(as_table(table))
     if out:
         about = {"question": question, "steps": steps, "seeds": seeds, "images": len(dataset.table.label)}

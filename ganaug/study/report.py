@@ -49,14 +49,17 @@ COLUMNS = (
     Column("precision", "by_image", "precision"),
     Column("F1", "by_image", "f1"),
     Column("AUROC", "by_image", "auroc"),
-    Column("PR-AUC", "by_image", "pr_auc"),
     Column("GMean", "by_image", "gmean"),
     Column("IBA", "by_image", "iba"),
-    Column("ECE", "by_image", "ece"),
-    Column("Brier", "by_image", "brier"),
     Column("balanced accuracy", "by_patient", "balanced_accuracy"),
     Column("F1", "by_patient", "f1"),
     Column("AUROC", "by_patient", "auroc"),
+)
+
+CALIBRATION = (
+    Column("PR-AUC", "by_image", "pr_auc"),
+    Column("ECE", "by_image", "ece"),
+    Column("Brier", "by_image", "brier"),
 )
 
 
@@ -77,6 +80,7 @@ class ScoreRow:
     values: tuple[float | None, ...]  # by COLUMNS
     patient_score: float | None
     recalls: tuple[float | None, ...]  # by class
+    calibration: tuple[float | None, ...]  # by CALIBRATION
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ def write_report(
         samples=sample_rows(design, dataset),
         image_scores=[(of_file.file.fold, score) for of_file in image_scores for score in of_file.scores],
         columns=COLUMNS,
+        calibration=CALIBRATION,
         averaging=AVERAGING,
         scores=score_rows(design, results, dataset.table.class_names),
         arms=arm_rows(design, results),
@@ -210,11 +215,16 @@ def _score_row(arm: str, results: Sequence[CellResult], class_names: Sequence[st
     runs = [pool(run) for run in runs_of(results)]
     per_run = [score(run.labels, run.probs, run.groups.tolist(), class_names) for run in runs]
     recalls = [[scores["by_image"]["per_class"][name]["recall"] for scores in per_run] for name in class_names]
+
+    def means(columns: Sequence[Column]) -> tuple[float | None, ...]:
+        return tuple(_mean([(scores[c.side]["overall"] or {}).get(c.key) for scores in per_run]) for c in columns)
+
     return ScoreRow(
         arm=arm,
-        values=tuple(_mean([(scores[c.side]["overall"] or {}).get(c.key) for scores in per_run]) for c in COLUMNS),
+        values=means(COLUMNS),
         patient_score=_mean([scores["by_patient"]["patient_score"] for scores in per_run]),
         recalls=tuple(_mean(values) for values in recalls),
+        calibration=means(CALIBRATION),
     )
 
 
