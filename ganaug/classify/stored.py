@@ -211,7 +211,13 @@ def _build(
 def _require_of_run(run: ClassifierRun, record: Provenance) -> None:
     """Raise LeakError where the folder's config.json, if it is there, is of another classifier than the weights."""
     if run.config.exists():
-        wanted = require_seal(read_json(run.config), run.config).get("config_digest")
+        wanted = config_of_classifier(run).get("config_digest")
+        if wanted is None:
+            raise LeakError(
+                f"{run.config} was edited after it was written, or is damaged",
+                expected="what train-classifier wrote",
+                todo=f"remove the folder {run.root} and train it again, or bring the file back",
+            )
         if wanted != record.config_digest:
             raise LeakError(
                 f"{run.weights} is of another classifier ({record.config_digest[:12]})",

@@ -189,3 +189,5 @@ def test_a_classifier_whose_options_were_edited_is_named_where_none_is_found(lab
     write_json(run.config, {**read_json(run.config), "fold": 1})
     with pytest.raises(WorkspaceError, match=f"{run.root.name}, whose config.json was edited or is damaged"):
         find_classifier(lab.workspace)
+    with pytest.raises(LeakError, match="remove the folder"):
+        open_classifier_run(run)
