@@ -90,6 +90,10 @@ def _form_group(backend: str) -> None:
     torch itself would wait inside C++, where no signal is handled, so the processes first meet at a store that is asked
     now and then. Raises RuntimeError where one is missing after GROUP_TIMEOUT.
     """
+    # Every optimizer imports this module; imported after the group it would hold it beyond its end, and the group's
+    # threads, which need the interpreter to free a tensor, would still run while the interpreter ends: a rare abort.
+    import torch._dynamo  # noqa: F401
+
     size, place = num_processes(), read_meeting_point()
     rank = place.rank
     deadline = time.monotonic() + GROUP_TIMEOUT.total_seconds()

@@ -98,6 +98,32 @@ def test_gradients_of_two_processes_are_those_of_the_whole_batch() -> None:
     assert together["mean"] == 0.5
 
 
+THREADS = """
+import os, sys
+from ganaug.train.distributed.process_group import join_process_group
+
+def num_threads():
+    return len(os.listdir("/proc/self/task"))
+
+with join_process_group("cpu") as processes:
+    import torch
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([weight])
+    weight.sum().backward()
+    optimizer.step()
+    processes.any(True)
+    within = num_threads()
+assert num_threads() <= within - 3, (within, num_threads())  # gloo has one for its connections and two for its work
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not list a process's threads")
+def test_no_thread_of_the_group_outlives_it() -> None:
+    process = torchrun(THREADS, [], 2)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+
+
 TRAIN = """
 import sys
 from dataclasses import replace
