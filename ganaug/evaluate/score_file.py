@@ -8,7 +8,7 @@ from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import name_to_share, open_reader
 from ganaug.data.synthetic import admit_synthetic
-from ganaug.evaluate.distances import Sides, distance_scores
+from ganaug.evaluate.comparison.distances import Sides, distance_scores
 from ganaug.evaluate.diversity import Pool, diversity_scores
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of

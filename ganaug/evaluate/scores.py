@@ -18,7 +18,7 @@ class ImageScore:
     metric: str  # the figure's name, such as FID or frechet[squeezenet1_0-imagenet]
     class_name: str  # or ALL
     value: float | None  # between all real images and the synthetic ones
-    low: float | None = None  # interval of `value`; None where none is computed
+    low: float | None = None  # interval of `value`, by resampling patients; None where none is computed
     high: float | None = None
     value_std: float | None = None  # standard deviation of `value` over the metric's random subsets
     value_at_half: float | None = None  # between a half of the real images and as many synthetic ones
@@ -26,13 +26,19 @@ class ImageScore:
     floor_low: float | None = None  # interval of `floor`; None where none is computed
     floor_high: float | None = None
     floor_std: float | None = None  # standard deviation of `floor` over the splits
+    ratio: float | None = None  # `value_at_half` / `floor`, of metrics that are read so
+    held_out: float | None = None  # between real images of patients the generator did not see and as many synthetic
+    held_out_floor: float | None = None  # between the same and as many training images
+    p_value: float | None = None  # of the permutation test that permutes whole patients
     n_real: int | None = None
     n_synthetic: int | None = None
     n_half: int | None = None  # mean number of images in a half
+    n_held_out: int | None = None  # images on each side of `held_out`
     num_splits: int | None = None  # splits of the real images that `floor` is a mean over; None: it is over all of them
     num_pairs: int | None = None  # random pairs of images that `value` is a mean over
     extractor: str | None = None
     extractor_digest: str | None = None  # SHA-256 of its weights
+    question: str = "overall"  # of `ganaug.evaluate.metrics.metric.QUESTIONS`
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:

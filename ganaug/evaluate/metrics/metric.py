@@ -8,13 +8,23 @@ from numpy.typing import NDArray
 
 Features = NDArray[np.float64]  # [n,D], a row per image
 
+# What a person asks of a generator, by the name that rows, findings and the page use for it
+QUESTIONS = {
+    "overall": "How near are the images to real ones?",
+    "faithful": "Do the images look real?",
+    "diverse": "Do the images vary as real ones do?",
+    "obedient": "Do the images show the class that was asked for?",
+    "copying": "Do the images repeat training images?",
+    "appearance": "Are stain, nuclei and texture as in real images?",
+}
+
 
 @dataclass(frozen=True)
 class Figure:
     """What a metric gives for two sets of images."""
 
     value: float
-    std: float | None = None  # standard deviation over the metric's own random subsets; None where it draws none
+    std: float | None = None  # standard error of `value` by the metric's own random subsets; None where it draws none
 
 
 @dataclass(frozen=True)
@@ -26,3 +36,5 @@ class Metric:
     higher_is_better: bool
     needs: int  # the fewest images on each side; a figure of fewer is noise
     source: str  # of the definition: paper, section or equation
+    question: str = "overall"  # of QUESTIONS
+    is_ratio: bool = False  # whether it is read as a ratio to its floor, as precision is

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganaug.config import SubtypeConfig
-from ganaug.study.statistics.interval import Interval, percentile_interval
+from ganaug.interval import Interval, percentile_interval
 from ganaug.study.statistics.ranking import BALANCED_ACCURACY, MACRO_F1, PR_AUC, score_probabilities
 from ganaug.study.statistics.resampling import group_weights
 

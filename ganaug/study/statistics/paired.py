@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ganaug.classify.predictions import Predictions
 from ganaug.config.choices import BASELINE, TREATMENT
+from ganaug.interval import Interval, percentile_interval
 from ganaug.study.cells import CellResult
-from ganaug.study.statistics.interval import Interval, percentile_interval
 from ganaug.study.statistics.resampling import (
     PREDICTION_METRICS,
     Counts,

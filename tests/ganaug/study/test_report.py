@@ -11,11 +11,11 @@ import pytest
 
 from ganaug.config import StudyConfig
 from ganaug.evaluate.scores import FileScores, ImageScore, ScoredFile
+from ganaug.interval import Interval
 from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot
 from ganaug.study.report import command_of
 from ganaug.study.run import Outcome
-from ganaug.study.statistics.interval import Interval
 from ganaug.study.statistics.paired import Difference
 from ganaug.weights import WEIGHTS
 from ganaug.workspace import read_json

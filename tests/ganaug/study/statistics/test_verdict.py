@@ -8,10 +8,10 @@ import pytest
 
 from ganaug.classify.predictions import Predictions
 from ganaug.config import StudyConfig
+from ganaug.interval import Interval
 from ganaug.study.cells import CellRecord, CellResult
 from ganaug.study.design import Design, plan_cells
 from ganaug.study.guard import AdmittedSupply
-from ganaug.study.statistics.interval import Interval
 from ganaug.study.statistics.paired import Difference
 from ganaug.study.statistics.verdict import common_word, judge, word_of, write_sentence
 

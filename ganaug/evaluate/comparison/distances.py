@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ganaug.evaluate.comparison.halves import draw_per_class, patient_halves
 from ganaug.evaluate.extractors.extractor import Extractor
-from ganaug.evaluate.halves import draw_per_class, patient_halves
 from ganaug.evaluate.metrics.metric import Features, Metric
 from ganaug.evaluate.metrics.registry import METRICS, figure_name
 from ganaug.evaluate.scores import ALL, ImageScore

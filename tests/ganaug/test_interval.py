@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ganaug.study.statistics.interval import Interval, percentile_interval
+from ganaug.interval import Interval, percentile_interval
 
 
 def test_tails_are_equal_and_hold_what_the_confidence_leaves() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ganaug.evaluate.distances import Sides, distance_scores
+from ganaug.evaluate.comparison.distances import Sides, distance_scores
 from ganaug.evaluate.extractors.extractor import Extractor, unit_scale
 from ganaug.evaluate.metrics.registry import METRICS
 from ganaug.evaluate.scores import ALL, ImageScore

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganaug.evaluate.halves import draw_per_class, patient_halves
+from ganaug.evaluate.comparison.halves import draw_per_class, patient_halves
 
 
 @settings(max_examples=80, deadline=None)

@@ -1,0 +1,1 @@
+"""How images look by themselves: stain, nuclei, and the spectrum of their frequencies."""

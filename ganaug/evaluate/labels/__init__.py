@@ -1,0 +1,1 @@
+"""Whether synthetic images show the class that was asked for."""
