@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from classifiers.samples import IndexedImages
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.metrics.metric import Features
+from ganaug.evaluate.scores import ImageScore
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,12 @@ class Exhibit:
     title: str
     caption: str  # what is seen and how it is read
     uri: str  # the picture as a data URI; no picture of a patient's name
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What one room found: rows for the table, sentences for a person, pictures for the page."""
+
+    scores: tuple[ImageScore, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
