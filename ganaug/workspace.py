@@ -137,6 +137,10 @@ class Workspace:
         """The synthetic files, sorted by name."""
         return sorted(self.root.glob("synthetic/*.h5"))
 
+    def evaluation(self, synthetic: Path) -> Path:
+        """The page of what was found of a synthetic file."""
+        return self.root / "evaluations" / f"{synthetic.stem}.html"
+
     def classifier(self, dataset: str, name: str, fold: int, digest: str) -> ClassifierRun:
         safe = re.sub(r"[^\w.+-]", "_", name)
         return ClassifierRun(self.root / "classifiers" / f"{dataset}-{safe}-fold{fold}-{digest[:8]}")

@@ -1,6 +1,7 @@
-"""`ganaug evaluate-gan`: distances of the synthetic images to the real ones, and of real ones to each other."""
+"""`ganaug evaluate-gan`: what the synthetic images are worth, per class, next to real images of other patients."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,7 +10,7 @@ from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, warn
 from ganaug.cli.find import (
     choose_folds,
-    extractor_option,
+    extractors_option,
     find_dataset,
     fold_option,
     gan_option,
@@ -18,13 +19,25 @@ from ganaug.cli.find import (
     weights_option,
 )
 
+if TYPE_CHECKING:
+    from ganaug.evaluate.extractors.choice import ExtractorChoice
+    from ganaug.generate.find import Supply
+
 
 @click.command(epilog=reference.EVALUATE_GAN)
-@click.option("--dataset", help="Data set whose synthetic images are scored  [default: the one prepared last]")
+@click.option("--dataset", help="Data set whose synthetic images are judged  [default: the one prepared last]")
 @fold_option
 @gan_option
 @synthetic_option
-@extractor_option
+@extractors_option
+@click.option(
+    "--against",
+    type=click.Choice(["validation", "held-out"]),
+    default="validation",
+    show_default=True,
+    help="Patients that the images are held against besides the training ones; held-out: test patients, too, for a "
+    "last report that chooses nothing any more",
+)
 @weights_option
 @verify_option
 @common_options("workspace", "preset", "device", "dry-run")
@@ -34,31 +47,53 @@ def evaluate_gan(
     fold: str | None,
     gans: tuple[str, ...],
     files: tuple[Path, ...],
-    extractor: str | None,
+    extractors: tuple["ExtractorChoice", ...],
+    against: str,
     weights_dir: Path | None,
 ) -> None:
-    """Score synthetic images: Fréchet and kernel distance per class and overall, and LPIPS diversity.
+    """Judge synthetic images: faithful, diverse, of the class asked for, and no copies; and write a page of it.
 
-    FID and KID are computed with Inception's weights only; a distance of other features is named after them.
+    Every figure stands next to the same figure between real images of different patients. FID and KID are computed with
+    Inception's weights only; a distance of other features is named after them.
     """
-    from ganaug.evaluate.table import format_scores
+    from ganaug.evaluate.table import format_judgement
     from ganaug.generate.find import Choice, num_drawn, require_supplies
-    from ganaug.generate.score_supplies import require_scorable, score_images
+    from ganaug.generate.score_supplies import judge_images, require_judges
 
     data = find_dataset(common, dataset)
     folds, compute = choose_folds(common, data, fold), common.compute(weights_dir=weights_dir)
     at_least = num_drawn(data, folds, presets.study(common.preset).ratio)  # the files that a study would take
     supplies = require_supplies(common.workspace, data, folds, at_least=at_least, choice=Choice(gans, files))
-    require_scorable(data, supplies, extractor=extractor, weights_dir=compute.weights_dir)
+    names = require_judges(data, supplies, extractors, compute)
     if common.dry_run:
-        paths = [str(supply.synthetic) for supply in supplies]
-        common.report({"files": paths}, "\n".join(f"would score {path}" for path in paths))
+        plans = [
+            {"synthetic": str(supply.synthetic), "page": str(common.workspace.evaluation(supply.synthetic))}
+            for supply in supplies
+        ]
+        lines = [f"would judge {plan['synthetic']} by {', '.join(names)} and write {plan['page']}" for plan in plans]
+        common.report({"files": plans, "extractors": names}, "\n".join(lines))
         return
     for supply in supplies:
         warn(f"note: {supply.sentence}")
-    scores = score_images(common.workspace, data, supplies, extractor=extractor, compute=compute)
-    tables = [
-        f"fold {supply.fold}: {supply.synthetic.name}\n{format_scores(of_file.scores)}"
-        for supply, of_file in zip(supplies, scores, strict=True)
-    ]
-    common.report({"rows": [row for of_file in scores for row in of_file.to_rows()]}, "\n\n".join(tables))
+    pages, rows, findings = [], [], []
+    judged = judge_images(
+        common.workspace, data, supplies, choices=extractors, against=against, compute=compute,
+        command=lambda supply: command_of(supply, extractors, against),
+    )  # fmt: skip
+    for supply, (judgement, page) in zip(supplies, judged):
+        pages.append(str(page))
+        rows += judgement.to_rows()
+        findings += [{"fold": supply.fold, **finding.to_dict()} for finding in judgement.findings]
+        if not common.as_json:
+            common.report(
+                {}, f"fold {supply.fold}: {supply.synthetic.name}\n\n{format_judgement(judgement)}\n\n{page}\n"
+            )
+    if common.as_json:
+        common.report({"pages": pages, "findings": findings, "rows": rows}, "")
+
+
+def command_of(supply: "Supply", extractors: tuple["ExtractorChoice", ...], against: str) -> str:
+    """The command that makes the same page again from the same workspace; files are named without their folders."""
+    options = [f"--extractor {choice.name}" + (f"={choice.file.name}" if choice.file else "") for choice in extractors]
+    named = f"--fold {supply.fold} --synthetic {supply.synthetic.name}"
+    return " ".join(["ganaug evaluate-gan", f"--dataset {supply.run.dataset}", named, *options, f"--against {against}"])

@@ -1,6 +1,6 @@
 """Scores of the synthetic files that serve the folds, with one kind of extractor for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ganaug.config import CPU, Compute
@@ -8,8 +8,9 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.evaluate.extractors.extractor import ExtractorInputs
 from ganaug.evaluate.extractors.registry import available_extractors, open_extractor
-from ganaug.evaluate.score_file import score_file
-from ganaug.evaluate.scores import FileScores
+from ganaug.evaluate.judge_file import VALIDATION, judge, open_case, score
+from ganaug.evaluate.judgement import Judgement
+from ganaug.evaluate.page import write_page
 from ganaug.generate.find import Supply
 from ganaug.weights import find_weights
 from ganaug.workspace import Workspace
@@ -33,10 +34,34 @@ def score_images(
     *,
     extractor: str | None = None,
     compute: Compute = CPU,
-) -> list[FileScores]:
+) -> list[Judgement]:
     """The scores of every fold's synthetic images; `extractor` None takes the first one that is available."""
-    scores = []
+    judgements = []
     for supply in supplies:
         opened = open_extractor(extractor, ExtractorInputs(dataset, supply.fold, supply.run, compute))
-        scores.append(score_file(workspace, dataset, supply.synthetic, supply.run, extractor=opened, compute=compute))
-    return scores
+        judgements.append(score(open_case(workspace, dataset, supply.synthetic, supply.run), opened, compute))
+    return judgements
+
+
+def judge_images(
+    workspace: Workspace,
+    dataset: DataSet,
+    supplies: Sequence[Supply],
+    *,
+    choices: Sequence[ExtractorChoice] = (),
+    against: str = VALIDATION,
+    compute: Compute = CPU,
+    command: str = "",
+) -> Iterator[tuple[Judgement, Path]]:
+    """All that is found of every fold's synthetic images, and the page of each; `choices` empty takes the default.
+
+    Raises ConfigError where an extractor that is chosen took part in the training of a generator.
+    """
+    for supply in supplies:
+        case = open_case(workspace, dataset, supply.synthetic, supply.run, against=against)
+        inputs = ExtractorInputs(dataset, supply.fold, supply.run, compute)
+        judges = choose_judges(choices, teachers_of(supply.run, supply.synthetic), inputs)
+        judgement = judge(case, judges, compute)
+        page = workspace.evaluation(supply.synthetic)
+        write_page(page, case.judged, judgement, command)
+        yield judgement, page
