@@ -48,7 +48,7 @@ def frechet_distance_of_moments(x: Moments, y: Moments) -> float:
 
 
 def _distance(mean_gap: Features, sum_of_traces: float, trace_of_root: float) -> float:
-    return float(max(mean_gap @ mean_gap + sum_of_traces - 2 * trace_of_root, 0.0))  # rounding can bring it below zero
+    return max(float(mean_gap @ mean_gap) + sum_of_traces - 2 * trace_of_root, 0.0)  # rounding can bring it below zero
 
 
 def _root_of_features(x: Features) -> Features:

@@ -34,7 +34,7 @@ def mind(x: Features, y: Features, *, rng: np.random.Generator) -> float:
     for chosen in tiles(NUM_PROJECTIONS, _AT_A_TIME):
         sorted_x, sorted_y = (np.sort(directions[chosen] @ side.T, axis=1) for side in (x, y))
         total += float(((sorted_x[:, in_x] - sorted_y[:, in_y]) ** 2 @ weight).sum())
-    return 3 * x.shape[1] * total / NUM_PROJECTIONS
+    return float(3 * x.shape[1] * total / NUM_PROJECTIONS)
 
 
 def _pairs(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Features]:
