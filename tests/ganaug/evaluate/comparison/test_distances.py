@@ -70,6 +70,6 @@ def test_the_scale_of_features_matters_to_fid_alone(pixels: Extractor) -> None:
     sides = Sides(rng.normal(size=(60, 3)), label, group, rng.normal(1, 1, size=(60, 3)), label, ("a", "b"))
     louder = replace(sides, real=10 * sides.real, synthetic=10 * sides.synthetic)
     for extractor, factor in ((pixels, 1), (replace(pixels, feature_scale=unit_scale), 100)):
-        quiet, loud = (distance_scores(each, extractor, seed=0)[0] for each in (sides, louder))
+        quiet, loud = (frechet_of(distance_scores(each, extractor, seed=0), ALL) for each in (sides, louder))
         for figure in ("value", "value_at_half", "floor"):
             assert getattr(loud, figure) == pytest.approx(factor * getattr(quiet, figure), rel=1e-9)
