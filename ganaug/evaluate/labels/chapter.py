@@ -1,0 +1,71 @@
+"""The answer to one question: do the images show the class that was asked for?"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ganaug.evaluate.judged import Chapter, Embedded, Judged
+from ganaug.evaluate.labels.agreement import judge_agreement
+from ganaug.evaluate.labels.scope import Scope, is_finite, scope_of
+from ganaug.evaluate.labels.separation import judge_separation
+from ganaug.evaluate.labels.utility import judge_utility
+from ganaug.evaluate.scores import ALL, ImageScore
+
+HEADLINES = ("agreement", "class separation", "CAS", "CAS back")
+
+
+def judge_labels(judged: Judged, embedded: Embedded, *, seed: int) -> Chapter:
+    """Label fidelity, conditioning collapse, and the classification accuracy score, on one extractor's features.
+
+    Agreement and CAS take `scope.MIN_IMAGES` images of `scope.MIN_PATIENTS` patients of a class in the training and in
+    the held-out images, and as many synthetic ones; the separation of the classes needs no held-out patients. A figure
+    that cannot be had is a row with the value None, whose note says what it takes.
+    """
+    own = embedded.extractor
+    if not is_finite(embedded):
+        reason = f"features of {own.name} hold NaN or infinity; expected numbers; check its weights"
+        rows: tuple[ImageScore, ...] = tuple(_missing(f"{name}[{own.name}]", ALL, reason) for name in HEADLINES)
+        return _of_extractor(Chapter(rows), embedded)
+    draws = np.random.default_rng(seed).spawn(3)
+    scope = scope_of(judged, embedded)
+    chapters = [
+        _agreement_chapter(scope, judged, own.name, draws[0]),
+        judge_separation(judged, embedded, f"class separation[{own.name}]", draws[1]),
+        _utility_chapter(scope, judged, own.name, draws[2]),
+    ]
+    return _of_extractor(
+        Chapter(
+            tuple(score for chapter in chapters for score in chapter.scores),
+            tuple(finding for chapter in chapters for finding in chapter.findings),
+        ),
+        embedded,
+    )
+
+
+def _agreement_chapter(scope: Scope, judged: Judged, name: str, rng: np.random.Generator) -> Chapter:
+    metric = f"agreement[{name}]"
+    absent = tuple(_missing(metric, class_name, f"{class_name}: {lack}") for class_name, lack in scope.missing.items())
+    if scope.reason:
+        return Chapter((_missing(metric, ALL, scope.reason), *absent))
+    chapter = judge_agreement(scope, metric, judged.held_out_part, rng)
+    return replace(chapter, scores=(*chapter.scores, *absent))
+
+
+def _utility_chapter(scope: Scope, judged: Judged, name: str, rng: np.random.Generator) -> Chapter:
+    if scope.reason:
+        return Chapter((_missing(f"CAS[{name}]", ALL, scope.reason), _missing(f"CAS back[{name}]", ALL, scope.reason)))
+    return judge_utility(scope, name, judged.held_out_part, rng)
+
+
+def _missing(metric: str, class_name: str, note: str) -> ImageScore:
+    return ImageScore(metric, class_name, None, question="obedient", note=note)
+
+
+def _of_extractor(chapter: Chapter, embedded: Embedded) -> Chapter:
+    """The chapter with the extractor in every row."""
+    own = embedded.extractor
+    rows = [
+        replace(score, extractor=own.name, extractor_digest=own.digest, note=score.note or own.note)
+        for score in chapter.scores
+    ]
+    return replace(chapter, scores=tuple(rows))

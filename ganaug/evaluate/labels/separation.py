@@ -1,0 +1,199 @@
+"""Conditioning collapse: classes that real images separate and synthetic ones do not.
+
+The separation of two classes is the unbiased squared kernel distance (MMD²) between their features, taken within the
+synthetic images and within the real training ones, so that no real image is compared with a synthetic one.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganaug.evaluate.judged import Chapter, Embedded, Finding, Judged
+from ganaug.evaluate.metrics.metric import Features
+from ganaug.evaluate.scores import ImageScore
+
+MAX_PER_CLASS = 250  # images of each set, evenly spaced: the kernel grows with their square
+MIN_IMAGES = 10  # per class and set, our choice
+NUM_PERMUTATIONS = 400
+FEWEST_REGROUPINGS = 20  # of the patients: with fewer, no p-value below 0.05 exists
+ALPHA = 0.05  # of the real classes' permutation test
+UNSEEN = 0.5  # of the real separation: below it, classes look alike that a permutation test cannot separate
+TINY = 0.1  # of the real separation: below it, classes look alike whatever the test says; of many images it sees all
+TODO = "train with --class-transition"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The separation of two classes, in synthetic and in real images."""
+
+    first: int
+    second: int
+    synthetic: float
+    null_high: float  # 95th percentile of the synthetic separation under permuted labels
+    real: float
+    reference: float  # of the real images without what patients alone make; what a faithful generator shows at least
+    is_real: bool  # whether the real classes differ by more than patients do
+
+    @property
+    def is_alike(self) -> bool:
+        limit = UNSEEN if self.synthetic <= self.null_high else TINY
+        return self.is_real and self.synthetic + self.null_high < limit * self.reference
+
+
+def judge_separation(judged: Judged, embedded: Embedded, metric: str, rng: np.random.Generator) -> Chapter:
+    """A row per class, of the other class that it is least separated from, and a finding per set that looks alike.
+
+    Two classes look alike where the upper limit of their separation in synthetic images, itself plus the 95th
+    percentile under permuted labels, lies below a fraction of that in real images: UNSEEN where the separation is
+    within that percentile, else TINY. Half-swapped classes keep a quarter, and so are not alike. From the real
+    separation the mean under permuted patients is taken off, as the patients alone separate classes; pairs that
+    patients separate as well as classes do are not judged. With fewer than FEWEST_REGROUPINGS ways to regroup the
+    patients, images are permuted instead: a generator that shows the classes of so few patients shows these patients.
+    """
+    pairs = _pairs(judged, embedded, rng)
+    names = judged.class_names
+    alike = [pair for pair in pairs if pair.is_alike]
+    groups = _connected([(pair.first, pair.second) for pair in alike])
+    findings = [_collapsed(group, alike, names) for group in groups]
+    unclear = [pair for pair in pairs if not pair.is_real]
+    if unclear:
+        listed = ", ".join(f"{names[pair.first]} and {names[pair.second]}" for pair in unclear[:3])
+        more = f" and {len(unclear) - 3} more pairs" if len(unclear) > 3 else ""
+        sentence = f"real images of {listed}{more} cannot be told apart beyond their patients, so neither are synthetic"
+        findings.append(Finding("obedient", "all", sentence, is_alarm=False))
+    return Chapter(tuple(_row(judged, metric, pairs, label) for label in range(len(names))), tuple(findings))
+
+
+def _pairs(judged: Judged, embedded: Embedded, rng: np.random.Generator) -> list[Pair]:
+    num_classes = len(judged.class_names)
+    center, scale = embedded.train.mean(0), embedded.train.std(0)
+    scale = np.where(scale > 0, scale, 1)
+    sets = []
+    for images, rows in ((judged.train, embedded.train), (judged.synthetic, embedded.synthetic)):
+        chosen = [_evenly(images.of_class(label)) for label in range(num_classes)]
+        sets.append(([(rows[each] - center) / scale for each in chosen], [images.group[each] for each in chosen]))
+    (real, groups), (synthetic, _) = sets
+    judgeable = [k for k in range(num_classes) if min(len(real[k]), len(synthetic[k])) >= MIN_IMAGES]
+    if len(judgeable) < 2:
+        return []
+    bandwidth = _median_distance(np.concatenate([real[k] for k in judgeable]))
+    pairs = []
+    for first, second in combinations(judgeable, 2):
+        of_synthetic = _kernel(np.concatenate([synthetic[first], synthetic[second]]), bandwidth)
+        of_real = _kernel(np.concatenate([real[first], real[second]]), bandwidth)
+        sides = len(synthetic[first]), len(synthetic[second])
+        value, null = _permuted(of_synthetic, np.arange(sum(sides)), sides, rng)
+        whole = _patients(groups[first], groups[second])
+        floor, floor_null = _permuted(of_real, *whole, rng)
+        pairs.append(
+            Pair(
+                first,
+                second,
+                synthetic=value,
+                null_high=float(np.quantile(null, 0.95)),
+                real=floor,
+                reference=floor - max(float(floor_null.mean()), 0.0),
+                is_real=bool((1 + np.count_nonzero(floor_null >= floor)) / (1 + len(floor_null)) < ALPHA),
+            )
+        )
+    return pairs
+
+
+def _patients(first: NDArray[np.str_], second: NDArray[np.str_]) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    """The unit [n] that is permuted as a whole for each image of two classes, and the units of each class."""
+    units = [np.unique(groups, return_inverse=True) for groups in (first, second)]
+    sizes = len(units[0][0]), len(units[1][0])
+    num_regroupings = comb(sum(sizes), sizes[0]) // (2 if sizes[0] == sizes[1] else 1)
+    if num_regroupings < FEWEST_REGROUPINGS:
+        return np.arange(len(first) + len(second)), (len(first), len(second))
+    return np.concatenate([units[0][1], units[1][1] + sizes[0]]), sizes
+
+
+def _permuted(
+    kernel: Features, unit: NDArray[np.int64], sizes: tuple[int, int], rng: np.random.Generator
+) -> tuple[float, NDArray[np.float64]]:
+    """MMD² of the two classes, and [NUM_PERMUTATIONS] values after whole units were dealt to them at random."""
+    is_first = np.zeros((1 + NUM_PERMUTATIONS, sum(sizes)))
+    is_first[:, : sizes[0]] = 1
+    is_first[1:] = rng.permuted(is_first[1:], axis=1)
+    values = _mmd2(kernel, is_first[:, unit])
+    return float(values[0]), values[1:]
+
+
+def _mmd2(kernel: Features, is_first: Features) -> NDArray[np.float64]:
+    """The unbiased MMD² of each way [R,n] to deal the images to two sides, from their kernel [n,n].
+
+    A side of one image has no pairs, and counts 0 within.
+    Source: Gretton et al. 2012, "A kernel two-sample test", lemma 6.
+    """
+    is_second = 1 - is_first
+    diagonal = np.diag(kernel)
+    sums = [is_first @ kernel, is_second @ kernel]
+    within = []
+    for side, total in zip((is_first, is_second), sums, strict=True):
+        size = side.sum(1)
+        within.append(((total * side).sum(1) - side @ diagonal) / np.maximum(size * (size - 1), 1))
+    across = (sums[0] * is_second).sum(1) / (is_first.sum(1) * is_second.sum(1))
+    values: NDArray[np.float64] = within[0] + within[1] - 2 * across
+    return values
+
+
+def _kernel(rows: Features, bandwidth: float) -> Features:
+    """Gaussian, exp(−d² / bandwidth)."""
+    kernel: Features = np.exp(-_squared_distances(rows) / bandwidth)
+    return kernel
+
+
+def _median_distance(rows: Features) -> float:
+    """The median squared distance of different images, the usual bandwidth; 1 where all are alike."""
+    evenly = _squared_distances(rows[_evenly(np.arange(len(rows)), 500)])
+    return float(np.median(evenly[~np.eye(len(evenly), dtype=bool)])) or 1.0
+
+
+def _squared_distances(rows: Features) -> Features:
+    norms = (rows**2).sum(1)
+    distances: Features = np.maximum(norms[:, None] + norms[None] - 2 * rows @ rows.T, 0)
+    return distances
+
+
+def _evenly(positions: NDArray[np.int64], at_most: int = MAX_PER_CLASS) -> NDArray[np.int64]:
+    if len(positions) <= at_most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, at_most).round().astype(np.int64)]
+
+
+def _connected(edges: list[tuple[int, int]]) -> list[list[int]]:
+    """The sets of classes that are linked by these edges, each in ascending order."""
+    groups: list[set[int]] = []
+    for edge in edges:
+        touched = [group for group in groups if group & set(edge)]
+        groups = [group for group in groups if group not in touched] + [set(edge).union(*touched)]
+    return sorted(sorted(group) for group in groups)
+
+
+def _collapsed(group: list[int], alike: list[Pair], names: tuple[str, ...]) -> Finding:
+    within = [pair for pair in alike if pair.first in group]
+    most = max(max(pair.synthetic, 0.0) / pair.reference for pair in within)
+    listed = f"{', '.join(names[k] for k in group[:-1])} and {names[group[-1]]}"
+    sentence = (
+        f"{len(group)} of {len(names)} classes look alike: conditioning collapsed; the synthetic images of {listed} "
+        f"have at most {100 * most:.0f} % of the separation of the real ones"
+    )
+    return Finding("obedient", "all", sentence, is_alarm=True, todo=TODO)
+
+
+def _row(judged: Judged, metric: str, pairs: list[Pair], label: int) -> ImageScore:
+    """The pair of this class whose separation is the least next to the real one."""
+    name, own = judged.class_names[label], [pair for pair in pairs if label in (pair.first, pair.second)]
+    counts = {"n_real": len(judged.train.of_class(label)), "n_synthetic": len(judged.synthetic.of_class(label))}
+    if not own:
+        note = f"{name}: it takes {MIN_IMAGES} real and synthetic images of this and another class"
+        return ImageScore(metric, name, None, **counts, question="obedient", note=note)
+    least = min(own, key=lambda pair: pair.synthetic / pair.reference if pair.reference > 0 else np.inf)
+    other = judged.class_names[least.second if least.first == label else least.first]
+    return ImageScore(
+        metric, name, least.synthetic, floor=least.real, **counts, question="obedient", note=f"{name}: from {other}"
+    )
