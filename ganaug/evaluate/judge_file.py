@@ -23,7 +23,7 @@ from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.judged import Chapter, Embedded, Finding, ImageSet, Judged
 from ganaug.evaluate.judgement import Judgement, ScoredFile
-from ganaug.evaluate.labels.judge import judge_labels
+from ganaug.evaluate.labels.chapter import judge_labels
 from ganaug.evaluate.scores import ALL
 from ganaug.workspace import GanRun, Workspace, append_jsonl, read_jsonl
 
