@@ -77,10 +77,12 @@ def permutation_p_value(
 ) -> float:
     """The probability of so large a distance if the synthetic images were images of other patients.
 
-    Exactly: if each were of a patient of its own, drawn as the real patients were. A generator gives independent images,
-    so this is what a perfect one does. Whole patients change sides, with all their images, hence images of one patient
-    that resemble each other do not pass for a difference. The observed arrangement counts as one of the permutations,
-    so p is never zero. Both sides must hold equal numbers of images of each class.
+    Exactly: if each were of a patient of its own, drawn as the real patients were. Images of a generator are
+    independent of each other, so this is what a perfect one gives. Images that share what a few patients share, such as
+    a second set of patients with several images each, are no independent draws and give small p too often; so does a
+    generator that leaves out kinds of patients, which is a fault of it. Whole patients change sides, with all their
+    images, hence images of one patient that resemble each other do not pass for a difference. The observed arrangement
+    counts as one of the permutations, so p is never zero. Both sides must hold equal numbers of images of each class.
 
     Our choice: the sides of patients are drawn freely and the synthetic images even the counts out; the statistic is
     the unbiased MMD² over all images. Source: Gretton et al. 2012 (A kernel two-sample test), for the

@@ -17,6 +17,7 @@ class Scope:
     """A class, or all of them together: places of its images in the sets of `Judged`."""
 
     class_name: str  # or ALL
+    label: int | None  # None for all of them
     real: Indices  # of the training images
     synthetic: Indices  # over all classes those that are in the real class proportions
     skipped: tuple[str, ...] = ()  # classes that the row over all of them leaves out: a side has no image
@@ -31,20 +32,21 @@ def list_scopes(judged: Judged, rng: np.random.Generator) -> list[Scope]:
     counts = np.where(present, np.floor(real * factor + 1e-9), 0).astype(np.int64)
     together = Scope(
         ALL,
+        label=None,
         real=np.flatnonzero(present[judged.train.label]),
         synthetic=draw_per_class(judged.synthetic.label, counts, rng),
         skipped=tuple(name for name, here in zip(judged.class_names, present.tolist(), strict=True) if not here),
     )
     of_classes = [
-        Scope(name, judged.train.of_class(label), judged.synthetic.of_class(label))
+        Scope(name, label, judged.train.of_class(label), judged.synthetic.of_class(label))
         for label, name in enumerate(judged.class_names)
     ]
     return [together, *of_classes]
 
 
-def number_patients(images: ImageSet) -> Indices:
+def number_patients(group: NDArray[np.str_]) -> Indices:
     """The patient of each image as a number, [n], in the order of first appearance: no figure depends on names."""
-    _, first, inverse = np.unique(images.group, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
     order: Indices = first.argsort().argsort()
     return order[inverse.reshape(-1)]
 
