@@ -1,7 +1,7 @@
 """LPIPS diversity: the mean distance of two images of a class, of synthetic and of real images."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from classifiers.samples import IndexedImages
 from ganaug.config import CPU, Compute
 from ganaug.errors import WeightsError
+from ganaug.evaluate.comparison.jackknife import NUM_BLOCKS, jackknife_interval
+from ganaug.evaluate.comparison.scopes import number_patients
+from ganaug.evaluate.judged import Chapter, ImageSet, Judged
 from ganaug.evaluate.scores import ALL, ImageScore
+from ganaug.interval import Interval
 from ganaug.weights import find_weights, read_weights, require_digest
 
 METRIC = "LPIPS diversity[alex]"
@@ -28,57 +31,107 @@ Distance = Callable[[Pixels, Pixels], NDArray[np.float64]]  # two equally long b
 
 
 @dataclass(frozen=True)
-class Pool:
-    """IndexedImages to draw pairs from."""
+class Pairs:
+    """Distances of random pairs of images of a class."""
 
-    images: IndexedImages
-    indices: NDArray[np.int64]  # [n], of the images that count
+    distances: NDArray[np.float64]  # [P]
+    blocks: NDArray[np.int64]  # [P,2], the patients of each pair's images; of synthetic ones a random block of images
+    sizes: NDArray[np.int64]  # [B], images of each patient or block
+
+    def interval(self) -> Interval:
+        """The 95 % interval of the mean, leaving out one patient or block with all pairs that it is in."""
+        mean, without = float(self.distances.mean()), []
+        for block in range(len(self.sizes)):
+            left = self.distances[(self.blocks != block).all(axis=1)]
+            without.append(float(left.mean()) if len(left) else np.nan)
+        return jackknife_interval(mean, np.array(without), self.sizes, np.zeros(len(self.sizes), np.int64))
 
 
-def diversity_scores(
-    pools: Mapping[str, tuple[Pool, Pool]], *, compute: Compute = CPU, seed: int = 0
-) -> list[ImageScore]:
-    """Per class, the mean LPIPS distance of random pairs of synthetic images (`value`) and of real ones (`floor`).
+def judge_lpips_diversity(judged: Judged, *, compute: Compute = CPU, seed: int = 0) -> Chapter:
+    """Per class, the mean LPIPS distance of random pairs of synthetic (`value`) and of training images (`floor`).
 
-    Larger is more diverse; a generator whose value lies well below the real one repeats itself. `pools` gives the real
-    and the synthetic images of each class. Without the weights, the only score says what is missing.
+    Larger is more diverse; a generator whose `ratio` of the two lies well below 1 repeats itself. The two images of a
+    training pair are of different patients: images of one patient resemble each other, and how many such pairs there
+    are says how the images were collected. The intervals leave out one patient at a time (`floor`), or one of
+    `jackknife.NUM_BLOCKS` random blocks of synthetic images, which are independent (`value`). Without the weights, the
+    only score says what is missing.
     """
     try:
         distance = lpips_distance(compute.weights_dir, compute.device)
     except WeightsError as error:
-        return [ImageScore(METRIC, ALL, None, note=error.shared)]
+        return Chapter((ImageScore(METRIC, ALL, None, question="diverse", note=error.shared),))
     rng = np.random.default_rng(seed)
-    scores = []
-    for name, (real, synthetic) in pools.items():
-        value, floor = mean_pairwise(synthetic, distance, rng), mean_pairwise(real, distance, rng)
-        score = ImageScore(
-            METRIC,
-            name,
-            value,
-            floor=floor,
-            n_real=len(real.indices),
-            n_synthetic=len(synthetic.indices),
-            num_pairs=NUM_PAIRS,
-            note=f"{name}: fewer than 2 images on a side" if value is None or floor is None else "",
-        )
-        scores.append(score)
-    return scores
+    rows = []
+    for label, name in enumerate(judged.class_names):
+        made, real = judged.synthetic.of_class(label), judged.train.of_class(label)
+        blocks = rng.permutation(len(made)) % NUM_BLOCKS
+        of_made = draw_pairs(judged.synthetic, made, blocks, distance, rng, across=False)
+        patients = number_patients(judged.train.group[real])
+        of_real = draw_pairs(judged.train, real, patients, distance, rng, across=True)
+        rows.append(_row(name, of_made, of_real, len(real), len(made)))
+    return Chapter(tuple(rows))
 
 
-def mean_pairwise(
-    pool: Pool, distance: Distance, rng: np.random.Generator, *, num_pairs: int = NUM_PAIRS
-) -> float | None:
-    """The mean distance over random pairs of different images of the pool; None where it has fewer than two."""
-    images, indices = pool.images, pool.indices
-    if len(indices) < 2:
+def _row(name: str, made: Pairs | None, real: Pairs | None, n_real: int, n_synthetic: int) -> ImageScore:
+    value, floor = (None if pairs is None else float(pairs.distances.mean()) for pairs in (made, real))
+    notes = []
+    if made is None:
+        notes.append(f"{name}: fewer than 2 synthetic images")
+    if real is None:
+        notes.append(f"{name}: fewer than 2 training patients, to pair images of")
+    ends: list[float | None] = []
+    for pairs in (made, real):
+        interval = None if pairs is None else pairs.interval()
+        is_given = interval is not None and not interval.reason
+        ends += [interval.low, interval.high] if interval is not None and is_given else [None, None]
+        if interval is not None and interval.reason:
+            notes.append(f"{name}, {'synthetic' if pairs is made else 'real'}: {interval.reason}")
+    return ImageScore(
+        METRIC,
+        name,
+        value,
+        low=ends[0],
+        high=ends[1],
+        floor=floor,
+        floor_low=ends[2],
+        floor_high=ends[3],
+        ratio=value / floor if value is not None and floor else None,
+        n_real=n_real,
+        n_synthetic=n_synthetic,
+        num_pairs=NUM_PAIRS,
+        question="diverse",
+        note="; ".join(notes),
+    )
+
+
+def draw_pairs(
+    images: ImageSet,
+    places: NDArray[np.int64],
+    blocks: NDArray[np.int64],
+    distance: Distance,
+    rng: np.random.Generator,
+    *,
+    across: bool,
+    num_pairs: int = NUM_PAIRS,
+) -> Pairs | None:
+    """Random pairs of different images at these `places` of the set, [n] in `blocks` [n]; None where there is none.
+
+    across: whether the images of a pair are of different blocks.
+    """
+    sizes = np.bincount(blocks)
+    if len(places) < 2 or (across and len(sizes) < 2):
         return None
-    first = rng.integers(len(indices), size=num_pairs)
-    second = (first + rng.integers(1, len(indices), size=num_pairs)) % len(indices)
+    order = np.argsort(blocks, kind="stable")  # of the images of a block, one after the other
+    starts, block = np.cumsum(sizes) - sizes, blocks[order]
+    first = rng.integers(len(places), size=num_pairs)
+    start, skipped = (starts[block[first]], sizes[block[first]]) if across else (first, np.ones(num_pairs, np.int64))
+    second = (start + skipped + rng.integers(0, len(places) - skipped)) % len(places)
+    at = places[order]
     parts = [
-        distance(images[indices[first[start : start + BATCH]]], images[indices[second[start : start + BATCH]]])
-        for start in range(0, num_pairs, BATCH)
+        distance(images.pixels(at[first[begin : begin + BATCH]]), images.pixels(at[second[begin : begin + BATCH]]))
+        for begin in range(0, num_pairs, BATCH)
     ]
-    return float(np.concatenate(parts).mean())
+    return Pairs(np.concatenate(parts), np.stack([block[first], block[second]], axis=1), sizes)
 
 
 def lpips_distance(weights_dir: Path | None, device: str = "cpu") -> Distance:

@@ -6,12 +6,13 @@ import numpy as np
 
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
-from ganaug.data.schema import name_to_share, open_reader
+from ganaug.data.schema import ImageReader, ImageTable, name_to_share, open_reader
 from ganaug.data.synthetic import admit_synthetic
-from ganaug.evaluate.comparison.distances import Sides, distance_scores
-from ganaug.evaluate.diversity import Pool, diversity_scores
+from ganaug.evaluate.comparison.distances import judge_distances
+from ganaug.evaluate.diversity import judge_lpips_diversity
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of
+from ganaug.evaluate.judged import Embedded, ImageSet, Judged
 from ganaug.evaluate.scores import FileScores, ScoredFile
 from ganaug.workspace import GanRun, Workspace, append_jsonl, read_jsonl
 
@@ -34,24 +35,17 @@ def score_file(
     classes or resolution are not those of the data set.
     """
     table, record = admit_synthetic(dataset, synthetic, run.fold if run else None)
-    train, real, made = dataset.train(record.fold), dataset.images(record.fold), open_reader(synthetic, table)
-    sides = Sides(
-        real=features_of(workspace, real, extractor, progress=compute.progress)[train],
-        real_label=dataset.table.label[train],
-        group=dataset.table.group_id[train],
+    real, made = dataset.images(record.fold), open_reader(synthetic, table)
+    judged = _judged(dataset, record.fold, real, made, table)
+    features = features_of(workspace, real, extractor, progress=compute.progress)
+    embedded = Embedded(
+        extractor,
+        train=features[judged.train.indices],
+        held_out=features[judged.held_out.indices],
         synthetic=features_of(workspace, made, extractor, progress=compute.progress),
-        synthetic_label=table.label,
-        class_names=dataset.table.class_names,
     )
-    pools = {
-        name: (
-            Pool(real, train[sides.real_label == label]),
-            Pool(made, np.flatnonzero(sides.synthetic_label == label)),
-        )
-        for label, name in enumerate(sides.class_names)
-    }
-    distances = distance_scores(sides, extractor, seed=seed, progress=compute.progress)
-    diversity = diversity_scores(pools, compute=compute, seed=seed)
+    distances = judge_distances(judged, embedded, seed=seed, progress=compute.progress, with_intervals=False).scores
+    diversity = judge_lpips_diversity(judged, compute=compute, seed=seed).scores
     about = ScoredFile(
         dataset=dataset.name,
         dataset_fingerprint=record.dataset_fingerprint,
@@ -68,6 +62,18 @@ def score_file(
     if run is not None:
         _record(run, scores)
     return scores
+
+
+def _judged(dataset: DataSet, fold: int, real: ImageReader, made: ImageReader, table: ImageTable) -> Judged:
+    """The synthetic images, and the real ones of the fold's training and validation patients."""
+    of_data = dataset.table
+    train, held_out = (
+        ImageSet(real, part, of_data.label[part], of_data.group_id[part])
+        for part in (dataset.train(fold), dataset.val(fold))
+    )
+    num_made = len(table)
+    synthetic = ImageSet(made, np.arange(num_made), table.label, np.full(num_made, ""))
+    return Judged(train, held_out, synthetic, of_data.class_names, "validation patients")
 
 
 def _record(run: GanRun, scores: FileScores) -> None:

@@ -1,11 +1,13 @@
 """Two patient-disjoint halves of the real images, between which the floor of a distance is taken."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
 def patient_halves(
-    groups: NDArray[np.str_], labels: NDArray[np.int64], at_most: NDArray[np.int64], rng: np.random.Generator
+    groups: NDArray[Any], labels: NDArray[np.int64], at_most: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of two sets of images that share no patient, [m] and [m], with equal numbers of images of each class.
 

@@ -1,0 +1,52 @@
+"""Every metric on the same two sets of features; where one has no figure, the reason."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganaug.errors import DataError
+from ganaug.evaluate.metrics.metric import Features
+from ganaug.evaluate.metrics.registry import METRICS
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a metric gave for two sets of images."""
+
+    value: float | None
+    std: float | None = None
+    reason: str = ""  # why there is no value
+
+
+def compute_all(real: Features, synthetic: Features, seed: int, names: tuple[str, ...] = ()) -> dict[str, Attempt]:
+    """The figure of every metric of METRICS, or of those with these `names`, by name.
+
+    real is [N,D], synthetic [M,D].
+
+    Equal seeds give a metric equal random draws, so that figures of nearly the same images differ by the images only.
+    """
+    chosen = {name: METRICS[name] for name in names or METRICS}
+    unusable = [int(np.count_nonzero(~np.isfinite(side).all(axis=1))) for side in (real, synthetic)]
+    if any(unusable):
+        reason = (
+            f"{unusable[0]} real and {unusable[1]} synthetic images have NaN or infinite features; check the images "
+            "and the extractor's weights"
+        )
+        return dict.fromkeys(chosen, Attempt(None, reason=reason))
+    attempts = {}
+    for name, metric in chosen.items():
+        if min(len(real), len(synthetic)) < metric.needs:
+            attempts[name] = Attempt(None, reason=f"too small, below {metric.needs} images")
+            continue
+        try:
+            figure = metric.compute(real, synthetic, np.random.default_rng(seed))
+        except (DataError, np.linalg.LinAlgError) as error:  # such as images that are all alike
+            attempts[name] = Attempt(None, reason=str(error))
+            continue
+        is_number = np.isfinite(figure.value)
+        attempts[name] = (
+            Attempt(figure.value, figure.std)
+            if is_number
+            else Attempt(None, reason="not a finite number; check whether the images of a side are all alike")
+        )
+    return attempts
