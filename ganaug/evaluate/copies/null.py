@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NEEDS_IMAGES, NEEDS_PATIENTS = 20, 2  # the smallest null
+NEEDS_IMAGES, NEEDS_PATIENTS = 10, 2  # the smallest null
 _FROM, _TO = 0.8, 0.98  # quantiles between which the tail is measured; the few above may be real copies
 _NUM_RESAMPLES, _CONFIDENCE = 200, 0.9  # of patients, for the limit's upper end
 

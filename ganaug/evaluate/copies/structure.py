@@ -80,7 +80,8 @@ def unit_vectors(structures: Tensor, half: float) -> Tensor:
     edge = round(side * (1 - half) / 2)
     vectors = structures[..., edge : side - edge, edge : side - edge].flatten(-2)
     vectors = vectors - vectors.mean(-1, keepdim=True)
-    return vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    lengths: Tensor = vectors.norm(dim=-1, keepdim=True)
+    return vectors / lengths.clamp(min=1e-6)
 
 
 def _blur(images: Tensor, sigma_px: float) -> Tensor:

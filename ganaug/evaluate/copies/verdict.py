@@ -11,7 +11,7 @@ from ganaug.evaluate.judged import Finding, Judged
 from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.report.numbers import count, percent
 
-COPIES, SIMILARITY = "copies", "nearest training image"
+COPIES, SIMILARITY = "copies", "pixel similarity"
 QUESTION = "copying"
 ALARM = 0.05  # probability of a false alarm in one audit, divided among its sentences
 _MOST = 0.8  # fraction of the copies from which they are called those of one patient
