@@ -103,9 +103,9 @@ class's own mean.
 A seed gives the same images, byte for byte on one kind of device, whatever --batch, --workers or --shard. --shard
 0/4, or auto under torchrun and in Slurm arrays, makes one piece; the last one to finish merges them.
 
-Filters. --reject confidence=0.5 keeps images that a classifier recognises as their class, --reject nearest=0.05 those
-that are no copy of a training image. Filters are fitted on the fold's training patients only; the file records what
-they passed.
+Filters. --reject confidence=0.5 keeps images that a classifier recognises as their class, --reject-copies those that
+are no copy of a training image, be it blurred, rotated, cropped or of another stain. Filters are fitted on the fold's
+training patients only; the file records what they passed.
 
 Which file serves a fold. Of several generators for this data set and these folds, the one configured last; of its
 synthetic files, the last one with enough images. Every command follows this rule, prints which file it took, and lets

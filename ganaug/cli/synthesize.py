@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", int, float)
 
+REJECT_COPIES = ("copies", 0.001)  # the filter of --reject-copies, and the honest images that it drops
+
 
 def pairs_option(flag: str, name: str, metavar: str, number: type[int] | type[float], help: str) -> Callable[..., Any]:
     """A repeatable option NAME=VALUE, which gives a tuple of pairs."""
@@ -56,8 +58,9 @@ def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
               help="Towards the mean of all classes, or of each class")  # fmt: skip
 @pairs_option("--reject", "reject", "FILTER=VALUE", float,
               "Drop images: confidence=P keeps what a classifier assigns to its class with probability P or more; "
-              "nearest=Q drops what is nearer to a training image than a fraction Q of the images of other patients; "
+              "copies=Q drops copies of training images, and a fraction Q of honest ones with them; "
               "repeatable")  # fmt: skip
+@click.option("--reject-copies", is_flag=True, help="Drop copies of training images, as --reject copies=0.001 does")
 @click.option("--format", "kind", type=click.Choice(("h5", "png", "zip")), default="h5", show_default=True,
               help="In addition to the HDF5 file a folder of PNGs, or a dataset.zip as StyleGAN reads it")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -111,12 +114,15 @@ def _plan(
     fold: str | None,
     gans: tuple[str, ...],
     per_class: int | None,
+    reject: tuple[tuple[str, float], ...],
+    reject_copies: bool,
     **fields: Any,
 ) -> list["SynthesisPlan"]:
     """The plan of each generator; `fields` are those of SynthesisConfig."""
     from ganaug.generate.synthesize import plan_synthesis
 
-    config = replace(presets.synthesis(common.preset), seed=common.seed, **fields)
+    reject = (*reject, *([REJECT_COPIES] if reject_copies else []))
+    config = replace(presets.synthesis(common.preset), seed=common.seed, reject=reject, **fields)
     if per_class is not None:
         config = replace(config, per_class=per_class)
     runs = find_generators(common, dataset, fold, gans)

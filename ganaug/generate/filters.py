@@ -12,21 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
-from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.data.synthetic_file import Rows, rows_of
 from ganaug.errors import ConfigError, DataError, UserError
+from ganaug.evaluate.copies.detector import CopyDetector
+from ganaug.evaluate.copies.null import NEEDS_IMAGES
 from ganaug.evaluate.extractors.trained_classifier import open_classifier
 from ganaug.generate.sampler import CHUNK, Pixels, Sampler, map_in_threads, one_thread
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes
 from ganaug.workspace import GanRun
 
 MAX_TRIES = 20  # candidates drawn for every image asked for, at most
-NUM_PROBES = 512  # training images whose nearest neighbours give the usual distance
-SIDE_PX = 32  # of the reduced images that are compared
 
 
 @dataclass(frozen=True)
@@ -65,31 +63,33 @@ def confidence(value: float, inputs: FilterInputs) -> Filter:
     return Filter(accepts, trained.digest)
 
 
-def nearest(value: float, inputs: FilterInputs) -> Filter:
-    """Drop an image that is nearer to a training image than images of different patients usually are: a copy.
+def copies(value: float, inputs: FilterInputs) -> Filter:
+    """Drop an image that is like one training image, and far more than like those of other patients: a copy.
 
-    A fraction `value` of the training images is nearer than that to an image of another training patient, so about as
-    many honest images are dropped, too. The distance is the root mean square over the pixels, in grey levels, of the
-    images reduced to 32 px, the smallest over their eight orientations, as training shows images in all of these.
+    A fraction `value` of honest images or less is dropped, too: that of the training images, each compared with other
+    training patients' images only, on the safe side; see `limit_at`.
     """
     dataset, train = inputs.dataset, inputs.dataset.train(inputs.fold)
     groups = dataset.table.group_id[train]
     if len(set(groups.tolist())) < 2:
         raise DataError(f"fold {inputs.fold} of {dataset.name} trains on one patient", expected="two or more")
-    references = _reduce(dataset.images(inputs.fold)[train], inputs.compute.device)
-    limit = float(np.quantile(_distances_to_others(references, groups), value))
+    images = dataset.images(inputs.fold)[train]
+    detector = CopyDetector.fit(images, groups, rate=value, device=inputs.compute.device)
+    if not detector.null.is_enough:
+        raise DataError(
+            f"fold {inputs.fold} of {dataset.name} has {len(detector.null.lead)} training images that show something",
+            expected=f"{NEEDS_IMAGES} or more, to know how near honest images come",
+        )
 
-    @torch.inference_mode()
     def accepts(images: Pixels, label: int) -> NDArray[np.bool_]:
-        distances = _distances(_reduce(images, inputs.compute.device), references)
-        is_accepted: Tensor = distances.min(1).values >= limit
-        return is_accepted.cpu().numpy()
+        return ~detector.is_copy(detector.match(images))
 
-    fitted = digest_of_bytes([references.cpu().numpy().tobytes(), repr(limit).encode()])
-    return Filter(accepts, fitted, {"limit_grey_levels": round(limit, 3)})
+    fitted = [part.cpu().numpy().tobytes() for part in (detector.structures, detector.owner)]
+    digest = digest_of_bytes([*fitted, f"{detector.limit:.6f}".encode()])
+    return Filter(accepts, digest, {"limit_of_lead": round(detector.limit, 3)})
 
 
-REJECTORS: dict[str, Callable[[float, FilterInputs], Filter]] = {"confidence": confidence, "nearest": nearest}
+REJECTORS: dict[str, Callable[[float, FilterInputs], Filter]] = {"confidence": confidence, "copies": copies}
 
 
 def require_known_filters(names: Sequence[str]) -> None:
@@ -120,38 +120,6 @@ def record_of(name: str, value: float, filter: Filter, inputs: FilterInputs) -> 
         images_seen=seen.images,
         hashes_seen=seen.hashes,
     ).sealed(filter.digest)
-
-
-# ---- distances -------------------------------------------------------------------------------------------------------
-
-
-def _reduce(images: Pixels, device: str) -> Tensor:
-    """Images [n,H,W,3] as float32 [n,3,h,h] in grey levels around 0, with h at most SIDE_PX."""
-    side = min(SIDE_PX, images.shape[1])
-    small = [
-        F.interpolate(torch.from_numpy(chunk).permute(0, 3, 1, 2).to(device).float() - 127.5, (side, side), mode="area")
-        for chunk in np.array_split(images, max(1, len(images) // CHUNK))
-    ]
-    return torch.cat(small)
-
-
-def _distances(images: Tensor, references: Tensor) -> Tensor:
-    """Root mean square distances [n,N] of reduced images to references, the smallest over the orientations."""
-    arrays = images.cpu().numpy()
-    views = np.stack([apply_symmetry(arrays, symmetry, axes=(2, 3)) for symmetry in range(NUM_SYMMETRIES)])
-    flat = torch.from_numpy(views).to(references.device).flatten(0, 1).flatten(1)
-    distances: Tensor = torch.cdist(flat, references.flatten(1)) / flat.shape[1] ** 0.5
-    return distances.view(NUM_SYMMETRIES, len(images), -1).min(0).values
-
-
-def _distances_to_others(references: Tensor, groups: NDArray[np.str_]) -> NDArray[np.float32]:
-    """Of up to NUM_PROBES references, spread evenly, the distance to the nearest one of another patient."""
-    probes = np.unique(np.linspace(0, len(groups) - 1, NUM_PROBES).astype(int))
-    found = []
-    for chunk in np.array_split(probes, max(1, len(probes) // CHUNK)):
-        distances = _distances(references[chunk], references).cpu().numpy()
-        found.append(np.where(groups[chunk][:, None] == groups, np.inf, distances).min(1))
-    return np.concatenate(found)
 
 
 # ---- screening -------------------------------------------------------------------------------------------------------

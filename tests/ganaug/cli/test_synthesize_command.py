@@ -91,7 +91,7 @@ def test_another_format_goes_next_to_the_file_or_into_the_folder_named(run: GanR
 
 
 def test_what_filters_dropped_is_reported(run: GanRun) -> None:
-    options = ("synthesize", "--per-class", 3, "--reject", "nearest=0.05")
+    options = ("synthesize", "--per-class", 3, "--reject-copies")
     result = ganaug(run, *options)
     assert result.exit_code == 0, result.stderr
     assert "Benign: accepted 3 of" in result.stdout
@@ -121,9 +121,9 @@ def test_strips_are_written_into_the_samples_of_the_run(run: GanRun) -> None:
         (("synthesize", "--psi-of", "Benign=2"), "psi 2.0 of Benign"),
         (("synthesize", "--psi-of", "0.5"), "expected NAME=VALUE"),
         (("synthesize", "--truncation", "local"), "'local' is not one of"),
-        (("synthesize", "--reject", "luck=0.5"), "confidence, nearest"),
-        (("synthesize", "--reject", "nearest=1"), "a number between 0 and 1"),
-        (("synthesize", "--reject", "nearest=0.5", "--shard", "0/2"), "shard 0/2 of filtered images"),
+        (("synthesize", "--reject", "luck=0.5"), "confidence, copies"),
+        (("synthesize", "--reject", "copies=1"), "a number between 0 and 1"),
+        (("synthesize", "--reject", "copies=0.5", "--shard", "0/2"), "shard 0/2 of filtered images"),
         (("synthesize", "--format", "gif"), "'gif' is not one of"),
         (("synthesize", "--batch", "0"), "0 is not in the range"),
         (("synthesize", "--shard", "2/2"), "expected I/N"),

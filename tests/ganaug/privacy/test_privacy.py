@@ -128,7 +128,7 @@ def _travel(made: Journey) -> None:
     run("export-gan", first.name, "--out", begin)
     run("train-gan", "--init", begin, "--init-saw", "nobody else")
     run("synthesize", "--format", "png", "--out", exported)
-    run("synthesize", "--format", "zip", "--out", exported, "--reject", "nearest=0.01")
+    run("synthesize", "--format", "zip", "--out", exported, "--reject", "copies=0.01")
     run("strips")
     run("evaluate-gan", "--extractor", "classifier", "--weights-dir", folder)
     weights = ("--pretrained", f"dalaresnet50_small={network}", "--pretrained-saw", "dalaresnet50_small=photographs")

@@ -23,9 +23,9 @@ from ganaug.errors import DataError, UserError
 from ganaug.provenance import Provenance
 
 RECORD = Provenance("tiny", "a" * 64, "b" * 64, 0, ("p",), "c" * 64, kimg=1.0, generator="d" * 64)
-FILTERS = {"nearest": {"value": 0.1, "provenance": {}}}
+FILTERS = {"copies": {"value": 0.1, "provenance": {}}}
 ATTRS: dict[str, Any] = {"resolution_px": 16, "generator": "run", "snapshot": "ema", "psi": 0.5, "kimg": 1.0,
-                         "synthesis": {"reject": [["nearest", 0.1]]}, "filters": FILTERS, "licence": "none",
+                         "synthesis": {"reject": [["copies", 0.1]]}, "filters": FILTERS, "licence": "none",
                          NOTES: ["a"], SKIPPED: [["x.png", "a reason"]], "pixels": {"fit": "crop"},
                          "duplicates": [{"kind": "exact", "a": "x", "b": "y", "done": "kept"}]}  # fmt: skip
 leaves = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
@@ -69,8 +69,8 @@ def test_any_value_of_any_attribute_is_described_or_refused_in_one_line(
     [
         ("class_names", ["a", "a"]), ("class_names", "ab"), ("resolution_px", 16.0),
         ("resolution_px", 32), (NOTES, [5]), (SKIPPED, [["x", 5]]), (SKIPPED, {"x": "y"}),
-        ("duplicates", [{"kind": "exact"}]), ("synthesis", {"reject": [["nearest", "a"]]}), ("synthesis", 5),
-        ("filters", {"nearest": 5}), ("psi", 2**70), ("psi", float("nan")), ("created", 5), ("licence", ["a"]),
+        ("duplicates", [{"kind": "exact"}]), ("synthesis", {"reject": [["copies", "a"]]}), ("synthesis", 5),
+        ("filters", {"copies": 5}), ("psi", 2**70), ("psi", float("nan")), ("created", 5), ("licence", ["a"]),
     ],
 )  # fmt: skip
 def test_an_attribute_of_another_kind_is_refused_by_name(name: str, value: Any, tmp_path: Path, reseal: Reseal) -> None:
