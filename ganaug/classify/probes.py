@@ -33,8 +33,8 @@ from ganaug.errors import ConfigError, DataError
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.record import ExtractorPlace, ExtractorRecord
 from ganaug.evaluate.extractors.registry import EXTRACTORS
-from ganaug.evaluate.extractors.timm_network import timm_network
-from ganaug.evaluate.extractors.torchscript import torchscript
+from ganaug.evaluate.extractors.networks.timm_network import timm_network
+from ganaug.evaluate.extractors.networks.torchscript import torchscript
 from ganaug.evaluate.features import map_features
 from ganaug.provenance import digest_of_file
 from ganaug.weights import PROBE_PREFIX, WEIGHTS, find_weights, published_name

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ganaug.errors import ConfigError, WeightsError
-from ganaug.evaluate.extractors.classifier import classifier
-from ganaug.evaluate.extractors.efficientnet_lite import efficientnet_lite0, efficientnet_lite1
+from ganaug.evaluate.extractors.networks.classifier import classifier
+from ganaug.evaluate.extractors.networks.efficientnet_lite import efficientnet_lite0, efficientnet_lite1
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
-from ganaug.evaluate.extractors.inception import inception
-from ganaug.evaluate.extractors.squeezenet import squeezenet
+from ganaug.evaluate.extractors.networks.inception import inception
+from ganaug.evaluate.extractors.networks.squeezenet import squeezenet
 from ganaug.weights import has_weights
 
 EXTRACTORS: dict[str, Callable[[ExtractorInputs], Extractor]] = {

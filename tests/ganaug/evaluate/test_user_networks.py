@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ganaug.errors import ConfigError, UserError, WeightsError
 from ganaug.evaluate.extractors.extractor import ExtractorInputs
-from ganaug.evaluate.extractors.timm_network import timm_network
-from ganaug.evaluate.extractors.torchscript import torchscript
+from ganaug.evaluate.extractors.networks.timm_network import timm_network
+from ganaug.evaluate.extractors.networks.torchscript import torchscript
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 20, 20, 3), dtype=np.uint8)
