@@ -1,5 +1,6 @@
 """Networks of the user's own: their features are those of the network, and files that are none are refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,8 @@ from ganaug.evaluate.extractors.networks.torchscript import torchscript
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 20, 20, 3), dtype=np.uint8)
 
-
-def save_program(network: nn.Module, path: Path) -> Path:
-    torch.jit.save(torch.jit.trace(network, torch.zeros(2, 3, 224, 224)), str(path))  # type: ignore[no-untyped-call]
-    return path
+SaveProgram = Callable[[nn.Module, Path], Path]
+SaveTimm = Callable[..., dict[str, Tensor]]
 
 
 class Scaled(nn.Module):
@@ -35,15 +34,7 @@ class Scaled(nn.Module):
         return self.factor * (x.mean((2, 3)) if self.flat else x)
 
 
-def save_timm(name: str, path: Path, **options: Any) -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    state: dict[str, Tensor] = timm.create_model(name, pretrained=False, **options).state_dict()
-    state = {key: value.clone() for key, value in state.items()}
-    save_file(state, path)
-    return state
-
-
-def test_a_program_sees_imagenet_scaled_images_of_224_px(tmp_path: Path) -> None:
+def test_a_program_sees_imagenet_scaled_images_of_224_px(tmp_path: Path, save_program: SaveProgram) -> None:
     extractor = torchscript(ExtractorInputs(file=save_program(Scaled(1, flat=True), tmp_path / "net.pt")))
     grey = np.full((2, 20, 20, 3), 128, np.uint8)
     expected = (128 / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
@@ -61,7 +52,7 @@ def test_a_program_sees_imagenet_scaled_images_of_224_px(tmp_path: Path) -> None
     ids=["maps", "nan", "a network"],
 )
 def test_a_program_that_gives_no_features_is_refused_when_it_is_opened(
-    tmp_path: Path, network: nn.Module, message: str
+    tmp_path: Path, network: nn.Module, message: str, save_program: SaveProgram
 ) -> None:
     path = save_program(network, tmp_path / "net.pt")
     if not message:
@@ -90,7 +81,9 @@ def test_a_file_that_is_no_program_is_refused_in_one_line(tmp_path: Path, conten
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_of_timm_gives_the_input_of_its_head_whether_the_file_has_one_or_not(tmp_path: Path) -> None:
+def test_a_network_of_timm_gives_the_input_of_its_head_whether_the_file_has_one_or_not(
+    tmp_path: Path, save_timm: SaveTimm
+) -> None:
     whole = save_timm("resnet10t", tmp_path / "whole.safetensors")
     body = {key: value for key, value in whole.items() if not key.startswith("fc.")}
     assert len(body) < len(whole)
@@ -111,7 +104,9 @@ def test_a_network_of_timm_gives_the_input_of_its_head_whether_the_file_has_one_
     np.testing.assert_allclose(features[0], expected, rtol=1e-3, atol=1e-5)
 
 
-def test_an_encoder_with_layer_scale_and_another_input_size_is_built_as_its_file_has_it(tmp_path: Path) -> None:
+def test_an_encoder_with_layer_scale_and_another_input_size_is_built_as_its_file_has_it(
+    tmp_path: Path, save_timm: SaveTimm
+) -> None:
     path = tmp_path / "encoder.safetensors"
     save_timm("vit_tiny_patch16_224", path, num_classes=0, init_values=1e-5, img_size=96)
     extractor = timm_network(ExtractorInputs(file=path, network="vit_tiny_patch16_224"))
@@ -119,7 +114,7 @@ def test_an_encoder_with_layer_scale_and_another_input_size_is_built_as_its_file
     assert extractor.features(IMAGES).shape == (3, 192)
 
 
-def test_weights_that_do_not_fit_are_refused_with_the_names(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused_with_the_names(tmp_path: Path, save_timm: SaveTimm) -> None:
     state = save_timm("resnet10t", tmp_path / "net.safetensors")
     path = tmp_path / "other.safetensors"
     save_file({("body." if key == "bn1.weight" else "") + key: value for key, value in state.items()}, path)
@@ -130,7 +125,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_names(tmp_path: Path) -> N
         timm_network(ExtractorInputs(file=tmp_path / "net.safetensors", network="resnet18"))
 
 
-def test_names_and_files_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_names_and_files_that_are_none_are_refused(tmp_path: Path, save_timm: SaveTimm) -> None:
     save_timm("resnet10t", tmp_path / "net.safetensors")
     with pytest.raises(ConfigError, match="no model 'no_such_net'"):
         timm_network(ExtractorInputs(file=tmp_path / "net.safetensors", network="no_such_net"))
