@@ -9,6 +9,7 @@ training too, were not clearly better on the phantom (EfficientNet-Lite0, five f
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,19 +26,18 @@ from classifiers.probe import LinearProbe, ProbeConfig, fit_probe, mean_log_prob
 from classifiers.transforms import NUM_ORIENTATIONS, orient
 from ganaug.classify.predictions import Predictions, find_tested, find_tested_images
 from ganaug.classify.train import TrainedModel
-from ganaug.config import Compute
+from ganaug.config import EXTRACTOR_NAMES, FITTED_EXTRACTORS, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture
 from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, DataError
+from ganaug.evaluate.extractors.choice import spelling_of, split_name
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.record import ExtractorPlace, ExtractorRecord
-from ganaug.evaluate.extractors.registry import EXTRACTORS
-from ganaug.evaluate.extractors.timm_network import timm_network
-from ganaug.evaluate.extractors.torchscript import torchscript
+from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.evaluate.features import map_features
 from ganaug.provenance import digest_of_file
-from ganaug.weights import PROBE_PREFIX, WEIGHTS, find_weights, published_name
+from ganaug.weights import PROBE_PREFIX, published_name
 from ganaug.workspace import Workspace
 
 VERSION = 1  # raise it when a probe of the same options would come out otherwise
@@ -102,7 +102,7 @@ def is_probe(name: str) -> bool:
 def extractor_of(name: str, weights: Path | None, device: str = "cpu") -> Extractor:
     """The extractor of a probe `probe:<name>`, from its file of weights; opened once per process.
 
-    <name> is a published extractor, `torchscript` (`torchscript:<any label>` for several), or `timm:<model name>`.
+    <name> is an extractor of weights, see `ganaug.evaluate.extractors.choice.ExtractorChoice`.
 
     Raises ConfigError for an unknown name or no file, WeightsError where the file is something else.
     """
@@ -115,34 +115,23 @@ def extractor_of(name: str, weights: Path | None, device: str = "cpu") -> Extrac
         )
     if not weights.is_file():
         raise DataError(f"there is no file of weights {weights}", todo=f"name one with --pretrained {name}=FILE")
-    return _open(name, weights, digest_of_file(weights), device)
+    return _open(published_name(name), weights, digest_of_file(weights), device)
 
 
 def require_known_extractor(name: str) -> None:
     """Raise ConfigError for a probe of an extractor that does not exist."""
-    kind, _, rest = published_name(name).partition(":")
-    published = [known for known in EXTRACTORS if known in WEIGHTS]
-    if not ((kind in published and not rest) or kind == "torchscript" or (kind == "timm" and rest)):
-        expected = ", ".join(PROBE_PREFIX + known for known in (*published, "torchscript[:label]", "timm:NAME"))
-        raise ConfigError(f"unknown extractor of {name}", expected=expected)
+    usable = [known for known in EXTRACTOR_NAMES if known not in FITTED_EXTRACTORS]  # those are of one fold alone
+    with suppress(ConfigError):
+        if split_name(published_name(name))[0] in usable:
+            return
+    raise ConfigError(
+        f"unknown extractor of {name}", expected=", ".join(PROBE_PREFIX + spelling_of(kind) for kind in usable)
+    )
 
 
 @lru_cache(maxsize=8)
 def _open(name: str, weights: Path, digest: str, device: str) -> Extractor:
-    kind, _, rest = published_name(name).partition(":")
-    inputs = ExtractorInputs(compute=Compute(device, weights_dir=weights.parent))
-    if kind == "torchscript":
-        return torchscript(inputs, weights)
-    if kind == "timm":
-        return timm_network(inputs, rest, weights)
-    published = find_weights(weights.parent, kind)
-    if digest_of_file(published) != digest:
-        raise ConfigError(
-            f"{weights} is not the published file of {kind}",
-            expected=published.name,
-            todo=f"use {PROBE_PREFIX}timm:NAME or {PROBE_PREFIX}torchscript for other weights",
-        )
-    return EXTRACTORS[kind](inputs)
+    return open_extractor(name, ExtractorInputs(compute=Compute(device), file=weights))
 
 
 def identity_of(name: str, weights: Path | None) -> dict[str, Any]:

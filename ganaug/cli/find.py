@@ -12,12 +12,13 @@ import click
 
 from ganaug import presets
 from ganaug.cli.common import Common
-from ganaug.config import EXTRACTOR_NAMES
+from ganaug.config import NAMED_EXTRACTORS
 from ganaug.errors import ConfigError
 
 if TYPE_CHECKING:
     from ganaug.classify.stored import StoredClassifier
     from ganaug.data.dataset import DataSet
+    from ganaug.evaluate.extractors.choice import ExtractorChoice
     from ganaug.workspace import GanRun
 
 
@@ -115,8 +116,27 @@ def weights_option(command: Callable[..., None]) -> Callable[..., None]:
 def extractor_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--extractor",
-        type=click.Choice(EXTRACTOR_NAMES),
+        type=click.Choice(NAMED_EXTRACTORS),
         help="What turns images into features  [default: the best at hand]",
+    )(command)
+
+
+def extractors_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Several extractors, with files of weights; the command's argument `extractors` is tuple[ExtractorChoice, ...]."""
+
+    def parse(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> "tuple[ExtractorChoice, ...]":
+        from ganaug.evaluate.extractors.choice import parse_choice
+
+        return tuple(dict.fromkeys(map(parse_choice, given)))
+
+    return click.option(
+        "--extractor",
+        "extractors",
+        multiple=True,
+        callback=parse,
+        metavar="NAME[=FILE]",
+        help="What turns images into features, with its weights where they are a file of yours; repeatable  "
+        "[default: the best at hand]",
     )(command)
 
 

@@ -9,9 +9,17 @@ EXTRACTOR_NAMES = (
     "efficientnet_lite0",
     "efficientnet_lite1",
     "squeezenet",
+    "dinov2",
+    "clip",
+    "timm",
+    "torchscript",
     "classifier",
+    "pixels_pca",
 )  # of features, the best known first
-SNAPSHOT_EXTRACTORS = ("auto", "none", *EXTRACTOR_NAMES)  # what may score snapshots
+FILE_EXTRACTORS = ("dinov2", "clip", "timm", "torchscript")  # whose weights are a file that the user names
+FITTED_EXTRACTORS = ("classifier", "pixels_pca")  # that are made from the fold's training images
+NAMED_EXTRACTORS = tuple(name for name in EXTRACTOR_NAMES if name not in FILE_EXTRACTORS)  # that a name is enough for
+SNAPSHOT_EXTRACTORS = ("auto", "none", *NAMED_EXTRACTORS)  # what may score snapshots
 MOST_IMAGES = 10_000_000  # of a class, that a generator is asked for
 SCHEME_NAMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")

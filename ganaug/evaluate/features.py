@@ -1,7 +1,15 @@
-"""Features of an image file, extracted once and stored in the workspace for every metric and every later call."""
+"""Features of an image file, extracted once and stored in the workspace for every metric and every later call.
 
+The features of a file are a NumPy file of their own, named by the digest of what they come from. It is written while
+the network works and takes its name when it is whole, so processes that extract the same do not disturb each other.
+"""
+
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +19,33 @@ from ganaug.data.schema import ImageReader, read_table, require_array
 from ganaug.errors import WorkspaceError
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.metrics.metric import Features
-from ganaug.provenance import digest_of
+from ganaug.provenance import SECONDS_TO_SETTLE, digest_of
 from ganaug.workspace import Workspace, atomic_path
+
+VERSION = 2  # of the stored files; raise it when the same extractor would give other features
+ROWS_AT_A_TIME = 4096  # that are checked together
+_noted: set[Path] = set()  # folders that could not be written, each named in one note
 
 
 def features_of(
-    workspace: Workspace, images: ImageReader, extractor: Extractor, *, orientation: int = 0, progress: bool = False
+    workspace: Workspace,
+    images: ImageReader,
+    extractor: Extractor,
+    *,
+    orientation: int = 0,
+    rows: NDArray[np.int64] | None = None,
+    progress: bool = False,
 ) -> Features:
-    """Features [N,D] of every image of a file, in file order; orientation is that of the images, 0 to 7.
+    """Features [N,D] of every image of a file, in file order, or of `rows` i64 [n] alone, [n,D].
 
-    They are looked up by the digests of the images and of the extractor's weights and preprocessing, so that any change
-    of these gives new features. Where they cannot be stored, a warning says so.
+    orientation: that of the images, 0 to 7. They are looked up by the digests of the images and of the extractor's
+    weights and preprocessing, so that any change of these gives new features. Where they cannot be stored, a warning
+    says so.
+
+    Raises WeightsError where a feature is NaN or infinite.
     """
     (stored,) = map_features(workspace, images, extractor, (orientation,), progress=progress)
-    return np.asarray(stored, np.float64)
+    return np.asarray(stored if rows is None else stored[rows], np.float64)
 
 
 def map_features(
@@ -39,22 +60,19 @@ def map_features(
 
     Each orientation is stored when it is done; what is interrupted resumes with the next one.
     """
-    num_images, paths = len(images), feature_paths(workspace, images, extractor, orientations)
-    maps = []
-    for orientation, cached in zip(orientations, paths, strict=True):
-        known = _read_cached(cached, num_images)
+    num_images, maps = len(images), []
+    for orientation, path in zip(orientations, feature_paths(workspace, images, extractor, orientations), strict=True):
+        known = _read_cached(path, num_images, extractor.num_features)
         if known is None:
-            features = extractor.features(images, orientation=orientation, progress=progress)
-            known = features.astype(np.float32)  # nothing is lost, see `Extractor`
-            _store(cached, known)
+            known = _extract(path, images, extractor, orientation, progress=progress)
         maps.append(known)
     return maps
 
 
 def num_missing(workspace: Workspace, images: ImageReader, extractor: Extractor, orientations: Sequence[int]) -> int:
     """How many of these orientations are not stored."""
-    paths = feature_paths(workspace, images, extractor, orientations)
-    return sum(_read_cached(path, len(images)) is None for path in paths)
+    paths, num_images = feature_paths(workspace, images, extractor, orientations), len(images)
+    return sum(_read_cached(path, num_images, extractor.num_features) is None for path in paths)
 
 
 def feature_paths(
@@ -62,25 +80,100 @@ def feature_paths(
 ) -> list[Path]:
     """Where the features of these orientations are stored, once they are."""
     content = images.digest or require_array(images.path, read_table(images.path), images.dataset)
-    parts: list[object] = [content, extractor.name, extractor.digest, extractor.preprocessing]
-    keys = [digest_of([*parts, orientation] if orientation else parts) for orientation in orientations]
-    return [workspace.features(key) for key in keys]
+    parts = [VERSION, content, extractor.name, extractor.digest, extractor.preprocessing]
+    return [workspace.features(digest_of([*parts, orientation])) for orientation in orientations]
 
 
-def _store(path: Path, features: NDArray[np.float32]) -> None:
-    try:
-        with atomic_path(path) as part, part.open("wb") as file:
-            np.save(file, features, allow_pickle=False)
-    except WorkspaceError as error:  # a cache that cannot be written is no reason to fail
-        warnings.warn(f"ganaug: {error}; the features are not stored and are computed again next time", stacklevel=4)
+# ---- extracting ------------------------------------------------------------------------------------------------------
 
 
-def _read_cached(path: Path, num_images: int) -> NDArray[np.float32] | None:
-    """The features stored at `path`; None where there are none, where they are corrupt or not of so many images."""
+def _extract(
+    path: Path, images: ImageReader, extractor: Extractor, orientation: int, *, progress: bool
+) -> NDArray[np.float32]:
+    """Features f32 [N,D], written to their file batch by batch; they stay in memory where it cannot be written."""
+    num_images, held = len(images), list[NDArray[np.float32]]()  # held: rows that are not in the file
+    with closing(extractor.stream(images, orientation=orientation, progress=progress)) as batches:
+        try:
+            with atomic_path(path) as part, part.open("r+b", buffering=0) as file:
+                _write(file, batches, num_images, held)
+        except WorkspaceError as error:  # a cache that cannot be written is no reason to fail
+            _note_once(path.parent, error)
+            held.extend(batches)  # what was not extracted yet
+    if held and sum(map(len, held)) == num_images:
+        return np.concatenate(held)
+    stored = _read_cached(path, num_images, extractor.num_features)
+    if stored is None:  # it was lost at the very end, or removed meanwhile
+        batches = extractor.stream(images, orientation=orientation, progress=progress)
+        stored = np.concatenate(list(batches))
+    return stored
+
+
+def _write(
+    file: FileIO, batches: Iterator[NDArray[np.float32]], num_images: int, held: list[NDArray[np.float32]]
+) -> None:
+    """Write a NumPy file of all rows; an OSError leaves in `held` all rows that were extracted so far."""
+    num_written, width, start = 0, 0, 0
+    for batch in batches:
+        try:
+            if not num_written:
+                width = batch.shape[1]
+                header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": (num_images, width)}
+                np.lib.format.write_array_header_1_0(file, header)
+                start = file.tell()
+            _write_whole(file, memoryview(batch.tobytes()))
+        except OSError:
+            held[:] = [batch]
+            with suppress(OSError, ValueError):
+                file.seek(start)
+                rows = np.fromfile(file, np.float32, num_written * width)
+                held[:] = [rows.reshape(num_written, width), batch]
+            raise
+        num_written += len(batch)
+
+
+def _write_whole(file: FileIO, data: memoryview) -> None:
+    """Write all bytes; a disk that fills takes a part of them first."""
+    while data:
+        data = data[file.write(data) :]
+
+
+def _note_once(folder: Path, error: WorkspaceError) -> None:
+    if folder not in _noted:
+        _noted.add(folder)
+        line = f"ganaug: {error}; the features are not stored and are computed again next time"
+        warnings.warn(line, stacklevel=5)
+
+
+# ---- stored features -------------------------------------------------------------------------------------------------
+
+
+def _read_cached(path: Path, num_images: int, num_features: int | None) -> NDArray[np.float32] | None:
+    """The features stored at `path`; None where there are none, or they are corrupt, not finite or of another shape."""
     try:
         features = np.load(path, mmap_mode="r", allow_pickle=False)
-        if (features.dtype, features.ndim) == (np.float32, 2) and len(features) == num_images:
+        kind = (features.dtype, features.ndim, len(features))
+        fits = kind == (np.float32, 2, num_images) and num_features in (None, features.shape[1])
+        if fits and _is_finite(path):
             return np.asarray(features)
     except Exception:  # NumPy parses the header as a Python literal, which fails in many ways
         pass
     return None
+
+
+def _is_finite(path: Path) -> bool:
+    """Whether no stored feature is NaN or infinite; looked at once per process while it is the same file."""
+    status = path.stat()
+    if time.time() - max(status.st_mtime, status.st_ctime) < SECONDS_TO_SETTLE:
+        return _all_finite(path)
+    return _known_finite(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@lru_cache(maxsize=256)
+def _known_finite(path: Path, *identity: int) -> bool:
+    return _all_finite(path)
+
+
+def _all_finite(path: Path) -> bool:
+    features = np.load(path, mmap_mode="r", allow_pickle=False)
+    starts = range(0, len(features), ROWS_AT_A_TIME)
+    return all(bool(np.isfinite(features[start : start + ROWS_AT_A_TIME]).all()) for start in starts)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ganaug.config import CPU, Compute
+from ganaug.config import CPU, FITTED_EXTRACTORS, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.evaluate.extractors.extractor import ExtractorInputs
@@ -21,7 +21,7 @@ def require_scorable(
 ) -> None:
     """Raise what `score_images` would raise of a synthetic file or of missing weights, before hours of training."""
     name = extractor or available_extractors(weights_dir)[0]
-    if name != "classifier":  # which is trained when it is needed
+    if name not in FITTED_EXTRACTORS:  # which are made when they are needed
         find_weights(weights_dir, name)
     for supply in supplies:
         admit_synthetic(dataset, supply.synthetic, supply.fold)

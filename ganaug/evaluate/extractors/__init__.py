@@ -1,1 +1,1 @@
-"""Networks that turn images into the features that distances are taken on, one file per network."""
+"""What features are extracted with: networks, the choice of them, and which may judge a generator."""

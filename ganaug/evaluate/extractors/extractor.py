@@ -1,10 +1,13 @@
 """An extractor of features, and what one may be made from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -12,13 +15,17 @@ from classifiers.samples import IndexedImages, read_batch
 from classifiers.transforms import orient
 from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
+from ganaug.errors import ConfigError, DataError, WeightsError
 from ganaug.evaluate.metrics.metric import Features
 from ganaug.workspace import GanRun
 
 
 def root_mean_square(real: Features) -> float:
-    """The scale of features [N,D]; a network's is arbitrary, and a kernel's constant would be lost next to it."""
-    return float(np.sqrt((real**2).mean()))
+    """The scale of features [N,D]; a network's is arbitrary, and a kernel's constant would be lost next to it.
+
+    1 where all features are 0, so that nothing is divided by 0.
+    """
+    return float(np.sqrt((real**2).mean())) or 1.0
 
 
 def unit_scale(real: Features) -> float:
@@ -38,29 +45,71 @@ class Extractor:
     feature_scale: Callable[[Features], float] = root_mean_square  # of real features: what all are divided by
     figure_names: Mapping[str, str] = field(default_factory=dict)  # what papers call a metric on this network
     note: str = ""  # for the reader of its figures
+    num_features: int | None = None  # D, where it is known before an image is seen
+
+    def stream(
+        self, images: IndexedImages, *, orientation: int = 0, batch: int = 16, progress: bool = False
+    ) -> Generator[NDArray[np.float32], None, None]:
+        """Features f32 [n,D] of `images`, u8 [N,H,W,3], batch by batch in their order, as the network gives them.
+
+        A thread reads the next batch while the network works. orientation: of the images, 0 to 7, see
+        `classifiers.transforms.orient`.
+
+        Raises WeightsError where a feature is NaN or infinite.
+        """
+        num_images = len(images)
+
+        def read(start: int) -> Tensor:
+            indices = np.arange(start, min(start + batch, num_images))
+            return orient(read_batch(images, indices, self.device), orientation)
+
+        starts = range(0, num_images, batch)
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(read, 0) if num_images else None
+            for start in tqdm(starts, desc=self.name, unit="batch", disable=not progress or None):
+                assert ahead is not None
+                pixels = ahead.result()
+                if start + batch < num_images:
+                    ahead = reader.submit(read, start + batch)
+                yield self._embed_batch(pixels, start)
 
     def features(
         self, images: IndexedImages, *, orientation: int = 0, batch: int = 16, progress: bool = False
     ) -> Features:
-        """Features [N,D] of `images`, u8 [N,H,W,3], in their order; each is a float32, as the networks give it.
+        """All that `stream` gives as one array, f64 [N,D]; each is a float32."""
+        parts = list(self.stream(images, orientation=orientation, batch=batch, progress=progress))
+        empty = np.empty((0, self.num_features or 0), np.float32)
+        return np.concatenate(parts or [empty]).astype(np.float64)
 
-        orientation: of the images, 0 to 7, see `classifiers.transforms.orient`.
-        """
-        starts = tqdm(range(0, len(images), batch), desc=self.name, unit="batch", disable=not progress or None)
-        parts = []
+    def _embed_batch(self, pixels: Tensor, start: int) -> NDArray[np.float32]:
+        """Features f32 [n,D] of a batch, whose first image is the one at `start`."""
         with torch.inference_mode():
-            for start in starts:
-                indices = np.arange(start, min(start + batch, len(images)))
-                pixels = orient(read_batch(images, indices, self.device), orientation)
-                parts.append(self.embed(pixels).float().cpu().numpy())
-        return np.concatenate(parts).astype(np.float64)
+            features: NDArray[np.float32] = self.embed(pixels).float().cpu().numpy()
+        is_finite = np.isfinite(features).all(1)
+        if not is_finite.all():
+            raise WeightsError(
+                f"the extractor {self.name} gives NaN or infinity for image {start + int(is_finite.argmin())}",
+                expected="finite features",
+                todo="check its weights, or choose another with --extractor",
+            )
+        return features
 
 
 @dataclass(frozen=True)
 class ExtractorInputs:
-    """All that an extractor may be made from: published weights, or the training images of a fold."""
+    """All that an extractor may be made from: weights, or the training images of a fold."""
 
-    dataset: DataSet | None = None  # only what is trained on it needs it
+    dataset: DataSet | None = None  # only what is made from its images needs it
     fold: int = 0
     run: GanRun | None = None  # the generator's folder, where a trained extractor is stored
     compute: Compute = CPU
+    file: Path | None = None  # of weights; None: published ones, where `compute.weights_dir` and the packages have them
+    network: str = ""  # which one of timm's the file is of
+
+    def require_file(self, extractor: str) -> Path:
+        """The file of weights; ConfigError where none is named, DataError where there is none."""
+        if self.file is None:
+            raise ConfigError(f"the extractor {extractor} without a file of weights", todo=f"name it: {extractor}=FILE")
+        if not self.file.is_file():
+            raise DataError(f"there is no file of weights {self.file}", todo=f"name one: {extractor}=FILE")
+        return self.file

@@ -12,7 +12,15 @@ from click.testing import CliRunner, Result
 
 from ganaug import presets
 from ganaug.cli.main import main
-from ganaug.config import EXTRACTOR_NAMES, SNAPSHOT_EXTRACTORS, FoldsConfig, PhantomConfig, PrepareConfig
+from ganaug.config import (
+    EXTRACTOR_NAMES,
+    FILE_EXTRACTORS,
+    NAMED_EXTRACTORS,
+    SNAPSHOT_EXTRACTORS,
+    FoldsConfig,
+    PhantomConfig,
+    PrepareConfig,
+)
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate.extractors import trained_classifier
 from ganaug.evaluate.extractors.registry import EXTRACTORS
@@ -245,7 +253,8 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
 
 def test_the_extractors_that_an_option_may_name_are_all_there_are() -> None:
     assert tuple(EXTRACTORS) == EXTRACTOR_NAMES
-    assert ("auto", "none", *EXTRACTOR_NAMES) == SNAPSHOT_EXTRACTORS
+    assert {*NAMED_EXTRACTORS, *FILE_EXTRACTORS} == set(EXTRACTOR_NAMES)
+    assert ("auto", "none", *NAMED_EXTRACTORS) == SNAPSHOT_EXTRACTORS
 
 
 @pytest.mark.parametrize("command", ["train-gan", "evaluate-gan", "evaluate-augmentation"])
@@ -255,7 +264,7 @@ def test_an_extractor_that_does_not_exist_is_refused_before_anything_is_trained(
     result = run(command, "--workspace", phantom.root, "--preset", "quick", "--extractor", "foo", "--dry-run")
     assert result.exit_code == 2
     assert "'--extractor': 'foo'" in last_line(result)
-    assert all(name in last_line(result) for name in EXTRACTOR_NAMES)
+    assert all(name in last_line(result) for name in NAMED_EXTRACTORS)
 
 
 @pytest.mark.parametrize("options", [("--ratio", "inf"), ("--ratio", "1e12"), ("--kimg", "0"), ("--kimg", "inf")])

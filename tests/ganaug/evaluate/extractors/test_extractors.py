@@ -1,5 +1,6 @@
 """Extractors: features in the order of the images, their cache, the weights they need, and the trained one."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +16,9 @@ from ganaug.errors import ConfigError, LeakError, UserError, WeightsError, Works
 from ganaug.evaluate.extractors import trained_classifier
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.registry import EXTRACTORS, available_extractors, open_extractor
-from ganaug.evaluate.features import features_of
 from ganaug.evaluate.metrics.frechet import frechet_distance
-from ganaug.provenance import digest_of_file
-from ganaug.weights import WEIGHTS, WeightsFile, survey, weights_folder
-from ganaug.workspace import GanRun, Workspace
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=2, batch=4))
+from ganaug.weights import WEIGHTS, survey, weights_folder
+from ganaug.workspace import GanRun
 
 
 def test_features_keep_the_order_whatever_the_batch(pixels: Extractor) -> None:
@@ -34,55 +28,6 @@ def test_features_keep_the_order_whatever_the_batch(pixels: Extractor) -> None:
     assert whole.dtype == np.float64
     np.testing.assert_array_equal(pixels.features(images, batch=3), whole)
     np.testing.assert_allclose(whole[:, :3], images.mean((1, 2)) / 255, rtol=1e-6)
-
-
-def test_cached_features_are_not_recomputed_unless_images_or_extractor_change(
-    workspace: Workspace, dataset: DataSet, pixels: Extractor
-) -> None:
-    calls = []
-
-    def counting(img: torch.Tensor) -> torch.Tensor:
-        calls.append(len(img))
-        return pixels.embed(img)
-
-    extractor = replace(pixels, embed=counting)
-    first = features_of(workspace, dataset.reader, extractor)
-    done = len(calls)
-    np.testing.assert_array_equal(features_of(workspace, dataset.reader, extractor), first)
-    assert len(calls) == done, "a second look must come from the cache"
-    for changed in (replace(extractor, digest="e" * 64), replace(extractor, preprocessing="another")):
-        done = len(calls)
-        features_of(workspace, dataset.reader, changed)
-        assert len(calls) > done, "other weights or another preprocessing must not get old features"
-
-
-def test_a_cache_that_cannot_be_written_is_a_note_and_no_error(
-    workspace: Workspace, dataset: DataSet, pixels: Extractor
-) -> None:
-    (workspace.root / "cache").write_text("a file where the folder should be")
-    with pytest.warns(UserWarning, match=r"cache/features.* the features are not stored"):
-        features = features_of(workspace, dataset.reader, pixels)
-    assert len(features) == len(dataset.table)
-
-
-def test_a_cache_of_another_shape_is_not_used(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
-    features = features_of(workspace, dataset.reader, pixels)
-    (cached,) = (workspace.root / "cache" / "features").iterdir()
-    for other in (features[1:], features[0], np.array(5.0)):
-        np.save(cached, other)
-        assert np.allclose(features_of(workspace, dataset.reader, pixels), features)
-
-
-def test_a_corrupt_cache_is_computed_again(workspace: Workspace, dataset: DataSet, pixels: Extractor) -> None:
-    first = features_of(workspace, dataset.reader, pixels)
-    (cached,) = (workspace.root / "cache" / "features").iterdir()
-    whole = cached.read_bytes()
-    cached.write_bytes(whole[:100])
-    np.testing.assert_array_equal(features_of(workspace, dataset.reader, pixels), first)
-    for place in range(0, 128, 9):  # of the header, which NumPy parses as Python
-        for byte in (b"(", b"\0"):
-            cached.write_bytes(whole[:place] + byte + whole[place + 1 :])
-            np.testing.assert_array_equal(features_of(workspace, dataset.reader, pixels), first)
 
 
 @pytest.mark.parametrize("name", [name for name in EXTRACTORS if name in WEIGHTS])
@@ -103,10 +48,10 @@ def test_missing_and_wrong_weights_are_refused_in_one_line(
 def test_the_best_extractor_at_hand_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert available_extractors(None)[0] == "efficientnet_lite0"  # its weights come with a package
     monkeypatch.setattr(weights, "find_spec", lambda package: None)
-    assert available_extractors(None) == ["classifier"]
-    assert available_extractors(tmp_path) == ["classifier"]
+    assert available_extractors(None) == ["classifier", "pixels_pca"]
+    assert available_extractors(tmp_path) == ["classifier", "pixels_pca"]
     (tmp_path / WEIGHTS["squeezenet"].files[1].name).touch()
-    assert available_extractors(tmp_path) == ["squeezenet", "classifier"]
+    assert available_extractors(tmp_path) == ["squeezenet", "classifier", "pixels_pca"]
     (tmp_path / WEIGHTS["inception"].files[0].name).touch()
     assert available_extractors(tmp_path)[0] == "inception"
 
@@ -186,25 +131,19 @@ def test_trained_extractor_needs_a_generator_to_be_stored_with(dataset: DataSet)
 
 
 def test_inception_features_are_those_of_torch_fidelity(
-    dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: DataSet, inception_file: Path, publish: Callable[[str, Path], None]
 ) -> None:
     """From a weights file to features, with weights of this test's own."""
     module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
-    network = module.FeatureExtractorInceptionV3
-    with monkeypatch.context() as patch:  # build it once without a file
-        patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr(network, "load_state_dict", lambda *_, **__: None)
-        torch.manual_seed(0)
-        oracle = network("inception-v3-compat", ["2048"])
-    path = tmp_path / "weights-inception-2015-12-05-6726825d.pth"
-    torch.save(oracle.state_dict(), path)
-    file = WeightsFile(path.name, digest_of_file(path), "this test")
-    monkeypatch.setitem(WEIGHTS, "inception", replace(WEIGHTS["inception"], files=(file,)))
-    extractor = open_extractor(None, ExtractorInputs(dataset, 0, compute=Compute(weights_dir=tmp_path)))
+    path = str(inception_file)
+    oracle = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=path)
+    publish("inception", inception_file)
+    inputs = ExtractorInputs(dataset, 0, compute=Compute(weights_dir=inception_file.parent))
+    extractor = open_extractor(None, inputs)
     assert extractor.figure_names == {"frechet": "FID", "kernel": "KID"}
     assert extractor.feature_scale(np.full((2, 3), 7.0)) == 1, "features as they are"
     images = dataset.reader[np.arange(2)]
-    expected = oracle(torch.from_numpy(images).permute(0, 3, 1, 2))[0].double().numpy()
+    expected = oracle.eval()(torch.from_numpy(images).permute(0, 3, 1, 2))[0].double().numpy()
     assert expected.shape == (2, 2048)
     np.testing.assert_allclose(extractor.features(images), expected, rtol=1e-5, atol=1e-6)
 

@@ -33,4 +33,4 @@ def _open(name: str, inputs: ExtractorInputs) -> Extractor:
         return features
 
     preprocessing = f"{SIDE_PX} px, anti-aliased bilinear, pixels from -1 to 1, mean of the last map of 1280"
-    return Extractor(path.stem, digest_of_file(path), preprocessing, embed, device)
+    return Extractor(path.stem, digest_of_file(path), preprocessing, embed, device, num_features=1280)

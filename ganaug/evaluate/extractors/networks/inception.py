@@ -22,5 +22,6 @@ def inception(inputs: ExtractorInputs) -> Extractor:
         lambda img: net(img)[0],
         inputs.compute.device,
         feature_scale=unit_scale,
+        num_features=2048,
         figure_names={"frechet": "FID", "kernel": "KID"},
     )

@@ -17,7 +17,7 @@ from ganaug.provenance import digest_of_file
 SIDE_PX = 224
 
 
-def torchscript(inputs: ExtractorInputs, file: Path) -> Extractor:
+def torchscript(inputs: ExtractorInputs) -> Extractor:
     """What `torch.jit.save` wrote: a program, which is run. Open only what you trust.
 
     Our choice, as a program does not say it: images are resized to 224 px (anti-aliased bilinear) and have ImageNet's
@@ -25,7 +25,7 @@ def torchscript(inputs: ExtractorInputs, file: Path) -> Extractor:
 
     Raises WeightsError where the file cannot be opened, or what it gives are no finite features.
     """
-    device = inputs.compute.device
+    file, device = inputs.require_file("torchscript"), inputs.compute.device
     program = _open(file).to(device).eval()
     normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD).to(device)
 
@@ -45,9 +45,10 @@ def torchscript(inputs: ExtractorInputs, file: Path) -> Extractor:
         return features
 
     with torch.inference_mode():
-        embed(torch.zeros(2, 3, SIDE_PX, SIDE_PX, dtype=torch.uint8, device=device))
+        num_features = embed(torch.zeros(2, 3, SIDE_PX, SIDE_PX, dtype=torch.uint8, device=device)).shape[1]
     preprocessing = f"{SIDE_PX} px, anti-aliased bilinear, ImageNet mean and standard deviation, the program's output"
-    return Extractor("torchscript", digest_of_file(file), preprocessing, embed, device)
+    digest = digest_of_file(file)
+    return Extractor("torchscript", digest, preprocessing, embed, device, num_features=num_features)
 
 
 def _open(file: Path) -> Any:
@@ -67,7 +68,7 @@ def _open(file: Path) -> Any:
         raise WeightsError(
             f"{file} is no TorchScript program ({_reason(error)})",
             expected="what torch.jit.save wrote",
-            todo="save it so, or use probe:timm:NAME for a state dict",
+            todo="save it so, or name the network of a state dict with timm:NAME",
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Networks of the user's own: their features are those of the network, and files that are none are refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,14 @@ from torch import Tensor, nn
 
 from ganaug.errors import ConfigError, UserError, WeightsError
 from ganaug.evaluate.extractors.extractor import ExtractorInputs
-from ganaug.evaluate.extractors.timm_network import timm_network
-from ganaug.evaluate.extractors.torchscript import torchscript
+from ganaug.evaluate.extractors.networks.timm_network import timm_network
+from ganaug.evaluate.extractors.networks.torchscript import torchscript
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 20, 20, 3), dtype=np.uint8)
 
-
-def save_program(network: nn.Module, path: Path) -> Path:
-    torch.jit.save(torch.jit.trace(network, torch.zeros(2, 3, 224, 224)), str(path))  # type: ignore[no-untyped-call]
-    return path
+SaveProgram = Callable[[nn.Module, Path], Path]
+SaveTimm = Callable[..., dict[str, Tensor]]
 
 
 class Scaled(nn.Module):
@@ -35,16 +34,8 @@ class Scaled(nn.Module):
         return self.factor * (x.mean((2, 3)) if self.flat else x)
 
 
-def save_timm(name: str, path: Path, **options: Any) -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    state: dict[str, Tensor] = timm.create_model(name, pretrained=False, **options).state_dict()
-    state = {key: value.clone() for key, value in state.items()}
-    save_file(state, path)
-    return state
-
-
-def test_a_program_sees_imagenet_scaled_images_of_224_px(tmp_path: Path) -> None:
-    extractor = torchscript(ExtractorInputs(), save_program(Scaled(1, flat=True), tmp_path / "net.pt"))
+def test_a_program_sees_imagenet_scaled_images_of_224_px(tmp_path: Path, save_program: SaveProgram) -> None:
+    extractor = torchscript(ExtractorInputs(file=save_program(Scaled(1, flat=True), tmp_path / "net.pt")))
     grey = np.full((2, 20, 20, 3), 128, np.uint8)
     expected = (128 / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     np.testing.assert_allclose(extractor.features(grey), np.tile(expected, (2, 1)), rtol=1e-5)
@@ -61,21 +52,21 @@ def test_a_program_sees_imagenet_scaled_images_of_224_px(tmp_path: Path) -> None
     ids=["maps", "nan", "a network"],
 )
 def test_a_program_that_gives_no_features_is_refused_when_it_is_opened(
-    tmp_path: Path, network: nn.Module, message: str
+    tmp_path: Path, network: nn.Module, message: str, save_program: SaveProgram
 ) -> None:
     path = save_program(network, tmp_path / "net.pt")
     if not message:
-        assert torchscript(ExtractorInputs(), path).features(IMAGES).shape == (3, 2)
+        assert torchscript(ExtractorInputs(file=path)).features(IMAGES).shape == (3, 2)
         return
     with pytest.raises(WeightsError, match=message):
-        torchscript(ExtractorInputs(), path)
+        torchscript(ExtractorInputs(file=path))
 
 
 def test_a_program_that_fails_is_named_in_one_line(tmp_path: Path) -> None:
     small = torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)))
     torch.jit.save(small, str(tmp_path / "net.pt"))
     with pytest.raises(WeightsError, match=r"net\.pt fails on images \[2, 3, 224, 224\]") as caught:
-        torchscript(ExtractorInputs(), tmp_path / "net.pt")
+        torchscript(ExtractorInputs(file=tmp_path / "net.pt"))
     assert "\n" not in str(caught.value)
 
 
@@ -86,17 +77,19 @@ def test_a_file_that_is_no_program_is_refused_in_one_line(tmp_path: Path, conten
     path = tmp_path / "net.pt"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=rf"net\.pt is no TorchScript program.*{reason}") as caught:
-        torchscript(ExtractorInputs(), path)
+        torchscript(ExtractorInputs(file=path))
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_of_timm_gives_the_input_of_its_head_whether_the_file_has_one_or_not(tmp_path: Path) -> None:
+def test_a_network_of_timm_gives_the_input_of_its_head_whether_the_file_has_one_or_not(
+    tmp_path: Path, save_timm: SaveTimm
+) -> None:
     whole = save_timm("resnet10t", tmp_path / "whole.safetensors")
     body = {key: value for key, value in whole.items() if not key.startswith("fc.")}
     assert len(body) < len(whole)
     save_file(body, tmp_path / "body.safetensors")
     features = [
-        timm_network(ExtractorInputs(), "resnet10t", tmp_path / f"{part}.safetensors").features(IMAGES)
+        timm_network(ExtractorInputs(file=tmp_path / f"{part}.safetensors", network="resnet10t")).features(IMAGES)
         for part in ("whole", "body")
     ]
     peer: Any = timm.create_model("resnet10t", pretrained=False)
@@ -111,29 +104,31 @@ def test_a_network_of_timm_gives_the_input_of_its_head_whether_the_file_has_one_
     np.testing.assert_allclose(features[0], expected, rtol=1e-3, atol=1e-5)
 
 
-def test_an_encoder_with_layer_scale_and_another_input_size_is_built_as_its_file_has_it(tmp_path: Path) -> None:
+def test_an_encoder_with_layer_scale_and_another_input_size_is_built_as_its_file_has_it(
+    tmp_path: Path, save_timm: SaveTimm
+) -> None:
     path = tmp_path / "encoder.safetensors"
     save_timm("vit_tiny_patch16_224", path, num_classes=0, init_values=1e-5, img_size=96)
-    extractor = timm_network(ExtractorInputs(), "vit_tiny_patch16_224", path)
+    extractor = timm_network(ExtractorInputs(file=path, network="vit_tiny_patch16_224"))
     assert "96 px" in extractor.preprocessing
     assert extractor.features(IMAGES).shape == (3, 192)
 
 
-def test_weights_that_do_not_fit_are_refused_with_the_names(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused_with_the_names(tmp_path: Path, save_timm: SaveTimm) -> None:
     state = save_timm("resnet10t", tmp_path / "net.safetensors")
     path = tmp_path / "other.safetensors"
     save_file({("body." if key == "bn1.weight" else "") + key: value for key, value in state.items()}, path)
     pattern = r"other\.safetensors does not fit .* 1 names are missing, the first is bn1\.weight; 1 names are unknown"
     with pytest.raises(WeightsError, match=pattern):
-        timm_network(ExtractorInputs(), "resnet10t", path)
+        timm_network(ExtractorInputs(file=path, network="resnet10t"))
     with pytest.raises(WeightsError, match="does not fit timm's resnet18"):
-        timm_network(ExtractorInputs(), "resnet18", tmp_path / "net.safetensors")
+        timm_network(ExtractorInputs(file=tmp_path / "net.safetensors", network="resnet18"))
 
 
-def test_names_and_files_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_names_and_files_that_are_none_are_refused(tmp_path: Path, save_timm: SaveTimm) -> None:
     save_timm("resnet10t", tmp_path / "net.safetensors")
     with pytest.raises(ConfigError, match="no model 'no_such_net'"):
-        timm_network(ExtractorInputs(), "no_such_net", tmp_path / "net.safetensors")
+        timm_network(ExtractorInputs(file=tmp_path / "net.safetensors", network="no_such_net"))
     (tmp_path / "page.pth").write_bytes(b"<!DOCTYPE html><html>")
     with pytest.raises(UserError, match="HTML page"):
-        timm_network(ExtractorInputs(), "resnet10t", tmp_path / "page.pth")
+        timm_network(ExtractorInputs(file=tmp_path / "page.pth", network="resnet10t"))

@@ -1,0 +1,1 @@
+"""The networks behind EXTRACTORS, one file per network."""
