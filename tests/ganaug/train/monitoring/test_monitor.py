@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import cast
 
-import numpy as np
 import pytest
 import torch
 
