@@ -22,6 +22,7 @@ FEWEST_SNAPSHOTS = 6  # with which a trend is looked for
 LAST_FRACTION = 0.6  # of the snapshots, in which it is: the first ones fall in every training
 SMALL_CHANGE = 0.2  # of the distance over these; a trend that is surely smaller counts as none
 CONFIDENCE = 0.9  # of a trend's interval, so that noise looks like a rise in at most 5 % of trainings
+NEAR_FLOOR = 4.0  # times the floor; a distance that stands still above may be on a plateau, as early in a training
 LARGE_PROBABILITY = 0.8  # of ADA, above which its changes of images show in what is generated
 MEMORIZED = 0.5  # of a discriminator's `memory`
 
@@ -120,16 +121,22 @@ def advise(curve: Curve, discriminator: Discriminator | None = None, config: Gan
     to_val = f"the distance to validation patients changed by {val} {where}"
     memory = _memory_in_words(found) if direction in ("overfitting", "unclear") else ""
     best = float(curve.kimg[curve.val.argmin()])
+    is_far = bool(curve.val[-1] > NEAR_FLOOR * curve.floor)  # not where the floor is unknown
+    stands = "it stands still, far above its floor" if is_far else "more training brings little"
     sentences: dict[Direction, str] = {
         "better": f"{to_val}: more training helps",
-        "flat": f"{to_val}: more training brings little",
+        "flat": f"{to_val}: {stands}",
         "unclear": f"{to_val}: too noisy to say whether more training helps{memory}",
         "overfitting": f"{to_val}, that to training patients by {train}: the generator overfits its training patients, "
         f"and was nearest to others at {best:g} kimg{memory}",
         "unstable": f"{to_val}, and that to training patients by {train}: the training became unstable",
     }
     alarm = direction in ("overfitting", "unstable")
-    return Finding("overall", ALL, sentences[direction], alarm, _todo(direction, float(end), best, found, config))
+    if direction == "flat" and is_far:
+        todo = f"see with --kimg {2 * end:g} whether it is a plateau, or train again with another --gamma"
+    else:
+        todo = _todo(direction, float(end), best, found, config)
+    return Finding("overall", ALL, sentences[direction], alarm, todo)
 
 
 def _memory_in_words(found: Discriminator) -> str:
@@ -220,7 +227,9 @@ def read_discriminator(run: GanRun, since_kimg: float) -> Discriminator:
 def read_config(run: GanRun) -> GanConfig | None:
     """How the generator was trained; None where config.json is missing, edited or of another version."""
     with suppress(UserError):
-        return gan_config_from_dict(require_seal(read_json_object(run.config), run.config).get("config"))
+        return gan_config_from_dict(
+            require_seal(read_json_object(run.config, {"config": (dict,)}), run.config)["config"]
+        )
     return None
 
 
