@@ -124,7 +124,7 @@ def train_peer(root: Path, config: GanConfig, weights: Path, folder: Path) -> li
                 average.copy_(buffer)
         shown = (iteration + 1) * batch
         if shown % round(1000 * (config.snapshot_kimg or config.total_kimg)) == 0:
-            rows.append({"kimg": shown / 1000, "score": monitor.score_of(PeerSampler(ema, network), state)})
+            rows.append({"kimg": shown / 1000, "score": monitor.score_of(PeerSampler(ema, network), state).score})
     return rows
 
 

@@ -52,6 +52,8 @@ _FOLDS = _options(
     click.option("--split", "fixed", metavar="CSV|NAME",
                  help="A fixed split: a CSV of group,part, or a name that the source offers (bach: patient-safe; "
                       "folder: parts, where the folders are train, val and test)"),
+    click.option("--folds-csv", metavar="CSV",
+                 help="The folds that a paper or another workspace lists, as `ganaug export --folds-csv` writes them"),
 )  # fmt: skip
 _SOURCES = _options(
     click.option("--layout", metavar="LEVELS",

@@ -46,7 +46,10 @@ say so. The published pixel sizes of BreakHis are nominal; --um-per-px overrides
 
 Folds. --scheme k-fold (the default), repeated, leave-one-out or hold-out; or --split CSV with the columns group,part.
 --fold-by site keeps all patients of a laboratory together. Before a pixel is read it is known whether the patients
-allow the folds; if not, the arithmetic is shown and what is possible is suggested.
+allow the folds; if not, the arithmetic is shown and what is possible is suggested. --folds-csv CSV repeats the folds
+that `ganaug export --folds-csv` wrote, here or elsewhere, or that a paper lists: a row for each image (column image) or
+patient (column group), and train, val or test in the columns fold0, fold1 and so on. Every image that can be used has
+to be listed, and no other.
 
 Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated or mirrored, are found
 across the whole data set: under different classes they are dropped, across patients the patients count as one.
@@ -81,7 +84,9 @@ newest states are kept. A run that one process is training refuses another.
 Reports. stats.jsonl holds losses, penalties, ADA's probability, ADA's heuristic, the discriminator's output on
 training and validation images (where the two part, it overfits), speed and memory; --tensorboard writes the same for
 TensorBoard. Every --snapshot-kimg a snapshot and a sheet of images are written, and scores.jsonl gets the snapshot's
-Fréchet distance to the training images by --extractor; the best snapshot and the newest three are kept.
+Fréchet and kernel distances by --extractor, to training images and to as many images of validation patients. The
+snapshot nearest to the training images and the newest three are kept; validation patients choose none, so that they
+can judge it. At the end a note says whether more training would help.
 
 Several GPUs or machines. `torchrun --nproc-per-node 4 -m ganaug train-gan ...` divides the batch; a state serves any
 number of processes. A batch that does not fit into a GPU's memory is computed in the largest pieces that fit;

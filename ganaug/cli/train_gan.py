@@ -75,6 +75,7 @@ def train_gan(
     Run the same command again to resume what was stopped. Under torchrun its processes train together.
     """
     from ganaug.checkpoint.snapshot import best_ema
+    from ganaug.evaluate.advice import judge_training
     from ganaug.parallel.launcher import num_processes, process_rank
     from ganaug.train.loop import train_gans
     from ganaug.train.task import plan_training
@@ -106,15 +107,20 @@ def train_gan(
         warn("ganaug: stopped as the system asked; the state is saved; run the same command again to resume")
         return
     if process_rank() == 0:
-        snapshots = [str(best_ema(run)) for run in runs]
-        common.report({"snapshots": snapshots}, "\n".join(snapshots))
+        snapshots, findings = [str(best_ema(run)) for run in runs], [judge_training(run).findings[0] for run in runs]
+        for run, finding in zip(runs, findings, strict=True):
+            warn(f"note: fold {run.fold}: {finding.sentence}; {finding.todo}")
+        common.report({"snapshots": snapshots, "advice": [finding.to_dict() for finding in findings]},
+                      "\n".join(snapshots))  # fmt: skip
 
 
 def print_plan(common: Common, tasks: Sequence["Task"], compute: Compute) -> None:
-    """Print the resolved configuration and what it costs."""
+    """Print the resolved configuration, what it costs, and what is known beforehand of what comes of it."""
+    from ganaug.train.advice import advise_before_training
     from ganaug.train.cost import estimate_training_cost
 
     cost, config = estimate_training_cost(tasks, compute), to_dict(tasks[0].config)
+    outlook = advise_before_training(tasks)
     runs = [str(task.run.root) for task in tasks]
     sizes = f"G {cost.parameters_g / 1e6:.2f} M and D {cost.parameters_d / 1e6:.2f} M parameters"
     lines = [
@@ -122,5 +128,7 @@ def print_plan(common: Common, tasks: Sequence["Task"], compute: Compute) -> Non
         *(f"{name}: {value}" for name, value in {**config.pop("network"), **config}.items()),
         f"{sizes}, about {cost.memory_mib / 1024:.1f} GiB per process",
         f"about {duration(cost.seconds)} on {compute.device}",
+        *outlook.lines,
     ]
-    common.report({"runs": runs, "config": to_dict(tasks[0].config), **vars(cost)}, "\n".join(lines))
+    values = {"runs": runs, "config": to_dict(tasks[0].config), **vars(cost), "advice": outlook.to_dict()}
+    common.report(values, "\n".join(lines))

@@ -16,6 +16,7 @@ class FoldsConfig:
     num_repeats: int = 3  # repeated: how many times the groups are divided into folds
     by: str = "group"  # what is kept together: group (a patient), or site (all patients of a laboratory)
     fixed: str = ""  # fixed: a CSV of group and part, or the name of a split that the source offers
+    folds_csv: str = ""  # a CSV of images and their part in every fold; it decides in place of all the rest but `by`
 
     def __post_init__(self) -> None:
         enough = "at least 3, as train, validation and test are disjoint"
@@ -28,4 +29,5 @@ class FoldsConfig:
         require(self.scheme != "repeated" or number <= MOST_FOLDS, f"{self.num_repeats} repeats of them", most)
         require(self.by in ("group", "site"), f"folds by {self.by}", "group or site")
         fits = bool(self.fixed) == (self.scheme == "fixed")
+        require(not (self.fixed and self.folds_csv), "a --split with --folds-csv", "one of them")
         require(fits, f"scheme {self.scheme} with the split {self.fixed or '(none)'}", "a --split for fixed, only")

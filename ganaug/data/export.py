@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ganaug.data.dataset import add_folds
+from ganaug.data.dataset import DataSet, add_folds
 from ganaug.data.folds.folds import PARTS
 from ganaug.data.images.png import encode_png
 from ganaug.data.schema import IMAGES_AT_A_TIME, ImageReader, ImageTable, name_to_share, open_reader, read_table
@@ -78,11 +78,7 @@ def select(path: Path, fold: int | None = None, part: str | None = None) -> Sele
 def _part_of(whole: Selection, fold: int, part: str) -> Selection:
     if part not in PARTS:
         raise ConfigError(f"the part {part}", expected=" or ".join(PARTS))
-    path = whole.path.resolve()
-    workspace = Workspace(path.parent.parent)
-    if whole.synthetic or workspace.dataset(path.stem) != path:
-        raise ConfigError(f"fold {fold} of {whole.path}", expected="a data set of a workspace: nothing else has folds")
-    dataset = add_folds(workspace, path.stem, whole.table)
+    dataset = _with_folds(whole)
     indices = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[part](fold)
     if len(indices) == 0:
         raise DataError(
@@ -104,6 +100,20 @@ def _part_of(whole: Selection, fold: int, part: str) -> Selection:
         },
         note="" if part == "train" else note,
     )
+
+
+def open_with_folds(path: Path) -> DataSet:
+    """The data set at `path` with its folds; raises ConfigError where the file is not a data set of a workspace."""
+    table = read_table(path)
+    return _with_folds(Selection(path, table, ImageReader(path), np.arange(len(table)), {}))
+
+
+def _with_folds(whole: Selection) -> DataSet:
+    path = whole.path.resolve()
+    workspace = Workspace(path.parent.parent)
+    if whole.synthetic or workspace.dataset(path.stem) != path:
+        raise ConfigError(f"the folds of {whole.path}", expected="a data set of a workspace: nothing else has folds")
+    return add_folds(workspace, path.stem, whole.table)
 
 
 def export_zip(selection: Selection, out: Path, *, with_ids: bool = False, progress: bool = False) -> int:

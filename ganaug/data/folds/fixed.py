@@ -14,8 +14,8 @@ from ganaug.errors import FoldsError, some_of
 from ganaug.workspace import user_path
 
 _COLUMNS = ("group", "part")
-_ROLES = {"train": TRAIN, "val": VAL, "test": TEST}
-_NAMES = {role: name for name, role in _ROLES.items()}
+ROLES = {"train": TRAIN, "val": VAL, "test": TEST}
+PART_NAMES = {role: name for name, role in ROLES.items()}
 
 Splits = Mapping[str, Mapping[str, str]]  # by name of the split: group to train, val or test
 
@@ -48,7 +48,7 @@ def _parse(data: bytes, name: str) -> dict[str, str]:
     parts: dict[str, str] = {}
     for row in table.rows:
         group, part = table.values(row, *_COLUMNS)
-        if part.lower() not in _ROLES or not group:
+        if part.lower() not in ROLES or not group:
             raise FoldsError(f"line {row.line} of {name} puts {group!r} in {part!r}", expected="train, val or test")
         if parts.setdefault(group, part.lower()) != part.lower():
             raise FoldsError(
@@ -88,7 +88,7 @@ def assign_fixed_roles(
         lacking = [name for name, number in zip(class_names, held.tolist()) if number == 0]
         if lacking:
             raise FoldsError(
-                f"the {_NAMES[role]} part of {fixed.name} has no image of {', '.join(lacking)}",
+                f"the {PART_NAMES[role]} part of {fixed.name} has no image of {', '.join(lacking)}",
                 expected="every class in the train part and in the validation part",
             )
     gone = sorted(set(fixed.parts) - set(population.groups.tolist()))
@@ -97,7 +97,7 @@ def assign_fixed_roles(
 
 
 def _of_units(population: Population, fixed: FixedList) -> NDArray[np.int64]:
-    listed = np.array([_ROLES[fixed.parts[group]] for group in population.groups.tolist()])
+    listed = np.array([ROLES[fixed.parts[group]] for group in population.groups.tolist()])
     roles = np.full(population.unit.max() + 1, TRAIN)
     roles[population.unit] = listed
     divided = np.flatnonzero(roles[population.unit] != listed)
@@ -107,7 +107,7 @@ def _of_units(population: Population, fixed: FixedList) -> NDArray[np.int64]:
             (population.unit == population.unit[first_group]) & (listed != listed[first_group])
         )[0]
         first, second = (
-            f"{population.groups[at]} ({_NAMES[int(listed[at])]})" for at in sorted((first_group, second_group))
+            f"{population.groups[at]} ({PART_NAMES[int(listed[at])]})" for at in sorted((first_group, second_group))
         )
         raise FoldsError(
             f"the list {fixed.name} parts {first} from {second}, of one site",

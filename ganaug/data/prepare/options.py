@@ -10,6 +10,7 @@ from ganaug.data.sources import require_used, source_of
 from ganaug.errors import ConfigError
 
 _OF_PHANTOM = ("num_patients", "images_per_patient")
+_CUT_FLAGS = {"num_folds": "--folds", "scheme": "--scheme", "num_repeats": "--repeats", "fixed": "--split"}
 _OF_FOLDS = tuple(field.name for field in fields(FoldsConfig))
 
 
@@ -20,6 +21,9 @@ def prepare_config(dataset: str, options: Mapping[str, Any], *, preset: str, see
     """
     given = {name: value for name, value in options.items() if value is not None}
     require_used(dataset, given)
+    others = [flag for name, flag in _CUT_FLAGS.items() if name in given and "folds_csv" in given]
+    if others:
+        raise ConfigError(f"{' and '.join(others)} with --folds-csv", expected="the list alone", todo="remove one")
     if "num_repeats" in given and given.get("scheme") != "repeated":
         raise ConfigError(
             f"--repeats with the scheme {given.get('scheme', 'k-fold')}",

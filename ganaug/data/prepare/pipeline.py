@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from ganaug.config import DRAWN, PrepareConfig
 from ganaug.data.archives.files import printable
 from ganaug.data.dataset import DataSet, default_dataset, open_dataset
-from ganaug.data.folds.folds import Folds, check_feasible, make_folds, write_folds
+from ganaug.data.folds.folds import Folds, write_folds
+from ganaug.data.folds.listed import differs_from_list, read_listed_folds
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
+from ganaug.data.prepare.cut import check_cut, cut_folds
 from ganaug.data.prepare.duplicates import find_copies
 from ganaug.data.prepare.known_synthetic import find_synthetic
 from ganaug.data.prepare.options import prepare_config
@@ -85,7 +87,7 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
             )
         facts, hashes = _without_synthetic(workspace, facts, hashes, writer, skipped)
         table, places = _tabulate(scan, config, facts, hashes, writer, skipped)
-        folds = _folds(scan, config, table, skipped)
+        folds = cut_folds(scan, config.folds, table, skipped)
         writer.keep(places)
         if config.stain != "none" and folds is not None:
             table = _stain(writer, table, folds, config.stain, progress)
@@ -97,7 +99,10 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
     else:
         folds = replace(folds, dataset_fingerprint=table.fingerprint)
         write_folds(workspace.folds(config.workspace_name), folds)
-    return Prepared(config.workspace_name, path, table, folds, tuple(skipped), tuple(table.attrs[NOTES]))
+    notes = list(table.attrs[NOTES])
+    if folds is not None and config.folds.folds_csv:
+        notes += filter(None, [differs_from_list(folds, read_listed_folds(config.folds.folds_csv))])
+    return Prepared(config.workspace_name, path, table, folds, tuple(skipped), tuple(notes))
 
 
 def plan_preparation(config: PrepareConfig) -> dict[str, Any]:
@@ -110,7 +115,7 @@ def plan_preparation(config: PrepareConfig) -> dict[str, Any]:
         "images": len(scan.items),
         "patients": len(set(scan.groups.tolist())),
         "classes": dict(zip(scan.class_names, counts.tolist())),
-        "scheme": config.folds.scheme if scan.labelled else "none: no labels",
+        "scheme": (config.folds.folds_csv or config.folds.scheme) if scan.labelled else "none: no labels",
         "folds": num_folds,
         "resolution_px": config.resolution_px,
         "fit": config.fit,
@@ -138,15 +143,7 @@ def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
         )
     num_folds = 0
     if scan.labelled:
-        num_folds = check_feasible(
-            scan.labels,
-            scan.groups,
-            scan.sites,
-            scan.class_names,
-            config.folds,
-            suggestion=scan.suggestion,
-            splits=scan.splits,
-        )
+        num_folds = check_cut(scan, config.folds)
     elif config.stain != "none":
         raise ConfigError("stain normalisation of images without labels", expected="labels: it is fitted on folds")
     return scan, num_folds
@@ -154,13 +151,6 @@ def _feasible_scan(config: PrepareConfig) -> tuple[Scan, int]:
 
 def _place(config: PrepareConfig) -> str:
     return config.source or f"the {config.dataset}"
-
-
-def _folds(scan: Scan, config: PrepareConfig, table: ImageTable, skipped: list[tuple[str, str]]) -> Folds | None:
-    if not scan.labelled:
-        return None
-    suggestion = f"the skipped images once they are corrected{why_none(skipped)}" if skipped else ""
-    return make_folds(table, config.folds, suggestion=suggestion or scan.suggestion, splits=scan.splits)
 
 
 def _stain(writer: ImageWriter, table: ImageTable, folds: Folds, method: str, progress: bool) -> ImageTable:

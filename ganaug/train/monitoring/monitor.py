@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ganaug.config import Compute
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.registry import open_extractor
-from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
 from ganaug.provenance import sealed
+from ganaug.train.monitoring.snapshot_scores import RealSides, SnapshotScores, match_classes, spread
 from ganaug.train.saving.publish import write_snapshot
 from ganaug.train.saving.retention import drop_snapshots
 from ganaug.train.schedule import blend_with_uniform, conditioning
@@ -59,20 +59,18 @@ class Monitor:
         if self.extractor and conditioning(self.task.config, state.num_images) == 1:
             started = time.perf_counter()
             row = {"kimg": kimg, "snapshot": run.ema(kimg).name, "extractor": self.extractor.name}
-            row |= {"num_images": len(self._scored), "score": self.score(state)}
+            row |= {"num_images": len(self._scored), **self.score_of(state.trainer.networks.ema, state).to_dict()}
             append_jsonl(run.scores, sealed({**row, "seconds": time.perf_counter() - started}))
         drop_snapshots(self.task)
 
-    def score(self, state: TrainingState) -> float:
-        """Fréchet distance of features between training images and as many generated ones of the same classes."""
-        return self.score_of(state.trainer.networks.ema, state)
+    def score_of(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> SnapshotScores:
+        """Scores of as many images as there are training images, of the same classes; the generator is called as ours.
 
-    def score_of(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> float:
-        """The same of any generator that is called as ours."""
+        Snapshots are chosen by the distance to training images: what is chosen by validation patients has seen them,
+        and could not be judged by them any more.
+        """
         assert self.extractor is not None
-        fake = self.extractor.features(self._generate(generator, state))
-        scale = self.extractor.feature_scale(self._real_features)  # as in evaluate-gan
-        return frechet_distance(self._real_features / scale, fake / scale)
+        return self._real.scores(self.extractor.features(self._generate(generator, state)))
 
     @cached_property
     def extractor(self) -> Extractor | None:
@@ -87,9 +85,16 @@ class Monitor:
         return spread(self.task.dataset.train(self.task.fold), NUM_SCORED)
 
     @cached_property
-    def _real_features(self) -> NDArray[np.float64]:
+    def _real(self) -> RealSides:
+        """The features of the training images, and of validation images of the same classes, extracted once a run."""
         assert self.extractor is not None
-        return self.extractor.features(self._images[self._scored])
+        data = self.task.dataset
+        val = data.val(self.task.fold)
+        matched, chosen = match_classes(data.table.label[self._scored], data.table.label[val])
+        val = val[chosen]
+        train = self.extractor.features(self._images[self._scored])
+        held_out = self.extractor.features(self._images[val]) if len(val) else train[:0]
+        return RealSides(train, held_out, matched, self.extractor.feature_scale(train), self.task.config.seed)
 
     @torch.no_grad()
     def _generate(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> NDArray[np.uint8]:
@@ -106,9 +111,3 @@ class Monitor:
         table = self.task.dataset.table
         c = one_hot(table.label[members], table.num_classes, state.trainer.processes.device)
         return blend_with_uniform(c, conditioning(self.task.config, state.num_images))
-
-
-def spread(members: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    """At most `number` of the members, evenly spread."""
-    chosen: NDArray[np.int64] = members[np.linspace(0, len(members) - 1, min(number, len(members))).astype(int)]
-    return chosen

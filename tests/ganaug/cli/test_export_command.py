@@ -46,7 +46,7 @@ def test_a_dry_run_writes_nothing(workspace: Workspace, tiny: DataSet, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("phantom",), "Missing option '--zip'"),
+        (("phantom",), "expected --zip OUT.zip, or --folds-csv OUT.csv alone"),
         (("mars", "--zip", "out.zip"), "mars.h5; make it with `ganaug prepare`"),
         (("nothing.h5", "--zip", "out.zip"), "there is no file nothing.h5"),
         (("phantom", "--zip", "out.zip", "--fold", "9"), "expected a number from 0 to 2"),

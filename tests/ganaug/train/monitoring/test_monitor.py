@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import cast
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,7 +14,7 @@ from ganaug.model.discriminator import Discriminator
 from ganaug.model.pixels import from_pixels
 from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import train_gan
-from ganaug.train.monitoring.monitor import Monitor, spread
+from ganaug.train.monitoring.monitor import Monitor
 from ganaug.train.state import new_state
 from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace, read_jsonl
@@ -80,16 +79,20 @@ def test_scores_put_the_training_images_before_noise(task: Task) -> None:
     def noise(z: torch.Tensor, c: torch.Tensor, **_: object) -> torch.Tensor:
         return torch.randn(len(z), 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
-    assert monitor.score_of(copies, state) == pytest.approx(0, abs=1e-6)
-    assert monitor.score_of(noise, state) > 0.01
+    exact, noisy = monitor.score_of(copies, state), monitor.score_of(noise, state)
+    assert exact.score == pytest.approx(0, abs=1e-6)
+    assert noisy.score > 0.01
+    assert noisy.kernel > 10 * abs(exact.kernel)
+    # What repeats the training images is as far from validation patients as the training images are.
+    assert exact.val_score == pytest.approx(exact.val_floor)
+    assert exact.val_kernel == pytest.approx(exact.val_kernel_floor)
+    assert noisy.val_score is not None
+    assert exact.val_floor is not None
+    assert noisy.val_score > exact.val_floor
+    assert noisy.val_floor == exact.val_floor
 
 
 def test_a_score_without_its_weights_is_refused(task: Task) -> None:
     config = replace(CONFIG, extractor="inception", total_kimg=0.008)
     with pytest.raises(WeightsError):
         train_gan(replace(task, config=config))
-
-
-def test_spread_takes_evenly_and_never_more_than_there_are() -> None:
-    assert spread(np.arange(10), 3).tolist() == [0, 4, 9]
-    assert spread(np.arange(3), 10).tolist() == [0, 1, 2]

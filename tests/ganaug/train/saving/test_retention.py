@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ganaug.checkpoint.snapshot import best_ema, load_tensors, save_tensors
+from ganaug.checkpoint.snapshot import best_ema, load_snapshot, load_tensors, save_tensors
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, WorkspaceError
@@ -174,7 +174,7 @@ def test_without_scores_the_newest_is_the_best(task: Task) -> None:
     assert best_ema(task.run) == task.run.newest_ema() != None  # noqa: E711
 
 
-def test_snapshots_are_scored_on_training_images_alone(
+def test_snapshots_are_scored_on_training_and_validation_images_and_never_on_test_images(
     workspace: Workspace, tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(CONFIG, total_kimg=3.0, snapshot_kimg=1.0, extractor="classifier", state_kimg=10.0, batch=10)
@@ -187,9 +187,14 @@ def test_snapshots_are_scored_on_training_images_alone(
     run = train_gan(task)
     rows = read_jsonl(run.scores)
     assert [row["kimg"] for row in rows] == [1.0, 2.0, 3.0]
-    assert all(row["score"] > 0 for row in rows)
+    for name in ("score", "val_score", "val_floor"):
+        assert all(row[name] > 0 for row in rows), name
+    assert len({row["val_floor"] for row in rows}) == 1
+    assert rows[0]["val_num_images"] == len(tiny.val(0))
     assert not asked & {*tiny.test(0).tolist()}
-    assert {*tiny.train(0).tolist()} <= asked
+    assert {*tiny.train(0).tolist(), *tiny.val(0).tolist()} <= asked
+    val_groups = {tiny.table.patient_digest(group) for group in tiny.folds.val_groups(0)}
+    assert not val_groups & {*load_snapshot(run.ema(3.0)).provenance.groups_seen}
 
 
 def replace_steps() -> object:
