@@ -52,15 +52,10 @@ def judge_agreement(scope: Scope, metric: str, held_out_part: str, rng: np.rando
         _row(metric, each.class_name, each.synthetic(fractions.CONFIDENCE), each.real(fractions.CONFIDENCE), each)
         for each in agreements
     ]
-    overall = _row(
-        metric,
-        ALL,
-        fractions.mean_of([each.synthetic(fractions.CONFIDENCE) for each in agreements]),
-        fractions.mean_of([each.real(fractions.CONFIDENCE) for each in agreements]),
-        *agreements,
-        note=scope.note,
-    )
-    is_lower = overall.value < overall.floor
+    value = fractions.mean_of([each.synthetic(fractions.CONFIDENCE) for each in agreements])
+    floor = fractions.mean_of([each.real(fractions.CONFIDENCE) for each in agreements])
+    overall = _row(metric, ALL, value, floor, *agreements, note=scope.note)
+    is_lower = value.value < floor.value
     findings = [_find(each, scope.num_classes, held_out_part, is_lower) for each in agreements]
     return Chapter((overall, *rows), tuple(finding for finding in findings if finding))
 
