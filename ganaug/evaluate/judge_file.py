@@ -17,9 +17,10 @@ from ganaug.evaluate.advice import judge_training
 from ganaug.evaluate.appearance.spectrum import judge_spectrum
 from ganaug.evaluate.appearance.stain import judge_stain
 from ganaug.evaluate.comparison.distances import judge_distances
-from ganaug.evaluate.copies.audit import judge_copies
+from ganaug.evaluate.copies.judge import judge_copies
 from ganaug.evaluate.diversity import judge_lpips_diversity
 from ganaug.evaluate.extractors.extractor import Extractor
+from ganaug.evaluate.extractors.independence import Teacher, teachers_of
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.judged import Chapter, Embedded, Finding, ImageSet, Judged
 from ganaug.evaluate.judgement import Judgement, ScoredFile
@@ -41,6 +42,7 @@ class Case:
     run: GanRun | None  # the generator's folder
     judged: Judged
     about: ScoredFile
+    teachers: tuple[Teacher, ...]  # the extractors that the generator and its images depend on
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,10 @@ def open_case(
         seed=seed,
     )
     judged = Judged(train, others, without_patients, dataset.table.class_names, PARTS[against])
-    return Case(workspace, real, made, run, judged, about)
+    return Case(workspace, real, made, run, judged, about, teachers_of(run, table))
 
 
-def judge(case: Case, extractors: Sequence[Extractor], compute: Compute = CPU) -> Judgement:
+def judge_case(case: Case, extractors: Sequence[Extractor], compute: Compute = CPU) -> Judgement:
     """Ask every judge of JUDGES, per class and over all classes.
 
     A judge that cannot work on these images leaves a finding that says why, and the others are asked. The scores are
@@ -136,7 +138,7 @@ def judge(case: Case, extractors: Sequence[Extractor], compute: Compute = CPU) -
     return _recorded(case, Judgement(case.about, tuple(_ask(given, *of_judge) for of_judge in bar)))
 
 
-def score(case: Case, extractor: Extractor, compute: Compute = CPU) -> Judgement:
+def score_case(case: Case, extractor: Extractor, compute: Compute = CPU) -> Judgement:
     """The distances and the LPIPS diversity alone, without intervals: what a study shows of its generators."""
     embedded, seed = embed(case, extractor, compute), case.about.seed
     distances = judge_distances(case.judged, embedded, seed=seed, progress=compute.progress, with_intervals=False)

@@ -1,4 +1,4 @@
-"""Scores of synthetic images: one row type for all metrics, and the file that the rows are about."""
+"""A score of synthetic images: one row type for all metrics."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -45,31 +45,3 @@ class ImageScore:
         """The row as JSON values; a class's name stands under `class`."""
         values = asdict(self)
         return {"metric": values.pop("metric"), "class": values.pop("class_name"), **values}
-
-
-@dataclass(frozen=True)
-class ScoredFile:
-    """The synthetic file that was scored, and the data that it was compared with."""
-
-    dataset: str
-    dataset_fingerprint: str
-    folds_digest: str
-    fold: int
-    synthetic: str  # the file's name, in a form that may leave the workspace
-    synthetic_digest: str
-    generator: str  # SHA-256 of its weights
-    kimg: float
-    psi: float | None
-    seed: int  # of the scores' random draws
-
-
-@dataclass(frozen=True)
-class FileScores:
-    """All scores of one synthetic file."""
-
-    file: ScoredFile
-    scores: tuple[ImageScore, ...]
-
-    def to_rows(self) -> list[dict[str, Any]]:
-        """A flat row of JSON values per score, as metrics.jsonl holds it."""
-        return [{**score.to_dict(), **asdict(self.file)} for score in self.scores]

@@ -1,14 +1,16 @@
 """Scores of the synthetic files that serve the folds, with one kind of extractor for all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ganaug.config import CPU, FITTED_EXTRACTORS, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.data.synthetic import admit_synthetic
+from ganaug.evaluate.extractors.choice import ExtractorChoice
 from ganaug.evaluate.extractors.extractor import ExtractorInputs
+from ganaug.evaluate.extractors.independence import choose_judges, teachers_of
 from ganaug.evaluate.extractors.registry import available_extractors, open_extractor
-from ganaug.evaluate.judge_file import VALIDATION, judge, open_case, score
+from ganaug.evaluate.judge_file import VALIDATION, judge_case, open_case, score_case
 from ganaug.evaluate.judgement import Judgement
 from ganaug.evaluate.page import write_page
 from ganaug.generate.find import Supply
@@ -27,6 +29,20 @@ def require_scorable(
         admit_synthetic(dataset, supply.synthetic, supply.fold)
 
 
+def require_judges(
+    dataset: DataSet, supplies: Sequence[Supply], choices: Sequence[ExtractorChoice], compute: Compute
+) -> list[str]:
+    """The names of the extractors that `judge_images` would use; raises what it would raise of files and extractors."""
+    names: dict[str, None] = {}
+    for supply in supplies:
+        table, _ = admit_synthetic(dataset, supply.synthetic, supply.fold)
+        inputs = ExtractorInputs(dataset, supply.fold, supply.run, compute)
+        names |= dict.fromkeys(
+            extractor.name for extractor in choose_judges(choices, teachers_of(supply.run, table), inputs)
+        )
+    return list(names)
+
+
 def score_images(
     workspace: Workspace,
     dataset: DataSet,
@@ -39,7 +55,7 @@ def score_images(
     judgements = []
     for supply in supplies:
         opened = open_extractor(extractor, ExtractorInputs(dataset, supply.fold, supply.run, compute))
-        judgements.append(score(open_case(workspace, dataset, supply.synthetic, supply.run), opened, compute))
+        judgements.append(score_case(open_case(workspace, dataset, supply.synthetic, supply.run), opened, compute))
     return judgements
 
 
@@ -51,7 +67,7 @@ def judge_images(
     choices: Sequence[ExtractorChoice] = (),
     against: str = VALIDATION,
     compute: Compute = CPU,
-    command: str = "",
+    command: Callable[[Supply], str],
 ) -> Iterator[tuple[Judgement, Path]]:
     """All that is found of every fold's synthetic images, and the page of each; `choices` empty takes the default.
 
@@ -60,8 +76,8 @@ def judge_images(
     for supply in supplies:
         case = open_case(workspace, dataset, supply.synthetic, supply.run, against=against)
         inputs = ExtractorInputs(dataset, supply.fold, supply.run, compute)
-        judges = choose_judges(choices, teachers_of(supply.run, supply.synthetic), inputs)
-        judgement = judge(case, judges, compute)
+        judges = choose_judges(choices, case.teachers, inputs)
+        judgement = judge_case(case, judges, compute)
         page = workspace.evaluation(supply.synthetic)
-        write_page(page, case.judged, judgement, command)
+        write_page(page, case.judged, judgement, command(supply))
         yield judgement, page

@@ -17,7 +17,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import for_sharing
-from ganaug.evaluate.scores import FileScores
+from ganaug.evaluate.judgement import Judgement
 from ganaug.report.page import render_page
 from ganaug.report.pictures import strip
 from ganaug.study.arms import ARMS
@@ -114,7 +114,7 @@ def write_report(
     dataset: DataSet,
     verdict: Verdict,
     results: Sequence[CellResult],
-    image_scores: Sequence[FileScores],
+    image_scores: Sequence[Judgement],
     looks: Sequence[Look] = (),
 ) -> None:
     """Render the page of a finished study to `study.report`; it names no patient, no file of theirs and no folder."""

@@ -12,7 +12,7 @@ from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, WorkspaceError
-from ganaug.evaluate.scores import FileScores
+from ganaug.evaluate.judgement import Judgement
 from ganaug.generate.find import Supply
 from ganaug.provenance import sealed
 from ganaug.study.arms import ARMS
@@ -43,7 +43,7 @@ def evaluate_augmentation(
     config: StudyConfig,
     *,
     compute: Compute,
-    image_scores: Sequence[FileScores] = (),
+    image_scores: Sequence[Judgement] = (),
 ) -> Outcome:
     """Answer whether the synthetic images make the classifiers better on unseen patients, and write the report.
 

@@ -31,7 +31,7 @@ from ganaug.data.synthetic_file import read_record, read_rows
 from ganaug.errors import UserError, WeightsError
 from ganaug.evaluate.extractors.trained_classifier import open_classifier
 from ganaug.evaluate.features import features_of
-from ganaug.evaluate.score_file import score_file
+from ganaug.evaluate.judge_file import open_case, score_case
 from ganaug.generate.find import Choice, Supply, config_of, generator_for, supply_for
 from ganaug.inspect import describe, write_sheet
 from ganaug.provenance import require_seal, sealed
@@ -101,7 +101,7 @@ def read_synthetic(root: Path, path: Path) -> object:
     read_record(path, schema.read_table(path))
     supply_for(workspace, dataset, FOLD, choice=Choice(files=(path,)))
     admit(workspace, dataset, Supply(FOLD, run, path))
-    return score_file(workspace, dataset, path, run, extractor=EXTRACTOR)
+    return score_case(open_case(workspace, dataset, path, run), EXTRACTOR)
 
 
 def read_snapshot(root: Path, path: Path) -> object:

@@ -50,7 +50,7 @@ def judged() -> Judged:
 def test_answers_hold_everything_once_and_in_the_order_of_the_questions(judgement: Judgement) -> None:
     answers = judgement.answers()
     assert [answer.question for answer in answers] == ["overall", "diverse", "obedient", "copying", "appearance"]
-    assert list(QUESTIONS)[0] == "overall"
+    assert next(iter(QUESTIONS)) == "overall"
     assert sum(len(answer.scores) for answer in answers) == len(judgement.scores) == 2
     assert sum(len(answer.findings) for answer in answers) == len(judgement.findings) == 2
     assert [answer.question for answer in answers if answer.is_alarm] == ["copying"]

@@ -13,7 +13,7 @@ from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import ImageTable
-from ganaug.evaluate.scores import FileScores
+from ganaug.evaluate.judgement import Judgement
 from ganaug.generate.find import Supply
 from ganaug.provenance import Provenance, digest_of
 from ganaug.study.design import Design
@@ -73,7 +73,7 @@ class World:
         supplies: list[Supply] | None = None,
         *,
         num_workers: int = 1,
-        image_scores: Sequence[FileScores] = (),
+        image_scores: Sequence[Judgement] = (),
     ) -> Outcome:
         """The whole study, by default on new honest files."""
         return evaluate_augmentation(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ganaug.config import StudyConfig
-from ganaug.evaluate.scores import FileScores, ImageScore, ScoredFile
+from ganaug.evaluate.judged import Chapter
+from ganaug.evaluate.judgement import Judgement, ScoredFile
+from ganaug.evaluate.scores import ImageScore
 from ganaug.interval import Interval
 from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot
@@ -68,8 +70,11 @@ DISTANCE = ImageScore(
     num_splits=10,
 )
 DIVERSITY = ImageScore("LPIPS", "all", None, note="not computed: weights missing")
-FILE = ScoredFile("tiny", "a" * 64, "b" * 64, 0, "tiny.h5", "c" * 64, "d" * 64, kimg=1.0, psi=1.0, seed=0)
-SCORES = [FileScores(FILE, (DISTANCE, DIVERSITY))]
+FILE = ScoredFile(
+    "tiny", "a" * 64, "b" * 64, 0, "tiny.h5", "c" * 64, "d" * 64, kimg=1.0, psi=1.0,
+    held_out_part="validation patients", seed=0,
+)  # fmt: skip
+SCORES = [Judgement(FILE, (Chapter((DISTANCE, DIVERSITY)),))]
 
 
 def test_page_loads_nothing_and_escapes_hostile_names(outcome_of: Callable[..., Outcome]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ganaug.data.dataset import DataSet
 from ganaug.errors import LeakError
 from ganaug.evaluate.extractors.extractor import Extractor
-from ganaug.evaluate.score_file import score_file
+from ganaug.evaluate.judge_file import open_case, score_case
 from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.evaluate.table import format_scores
 from ganaug.workspace import GanRun, Workspace, read_jsonl
@@ -29,7 +29,7 @@ def score(workspace: Workspace, dataset: DataSet, synthesize: Synthesize, pixels
         images: NDArray[np.uint8], label: NDArray[np.int64], name: str = "gan", extractor: Extractor = pixels
     ) -> tuple[ImageScore, ...]:
         path = synthesize(images, label, name=name)
-        return score_file(workspace, dataset, path, None, extractor=extractor).scores
+        return score_case(open_case(workspace, dataset, path, None), extractor).scores
 
     return scores_of
 
@@ -110,8 +110,8 @@ def test_scores_are_recorded_once_with_the_file_they_are_about(
     workspace: Workspace, dataset: DataSet, run: GanRun, synthesize: Synthesize, pixels: Extractor
 ) -> None:
     path = synthesize(*sample(dataset, 20))
-    first = score_file(workspace, dataset, path, run, extractor=pixels, seed=3)
-    again = score_file(workspace, dataset, path, run, extractor=pixels, seed=3)
+    first = score_case(open_case(workspace, dataset, path, run, seed=3), pixels)
+    again = score_case(open_case(workspace, dataset, path, run, seed=3), pixels)
     assert again == first, "same seed, same figures"
     rows = read_jsonl(run.metrics)
     assert rows == first.to_rows(), "written once"
@@ -119,7 +119,7 @@ def test_scores_are_recorded_once_with_the_file_they_are_about(
         (4.0, 1.0, 3, 0, path.name)
     }
     assert {row["class"] for row in rows} == {ALL, *dataset.table.class_names}
-    other = score_file(workspace, dataset, path, run, extractor=pixels, seed=4)
+    other = score_case(open_case(workspace, dataset, path, run, seed=4), pixels)
     floors = [figure_of(each.scores, "frechet", ALL, "floor") for each in (first, other)]
     assert floors[0] != floors[1]
 
@@ -130,7 +130,7 @@ def test_images_of_a_generator_that_saw_a_test_patient_are_refused(
     leaked = dataset.folds.test_groups(0)[0]
     path = synthesize(*sample(dataset, 20), saw=(leaked,))
     with pytest.raises(LeakError, match=leaked):
-        score_file(workspace, dataset, path, None, extractor=pixels)
+        score_case(open_case(workspace, dataset, path, None), pixels)
 
 
 def test_changed_images_and_another_folds_run_are_refused(
@@ -138,8 +138,8 @@ def test_changed_images_and_another_folds_run_are_refused(
 ) -> None:
     path = synthesize(*sample(dataset, 20))
     with pytest.raises(LeakError, match="fold 1"):
-        score_file(workspace, dataset, path, workspace.gan("toy", 1, "0123456789"), extractor=pixels)
+        score_case(open_case(workspace, dataset, path, workspace.gan("toy", 1, "0123456789")), pixels)
     with h5py.File(path, "r+") as file:
         file["images"][0] = 0
     with pytest.raises(LeakError, match="changed"):
-        score_file(workspace, dataset, path, None, extractor=pixels)
+        score_case(open_case(workspace, dataset, path, None), pixels)
