@@ -15,7 +15,7 @@ from ganaug.evaluate.appearance.power import Spectra, decibels, plane_power
 PERIODS = (2, 4, 8)  # pixels
 MIN_SPACING = 4  # frequencies from one place of a grid to the next; with fewer, its neighbourhood holds the next peak
 MIN_EXCESS_DB = 1.5  # over real images, our choice: below, a peak is of no consequence
-MIN_PEAK_DB = 1.0  # over its own neighbourhood
+MIN_PEAK_DB = 2.0  # over its own neighbourhood
 MIN_Z = 4.5  # of the excess: about a hundred places are looked at
 
 

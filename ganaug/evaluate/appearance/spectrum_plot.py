@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 8  # classes that are shown
 PANELS_PER_ROW = 4
+GRID_PERIODS = (8, 4, 2)  # px
 _INK, _BAND, _MARK = "#1a1a1a", "#c9c9c9", "#7a1f5c"
 
 
@@ -42,9 +43,9 @@ def spectrum_exhibit(panels: Mapping[str, "tuple[Spectra, Spectra]"]) -> Exhibit
         title="Radial power spectrum",
         caption=(
             "The mean power at each frequency. The band holds the means of all real training patients; the thin line "
-            "is the mean of their images, the thick one that of the synthetic images. A thick line that falls below the "
-            "band at the right lacks fine detail; a narrow peak, most often at 1/8, 1/4 or 1/2 (dotted), is a grid."
-            + more
+            "is the mean of their images, the thick one that of the synthetic images. A thick line that falls below "
+            "the band at the right lacks fine detail; a narrow peak is a grid, which along the pixel rows stands at "
+            "the dotted lines (periods of 8, 4 and 2 px), else to the right of them." + more
         ),
         uri=uri,
     )
@@ -55,10 +56,13 @@ def _draw(axes: "Axes", name: str, real: "Spectra", synthetic: "Spectra") -> Non
     frequency = np.arange(1, side // 2 + 1) / side
     patients = np.stack([real.levels[real.group == patient].mean(0) for patient in np.unique(real.group)])
     low, high = (10 ** (bound / 10) for bound in (patients.min(0), patients.max(0)))
-    for period in (8, 4, 2):
+    for period in GRID_PERIODS:
         axes.axvline(1 / period, color=_BAND, linewidth=0.8, linestyle=":")
     axes.fill_between(frequency, low, high, color=_BAND, linewidth=0, label="real patients")
     axes.plot(frequency, 10 ** (real.levels.mean(0) / 10), color=_INK, linewidth=0.8, label="real images")
     axes.plot(frequency, 10 ** (synthetic.levels.mean(0) / 10), color=_MARK, linewidth=1.8, label="synthetic images")
     axes.set(xscale="log", yscale="log", title=name)
+    ticks = [1 / period for period in (128, 64, 32, 16, 8, 4, 2) if side >= period]
+    axes.set_xticks(ticks, [f"1/{round(1 / tick)}" for tick in ticks])
+    axes.minorticks_off()
     axes.spines[["right", "top"]].set_visible(False)
