@@ -10,7 +10,7 @@ from ganaug.evaluate.comparison.figures import Attempt, compute_all
 from ganaug.evaluate.comparison.halves import draw_per_class
 from ganaug.evaluate.comparison.jackknife import deal_blocks, jackknife_interval
 from ganaug.evaluate.comparison.permutation import MAX_IMAGES, MIN_PATIENTS, permutation_p_value, sum_by_unit
-from ganaug.evaluate.comparison.rows import make_row
+from ganaug.evaluate.comparison.rows import make_row, within
 from ganaug.evaluate.comparison.scopes import Scope, list_scopes, number_patients
 from ganaug.evaluate.comparison.splits import NUM_SPLITS, Repeats, add_held_out, add_split
 from ganaug.evaluate.judged import Chapter, Embedded, Judged
@@ -65,7 +65,7 @@ def judge_distances(
         }
         if with_intervals:
             for name, interval in _intervals(judged, embedded, scope, attempts, seed, block_rng).items():
-                low, high = None if interval.reason else interval.low, None if interval.reason else interval.high
+                low, high = within(METRICS[name], interval)
                 rows[name] = replace(rows[name], low=low, high=high, note=_join(rows[name].note, interval.reason))
             if rows[HEADLINE].value is not None:
                 p_value, reason = _test(judged, embedded, scope, test_rng)

@@ -65,8 +65,8 @@ def jackknife_interval(value: float, without: Features, sizes: Indices, stratum:
     in 1/n, which the Fréchet distance has and which would pass for spread where patients differ in size. The variance
     is the sum over blocks of (n_b / n)² (pseudo-value − its stratum's mean)² / (1 − n_b / n_s), n_s images in the
     stratum; for a mean over images that is the cluster-robust variance of a stratified sample. Student's t with as many
-    degrees of freedom as blocks exceed strata. It is centred on the value and has no reason where a figure's own
-    limits are: a distance's low end may be negative.
+    degrees of freedom as blocks exceed strata. It is centred on the value; its ends may lie beyond what
+    the figure can be, see `Metric.bounds`. Where no block changes the figure there is no interval.
 
     Source: Busing, Meijer and van der Leeden 1999 (Delete-m jackknife for unequal m), equation 7, for pseudo-values;
     Bell and McCaffrey 2002 for the factor 1 − n_b / n_s. Their union is our choice: `scripts/bench_intervals.py`
@@ -78,6 +78,9 @@ def jackknife_interval(value: float, without: Features, sizes: Indices, stratum:
     num_blocks, num_strata = len(without), len(np.unique(stratum))
     if num_blocks < MIN_PATIENTS or num_blocks <= num_strata:
         reason = f"no interval: {num_blocks} patients; it takes {max(MIN_PATIENTS, num_strata + 1)}"
+        return Interval(np.nan, np.nan, CONFIDENCE, method, reason)
+    if (without == value).all():
+        reason = f"no interval: the figure is {value:.4g} whichever patient is left out, which says nothing of others"
         return Interval(np.nan, np.nan, CONFIDENCE, method, reason)
     if not np.isfinite(without).all():
         missing = int(np.count_nonzero(~np.isfinite(without)))

@@ -12,6 +12,7 @@ from ganaug.evaluate.judged import Judged
 from ganaug.evaluate.metrics.metric import Metric
 from ganaug.evaluate.metrics.registry import figure_name
 from ganaug.evaluate.scores import ImageScore
+from ganaug.interval import Interval
 
 CONFIDENCE = 0.95
 
@@ -35,7 +36,7 @@ def make_row(
     )
     if repeats.floor:
         floor, at_half = float(np.mean(repeats.floor)), float(np.mean(repeats.at_half))
-        low, high = range_of_next(repeats.floor)
+        low, high = within(metric, range_of_next(repeats.floor))
         row = replace(
             row,
             floor=floor,
@@ -56,18 +57,27 @@ def make_row(
     return replace(row, note="; ".join(note for note in notes if note))
 
 
-def range_of_next(values: list[float]) -> tuple[float | None, float | None]:
-    """Where one more value like these lies with 95 % probability, taken as normal; None for fewer than two values.
+def within(metric: Metric, interval: Interval) -> tuple[float | None, float | None]:
+    """The ends of an interval, no further than what the metric can be; None where there is none."""
+    if interval.reason:
+        return None, None
+    least, most = metric.bounds
+    return max(interval.low, least), min(interval.high, most)
+
+
+def range_of_next(values: list[float]) -> Interval:
+    """Where one more value like these lies with 95 % probability, taken as normal; none for fewer than two values.
 
     Source: Hahn and Meeker 1991 (Statistical Intervals), section 4.7, the prediction interval of one observation.
     """
     from scipy import stats
 
+    method = "prediction"
     if len(values) < 2:
-        return None, None
+        return Interval(np.nan, np.nan, CONFIDENCE, method, f"{len(values)} values; it takes 2")
     wide = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.sqrt(1 + 1 / len(values)))
     mean, reach = float(np.mean(values)), wide * float(np.std(values, ddof=1))
-    return mean - reach, mean + reach
+    return Interval(mean - reach, mean + reach, CONFIDENCE, method)
 
 
 def _notes(judged: Judged, scope: Scope, metric: Metric, attempt: Attempt, repeats: Repeats) -> list[str]:

@@ -1,5 +1,7 @@
 """The Fréchet distance between two sets of features, each taken as a Gaussian."""
 
+import math
+
 import numpy as np
 
 from ganaug.evaluate.metrics.checks import require_features
@@ -74,4 +76,5 @@ FRECHET = Metric(
     higher_is_better=False,
     needs=8,  # our choice
     source="Heusel et al. 2017 (1706.08500), equation 6",
+    bounds=(0.0, math.inf),
 )

@@ -1,5 +1,6 @@
 """A metric of images: a formula on the features of real and of synthetic images, with what its figures mean."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,4 +38,5 @@ class Metric:
     needs: int  # the fewest images on each side; a figure of fewer is noise
     source: str  # of the definition: paper, section or equation
     question: str = "overall"  # of QUESTIONS
+    bounds: tuple[float, float] = (-math.inf, math.inf)  # what a value can be, so an interval ends there
     is_ratio: bool = False  # whether it is read as a ratio to its floor, as precision is

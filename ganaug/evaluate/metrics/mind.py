@@ -1,5 +1,7 @@
 """MIND: the sliced Wasserstein distance between two sets of features. On trial, as no other work has tested it yet."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,4 +52,5 @@ MIND = Metric(
     higher_is_better=False,
     needs=8,  # our choice
     source="Berthet et al. 2026 (2605.06797)",
+    bounds=(0.0, math.inf),
 )

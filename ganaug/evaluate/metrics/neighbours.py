@@ -1,5 +1,6 @@
 """Precision, recall, density and coverage: whether images lie among the nearest neighbours of the other side."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -89,7 +90,9 @@ def _squared_distances(x: Features, y: Features) -> Features:
     return squared
 
 
-def _metric(name: str, question: str, source: str, pick: Callable[[Neighbours], float]) -> Metric:
+def _metric(
+    name: str, question: str, source: str, pick: Callable[[Neighbours], float], most: float = 1.0
+) -> Metric:
     def compute(real: Features, synthetic: Features, rng: np.random.Generator) -> Figure:  # it draws nothing
         return Figure(pick(compare_neighbours(real, synthetic)))
 
@@ -100,6 +103,7 @@ def _metric(name: str, question: str, source: str, pick: Callable[[Neighbours], 
         needs=4 * NUM_NEIGHBOURS,  # our choice: below, a ball holds a quarter of all images and more
         source=source,
         question=question,
+        bounds=(0.0, most),
         is_ratio=True,
     )
 
@@ -108,5 +112,5 @@ _kynkaanniemi = "Kynkäänniemi et al. 2019 (1904.06991), equation 2"
 _naeem = "Naeem et al. 2020 (2002.09797), section 3"
 PRECISION = _metric("precision", "faithful", _kynkaanniemi, lambda found: found.precision)
 RECALL = _metric("recall", "diverse", _kynkaanniemi, lambda found: found.recall)
-DENSITY = _metric("density", "faithful", _naeem, lambda found: found.density)
+DENSITY = _metric("density", "faithful", _naeem, lambda found: found.density, math.inf)
 COVERAGE = _metric("coverage", "diverse", _naeem, lambda found: found.coverage)

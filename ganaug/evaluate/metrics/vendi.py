@@ -1,5 +1,7 @@
 """The Vendi score: how many different images a set of images is worth."""
 
+import math
+
 import numpy as np
 
 from ganaug.errors import DataError
@@ -49,4 +51,5 @@ VENDI = Metric(
     source="Friedman and Dieng 2022 (2210.02410), definition 3.1",
     question="diverse",
     is_ratio=True,
+    bounds=(1.0, math.inf),
 )

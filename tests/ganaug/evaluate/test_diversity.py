@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ganaug.config import Compute
 from ganaug.errors import WeightsError
 from ganaug.evaluate import diversity
-from ganaug.evaluate.diversity import Pool, diversity_scores, lpips_distance, mean_pairwise
+from ganaug.evaluate.diversity import Pixels, draw_pairs, judge_lpips_diversity, lpips_distance
+from ganaug.evaluate.judged import ImageSet, Judged
 from ganaug.provenance import digest_of_file
 from ganaug.weights import WEIGHTS, WeightsFile
 
@@ -25,25 +26,65 @@ def flat_images(levels: list[int]) -> NDArray[np.uint8]:
     return np.stack([np.full((8, 8, 3), level, np.uint8) for level in levels])
 
 
-def test_mean_over_pairs_of_different_images_of_the_pool() -> None:
+def judged_of(real: Pixels, made: Pixels, per_patient: int = 2) -> Judged:
+    """One class; the real images in their order are of patients of so many images each."""
+
+    def set_of(images: Pixels, group: list[str]) -> ImageSet:
+        return ImageSet(images, np.arange(len(images)), np.zeros(len(images), np.int64), np.array(group, np.str_))
+
+    train = set_of(real, [f"p{place // per_patient}" for place in range(len(real))])
+    return Judged(train, set_of(real[:0], []), set_of(made, [""] * len(made)), ("Benign",), "validation patients")
+
+
+def test_mean_over_pairs_of_different_images() -> None:
     images, rng = flat_images([0, 200, 10, 90]), np.random.default_rng(0)
-    only_pair = Pool(images, np.array([0, 2]))
-    assert mean_pairwise(only_pair, by_brightness, rng) == pytest.approx(10)
-    expected = np.mean([200, 10, 90, 190, 110, 80])
-    everything = mean_pairwise(Pool(images, np.arange(4)), by_brightness, rng, num_pairs=6000)
-    assert everything == pytest.approx(expected, rel=0.05)
-    assert mean_pairwise(Pool(images, np.array([1])), by_brightness, rng) is None
+    made = judged_of(images, images).synthetic
+    only_pair = draw_pairs(made, np.array([0, 2]), np.array([0, 0]), by_brightness, rng, across=False)
+    assert only_pair is not None
+    assert set(only_pair.distances) == {10}
+    everything = draw_pairs(made, np.arange(4), np.arange(4), by_brightness, rng, across=False, num_pairs=6000)
+    assert everything is not None
+    assert everything.distances.mean() == pytest.approx(np.mean([200, 10, 90, 190, 110, 80]), rel=0.05)
+    assert draw_pairs(made, np.array([1]), np.array([0]), by_brightness, rng, across=False) is None
+
+
+def test_the_images_of_a_real_pair_are_of_different_patients() -> None:
+    rng = np.random.default_rng(0)
+    images, patients = flat_images([0, 100, 1, 101, 2, 103]), np.array([0, 1, 0, 1, 0, 1])
+    train = judged_of(images, images).train
+    pairs = draw_pairs(train, np.arange(6), patients, by_brightness, rng, across=True, num_pairs=2000)
+    assert pairs is not None
+    assert (pairs.blocks[:, 0] != pairs.blocks[:, 1]).all()
+    assert pairs.distances.min() >= 98
+    assert set(pairs.distances) == {98, 99, 100, 101, 102, 103}, "every such pair comes up"
+    assert pairs.sizes.tolist() == [3, 3]
+    assert draw_pairs(train, np.arange(3), np.zeros(3, np.int64), by_brightness, rng, across=True) is None
+
+
+def test_the_interval_holds_the_diversity_of_all_patients_about_as_often_as_it_says() -> None:
+    rng, expected, intervals = np.random.default_rng(0), [], []
+    for _ in range(150):
+        level = rng.uniform(0, 200, size=20)
+        images = flat_images(np.clip(np.repeat(level, 3) + rng.normal(0, 5, 60), 0, 255).astype(int).tolist())
+        patients = np.repeat(np.arange(20), 3)
+        pairs = draw_pairs(judged_of(images, images).train, np.arange(60), patients, by_brightness, rng, across=True)
+        assert pairs is not None
+        intervals.append(pairs.interval())
+        expected.append(pairs.distances.mean())
+    hits = sum(interval.low <= np.mean(expected) <= interval.high for interval in intervals)
+    assert 0.9 <= hits / 150 <= 1.0
 
 
 def test_without_weights_the_only_score_says_what_to_get(tmp_path: Path) -> None:
-    pool = Pool(flat_images([0, 9]), np.arange(2))
+    judged = judged_of(flat_images([0, 9]), flat_images([0, 9]))
     for folder in (None, tmp_path):
-        (score,) = diversity_scores({"Benign": (pool, pool)}, compute=Compute(weights_dir=folder))
+        (score,) = judge_lpips_diversity(judged, compute=Compute(weights_dir=folder)).scores
         assert score.value is None
+        assert score.question == "diverse"
         assert "weights missing" in score.note
         assert "alexnet-owt-7be5be79.pth" in score.note
     (tmp_path / "alexnet-owt-7be5be79.pth").write_bytes(b"random")
-    (score,) = diversity_scores({"Benign": (pool, pool)}, compute=Compute(weights_dir=tmp_path))
+    (score,) = judge_lpips_diversity(judged, compute=Compute(weights_dir=tmp_path)).scores
     assert score.value is None
     assert "not the published file" in score.note
 
@@ -110,9 +151,22 @@ def test_changed_linear_layers_are_refused(folder: Path, monkeypatch: pytest.Mon
 
 def test_a_collapsed_class_is_less_diverse_than_the_real_one(folder: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(12, 32, 32, 3), dtype=np.uint8)
-    collapsed = np.repeat(images[:2], 6, axis=0)
-    pools = {"Benign": (Pool(images, np.arange(12)), Pool(collapsed, np.arange(12)))}
-    (score,) = diversity_scores(pools, compute=Compute(weights_dir=folder))
+    judged = judged_of(images, np.repeat(images[:2], 6, axis=0))
+    (score,) = judge_lpips_diversity(judged, compute=Compute(weights_dir=folder)).scores
     assert score.value is not None
     assert score.floor is not None
+    assert score.floor_low is not None
+    assert score.high is not None
     assert score.value < 0.8 * score.floor
+    assert score.ratio == pytest.approx(score.value / score.floor)
+    assert score.high < score.floor_low
+    assert (score.n_real, score.n_synthetic) == (12, 12)
+
+
+def test_a_class_of_one_patient_has_no_floor_but_a_reason(folder: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, size=(6, 32, 32, 3), dtype=np.uint8)
+    judged = judged_of(images, images, per_patient=6)
+    (score,) = judge_lpips_diversity(judged, compute=Compute(weights_dir=folder)).scores
+    assert score.value is not None
+    assert score.floor is score.ratio is None
+    assert "fewer than 2 training patients" in score.note

@@ -1,75 +1,266 @@
-"""Distances and their floors: class proportions, missing figures and their reasons, the scale of features."""
+"""Rows per class and overall: proportions, floors, held-out patients, intervals, missing figures and their reasons."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from ganaug.evaluate.comparison.distances import Sides, distance_scores
+from ganaug.evaluate.comparison.distances import judge_distances
+from ganaug.evaluate.comparison.permutation import MIN_PATIENTS
+from ganaug.evaluate.comparison.rows import range_of_next, within
+from ganaug.evaluate.comparison.splits import NUM_SPLITS
 from ganaug.evaluate.extractors.extractor import Extractor, unit_scale
+from ganaug.evaluate.judged import Embedded, ImageSet, Judged
+from ganaug.evaluate.metrics.metric import QUESTIONS
 from ganaug.evaluate.metrics.registry import METRICS
 from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.evaluate.table import format_scores
 
+NUM_FEATURES = 3
+PARTS = ("train", "held_out", "synthetic")
+Labels = NDArray[np.int64]
 
-def frechet_of(scores: Sequence[ImageScore], name: str) -> ImageScore:
-    (score,) = (score for score in scores if score.metric.startswith("frechet") and score.class_name == name)
+
+def set_of(label: Labels, group: NDArray[np.str_] | None = None) -> ImageSet:
+    images = np.zeros((len(label), 1, 1, 3), np.uint8)  # nothing here looks at pixels
+    return ImageSet(images, np.arange(len(label)), label, np.full(len(label), "") if group is None else group)
+
+
+def patients_of(label: Labels, per_patient: int, prefix: str = "p") -> NDArray[np.str_]:
+    return np.array([f"{prefix}{each}-{place // per_patient}" for place, each in enumerate(label.tolist())])
+
+
+def features_of(label: Labels, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Gaussian around a mean that the class decides."""
+    return rng.normal(size=(len(label), NUM_FEATURES)) + 4.0 * label[:, None]
+
+
+def case(extractor: Extractor, *, per_class: int = 48, made: int = 60, held_out: int = 24) -> tuple[Judged, Embedded]:
+    """Two classes, 8 patients each, with held-out patients; an ideal generator."""
+    rng = np.random.default_rng(0)
+    train, out, synthetic = (np.repeat([0, 1], count) for count in (per_class, held_out, made))
+    judged = Judged(
+        train=set_of(train, patients_of(train, per_class // 8)),
+        held_out=set_of(out, patients_of(out, 4, "h")),
+        synthetic=set_of(synthetic),
+        class_names=("a", "b"),
+        held_out_part="validation patients",
+    )
+    return judged, Embedded(extractor, *(features_of(label, rng) for label in (train, out, synthetic)))
+
+
+def row_of(scores: Sequence[ImageScore], name: str, metric: str = "frechet") -> ImageScore:
+    (score,) = (score for score in scores if score.metric.startswith(metric) and score.class_name == name)
     return score
+
+
+def test_every_metric_has_a_row_for_each_class_with_all_figures(pixels: Extractor) -> None:
+    judged, embedded = case(pixels)
+    scores = judge_distances(judged, embedded, seed=0).scores
+    assert [(score.metric, score.class_name) for score in scores] == [
+        (f"{metric}[pixels]", name) for metric in METRICS for name in (ALL, "a", "b")
+    ]
+    for score in scores:
+        metric = METRICS[score.metric.removesuffix("[pixels]")]
+        assert not score.note
+        for figure in ("value", "low", "high", "value_at_half", "floor", "floor_low", "floor_high", "held_out"):
+            assert getattr(score, figure) is not None, (score.metric, figure)
+        assert score.held_out_floor is not None
+        assert (score.p_value is not None) == (metric.name == "kernel")
+        assert (score.ratio is not None) == metric.is_ratio
+        assert score.question == metric.question
+        assert score.question in QUESTIONS
+        assert score.num_splits == NUM_SPLITS
+        factor = 2 if score.class_name == ALL else 1
+        assert (score.n_real, score.n_synthetic) == (48 * factor, 60 * factor)
+        assert score.n_held_out == 24 * factor
+    kernel = row_of(scores, ALL, "kernel")
+    assert kernel.p_value is not None
+    assert kernel.p_value > 0.02
+    assert kernel.value is not None
+    assert kernel.low is not None
+    assert kernel.high is not None
+    assert kernel.low < kernel.value < kernel.high
+
+
+def test_without_intervals_the_other_figures_are_the_same(pixels: Extractor) -> None:
+    judged, embedded = case(pixels)
+    full = judge_distances(judged, embedded, seed=3).scores
+    brief = judge_distances(judged, embedded, seed=3, with_intervals=False).scores
+    assert [replace(score, low=None, high=None, p_value=None) for score in full] == list(brief)
+
+
+def test_no_figure_depends_on_the_names_of_patients(pixels: Extractor) -> None:
+    judged, embedded = case(pixels)
+    renamed = np.array(
+        [f"z{hash_of * 7919 % 1000}" for hash_of in np.unique(judged.train.group, return_inverse=True)[1]]
+    )
+    assert len(np.unique(renamed)) == 16
+    other = replace(judged, train=replace(judged.train, group=renamed))
+    assert judge_distances(other, embedded, seed=1) == judge_distances(judged, embedded, seed=1)
+
+
+def test_the_order_of_images_changes_neither_value_nor_interval(pixels: Extractor) -> None:
+    judged, embedded = case(pixels, made=48)
+    order = np.random.default_rng(5).permutation(len(judged.train))
+    mixed = replace(
+        judged, train=replace(judged.train, label=judged.train.label[order], group=judged.train.group[order])
+    )
+    first = judge_distances(judged, embedded, seed=1).scores
+    second = judge_distances(mixed, replace(embedded, train=embedded.train[order]), seed=1).scores
+    for metric in ("frechet", "kernel"):
+        before, after = row_of(first, "a", metric), row_of(second, "a", metric)
+        assert after.value == pytest.approx(before.value, rel=1e-9)
+        assert before.low is not None
+        assert after.low is not None
+        assert before.value is not None
+        width = before.value - before.low
+        assert after.low == pytest.approx(before.low, abs=0.5 * width), "only which synthetic images go with a patient"
 
 
 def test_overall_value_uses_the_class_proportions_of_the_real_images(pixels: Extractor) -> None:
     rng = np.random.default_rng(0)
-    real_label = np.repeat([0, 1], [20, 60])
-    synthetic_label = np.repeat([0, 1], [60, 60])
-    sides = Sides(
-        real=rng.normal(size=(80, 3)) + 4 * real_label[:, None],
-        real_label=real_label,
-        group=np.array([f"p{i // 4}" for i in range(80)]),
-        synthetic=rng.normal(size=(120, 3)) + 4 * synthetic_label[:, None],
-        synthetic_label=synthetic_label,
-        class_names=("a", "b"),
-    )
-    overall = frechet_of(distance_scores(sides, pixels, seed=0), ALL)
+    label, made = np.repeat([0, 1], [20, 60]), np.repeat([0, 1], [60, 60])
+    judged = Judged(set_of(label, patients_of(label, 4)), set_of(label[:0]), set_of(made), ("a", "b"), "")
+    embedded = Embedded(pixels, features_of(label, rng), np.zeros((0, NUM_FEATURES)), features_of(made, rng))
+    overall = row_of(judge_distances(judged, embedded, seed=0, with_intervals=False).scores, ALL)
     assert overall.n_synthetic == 80
-    mismatched = replace(sides, real=sides.real[20:], real_label=real_label[20:], group=sides.group[20:])
-    of_one_class = frechet_of(distance_scores(mismatched, pixels, seed=0), "b").value
     assert overall.value is not None
-    assert of_one_class is not None
-    assert overall.value < of_one_class + 1
+    assert overall.floor is not None
+    assert overall.value < 3 * overall.floor, "equal proportions, so no distance between classes"
+    assert "no images of held-out patients" in overall.note
+    assert overall.held_out is None
+
+
+def test_a_collapsed_class_is_named_by_its_p_value_and_its_interval(pixels: Extractor) -> None:
+    judged, embedded = case(pixels)
+    images = embedded.synthetic.copy()
+    images[judged.synthetic.label == 1] = images[judged.synthetic.label == 1][:1]
+    scores = judge_distances(judged, replace(embedded, synthetic=images), seed=0).scores
+    good, bad = row_of(scores, "a", "kernel"), row_of(scores, "b", "kernel")
+    assert good.p_value is not None
+    assert bad.p_value is not None
+    assert bad.p_value < 0.02 < good.p_value
+    frechet = row_of(scores, "b")
+    assert frechet.low is not None
+    assert frechet.floor_high is not None
+    assert frechet.low > frechet.floor_high
+
+
+def test_a_generator_that_copies_its_patients_is_below_the_floor_but_not_to_held_out_patients(
+    pixels: Extractor,
+) -> None:
+    rng = np.random.default_rng(1)
+    label = np.repeat([0, 1], 48)
+    judged, embedded = case(pixels)
+    effect = 2 * rng.normal(size=(16, NUM_FEATURES))[np.repeat(np.arange(16), 6)]
+    train = embedded.train + effect
+    copies = replace(embedded, train=train, synthetic=train + 0.1 * rng.normal(size=train.shape))
+    judged = replace(judged, synthetic=set_of(label))
+    out = embedded.held_out + 2 * rng.normal(size=(12, NUM_FEATURES))[np.repeat(np.arange(12), 4)]
+    row = row_of(judge_distances(judged, replace(copies, held_out=out), seed=0, with_intervals=False).scores, ALL)
+    assert row.value is not None
+    assert row.floor is not None
+    assert row.held_out is not None
+    assert row.held_out_floor is not None
+    assert row.value < 0.2 * row.floor
+    assert row.held_out == pytest.approx(row.held_out_floor, rel=0.2)
 
 
 def test_too_few_patients_or_images_give_no_figure_but_a_reason(pixels: Extractor) -> None:
     rng = np.random.default_rng(0)
-    real_label, synthetic_label = np.repeat([0, 1, 2], [30, 30, 30]), np.repeat([0, 1, 2], [30, 30, 3])
-    group = np.array(["only"] * 30 + [f"p{i // 3}" for i in range(60)])
-    real, synthetic = rng.normal(size=(90, 3)), rng.normal(size=(63, 3))
-    scores = distance_scores(
-        Sides(real, real_label, group, synthetic, synthetic_label, ("a", "b", "c")), pixels, seed=0
-    )
-    assert len(scores) == 4 * len(METRICS)
-    alone, few, fine = (frechet_of(scores, name) for name in ("a", "c", "b"))
+    label, made = np.repeat([0, 1, 2, 3], [30, 30, 30, 30]), np.repeat([0, 1, 2], [30, 30, 3])
+    group = patients_of(label, 3)
+    group[:30] = "only"
+    judged = Judged(set_of(label, group), set_of(label[:0]), set_of(made), ("a", "b", "c", "d"), "")
+    embedded = Embedded(pixels, features_of(label, rng), np.zeros((0, NUM_FEATURES)), features_of(made, rng))
+    scores = judge_distances(judged, embedded, seed=0).scores
+    assert len(scores) == 5 * len(METRICS)
+    alone, few, fine, absent = (row_of(scores, name, "kernel") for name in ("a", "c", "b", "d"))
     assert alone.value is not None
-    assert alone.floor is None
+    assert alone.floor is alone.low is alone.p_value is None
     assert alone.num_splits == 0
     assert "1 training patients" in alone.note
-    assert few.value is few.floor is None
+    assert "no interval: 1 patients" in alone.note
+    assert f"it takes {MIN_PATIENTS}" in alone.note
+    assert few.value is few.floor is few.p_value is None
     assert "3 synthetic" in few.note
+    assert absent.value is None
+    assert "0 synthetic" in absent.note
     assert fine.floor is not None
+    assert fine.p_value is not None
     assert not fine.note
-    assert "leave out a" in frechet_of(scores, ALL).note
+    overall = row_of(scores, ALL, "kernel").note
+    assert "all classes without d" in overall
+    assert "leave out a" in overall
+    assert "only" not in "".join(score.note for score in scores)
     text = format_scores(scores)
     assert alone.note in text
     assert "–" in text
 
 
+def test_few_held_out_images_are_a_note_with_how_many_it_takes(pixels: Extractor) -> None:
+    judged, embedded = case(pixels, held_out=5)
+    score = row_of(judge_distances(judged, embedded, seed=0, with_intervals=False).scores, "a")
+    assert score.held_out is score.held_out_floor is None
+    assert score.n_held_out == 5
+    assert f"5 images of held-out patients on a side; it takes {METRICS['frechet'].needs}" in score.note
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_bad_features_of_a_class_cost_its_rows_and_no_others(pixels: Extractor, bad: float) -> None:
+    judged, embedded = case(pixels)
+    train = embedded.train.copy()
+    train[-1, 0] = bad
+    scores = judge_distances(judged, replace(embedded, train=train), seed=0).scores
+    for name, is_fine in (("a", True), ("b", False), (ALL, False)):
+        score = row_of(scores, name)
+        assert (score.value is not None) == is_fine
+        assert is_fine or "1 real and 0 synthetic images have NaN or infinite features" in score.note
+    assert row_of(scores, "a").low is not None
+
+
+def test_images_that_are_all_alike_give_rows_and_no_error(pixels: Extractor) -> None:
+    judged, embedded = case(pixels)
+    same = replace(
+        embedded, **{part: np.zeros_like(getattr(embedded, part)) for part in ("train", "held_out", "synthetic")}
+    )
+    scores = judge_distances(judged, same, seed=0).scores
+    assert len(scores) == 3 * len(METRICS)
+    assert row_of(scores, "a").value == 0.0
+    assert all(score.value is not None or score.note for score in scores)
+
+
 def test_the_scale_of_features_matters_to_fid_alone(pixels: Extractor) -> None:
-    rng = np.random.default_rng(0)
-    label = np.repeat([0, 1], 30)
-    group = np.array([f"p{i // 5}" for i in range(60)])
-    sides = Sides(rng.normal(size=(60, 3)), label, group, rng.normal(1, 1, size=(60, 3)), label, ("a", "b"))
-    louder = replace(sides, real=10 * sides.real, synthetic=10 * sides.synthetic)
+    judged, embedded = case(pixels)
+    louder = replace(embedded, **{part: 10 * getattr(embedded, part) for part in PARTS})
     for extractor, factor in ((pixels, 1), (replace(pixels, feature_scale=unit_scale), 100)):
-        quiet, loud = (frechet_of(distance_scores(each, extractor, seed=0), ALL) for each in (sides, louder))
-        for figure in ("value", "value_at_half", "floor"):
+        sets = (replace(each, extractor=extractor) for each in (embedded, louder))
+        quiet, loud = (row_of(judge_distances(judged, each, seed=0, with_intervals=False).scores, ALL) for each in sets)
+        for figure in ("value", "value_at_half", "floor", "floor_low", "held_out"):
             assert getattr(loud, figure) == pytest.approx(factor * getattr(quiet, figure), rel=1e-9)
+
+
+def test_the_note_of_the_extractor_stands_in_every_row(pixels: Extractor) -> None:
+    judged, embedded = case(pixels, held_out=5)
+    noted = replace(embedded, extractor=replace(pixels, note="a floor too low"))
+    scores = judge_distances(judged, noted, seed=0, with_intervals=False).scores
+    assert len(scores) == 3 * len(METRICS)
+    assert all(score.note.endswith("a floor too low") for score in scores)
+
+
+def test_the_range_of_the_next_split_holds_it_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(2000):
+        *seen, following = rng.normal(5, 2, size=11).tolist()
+        interval = range_of_next(seen)
+        low, high = interval.low, interval.high
+        assert low is not None
+        assert high is not None
+        hits += low <= following <= high
+    assert hits / 2000 == pytest.approx(0.95, abs=0.015)
+    assert within(METRICS["kernel"], range_of_next([1.0])) == (None, None)
+    assert within(METRICS["precision"], range_of_next([0.9, 1.0, 1.0])) [1] == 1.0
