@@ -166,10 +166,8 @@ def measure_floor(pool: Pool, per_class: int, repeats: int, rng: np.random.Gener
             floors_of(pool.draw(per_class, (0, 1, 2, 3), rng), num_splits) for num_splits in (NUM_SPLITS, 1)
         )
         for name in METRICS:
-            low, high = range_of_next(floors[name])
-            assert low is not None
-            assert high is not None
-            found[name].append((float(np.mean(floors[name])), low, high, others[name][0]))
+            interval = range_of_next(floors[name])
+            found[name].append((float(np.mean(floors[name])), interval.low, interval.high, others[name][0]))
     rows = []
     for name, values in found.items():
         mean, low, high, other = np.array(values).T

@@ -39,5 +39,13 @@ def tiles(num: int, size: int = TILE_ROWS) -> Iterator[slice]:
         yield slice(start, min(start + size, num))
 
 
+def tile_pairs(num: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the tiles on and above the diagonal of a symmetric matrix of `num` rows."""
+    for rows in tiles(num):
+        for columns in tiles(num):
+            if columns.start >= rows.start:
+                yield rows, columns
+
+
 def _num_bad(x: Features) -> int:
     return sum(int(np.count_nonzero(~np.isfinite(x[rows]).all(axis=1))) for rows in tiles(len(x)))

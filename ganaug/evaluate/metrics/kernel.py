@@ -4,7 +4,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from ganaug.evaluate.metrics.checks import require_features, tiles
+from ganaug.evaluate.metrics.checks import require_features, tile_pairs, tiles
 from ganaug.evaluate.metrics.metric import Features, Figure, Metric
 
 BLOCK_SIZE = 5000  # images per side of which all pairs are taken
@@ -68,12 +68,13 @@ def _mmd2(x: Features, y: Features) -> tuple[float, float]:
 def _sums_within(x: Features) -> Features:
     """The sum over the kernels of each image with all others of its side, [N]."""
     sums = np.zeros(len(x))
-    for rows in tiles(len(x)):
-        for columns in tiles(len(x)):
-            kernel = polynomial_kernel(x[rows], x[columns])
-            if rows == columns:
-                np.fill_diagonal(kernel, 0.0)
-            sums[rows] += kernel.sum(axis=1)
+    for rows, columns in tile_pairs(len(x)):
+        kernel = polynomial_kernel(x[rows], x[columns])
+        if rows == columns:
+            np.fill_diagonal(kernel, 0.0)
+        else:
+            sums[columns] += kernel.sum(axis=0)
+        sums[rows] += kernel.sum(axis=1)
     return sums
 
 

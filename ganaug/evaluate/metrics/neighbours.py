@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganaug.errors import DataError
-from ganaug.evaluate.metrics.checks import require_features, tiles
+from ganaug.evaluate.metrics.checks import require_features, tile_pairs, tiles
 from ganaug.evaluate.metrics.metric import Features, Figure, Metric
 
 NUM_NEIGHBOURS = 5  # k, as Naeem et al. recommend
@@ -68,15 +68,19 @@ def compare_neighbours(real: Features, synthetic: Features, *, k: int = NUM_NEIG
 
 def _squared_radii(x: Features, centre: Features, k: int) -> Features:
     """The squared distance of each image to its k-th nearest other one, [N]."""
-    radii = np.empty(len(x))
-    for rows in tiles(len(x)):
-        at_rows = x[rows] - centre
-        nearest = np.full((len(at_rows), k + 1), np.inf)  # each is its own nearest, at 0
-        for columns in tiles(len(x)):
-            squared = _squared_distances(at_rows, x[columns] - centre)
-            nearest = np.partition(np.hstack([nearest, squared]), k, axis=1)[:, : k + 1]
-        radii[rows] = nearest.max(axis=1)
-    return radii
+    nearest = np.full((len(x), k + 1), np.inf)  # each is its own nearest, at 0
+    for rows, columns in tile_pairs(len(x)):
+        squared = _squared_distances(x[rows] - centre, x[columns] - centre)
+        nearest[rows] = _smallest(nearest[rows], squared)
+        if rows != columns:
+            nearest[columns] = _smallest(nearest[columns], squared.T)
+    return np.asarray(nearest.max(axis=1))
+
+
+def _smallest(first: Features, second: Features) -> Features:
+    """As many of the smallest values of each row of both as the first has."""
+    num = first.shape[1]
+    return np.partition(np.hstack([first, second]), num - 1, axis=1)[:, :num]
 
 
 def _squared_distances(x: Features, y: Features) -> Features:

@@ -81,10 +81,10 @@ def test_constant_images_on_both_sides_have_a_figure_or_a_reason(name: str) -> N
 
 @pytest.mark.parametrize("name", METRICS)
 def test_inputs_are_not_changed_and_float32_serves_as_well(name: str) -> None:
-    single = [features(num).astype(np.float32) for num in (30, 40)]
+    single = features(30).astype(np.float32), features(40).astype(np.float32)
     as_float64 = single[0].astype(np.float64), single[1].astype(np.float64)
     before = [side.copy() for side in as_float64]
-    of_float32 = METRICS[name].compute(*cast("list[Features]", single), np.random.default_rng(0))
+    of_float32 = METRICS[name].compute(*cast("tuple[Features, Features]", single), np.random.default_rng(0))
     assert compute(name, *as_float64) == of_float32.value
     for side, copy in zip(as_float64, before, strict=True):
         np.testing.assert_array_equal(side, copy)
