@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,16 @@ def watched(extractor: Extractor, watch: Callable[[int], None]) -> Extractor:
         return extractor.embed(img)
 
     return replace(extractor, embed=embed)
+
+
+def recorded(function: Callable[[Path], Any], paths: list[Path]) -> Callable[[Path], Any]:
+    """The function, which adds what it is called with to `paths`."""
+
+    def call(path: Path) -> Any:
+        paths.append(path)
+        return function(path)
+
+    return call
 
 
 def cache_of(workspace: Workspace) -> Path:
@@ -231,7 +242,7 @@ def test_stored_features_are_looked_through_once_per_process(
     looked: list[Path] = []
     monkeypatch.setattr(features, "SECONDS_TO_SETTLE", 0.0)
     look = features._all_finite
-    monkeypatch.setattr(features, "_all_finite", lambda path: looked.append(path) or look(path))
+    monkeypatch.setattr(features, "_all_finite", recorded(look, looked))
     for _ in range(3):
         features_of(workspace, dataset.reader, pixels)
     assert len(looked) == 1
@@ -244,7 +255,7 @@ def test_a_file_of_weights_is_hashed_once(
     compute_digest = provenance._digest_of_file
     provenance._known_digest.cache_clear()
     monkeypatch.setattr(provenance, "SECONDS_TO_SETTLE", 0.0)
-    monkeypatch.setattr(provenance, "_digest_of_file", lambda path: hashed.append(path) or compute_digest(path))
+    monkeypatch.setattr(provenance, "_digest_of_file", recorded(compute_digest, hashed))
     for _ in range(2):
         extractor = open_extractor("efficientnet_lite0", ExtractorInputs(dataset, 0))
         feature_paths(workspace, dataset.reader, extractor, range(8))

@@ -77,7 +77,9 @@ def test_the_towers_are_networks_of_timm_of_the_size_that_is_said() -> None:
         assert timm.is_model(tower.network)
         assert tower.side_px == side_px
         assert side_px % int(re.findall(r"patch(\d+)", tower.network)[0]) == 0
-    assert timm.get_pretrained_cfg(clip.NETWORK.network).num_classes == 512
+    card = timm.get_pretrained_cfg(clip.NETWORK.network)
+    assert card is not None
+    assert card.num_classes == 512, "its head is CLIP's projection"
 
 
 def test_the_embedding_of_a_tower_ends_with_its_head_and_positions_are_interpolated(inputs_of: InputsOf) -> None:

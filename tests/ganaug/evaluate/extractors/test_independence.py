@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ LITE0 = Teacher("the discriminator", name="efficientnet_lite0")
 
 
 @pytest.fixture
-def two_networks(inputs_of: InputsOf) -> ExtractorInputs:
+def only_lite0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever packages of weights are installed."""
+    monkeypatch.setattr(weights, "find_spec", lambda package: find_spec(package) if "lite0" in package else None)
+
+
+@pytest.fixture
+def two_networks(inputs_of: InputsOf, only_lite0: None) -> ExtractorInputs:
     """EfficientNet-Lite0 from its package, and SqueezeNet with weights of its own."""
     return inputs_of("squeezenet")[1]
 
@@ -109,6 +116,7 @@ def test_a_network_of_the_users_own_is_another_one_at_hand(inputs_of: InputsOf) 
         choose_judges(chosen, (LITE0,), replace(inputs, file=None))
 
 
+@pytest.mark.usefixtures("only_lite0")
 def test_a_teacher_is_marked_where_nothing_else_is_at_hand(dataset: DataSet, run: GanRun, tmp_path: Path) -> None:
     inputs = ExtractorInputs(dataset, 0, run, Compute(weights_dir=tmp_path))
     (judge,) = choose_judges([parse_choice("efficientnet_lite0")], (LITE0,), inputs)
