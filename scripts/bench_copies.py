@@ -182,7 +182,7 @@ def measure(
 
 
 def measure_time(pool: Pool, sizes: Sizes) -> dict[str, float]:
-    """CPU seconds of fitting on training and held-out images and of judging synthetic ones against both, on one core."""
+    """CPU seconds of fitting on training and held-out images, and of searching synthetic ones in both."""
     images = np.concatenate([pool.images] * -(-2300 // len(pool.images)))[:2300]
     group = np.concatenate([pool.group] * -(-2300 // len(pool.group)))[:2300]
     started = time.process_time()
