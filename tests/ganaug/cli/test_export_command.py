@@ -35,6 +35,20 @@ def test_all_images_are_exported_by_the_path_of_a_file_with_a_warning(tiny: Data
     assert "a generator trained on them has seen every one and can serve no fold" in result.stderr
 
 
+def test_folds_are_exported_as_a_table_with_a_note_on_names(
+    workspace: Workspace, tiny: DataSet, tmp_path: Path
+) -> None:
+    out = tmp_path / "folds.csv"
+    would = run("phantom", "--folds-csv", out, "--workspace", workspace.root, "--dry-run")
+    assert would.stdout == f"would write {out}: 12 patients, 3 folds\n"
+    assert not out.exists()
+    for options, note in (((), "keyed digests; --with-ids names them"), (("--with-ids",), "names 12 patients")):
+        result = run("phantom", "--folds-csv", out, "--workspace", workspace.root, "--json", *options)
+        assert result.exit_code == 0, result.stderr
+        assert note in result.stderr
+        assert json.loads(result.stdout) == {"file": str(out), "images": len(tiny.table), "patients": 12, "folds": 3}
+
+
 def test_a_dry_run_writes_nothing(workspace: Workspace, tiny: DataSet, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     result = run(tiny.path, "--zip", tmp_path / "out.zip", "--fold", 0, "--part", "test", "--dry-run")
@@ -53,6 +67,9 @@ def test_a_dry_run_writes_nothing(workspace: Workspace, tiny: DataSet, tmp_path:
         (("phantom", "--zip", "out.zip", "--fold", "one"), "not a valid integer"),
         (("phantom", "--zip", "out.zip", "--part", "test"), "--fold"),
         (("phantom", "--zip", "out.zip", "--fold", "0", "--part", "rest"), "rest"),
+        (("phantom", "--zip", "out.zip", "--folds-csv", "out.csv"), "alone"),
+        (("phantom", "--folds-csv", "out.csv", "--fold", "0"), "alone"),
+        (("phantom", "--folds-csv", "out.txt"), "expected a .csv file to write"),
         (("phantom", "--zip", "/dev/null/out.zip"), "cannot be read or written"),
     ],
 )

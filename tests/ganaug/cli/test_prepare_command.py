@@ -63,6 +63,7 @@ def test_the_layout_that_the_user_names_is_obeyed_to_the_file(root: Path) -> Non
         (("--same-patient", "~nobody-of-this-name/x.csv"), "cannot be read"),
         (("--same-patient", "nowhere.csv"), "nowhere.csv; name an existing one with --same-patient"),
         (("--split", "parts"), "the list parts cannot be read"),
+        (("--folds-csv", "nowhere.csv"), "--folds with --folds-csv; expected the list alone"),
         (("--um-per-px", "0"), "um_per_px 0.0; expected a positive number"),
     ],
 )

@@ -1,9 +1,11 @@
 """`ganaug train-gan` as a user types it: options it refuses, weights it begins with, and how it is stopped."""
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from click.testing import CliRunner, Result
 from ganaug.cli.main import main
 from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
+from ganaug.evaluate.extractors import trained_classifier
 from ganaug.workspace import Workspace
 
 DRAWN = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=6, um_per_px=8.0)
@@ -44,6 +47,36 @@ def test_options_of_a_training_that_cannot_be_meant_are_refused_before_it(
     assert options[1].split("e3")[0] in last_line(result)
     assert "expected" in last_line(result)
     assert not list(phantom.root.glob("gans/*"))
+
+
+def test_a_dry_run_prints_what_is_known_beforehand(phantom: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganaug.train.cost.NUM_TIMED", 1)
+    common = ("train-gan", "--workspace", phantom.root, "--fold", 0, "--batch", 4, "--dry-run", "--device", "cpu")
+    text = run(*common)
+    assert text.exit_code == 0, text.stderr
+    for start in (
+        "images: the rarest class",
+        "measured: ",
+        "length: 40 kimg show each",
+        "when to stop: a snapshot every",
+    ):
+        assert [line for line in text.stdout.splitlines() if line.startswith(start)], start
+    advice = json.loads(run(*common, "--json").stdout)["advice"]
+    assert advice["scored_snapshots"] == 4
+    assert len(advice["classes"]) == 4
+    assert advice["lines"][0] in text.stdout
+    assert not list(phantom.root.glob("gans/*"))
+
+
+def test_a_training_ends_with_what_its_curve_says(phantom: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=2))
+    short = ("--kimg", 0.032, "--batch", 4, "--snapshot-kimg", 0.004, "--extractor", "classifier", "--fold", 0)
+    result = run("train-gan", "--workspace", phantom.root, *short, "--device", "cpu", "--json")
+    assert result.exit_code == 0, result.stderr
+    (finding,) = json.loads(result.stdout)["advice"]
+    assert finding["question"] == "overall"
+    assert last_line(result) == f"note: fold 0: {finding['finding']}; {finding['todo']}"
+    assert "from 0.016 to 0.032 kimg" in finding["finding"]
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\3\4" + b"\0" * 99])

@@ -150,6 +150,8 @@ def _travel(made: Journey) -> None:
     run("export", "lab", "--zip", exported / "lab.zip")
     run("export", "lab", "--zip", exported / "lab-test.zip", "--fold", 0, "--part", "test")
     run("export", "lab", "--zip", made.with_ids / "lab.zip", "--with-ids")
+    run("export", "lab", "--folds-csv", exported / "folds.csv")
+    run("export", "lab", "--folds-csv", made.with_ids / "folds.csv", "--with-ids")
 
 
 def _compare_arms() -> None:

@@ -83,7 +83,7 @@ def test_every_option_that_is_suggested_exists_and_can_be_used(tasks: list[Task]
     replace(CONFIG, transition_kimg=(start, end))
 
 
-def test_a_preset_that_brings_classes_in_late_is_not_advised_to() -> None:
+def test_the_presets_of_a_gpu_score_enough_snapshots_for_a_trend() -> None:
     for name in ("auto", "small-data"):
         config = presets.gan(name, 64, 4, "cuda")
         assert num_scored(config) >= FEWEST_SNAPSHOTS
