@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ganaug.evaluate.judged import ImageSet, Judged
 from ganaug.evaluate.judgement import Judgement
 from ganaug.evaluate.scores import ImageScore
+from ganaug.evaluate.table import in_words
 from ganaug.report.page import render_page
 from ganaug.report.pictures import strip
 from ganaug.workspace import write_text
@@ -39,6 +40,7 @@ def write_page(path: Path, judged: Judged, judgement: Judgement, command: str) -
         samples=samples_of(judged, judgement.file.seed),
         sizes=sizes_of(judged),
         metrics_of=metrics_of,
+        in_words=in_words,
         command=command,
     )
     write_text(path, page)

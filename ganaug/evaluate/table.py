@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from ganaug.evaluate.judged import Finding
 from ganaug.evaluate.judgement import Judgement
-from ganaug.evaluate.scores import ImageScore
+from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.report.numbers import figure
 
+NUM_TEXTS = 2  # columns at the left that hold no numbers
 Cell = Callable[[ImageScore], str]
 
 
@@ -15,6 +17,7 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 # Heading and cell; a column is shown where one of its rows has something in it
 COLUMNS: Sequence[tuple[str, Cell]] = (
+    ("figure", lambda score: score.metric),
     ("class", lambda score: score.class_name),
     ("value", lambda score: figure(score.value)),
     ("interval", lambda score: _bounds(score.low, score.high)),
@@ -32,43 +35,55 @@ COLUMNS: Sequence[tuple[str, Cell]] = (
 )
 
 
+HEADLINES = ("kernel", "KID", "agreement", "copies")  # metrics of which every class is printed
+
+
 def format_judgement(judgement: Judgement) -> str:
-    """Question by question: the findings, the tables of the scores, and the notes on them."""
-    blocks = []
-    for answer in judgement.answers():
-        lines = [answer.wording]
-        for finding in answer.findings:
-            todo = f"; {finding.todo}" if finding.todo else ""
-            lines.append(f"  {'!' if finding.is_alarm else '·'} {finding.sentence}{todo}")
-        blocks.append("\n".join(lines))
-        if answer.scores:
-            blocks.append(format_scores(answer.scores))
-    return "\n\n".join(blocks)
-
-
-def format_scores(scores: Sequence[ImageScore]) -> str:
-    """One small table for each metric, and below them the notes.
+    """Question by question: the findings, and the figures over all classes; of the HEADLINES those of each class, too.
 
     `value` is between all real training images and the synthetic ones. `value at n` and `floor` are between n images on
     each side: real and synthetic ones, and two halves of the real ones that share no patient. `held-out` is the same of
     patients that the generator did not see, next to `held-out floor`, of training images and theirs.
     """
     blocks = []
-    for metric in dict.fromkeys(score.metric for score in scores):
-        of_metric = [score for score in scores if score.metric == metric]
-        if any(score.value is not None for score in of_metric):
-            rows = [[cell(score) for _, cell in COLUMNS] for score in of_metric]
-            shown = [column for column in range(len(COLUMNS)) if any(row[column] for row in rows)]
-            lines = [[COLUMNS[column][0] for column in shown], *([row[c] or "–" for c in shown] for row in rows)]
-            blocks.append(f"{metric}\n" + _align(lines))
-    notes = dict.fromkeys(f"{score.metric}: {score.note}" for score in scores if score.note)
+    for answer in judgement.answers():
+        lines = [answer.wording]
+        for finding in answer.findings:
+            todo = f"; {finding.todo}" if finding.todo else ""
+            lines.append(f"  {'!' if finding.is_alarm else '·'} {in_words(finding)}{todo}")
+        blocks.append("\n".join(lines))
+        shown = [score for score in answer.scores if score.class_name == ALL or score.metric.startswith(HEADLINES)]
+        if shown:
+            blocks.append(format_scores(shown))
+    return "\n\n".join(blocks)
+
+
+def in_words(finding: Finding) -> str:
+    """The sentence, with the class where it does not name it itself."""
+    is_named = finding.class_name == ALL or finding.class_name in finding.sentence
+    return finding.sentence if is_named else f"{finding.class_name}: {finding.sentence}"
+
+
+def format_scores(scores: Sequence[ImageScore]) -> str:
+    """One table of the rows that have a value, and below it the notes."""
+    rows = [[cell(score) for _, cell in COLUMNS] for score in scores if score.value is not None]
+    blocks = []
+    if rows:
+        shown = [column for column in range(len(COLUMNS)) if any(row[column] for row in rows)]
+        blocks.append(_align([[COLUMNS[c][0] for c in shown], *([row[c] or "–" for c in shown] for row in rows)]))
+    metrics_of: dict[str, dict[str, None]] = {}
+    for score in scores:
+        if score.note:
+            metrics_of.setdefault(score.note, {})[score.metric] = None
+    notes = [f"{', '.join(metrics)}: {note}" for note, metrics in metrics_of.items()]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
 
 
 def _align(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells in columns; the first column to the left, the numbers to the right."""
+    """Lines of cells in columns; the first two columns to the left, the numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  " + "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
-        for line in lines
-    )
+
+    def place(cell: str, column: int) -> str:
+        return cell.ljust(widths[column]) if column < NUM_TEXTS else cell.rjust(widths[column])
+
+    return "\n".join("  " + "  ".join(place(cell, c) for c, cell in enumerate(line)).rstrip() for line in lines)

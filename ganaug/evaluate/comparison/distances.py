@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ganaug.evaluate.comparison.figures import Attempt, compute_all
+from ganaug.evaluate.comparison.findings import find_distances
 from ganaug.evaluate.comparison.halves import draw_per_class
 from ganaug.evaluate.comparison.jackknife import deal_blocks, jackknife_interval
 from ganaug.evaluate.comparison.permutation import MAX_IMAGES, MIN_PATIENTS, permutation_p_value, sum_by_unit
@@ -15,7 +16,7 @@ from ganaug.evaluate.comparison.scopes import Scope, list_scopes, number_patient
 from ganaug.evaluate.comparison.splits import NUM_SPLITS, Repeats, add_held_out, add_split
 from ganaug.evaluate.judged import Chapter, Embedded, Judged
 from ganaug.evaluate.metrics.registry import METRICS
-from ganaug.evaluate.scores import ImageScore
+from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.interval import Interval
 
 HEADLINE = "kernel"  # the metric whose p-value is taken
@@ -71,7 +72,10 @@ def judge_distances(
                 p_value, reason = _test(judged, embedded, scope, test_rng)
                 rows[HEADLINE] = replace(rows[HEADLINE], p_value=p_value, note=_join(rows[HEADLINE].note, reason))
         scores |= {(name, scope.class_name): row for name, row in rows.items()}
-    return Chapter(tuple(scores[name, scope.class_name] for name in METRICS for scope in scopes))
+    overall = {name: scores[name, ALL] for name in METRICS}
+    ratios = {name: row for name, row in overall.items() if METRICS[name].is_ratio}
+    findings = find_distances(overall[HEADLINE], ratios)
+    return Chapter(tuple(scores[name, scope.class_name] for name in METRICS for scope in scopes), tuple(findings))
 
 
 def _scaled(embedded: Embedded) -> Embedded:

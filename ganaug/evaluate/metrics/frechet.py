@@ -42,7 +42,9 @@ def frechet_distance_of_moments(x: Moments, y: Moments) -> float:
     product = _root(covariance_x) @ _root(covariance_y).T
     # The squares of the singular values come at half the price of the values themselves.
     squares = np.linalg.eigvalsh(product @ product.T)
-    if squares[0] > _WELL_CONDITIONED * squares[-1]:
+    if not len(squares):  # a side without spread has no root
+        trace_of_root = 0.0
+    elif squares[0] > _WELL_CONDITIONED * squares[-1]:
         trace_of_root = float(np.sqrt(squares).sum())
     else:
         trace_of_root = float(np.linalg.svd(product, compute_uv=False).sum())

@@ -94,9 +94,7 @@ def _squared_distances(x: Features, y: Features) -> Features:
     return squared
 
 
-def _metric(
-    name: str, question: str, source: str, pick: Callable[[Neighbours], float], most: float = 1.0
-) -> Metric:
+def _metric(name: str, question: str, source: str, pick: Callable[[Neighbours], float], most: float = 1.0) -> Metric:
     def compute(real: Features, synthetic: Features, rng: np.random.Generator) -> Figure:  # it draws nothing
         return Figure(pick(compare_neighbours(real, synthetic)))
 

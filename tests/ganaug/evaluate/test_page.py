@@ -119,7 +119,7 @@ def test_the_terminal_shows_only_columns_that_hold_something(judgement: Judgemen
     text = format_judgement(judgement)
     assert "0.125 to 0.5" in text
     assert "ratio" not in text
-    assert f"! {ALARM.sentence}; {ALARM.todo}" in text
+    assert f"! in situ: {ALARM.sentence}; {ALARM.todo}" in text
     assert f"· {CALM.sentence}" in text
     assert RECALL.note in text
     assert text.index("How near") < text.index("copies of training")

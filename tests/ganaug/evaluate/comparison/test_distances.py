@@ -263,4 +263,4 @@ def test_the_range_of_the_next_split_holds_it_as_often_as_it_says() -> None:
         hits += low <= following <= high
     assert hits / 2000 == pytest.approx(0.95, abs=0.015)
     assert within(METRICS["kernel"], range_of_next([1.0])) == (None, None)
-    assert within(METRICS["precision"], range_of_next([0.9, 1.0, 1.0])) [1] == 1.0
+    assert within(METRICS["precision"], range_of_next([0.9, 1.0, 1.0]))[1] == 1.0
