@@ -52,10 +52,13 @@ def format_judgement(judgement: Judgement) -> str:
             todo = f"; {finding.todo}" if finding.todo else ""
             lines.append(f"  {'!' if finding.is_alarm else '·'} {in_words(finding)}{todo}")
         blocks.append("\n".join(lines))
-        shown = [score for score in answer.scores if score.class_name == ALL or score.metric.startswith(HEADLINES)]
-        if shown:
-            blocks.append(format_scores(shown))
+        if answer.scores:
+            blocks.append(format_scores(answer.scores, _is_printed))
     return "\n\n".join(blocks)
+
+
+def _is_printed(score: ImageScore) -> bool:
+    return score.class_name == ALL or score.metric.startswith(HEADLINES)
 
 
 def in_words(finding: Finding) -> str:
@@ -64,9 +67,9 @@ def in_words(finding: Finding) -> str:
     return finding.sentence if is_named else f"{finding.class_name}: {finding.sentence}"
 
 
-def format_scores(scores: Sequence[ImageScore]) -> str:
-    """One table of the rows that have a value, and below it the notes."""
-    rows = [[cell(score) for _, cell in COLUMNS] for score in scores if score.value is not None]
+def format_scores(scores: Sequence[ImageScore], is_shown: Callable[[ImageScore], bool] = lambda score: True) -> str:
+    """One table of those rows that have a value and are shown, and below it the notes of all."""
+    rows = [[cell(score) for _, cell in COLUMNS] for score in scores if score.value is not None and is_shown(score)]
     blocks = []
     if rows:
         shown = [column for column in range(len(COLUMNS)) if any(row[column] for row in rows)]
