@@ -57,8 +57,10 @@ def _distance(mean_gap: Features, sum_of_traces: float, trace_of_root: float) ->
 
 def _root_of_features(x: Features) -> Features:
     """R [min(N,D),D] with R' R the unbiased covariance of `x` [N,D]."""
+    if len(x) > x.shape[1]:
+        return _root(moments_of(x).covariance)
     centred: Features = (x - x.mean(0)) / np.sqrt(len(x) - 1)
-    return np.asarray(np.linalg.qr(centred, mode="r")) if len(x) > x.shape[1] else centred
+    return centred
 
 
 def _root(covariance: Features) -> Features:
