@@ -19,6 +19,9 @@ ENTRY_POINTS = [  # module and name of a function or class
     "ganaug.checkpoint.snapshot.load_generator",
     "ganaug.evaluate.metrics.frechet.frechet_distance",
     "ganaug.evaluate.metrics.kernel.kernel_distance",
+    "ganaug.evaluate.metrics.mind.mind",
+    "ganaug.evaluate.metrics.neighbours.compare_neighbours",
+    "ganaug.evaluate.metrics.vendi.vendi_score",
     "ganaug.study.statistics.paired.paired_difference",
 ]
 

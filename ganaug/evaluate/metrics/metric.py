@@ -24,7 +24,7 @@ class Figure:
     """What a metric gives for two sets of images."""
 
     value: float
-    std: float | None = None  # standard error of `value` by the metric's own random subsets; None where it draws none
+    std: float | None = None  # standard error of `value`, images taken as independent; None where the metric has none
 
 
 @dataclass(frozen=True)

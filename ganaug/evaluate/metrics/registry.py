@@ -4,8 +4,20 @@ from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.metrics.frechet import FRECHET
 from ganaug.evaluate.metrics.kernel import KERNEL
 from ganaug.evaluate.metrics.metric import Metric
+from ganaug.evaluate.metrics.mind import MIND
+from ganaug.evaluate.metrics.neighbours import COVERAGE, DENSITY, PRECISION, RECALL
+from ganaug.evaluate.metrics.vendi import VENDI
 
-METRICS: dict[str, Metric] = {"frechet": FRECHET, "kernel": KERNEL}
+METRICS: dict[str, Metric] = {
+    "kernel": KERNEL,  # the headline: unbiased at a few hundred images
+    "frechet": FRECHET,
+    "precision": PRECISION,
+    "recall": RECALL,
+    "density": DENSITY,
+    "coverage": COVERAGE,
+    "vendi": VENDI,
+    "mind": MIND,  # on trial
+}
 
 
 def figure_name(metric: Metric, extractor: Extractor) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ganaug.data.dataset import DataSet
 from ganaug.errors import LeakError
 from ganaug.evaluate.extractors.extractor import Extractor
+from ganaug.evaluate.metrics.registry import METRICS
 from ganaug.evaluate.score_file import score_file
 from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.evaluate.table import format_scores
@@ -84,26 +85,28 @@ def test_real_floor_lies_below_noise_and_about_a_perfect_generator(dataset: Data
 
 
 def test_value_and_floor_at_half_are_between_equal_numbers_of_images(dataset: DataSet, score: Score) -> None:
-    scores = score(*sample(dataset, 15))
-    assert figure_of(scores, "frechet", ALL, "n_synthetic") == 30
+    scores = score(*sample(dataset, 20))
+    assert figure_of(scores, "frechet", ALL, "n_synthetic") == 40
     distances = [each for each in scores if each.num_splits is not None]
-    assert len(distances) == 6
+    assert len(distances) == 3 * len(METRICS)
     for each in distances:
-        assert each.n_half == (30 if each.class_name == ALL else 15), "no half may hold more than the synthetic side"
+        assert each.n_half == (40 if each.class_name == ALL else 20), "no half may hold more than the synthetic side"
 
 
 def test_a_figure_is_called_fid_only_on_inception(dataset: DataSet, score: Score, pixels: Extractor) -> None:
     images = sample(dataset, 20)
     scores = score(*images)
-    assert {each.metric for each in scores[:6]} == {"frechet[pixels]", "kernel[pixels]"}
+    assert {each.metric for each in scores[: 3 * len(METRICS)]} == {f"{name}[pixels]" for name in METRICS}
     assert "FID" not in format_scores(scores)
     by_the_book = replace(pixels, figure_names={"frechet": "FID", "kernel": "KID"})
-    assert {each.metric for each in score(*images, extractor=by_the_book)[:6]} == {"FID", "KID"}
+    names = {each.metric for each in score(*images, extractor=by_the_book)}
+    assert {"FID", "KID", "precision[pixels]"} < names
+    assert not {"frechet[pixels]", "kernel[pixels]"} & names
 
 
 def test_the_note_of_an_extractor_stands_in_the_table(dataset: DataSet, score: Score, pixels: Extractor) -> None:
     scores = score(*sample(dataset, 20), extractor=replace(pixels, note="a floor too low"))
-    assert format_scores(scores).count("a floor too low") == 2, "once for each metric, not for each class"
+    assert format_scores(scores).count("a floor too low") == len(METRICS), "once for each metric, not for each class"
 
 
 def test_scores_are_recorded_once_with_the_file_they_are_about(

@@ -230,6 +230,8 @@ def test_images_that_are_all_alike_give_rows_and_no_error(pixels: Extractor) -> 
     scores = judge_distances(judged, same, seed=0).scores
     assert len(scores) == 3 * len(METRICS)
     assert row_of(scores, "a").value == 0.0
+    assert row_of(scores, "a", "vendi").value is None
+    assert "all zero" in row_of(scores, "a", "vendi").note
     assert all(score.value is not None or score.note for score in scores)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ganaug.errors import DataError
+from ganaug.evaluate.metrics import checks
 from ganaug.evaluate.metrics.kernel import kernel_distance
 from ganaug.evaluate.metrics.metric import Features
 
@@ -25,9 +26,8 @@ def by_the_definition(x: Features, y: Features) -> float:
 def test_equals_the_definition_pair_by_pair() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(9, 4)), rng.normal(size=(9, 4)) + 0.5
-    value, spread = kernel_distance(x, y, rng=rng)
-    assert value == pytest.approx(by_the_definition(x, y), rel=1e-12)
-    assert spread == 0.0
+    assert kernel_distance(x, y, rng=rng)[0] == pytest.approx(by_the_definition(x, y), rel=1e-12)
+    assert kernel_distance(x, y[:5], rng=rng)[0] == pytest.approx(by_the_definition(x, y[:5]), rel=1e-12)
 
 
 def test_agrees_with_torch_fidelity_on_its_own_subsets() -> None:
@@ -47,10 +47,35 @@ def test_agrees_with_torch_fidelity_on_its_own_subsets() -> None:
 
     subsets = {"kid_subsets": 400, "kid_subset_size": 20, "rng_seed": 0, "verbose": False}
     theirs = metric_kid.kid_features_to_metric(torch.from_numpy(x), torch.from_numpy(y), **options, **subsets)
-    value, spread = kernel_distance(x, y, num_subsets=400, subset_size=20, rng=rng)
-    standard_error = spread / np.sqrt(400)
-    assert abs(value - theirs["kernel_inception_distance_mean"]) < 5 * standard_error
-    assert spread == pytest.approx(theirs["kernel_inception_distance_std"], rel=0.2)
+    error_of_their_mean = theirs["kernel_inception_distance_std"] / np.sqrt(400)
+    ours = kernel_distance(x, y, rng=rng)[0]
+    assert abs(ours - theirs["kernel_inception_distance_mean"]) < 5 * error_of_their_mean
+
+
+def test_standard_error_is_that_of_the_value() -> None:
+    """Between different distributions as large as the spread of values; between equal ones up to √2 times larger."""
+    rng = np.random.default_rng(6)
+    for shift, block_size, low, high in ((1.0, 99, 0.8, 1.2), (1.0, 20, 0.8, 1.2), (0.0, 99, 1.0, 1.8)):
+        draws = [(rng.normal(size=(40, 4)), rng.normal(shift, 1, (60, 4))) for _ in range(300)]
+        values, errors = np.transpose([kernel_distance(x, y, block_size=block_size, rng=rng) for x, y in draws])
+        assert low < np.sqrt((errors**2).mean()) / values.std() < high, (shift, block_size)
+
+
+def test_standard_error_is_that_of_leaving_images_out_by_hand() -> None:
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(7, 3)), rng.normal(1, 1, (9, 3))
+    without_x = [by_the_definition(np.delete(x, i, 0), y) for i in range(7)]
+    without_y = [by_the_definition(x, np.delete(y, j, 0)) for j in range(9)]
+    variance = 6 * np.var(without_x) + 8 * np.var(without_y)
+    assert kernel_distance(x, y, rng=rng)[1] == pytest.approx(np.sqrt(variance), rel=1e-9)
+
+
+def test_tiles_do_not_change_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(23, 4)), rng.normal(1, 1, (31, 4))
+    whole = kernel_distance(x, y, rng=rng)
+    monkeypatch.setattr(checks.tiles, "__defaults__", (7,))
+    assert kernel_distance(x, y, rng=rng) == pytest.approx(whole, rel=1e-12)
 
 
 def test_is_centred_on_zero_for_equal_distributions_and_goes_below() -> None:
@@ -78,14 +103,21 @@ def test_is_unbiased_at_every_size_where_the_frechet_distance_is_not() -> None:
     assert mean_at(8) == pytest.approx(mean_at(80), rel=0.15)
 
 
-def test_subset_is_what_fits_and_reproducible_by_seed() -> None:
+def test_nothing_is_drawn_up_to_the_block_size_and_blocks_keep_to_it_above() -> None:
     data = np.random.default_rng(4)
     x, y = data.normal(size=(12, 4)), data.normal(size=(50, 4))
-    first, again, other = (kernel_distance(x, y, num_subsets=5, rng=np.random.default_rng(seed)) for seed in (0, 0, 1))
+    whole = [kernel_distance(x, y, block_size=50, rng=np.random.default_rng(seed)) for seed in (0, 1)]
+    assert whole[0] == whole[1]
+    first, again, other = (kernel_distance(x, y, block_size=20, rng=np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert first == again != other
-    assert first[1] > 0
+    rng = np.random.default_rng(0)
+    parts = [np.array_split(rng.permutation(n), 3) for n in (12, 50)]
+    by_hand = [by_the_definition(x[in_x], y[in_y]) for in_x, in_y in zip(*parts, strict=True)]
+    assert first[0] == pytest.approx(np.mean(by_hand), rel=1e-9)
+    few = kernel_distance(x[:4], y, block_size=5, rng=data)  # a block needs three images of each side
+    assert np.isfinite(few).all()
 
 
-def test_one_image_has_no_pair() -> None:
-    with pytest.raises(DataError, match="at least 2"):
-        kernel_distance(np.zeros((1, 4)), np.zeros((9, 4)), rng=np.random.default_rng(0))
+def test_two_images_leave_no_pair() -> None:
+    with pytest.raises(DataError, match="2 and 9 images; expected at least 3"):
+        kernel_distance(np.zeros((2, 4)), np.zeros((9, 4)), rng=np.random.default_rng(0))
