@@ -1,6 +1,6 @@
 """How often the intervals of distances hold what they are of, and how often the permutation test raises a false alarm.
 
-    python scripts/bench_intervals.py [--keep FILE] [--out scripts/results/intervals.json]
+    python scripts/bench_intervals.py [--part intervals] [--keep FILE] [--out scripts/results/intervals.json]
 
 A pool of phantom patients is drawn once, and the features of their images are taken by EfficientNet-Lite0 and reduced
 to their first principal components, for speed. Then, again and again, patients with unequal numbers of images are drawn
@@ -11,6 +11,7 @@ Draws are with replacement, so that the pool is the population. The permutation 
 patients with several images each, which are no independent draws: there it must raise alarms too often.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ SIZES = (2, 3, 4, 6, 9, 12)  # images of the patients of a class, over and over
 BLUR_PX = 1.0
 EXTRACTOR = "efficientnet_lite0"
 METRICS = ("kernel", "frechet")
+PARTS = ("alarms", "intervals", "floors")
+ALL_CLASSES = (0, 1, 2, 3)
+LARGE = 12  # patients per class, above which half the repeats are made
 ALARM = 0.05
 
 Indices = NDArray[np.int64]
@@ -148,13 +152,15 @@ def measure_intervals(
     return rows
 
 
-def measure_floor(pool: Pool, per_class: int, repeats: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+def measure_floors(
+    pool: Pool, per_class: int, classes: tuple[int, ...], repeats: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
     """How often the range of the floor holds the floor's mean over all repeats, and one split of other patients."""
 
     def floors_of(drawn: Drawn, num_splits: int) -> dict[str, list[float]]:
         floors: dict[str, list[float]] = {name: [] for name in METRICS}
         for _ in range(num_splits):
-            halves = patient_halves(drawn.patient, drawn.label, np.full(4, len(drawn.real)), rng)
+            halves = patient_halves(drawn.patient, drawn.label, np.full(len(ALL_CLASSES), len(drawn.real)), rng)
             for name, attempt in compute_all(drawn.real[halves[0]], drawn.real[halves[1]], 0, METRICS).items():
                 assert attempt.value is not None
                 floors[name].append(attempt.value)
@@ -162,9 +168,7 @@ def measure_floor(pool: Pool, per_class: int, repeats: int, rng: np.random.Gener
 
     found: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in METRICS}
     for _ in range(repeats):
-        floors, others = (
-            floors_of(pool.draw(per_class, (0, 1, 2, 3), rng), num_splits) for num_splits in (NUM_SPLITS, 1)
-        )
+        floors, others = (floors_of(pool.draw(per_class, classes, rng), num_splits) for num_splits in (NUM_SPLITS, 1))
         for name in METRICS:
             interval = range_of_next(floors[name])
             found[name].append((float(np.mean(floors[name])), interval.low, interval.high, others[name][0]))
@@ -174,7 +178,8 @@ def measure_floor(pool: Pool, per_class: int, repeats: int, rng: np.random.Gener
         holds = ((low <= mean.mean()) & (mean.mean() <= high)).mean()
         holds_other = ((low <= other) & (other <= high)).mean()
         rows.append(
-            {"patients": 4 * per_class, "metric": name, "repeats": repeats, "floor": float(mean.mean()),
+            {"patients": per_class * len(classes), "classes": len(classes), "metric": name, "repeats": repeats,
+             "floor": float(mean.mean()),
              "holds_expected_floor": float(holds), "holds_split_of_other_patients": float(holds_other)}
         )  # fmt: skip
     return rows
@@ -202,42 +207,52 @@ def measure_alarms(
     ]
 
 
+MEASURES: dict[str, Callable[..., list[dict[str, Any]]]] = {
+    "alarms": measure_alarms,
+    "intervals": measure_intervals,
+    "floors": measure_floors,
+}
+
+
 def print_rows(rows: list[dict[str, Any]]) -> None:
     cells = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
     print(common.markdown_table(list(rows[0]), cells) + "\n", flush=True)
 
 
 @click.command()
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS, show_default=True)
 @click.option("--repeats", default=1000, show_default=True, help="Draws per design")
 @click.option("--components", "num_components", default=64, show_default=True, help="Principal components")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="Where the features of the pool are kept, .npz")
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
-def main(repeats: int, num_components: int, seed: int, keep: Path | None, out: Path | None) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON; other parts stay")
+def main(
+    parts: tuple[str, ...], repeats: int, num_components: int, seed: int, keep: Path | None, out: Path | None
+) -> None:
     """Measure the coverage of the intervals and the alarms of the permutation test."""
-    started = time.process_time()
     raw = dict(np.load(keep)) if keep and keep.exists() else draw_pool(seed=7)
     if keep and not keep.exists():
         np.savez(keep, **raw)
-    pool, everything, rng = reduce_pool(raw, num_components), (0, 1, 2, 3), np.random.default_rng(seed)
-    sections: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "alarms_24_patients": lambda: measure_alarms(pool, 6, everything, repeats, rng),
-        "alarms_12_patients": lambda: measure_alarms(pool, 12, (0,), repeats, rng),
-        "intervals_24_patients": lambda: measure_intervals(pool, 6, everything, repeats, rng),
-        "intervals_12_patients": lambda: measure_intervals(pool, 12, (0,), repeats, rng),
-        "intervals_6_patients": lambda: measure_intervals(pool, 6, (0,), repeats, rng),
-        "intervals_60_patients": lambda: measure_intervals(pool, 15, everything, repeats // 2, rng),
-        "floors": lambda: measure_floor(pool, 6, repeats, rng),
-    }
-    figures: dict[str, Any] = {}
-    for name, measure in sections.items():
-        figures[name] = measure()
-        print_rows(figures[name])
-        if out:
-            machine = common.describe_machine("cpu", "default")
-            minutes = (time.process_time() - started) / 60
-            about = {"machine": machine, "components": num_components, "extractor": EXTRACTOR, "cpu_minutes": minutes}
-            common.write_json(out, {**about, **figures})
+    pool = reduce_pool(raw, num_components)
+    designs = ((6, ALL_CLASSES), (12, (0,)), (6, (0,)), (15, ALL_CLASSES))  # patients per class, classes
+    for part in parts:
+        started, rows = time.process_time(), list[dict[str, Any]]()
+        for number, (per_class, classes) in enumerate(designs[:2] if part == "alarms" else designs):
+            rng = np.random.default_rng([seed, number])
+            num_repeats = repeats // 2 if per_class > LARGE else repeats  # they take most of the time
+            found = MEASURES[part](pool, per_class, classes, num_repeats, rng)
+            print_rows(found)
+            rows += found
+            if out:
+                minutes = (time.process_time() - started) / 60
+                write_part(out, part, {"components": num_components, "cpu_minutes": minutes, "rows": rows})
+
+
+def write_part(path: Path, part: str, figures: dict[str, Any]) -> None:
+    """Put the figures into the file; those of other parts stay."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    about = {"machine": common.describe_machine("cpu", "default"), "extractor": EXTRACTOR}
+    common.write_json(path, {**known, **about, part: figures})
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ class ImageScore:
     metric: str  # the figure's name, such as FID or frechet[squeezenet1_0-imagenet]
     class_name: str  # or ALL
     value: float | None  # between all real images and the synthetic ones
-    low: float | None = None  # interval of `value`, by resampling patients; None where none is computed
+    low: float | None = None  # 95 % interval of `value`, leaving out patients; None where there is none
     high: float | None = None
     value_std: float | None = None  # standard deviation of `value` over the metric's random subsets
     value_at_half: float | None = None  # between a half of the real images and as many synthetic ones
     floor: float | None = None  # the same figure of real images alone
-    floor_low: float | None = None  # interval of `floor`; None where none is computed
+    floor_low: float | None = None  # holds the floor of one more split of these patients with 95 %; of LPIPS an interval
     floor_high: float | None = None
     floor_std: float | None = None  # standard deviation of `floor` over the splits
     ratio: float | None = None  # `value_at_half` / `floor`, of metrics that are read so

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganaug.errors import DataError
-from ganaug.evaluate.metrics.metric import Features
+from ganaug.evaluate.metrics.metric import Features, Figure
+from ganaug.evaluate.metrics.neighbours import Neighbours, compare_neighbours
 from ganaug.evaluate.metrics.registry import METRICS
+
+OF_NEIGHBOURS = ("precision", "recall", "density", "coverage")  # which one comparison of neighbours gives together
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,9 @@ class Attempt:
     value: float | None
     std: float | None = None
     reason: str = ""  # why there is no value
+
+
+NOT_FINITE = Attempt(None, reason="no finite number; check whether the images of a side are all alike")
 
 
 def compute_all(real: Features, synthetic: Features, seed: int, names: tuple[str, ...] = ()) -> dict[str, Attempt]:
@@ -33,20 +39,20 @@ def compute_all(real: Features, synthetic: Features, seed: int, names: tuple[str
             "and the extractor's weights"
         )
         return dict.fromkeys(chosen, Attempt(None, reason=reason))
-    attempts = {}
+    attempts: dict[str, Attempt] = {}
+    neighbours: Neighbours | None = None
     for name, metric in chosen.items():
         if min(len(real), len(synthetic)) < metric.needs:
             attempts[name] = Attempt(None, reason=f"too small, below {metric.needs} images")
             continue
         try:
-            figure = metric.compute(real, synthetic, np.random.default_rng(seed))
+            if name in OF_NEIGHBOURS:
+                neighbours = neighbours or compare_neighbours(real, synthetic)
+                figure = Figure(getattr(neighbours, name))
+            else:
+                figure = metric.compute(real, synthetic, np.random.default_rng(seed))
         except (DataError, np.linalg.LinAlgError) as error:  # such as images that are all alike
             attempts[name] = Attempt(None, reason=str(error))
             continue
-        is_number = np.isfinite(figure.value)
-        attempts[name] = (
-            Attempt(figure.value, figure.std)
-            if is_number
-            else Attempt(None, reason="not a finite number; check whether the images of a side are all alike")
-        )
+        attempts[name] = Attempt(figure.value, figure.std) if np.isfinite(figure.value) else NOT_FINITE
     return attempts

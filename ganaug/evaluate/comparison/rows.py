@@ -53,7 +53,9 @@ def make_row(
             held_out=float(np.mean(repeats.held_out)),
             held_out_floor=float(np.mean(repeats.held_out_floor)),
         )
-    notes = [*_notes(judged, scope, metric, attempt, repeats), extractor.note]
+    notes = _notes(judged, scope, metric, attempt, repeats)
+    if scope.label is None or not notes:  # a class with a note of its own need not repeat the extractor's
+        notes.append(extractor.note)
     return replace(row, note="; ".join(note for note in notes if note))
 
 

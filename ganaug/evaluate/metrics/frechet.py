@@ -40,6 +40,8 @@ def frechet_distance_of_moments(x: Moments, y: Moments) -> float:
     """The same of two sets whose moments were taken block by block; each may hold any number of images from 2 on."""
     covariance_x, covariance_y = x.covariance, y.covariance
     product = _root(covariance_x) @ _root(covariance_y).T
+    if not product.size:  # the images of a side are all alike
+        return _distance(x.mean - y.mean, float(np.trace(covariance_x) + np.trace(covariance_y)), 0.0)
     # The squares of the singular values come at half the price of the values themselves.
     squares = np.linalg.eigvalsh(product @ product.T)
     if not len(squares):  # a side without spread has no root

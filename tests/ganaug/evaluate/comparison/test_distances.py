@@ -230,6 +230,8 @@ def test_images_that_are_all_alike_give_rows_and_no_error(pixels: Extractor) -> 
     scores = judge_distances(judged, same, seed=0).scores
     assert len(scores) == 3 * len(METRICS)
     assert row_of(scores, "a").value == 0.0
+    assert row_of(scores, "a", "vendi").value is None
+    assert "all zero" in row_of(scores, "a", "vendi").note
     assert all(score.value is not None or score.note for score in scores)
 
 
@@ -243,12 +245,15 @@ def test_the_scale_of_features_matters_to_fid_alone(pixels: Extractor) -> None:
             assert getattr(loud, figure) == pytest.approx(factor * getattr(quiet, figure), rel=1e-9)
 
 
-def test_the_note_of_the_extractor_stands_in_every_row(pixels: Extractor) -> None:
-    judged, embedded = case(pixels, held_out=5)
-    noted = replace(embedded, extractor=replace(pixels, note="a floor too low"))
-    scores = judge_distances(judged, noted, seed=0, with_intervals=False).scores
-    assert len(scores) == 3 * len(METRICS)
-    assert all(score.note.endswith("a floor too low") for score in scores)
+def test_the_note_of_the_extractor_stands_with_every_metric(pixels: Extractor) -> None:
+    for held_out in (24, 5):  # of which the second has a note of its own
+        judged, embedded = case(pixels, held_out=held_out)
+        noted = replace(embedded, extractor=replace(pixels, note="a floor too low"))
+        scores = judge_distances(judged, noted, seed=0, with_intervals=False).scores
+        assert all(score.note for score in scores)
+        overall = [score for score in scores if score.class_name == ALL]
+        assert len(overall) == len(METRICS)
+        assert all(score.note.endswith("a floor too low") for score in overall)
 
 
 def test_the_range_of_the_next_split_holds_it_as_often_as_it_says() -> None:

@@ -143,3 +143,9 @@ def test_is_symmetric_and_never_negative_at_any_shape(n: int, m: int, dim: int, 
     assert distance >= 0
     assert frechet_distance(y, x) == pytest.approx(distance, rel=1e-6, abs=1e-9)
     assert distance >= ((x.mean(0) - y.mean(0)) ** 2).sum() - 1e-9
+
+
+def test_images_that_are_all_alike_have_a_distance() -> None:
+    same, other = np.zeros((20, 3)), np.random.default_rng(0).normal(size=(20, 3))
+    assert frechet_distance(same, same) == 0.0
+    assert frechet_distance(same, other) == pytest.approx((other.mean(0) ** 2).sum() + other.var(0, ddof=1).sum())
