@@ -110,6 +110,10 @@ def make_sources(root: Path) -> None:
     _write_csv(root / "tree" / "list.csv", ("path", "label", "group"), names)
     parts = ["train", "train", "val", "test"] * 2
     _write_csv(root / "tree" / "split.csv", ("group", "part"), zip(patients, parts))
+    part_of = dict(zip(patients, parts, strict=True))
+    _write_csv(
+        root / "tree" / "folds.csv", ("image", "fold0"), [(name, part_of[patient]) for name, _, patient in names]
+    )
     _write_csv(root / "tree" / "same.csv", ("patient", "same_as"), [("a1", "a2")])
     listed = {"labels": [[name, int(label == "malignant")] for name, label, _ in names],
               "class_names": ["benign", "malignant"], "groups": {name: patient for name, _, patient in names},

@@ -67,6 +67,7 @@ READERS: dict[str, Reader] = {
     "tar.gz archive": Reader("packed", "tree.tar.gz", _BYTES, prepare_source("folder", "tree.tar.gz")),
     "manifest": Reader("tree", "list.csv", _TABLE, prepare_source("folder", "list.csv", pixels=False)),
     "split": Reader("tree", "split.csv", _TABLE, prepare_source("folder", pixels=False, split="/split.csv")),
+    "folds as CSV": Reader("tree", "folds.csv", _TABLE, prepare_source("folder", folds_csv="/folds.csv")),
     "same patient": Reader("tree", "same.csv", _TABLE, prepare_source(
         "folder", pixels=False, same_patient="/same.csv")),
     "dataset.json": Reader("listed", "dataset.json", (edit_json, link_in), prepare_source("zip")),

@@ -60,8 +60,8 @@ def prepare_source(dataset: str, source: str = "", *, pixels: bool = True, **opt
         given: dict[str, Any] = {
             name: str(root / value[1:]) if str(value)[:1] == "/" else value for name, value in options.items()
         }
-        split = given.pop("split", "")
-        folds = FoldsConfig(num_folds=3, scheme="fixed" if split else "k-fold", fixed=split)
+        split, listed = given.pop("split", ""), given.pop("folds_csv", "")
+        folds = FoldsConfig(num_folds=3, scheme="fixed" if split else "k-fold", fixed=split, folds_csv=listed)
         config = PrepareConfig(dataset, str(root / source), resolution_px=16, folds=folds, **given)
         if not pixels:
             return plan_preparation(config)

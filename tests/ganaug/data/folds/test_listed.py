@@ -55,8 +55,8 @@ def fixed_list(folder: Path) -> Path:
 @pytest.mark.parametrize("with_ids", [True, False], ids=["names", "digests"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_exported_folds_are_the_same_folds_elsewhere(scheme: str, with_ids: bool, source: Path, tmp_path: Path) -> None:
-    fixed = {"fixed": str(fixed_list(tmp_path))} if scheme == "fixed" else {}
-    dataset, _ = prepare(tmp_path / "here", source, FoldsConfig(seed=7, **SCHEMES[scheme], **fixed))
+    options = SCHEMES[scheme] | ({"fixed": str(fixed_list(tmp_path))} if scheme == "fixed" else {})
+    dataset, _ = prepare(tmp_path / "here", source, FoldsConfig(seed=7, **options))
     out = tmp_path / "folds.csv"
     assert export_folds(dataset, out, with_ids=with_ids) == len(dataset.table)
     again, prepared = prepare(tmp_path / "elsewhere", source, FoldsConfig(folds_csv=str(out)))
