@@ -10,9 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from ganaug.data.dataset import DataSet
-from ganaug.errors import LeakError
+from ganaug.errors import DataError, LeakError
+from ganaug.evaluate import judge_file
 from ganaug.evaluate.extractors.extractor import Extractor
-from ganaug.evaluate.judge_file import open_case, score_case
+from ganaug.evaluate.judge_file import HELD_OUT, VALIDATION, Evidence, judge_case, open_case, score_case
+from ganaug.evaluate.judged import Chapter
+from ganaug.evaluate.metrics.metric import QUESTIONS
 from ganaug.evaluate.metrics.registry import METRICS
 from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.evaluate.table import format_scores
@@ -157,3 +160,36 @@ def test_changed_images_and_another_folds_run_are_refused(
         file["images"][0] = 0
     with pytest.raises(LeakError, match="changed"):
         score_case(open_case(workspace, dataset, path, None), pixels)
+
+
+def test_every_judge_is_asked_and_one_that_fails_says_why(
+    workspace: Workspace, dataset: DataSet, synthesize: Synthesize, pixels: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(given: Evidence) -> Chapter:
+        raise DataError("the images are upside down", todo="turn them")
+
+    monkeypatch.setattr(judge_file, "JUDGES", {**judge_file.JUDGES, "stain": ("appearance", fail)})
+    judgement = judge_case(open_case(workspace, dataset, synthesize(*sample(dataset, 20)), None), [pixels, pixels])
+    assert len(judgement.chapters) == len(judge_file.JUDGES)
+    (failed,) = (finding for finding in judgement.findings if "upside down" in finding.sentence)
+    assert not failed.is_alarm
+    assert failed.question == "appearance"
+    assert {answer.question for answer in judgement.answers()} == set(QUESTIONS)
+    assert len(judgement.chapters[0].scores) == 2 * 3 * len(METRICS), "one row for each extractor, metric and class"
+    for score in judgement.scores:
+        assert score.value is not None or score.note, f"{score.metric} of {score.class_name} gives no reason"
+        assert score.question in QUESTIONS
+
+
+def test_the_patients_that_stand_for_unknown_ones_are_those_asked_for(
+    workspace: Workspace, dataset: DataSet, synthesize: Synthesize
+) -> None:
+    path = synthesize(*sample(dataset, 20))
+    train, val, test = (
+        set(part(0)) for part in (dataset.folds.train_groups, dataset.folds.val_groups, dataset.folds.test_groups)
+    )
+    for against, patients in ((VALIDATION, val), (HELD_OUT, val | test)):
+        case = open_case(workspace, dataset, path, None, against=against)
+        assert set(case.judged.held_out.group.tolist()) == patients
+        assert set(case.judged.train.group.tolist()) == train
+        assert ("test" in case.about.held_out_part) == (against == HELD_OUT)

@@ -39,12 +39,15 @@ def judged() -> Judged:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, size=(60, 16, 16, 3), dtype=np.uint8)
     label = np.arange(20) % 2
-    sets = [ImageSet(images, np.arange(start, start + 20), label, group) for start, group in (
-        (0, np.array([f"Mrs Smith {i // 4}" for i in range(20)])),
-        (20, np.array([f"Mr Jones {i // 5}" for i in range(20)])),
-        (40, np.full(20, "")),
-    )]  # fmt: skip
-    return Judged(*sets, class_names=("Benign <b>", "in situ"), held_out_part="validation patients")
+    train, held_out, synthetic = (
+        ImageSet(images, np.arange(start, start + 20), label, group)
+        for start, group in (
+            (0, np.array([f"Mrs Smith {i // 4}" for i in range(20)])),
+            (20, np.array([f"Mr Jones {i // 5}" for i in range(20)])),
+            (40, np.full(20, "")),
+        )
+    )
+    return Judged(train, held_out, synthetic, ("Benign <b>", "in situ"), "validation patients")
 
 
 def test_answers_hold_everything_once_and_in_the_order_of_the_questions(judgement: Judgement) -> None:
