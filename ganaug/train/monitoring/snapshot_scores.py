@@ -10,19 +10,19 @@ from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.evaluate.metrics.metric import Features
 from ganaug.evaluate.metrics.registry import METRICS
 
-FEWEST_VALIDATION_IMAGES = max(METRICS[name].needs for name in ("frechet", "kernel"))
+FEWEST_IMAGES = max(METRICS[name].needs for name in ("frechet", "kernel"))  # of which more than a score is had
 
 
 @dataclass(frozen=True)
 class SnapshotScores:
-    """The figures of a line of scores.jsonl; None where the fold has too few validation images.
+    """The figures of a line of scores.jsonl; None where the fold has fewer images than FEWEST_IMAGES.
 
     Fréchet distances grow as images get fewer: compare `val_score` with `val_floor`, and never with `score`. Kernel
     distances may be compared with one another.
     """
 
     score: float  # Fréchet distance to training images; of all snapshots, the one with the lowest is used
-    kernel: float  # kernel distance to the same
+    kernel: float | None = None  # kernel distance to the same
     val_num_images: int = 0  # images on each side of the figures below
     val_score: float | None = None  # Fréchet distance to images of validation patients
     val_kernel: float | None = None  # kernel distance to the same
@@ -47,8 +47,10 @@ class RealSides:
     def scores(self, fake: Features) -> SnapshotScores:
         """Scores of generated features [N,D], each of the class of the training image at its position."""
         train, fake = self.train / self.scale, fake / self.scale
+        if len(train) < FEWEST_IMAGES:
+            return SnapshotScores(frechet_distance(train, fake))
         frechet, kernel = self._distances(train, fake)
-        if len(self.val) < FEWEST_VALIDATION_IMAGES:
+        if len(self.val) < FEWEST_IMAGES:
             return SnapshotScores(frechet, kernel)
         val_frechet, val_kernel = self._distances(self.val / self.scale, fake[self.matched])
         floor, kernel_floor = self._floors

@@ -82,6 +82,8 @@ def test_scores_put_the_training_images_before_noise(task: Task) -> None:
     exact, noisy = monitor.score_of(copies, state), monitor.score_of(noise, state)
     assert exact.score == pytest.approx(0, abs=1e-6)
     assert noisy.score > 0.01
+    assert noisy.kernel is not None
+    assert exact.kernel is not None
     assert noisy.kernel > 10 * abs(exact.kernel)
     # What repeats the training images is as far from validation patients as the training images are.
     assert exact.val_score == pytest.approx(exact.val_floor)

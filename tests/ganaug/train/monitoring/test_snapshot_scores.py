@@ -5,7 +5,7 @@ import pytest
 
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.evaluate.metrics.metric import Features
-from ganaug.train.monitoring.snapshot_scores import FEWEST_VALIDATION_IMAGES, RealSides, match_classes, spread
+from ganaug.train.monitoring.snapshot_scores import FEWEST_IMAGES, RealSides, match_classes, spread
 
 RNG = np.random.default_rng(0)
 TRAIN = RNG.normal(size=(60, 4))
@@ -50,10 +50,17 @@ def test_the_scale_of_a_network_does_not_matter() -> None:
 
 
 def test_with_too_few_validation_images_the_other_figures_still_come_out() -> None:
-    scores = sides(val=VAL[: FEWEST_VALIDATION_IMAGES - 1]).scores(TRAIN * 2)
+    scores = sides(val=VAL[: FEWEST_IMAGES - 1]).scores(TRAIN * 2)
     assert scores.score > 0
     assert (scores.val_num_images, scores.val_score, scores.val_kernel, scores.val_floor) == (0, None, None, None)
-    assert sides(val=VAL[:FEWEST_VALIDATION_IMAGES]).scores(TRAIN * 2).val_score is not None
+    assert sides(val=VAL[:FEWEST_IMAGES]).scores(TRAIN * 2).val_score is not None
+
+
+def test_with_too_few_training_images_a_snapshot_still_has_its_score() -> None:
+    few = RealSides(TRAIN[:2], VAL[:2], np.arange(2), 1.0, seed=0)
+    scores = few.scores(TRAIN[:2] * 2)
+    assert scores.score > 0
+    assert scores.kernel is None
 
 
 def test_both_sides_get_the_same_classes_in_the_same_order() -> None:
