@@ -23,7 +23,7 @@ class ImageScore:
     value_std: float | None = None  # standard deviation of `value` over the metric's random subsets
     value_at_half: float | None = None  # between a half of the real images and as many synthetic ones
     floor: float | None = None  # the same figure of real images alone
-    floor_low: float | None = None  # holds the floor of one more split of these patients with 95 %; of LPIPS an interval
+    floor_low: float | None = None  # holds the floor of one more split with 95 %; of LPIPS an interval by patients
     floor_high: float | None = None
     floor_std: float | None = None  # standard deviation of `floor` over the splits
     ratio: float | None = None  # `value_at_half` / `floor`, of metrics that are read so

@@ -13,7 +13,7 @@ from ganaug.evaluate.comparison.jackknife import deal_blocks, jackknife_interval
 from ganaug.evaluate.comparison.permutation import MAX_IMAGES, MIN_PATIENTS, permutation_p_value, sum_by_unit
 from ganaug.evaluate.comparison.rows import make_row, within
 from ganaug.evaluate.comparison.scopes import Scope, list_scopes, number_patients
-from ganaug.evaluate.comparison.splits import NUM_SPLITS, Repeats, add_held_out, add_split
+from ganaug.evaluate.comparison.splits import NUM_DRAWS, NUM_SPLITS, Repeats, add_held_out, add_split
 from ganaug.evaluate.judged import Chapter, Embedded, Judged
 from ganaug.evaluate.metrics.registry import METRICS
 from ganaug.evaluate.scores import ALL, ImageScore
@@ -39,7 +39,7 @@ def judge_distances(
     as many synthetic images of the same classes; both are means over NUM_SPLITS random partitions of the patients.
     `floor_low` and `floor_high` bound the floor of one more partition of these patients with 95 %. `held_out` is
     between images of patients that the generator did not see and as many synthetic ones, `held_out_floor` between the
-    same and as many training images, with equal numbers of each class; both are means over as many random draws. A
+    same and as many training images, with equal numbers of each class; both are means over NUM_DRAWS random draws. A
     generator as good as other patients' images has its value near the floor. One far below it has copied the patients
     it was trained on, and is no nearer to those held out.
 
@@ -55,6 +55,7 @@ def judge_distances(
     repeats = {(scope.label, name): Repeats() for scope in scopes for name in METRICS}
     for _ in tqdm(range(NUM_SPLITS), desc="patient halves", disable=not progress or None):
         add_split(repeats, judged, embedded, patient, split_rng)
+    for _ in range(NUM_DRAWS):
         add_held_out(repeats, judged, embedded, held_out_rng)
 
     scores: dict[tuple[str, str], ImageScore] = {}

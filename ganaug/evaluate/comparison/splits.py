@@ -12,7 +12,8 @@ from ganaug.evaluate.comparison.scopes import match_counts
 from ganaug.evaluate.judged import Embedded, Judged
 from ganaug.evaluate.metrics.registry import METRICS
 
-NUM_SPLITS = 10  # random partitions of the training patients into two halves; as many draws against held-out patients
+NUM_SPLITS = 10  # random partitions of the training patients into two halves
+NUM_DRAWS = 4  # random draws of images that are compared with those of held-out patients
 
 Indices = NDArray[np.int64]
 
