@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from classifiers.models.efficientnet_lite import EfficientNetLite
+from classifiers.transforms import to_float
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.provenance import digest_of_file
 from ganaug.weights import find_weights, read_weights
@@ -29,7 +30,7 @@ def _open(name: str, inputs: ExtractorInputs) -> Extractor:
     body = net.to(device, memory_format=torch.channels_last).eval().features  # type: ignore[call-overload]
 
     def embed(img: Tensor) -> Tensor:
-        features: Tensor = body((img.float() / 255).contiguous(memory_format=torch.channels_last))
+        features: Tensor = body(to_float(img).contiguous(memory_format=torch.channels_last))
         return features
 
     preprocessing = f"{SIDE_PX} px, anti-aliased bilinear, pixels from -1 to 1, mean of the last map of 1280"

@@ -29,7 +29,7 @@ def squeezenet(inputs: ExtractorInputs) -> Extractor:
 
     def embed(img: Tensor) -> Tensor:
         x = resize(to_float(img), 224)
-        maps: Tensor = stage(((x - mean) / std).contiguous(memory_format=torch.channels_last))
+        maps: Tensor = stage(x.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last))
         return maps.mean((2, 3))
 
     preprocessing = "224 px, anti-aliased bilinear, ImageNet mean and standard deviation, mean of the last stage of 512"
