@@ -17,6 +17,7 @@ MIN_SPACING = 4  # frequencies from one place of a grid to the next; with fewer,
 MIN_EXCESS_DB = 1.5  # over real images, our choice: below, a peak is of no consequence
 MIN_PEAK_DB = 2.0  # over its own neighbourhood
 MIN_Z = 4.5  # of the excess: about a hundred places are looked at
+WEAKER_DB = 12.0  # than the strongest peak: what is still the same grid, and no accident of its edges
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def find_grid(
     strength = np.where(found, excess.min(2), -np.inf)
     plane, place = np.unravel_index(int(strength.argmax()), strength.shape)
     return Grid(
-        period_px=int(periods[found.any(0)].max()),
+        period_px=int(periods[(strength >= strength.max() - WEAKER_DB).any(0)].max()),
         peak_db=float(peak[plane, place].min()),
         real_db=float(usual[plane, place].min()),
         is_in_edges=bool(plane > 0),

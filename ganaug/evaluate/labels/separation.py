@@ -49,10 +49,10 @@ def judge_separation(judged: Judged, embedded: Embedded, metric: str, rng: np.ra
 
     Two classes look alike where their synthetic images are not separated, by a permutation test at 99 % or by less than
     TINY of the real separation, and are so many that MOST of it would be seen. Half-swapped classes keep a quarter of
-    it, which takes some 100 images per class to be seen. From the real separation the mean under permuted patients is taken off, as the
-    patients alone separate classes; pairs that patients separate about as well are not judged. With fewer than
-    FEWEST_REGROUPINGS ways to regroup the patients, images are permuted instead: a generator that shows the classes of
-    so few patients shows these patients.
+    it, which takes some 100 images per class to be seen. From the real separation the mean under permuted patients is
+    taken off, as the patients alone separate classes; pairs that patients separate about as well are not judged. With
+    fewer than FEWEST_REGROUPINGS ways to regroup the patients, images are permuted instead: a generator that shows the
+    classes of so few patients shows these patients.
     """
     pairs = _pairs(judged, embedded, rng)
     names = judged.class_names
