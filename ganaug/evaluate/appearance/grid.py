@@ -15,8 +15,9 @@ from ganaug.evaluate.appearance.power import Spectra, decibels, plane_power
 PERIODS = (2, 4, 8)  # pixels
 MIN_SPACING = 4  # frequencies from one place of a grid to the next; with fewer, its neighbourhood holds the next peak
 MIN_EXCESS_DB = 1.5  # over real images, our choice: below, a peak is of no consequence
-MIN_PEAK_DB = 2.0  # over its own neighbourhood
+MIN_PEAKS_DB = (2.0, 4.0, 4.0)  # over its own neighbourhood, in the image and its edges: those of blurred images ripple
 MIN_Z = 4.5  # of the excess: about a hundred places are looked at
+WEAKER_DB = 12.0  # than the strongest peak: what is still the same grid, and no accident of its edges
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,16 @@ def find_grid(
     error = np.sqrt(_squared_error(synthetic) + np.maximum(between, _squared_error(real)))
     peak, usual = synthetic.mean(0), np.mean(patients, axis=0)
     excess = peak - usual
+    lowest = np.array(MIN_PEAKS_DB)[:, None, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        is_clear = (excess > MIN_EXCESS_DB) & (excess / error > MIN_Z) & (peak > MIN_PEAK_DB)
+        is_clear = (excess > MIN_EXCESS_DB) & (excess / error > MIN_Z) & (peak > lowest)
     found = is_clear.all(2)  # [3,C]
     if not found.any():
         return None
     strength = np.where(found, excess.min(2), -np.inf)
     plane, place = np.unravel_index(int(strength.argmax()), strength.shape)
     return Grid(
-        period_px=int(periods[found.any(0)].max()),
+        period_px=int(periods[(strength >= strength.max() - WEAKER_DB).any(0)].max()),
         peak_db=float(peak[plane, place].min()),
         real_db=float(usual[plane, place].min()),
         is_in_edges=bool(plane > 0),

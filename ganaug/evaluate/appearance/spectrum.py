@@ -49,7 +49,8 @@ def judge_spectrum(judged: Judged, *, seed: int) -> Chapter:
 def _fine(spectra: Spectra) -> NDArray[np.float64]:
     """The mean level of each image at periods of 2 to 4 px, [n]."""
     radius = np.arange(1, spectra.levels.shape[1] + 1)
-    return np.asarray(spectra.levels[:, 4 * radius >= spectra.side_px].mean(1, dtype=np.float64))
+    level: NDArray[np.float64] = spectra.levels[:, 4 * radius >= spectra.side_px].mean(1, dtype=np.float64)
+    return level
 
 
 def _detail_finding(name: str, detail: Comparison) -> Finding:

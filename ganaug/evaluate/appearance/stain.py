@@ -10,6 +10,7 @@ from ganaug.evaluate.appearance.unmix import (
     Stained,
     haematoxylin_histogram,
     nuclear_threshold,
+    own_haematoxylin,
     read_stained,
     stains_of,
     unmix,
@@ -46,9 +47,10 @@ def judge_stain(judged: Judged, *, seed: int) -> Chapter:
     """Stain and a proxy of nuclear density per class, of synthetic and of real training images.
 
     Each image is unmixed with one pair of stains, the median of Macenko's over the training images. Of its tissue are
-    taken the mean haematoxylin and eosin, in natural optical density; the mean density that neither has, which grows
-    with a change of hue; and the nuclear area, the fraction of the tissue above one threshold of haematoxylin, Otsu's
-    on the training images. That is a proxy: it sees no single nuclei, and a stronger stain raises it too.
+    taken the mean haematoxylin and eosin, in natural optical density, negative where the hue lies beyond the stains;
+    and the mean density that neither has, which grows with a change of hue. The nuclear area is the fraction of the
+    tissue whose haematoxylin, by the image's own stains, is above one threshold, Otsu's on the training images. It is a
+    proxy (our choice): it sees dark pixels, not nuclei, and leaves the strength of the stain to the other rows.
 
     Rows: medians over the images, `value` of synthetic and `floor` of real ones, with the quartile ranges as rows of
     their own. An alarm is raised beyond the range in which one more real patient is expected. Images that show no stain
@@ -60,7 +62,7 @@ def judge_stain(judged: Judged, *, seed: int) -> Chapter:
     if stains is None:
         note = f"none of {len(real.label)} training images shows haematoxylin and eosin, so stain is not judged"
         return Chapter(tuple(ImageScore(each.name, ALL, None, question="appearance", note=note) for each in QUANTITIES))
-    threshold = _threshold(real, stains)
+    threshold = _threshold(real)
     of_real, of_synthetic = (_measure(side, stains, threshold) for side in (real, synthetic))
     rng = np.random.default_rng(seed)
     scores: list[ImageScore] = []
@@ -78,17 +80,18 @@ def judge_stain(judged: Judged, *, seed: int) -> Chapter:
     return Chapter(tuple(scores), tuple(findings))
 
 
-def _threshold(real: Stained, stains: NDArray[np.float64]) -> float:
+def _threshold(real: Stained) -> float:
     """Of nuclei; every training image counts alike."""
-    counts = [haematoxylin_histogram(unmix(image, stains)[0][:, 0]) for image in real.pixels[real.has_stain]]
-    return nuclear_threshold(np.sum(counts, axis=0))
+    images = zip(real.pixels, real.fits, strict=True)
+    return nuclear_threshold(np.sum([haematoxylin_histogram(own_haematoxylin(*image)) for image in images], axis=0))
 
 
 def _measure(side: Stained, stains: NDArray[np.float64], threshold: float) -> Measured:
     rows = []
-    for image in side.pixels[side.has_stain]:
+    for image, fitted in zip(side.pixels, side.fits, strict=True):
         concentration, left = unmix(image, stains)
-        rows.append([*concentration.mean(0), left.mean(), (concentration[:, 0] > threshold).mean()])
+        nuclear = own_haematoxylin(image, fitted) > threshold
+        rows.append([*concentration.mean(0), left.mean(), nuclear.mean()])
     values = np.array(rows, np.float64).reshape(len(rows), len(QUANTITIES))
     return Measured(values, side.label[side.has_stain], side.group[side.has_stain])
 
@@ -109,11 +112,9 @@ def _spread(score: ImageScore, real: Values, made: Values) -> ImageScore:
 
 def _without_stain(real: Stained, synthetic: Stained) -> list[Finding]:
     """How many images show no stain; an alarm where these are clearly more than among real ones."""
-    if synthetic.has_stain.all() and real.has_stain.all():
+    if (synthetic.has_stain.all() and real.has_stain.all()) or not len(synthetic.label):
         return []
-    made, usual = fractions.of_independent(~synthetic.has_stain) if len(synthetic.label) else None, ~real.has_stain
-    if made is None:
-        return []
+    made, usual = fractions.of_independent(~synthetic.has_stain), ~real.has_stain
     floor = fractions.of_patients(usual, real.group)
     is_alarm = made.low > floor.high and made.value - floor.value > MIN_EXCESS
     sentence = (

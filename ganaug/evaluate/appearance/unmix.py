@@ -12,7 +12,7 @@ from ganaug.evaluate.judged import ImageSet
 
 MAX_SIDE_PX = 256  # of an image as it is looked at: of larger ones every second pixel, every third and so on
 NUM_BINS = 256  # of the histogram in which the threshold of nuclei is sought
-HIGHEST = 3.0  # concentration in that histogram, in natural optical density
+HIGHEST = 3.0  # haematoxylin in that histogram, in 99th percentiles of the image
 
 Pixels = NDArray[np.uint8]
 
@@ -24,8 +24,8 @@ class Stained:
     label: NDArray[np.int64]  # [n]
     group: NDArray[np.str_]  # [n]
     has_stain: NDArray[np.bool_]  # [n], whether two stains can be fitted to the image itself
-    fits: tuple[Reference, ...]  # of those that have
-    pixels: Pixels  # [n,H,W,3], reduced
+    pixels: Pixels  # [m,H,W,3], of those that have, reduced
+    fits: tuple[Reference, ...]  # [m], of these
 
 
 def read_stained(images: ImageSet, num_classes: int) -> Stained:
@@ -35,13 +35,8 @@ def read_stained(images: ImageSet, num_classes: int) -> Stained:
     pixels = np.concatenate(reduced) if reduced else np.zeros((0, 1, 1, 3), np.uint8)
     fits = [fit_one(image, "macenko") for image in pixels]
     has_stain = np.array([fitted is not None for fitted in fits], np.bool_)
-    return Stained(
-        images.label[positions],
-        images.group[positions],
-        has_stain,
-        tuple(fitted for fitted in fits if fitted is not None),
-        pixels,
-    )
+    shown = tuple(fitted for fitted in fits if fitted is not None)
+    return Stained(images.label[positions], images.group[positions], has_stain, pixels[has_stain], shown)
 
 
 def stains_of(real: Stained) -> NDArray[np.float64] | None:
@@ -66,6 +61,22 @@ def unmix(image: Pixels, stains: NDArray[np.float64]) -> tuple[NDArray[np.float6
     return concentration, left
 
 
+def own_haematoxylin(image: Pixels, fitted: Reference) -> NDArray[np.float64]:
+    """The haematoxylin [n] of the tissue pixels by the image's own stains, in 99th percentiles of the image.
+
+    Nuclei are dark next to the rest of their own image, whatever the stain of the patient.
+    """
+    concentration, _ = unmix(image, fitted.values["stains"])
+    amount: NDArray[np.float64] = concentration[:, 0] / fitted.values["max_concentration"][0]
+    return amount
+
+
+def haematoxylin_histogram(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The fraction of the pixels in each of NUM_BINS bins up to HIGHEST; the outermost ones hold what lies outside."""
+    clipped = np.clip(amounts, 0, np.nextafter(HIGHEST, 0))
+    return np.bincount((clipped * (NUM_BINS / HIGHEST)).astype(np.int64), minlength=NUM_BINS) / len(clipped)
+
+
 def nuclear_threshold(histogram: NDArray[np.float64]) -> float:
     """The haematoxylin that best separates two groups of pixels, from counts in NUM_BINS up to HIGHEST.
 
@@ -78,12 +89,6 @@ def nuclear_threshold(histogram: NDArray[np.float64]) -> float:
     with np.errstate(invalid="ignore", divide="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
     return float((np.nanargmax(np.where(below * above > 0, between, -1)) + 1) * HIGHEST / NUM_BINS)
-
-
-def haematoxylin_histogram(concentrations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The fraction of the pixels in each bin; what lies outside counts in the outermost ones."""
-    clipped = np.clip(concentrations, 0, np.nextafter(HIGHEST, 0))
-    return np.bincount((clipped * (NUM_BINS / HIGHEST)).astype(np.int64), minlength=NUM_BINS) / len(clipped)
 
 
 def _reduce(images: Pixels) -> Pixels:

@@ -98,23 +98,25 @@ def _find(agreement: Agreement, num_classes: int, held_out_part: str, is_lower: 
     is recognised less often, another more.
     """
     name = agreement.class_name
-    real, synthetic = agreement.real(ALARM_CONFIDENCE), agreement.synthetic(ALARM_CONFIDENCE)
-    usual = agreement.real(fractions.CONFIDENCE)
-    if usual.low <= 1 / num_classes:
+    real, synthetic = agreement.real(fractions.CONFIDENCE), agreement.synthetic(fractions.CONFIDENCE)
+    if real.low <= 1 / num_classes:
         sentence = (
-            f"a classifier trained on {held_out_part} recognises {_rounded(usual.value)} of the real {name} training "
-            f"images ({_rounded(usual.low)} to {_rounded(usual.high)}, {len(np.unique(agreement.group))} patients), "
+            f"a classifier trained on {held_out_part} recognises {_rounded(real.value)} of the real {name} training "
+            f"images ({_rounded(real.low)} to {_rounded(real.high)}, {len(np.unique(agreement.group))} patients), "
             "which may be guessing, so synthetic ones cannot be judged by it"
         )
         return Finding("obedient", name, sentence, is_alarm=False)
     if not is_lower or real.value - synthetic.value < MIN_GAP or fractions.gap_at_least(real, synthetic) <= 0:
         return None
+    is_alarm = fractions.gap_at_least(agreement.real(ALARM_CONFIDENCE), agreement.synthetic(ALARM_CONFIDENCE)) > 0
     sentence = (
         f"{_rounded(synthetic.value)} of {count(len(agreement.is_synthetic), 'synthetic image')} asked to be {name} "
         f"are recognised as such by a classifier trained on {held_out_part}, but {_rounded(real.value)} of the real "
         f"training images; the others look mostly like {agreement.wrong}"
     )
-    return Finding("obedient", name, sentence, is_alarm=True, todo=TODO)
+    if not is_alarm:
+        sentence += f"; among {len(np.unique(agreement.group))} patients this may still be an accident"
+    return Finding("obedient", name, sentence, is_alarm, TODO if is_alarm else "")
 
 
 def _rounded(fraction: float) -> str:

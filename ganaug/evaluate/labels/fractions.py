@@ -83,8 +83,8 @@ def mean_of(fractions: Sequence[Fraction]) -> Fraction:
 def gap_at_least(real: Fraction, synthetic: Fraction) -> float:
     """The lower limit of how far the synthetic fraction lies below the real one; negative where it may lie above.
 
-    The real side counts with twice its variance (our choice): other patients than these would differ from them as
-    much as these differ from the population, and a generator is not asked for more than that.
+    The real side counts with twice its variance (our choice): as many other patients would differ from these by that
+    much, and a generator is not asked for more.
     Source: Zou and Donner 2008 (MOVER), for a difference.
     """
     spread = 2 * (real.value - real.low) ** 2 + (synthetic.high - synthetic.value) ** 2

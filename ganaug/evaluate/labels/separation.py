@@ -20,6 +20,7 @@ MIN_IMAGES = 10  # per class and set, our choice
 NUM_PERMUTATIONS = 400
 FEWEST_REGROUPINGS = 20  # of the patients: with fewer, no p-value below 0.05 exists
 ALPHA = 0.05  # of the real classes' permutation test
+CLASS_PART = 0.5  # of the real separation that must be more than patients make, or a pair is not judged (our choice)
 MOST = 0.4  # of the real separation: what classes that look alike may have at most, at 95 %
 TINY = 0.1  # of the real separation: classes with less look alike although many images show that they differ
 TODO = "train with --class-transition"
@@ -48,10 +49,10 @@ def judge_separation(judged: Judged, embedded: Embedded, metric: str, rng: np.ra
 
     Two classes look alike where their synthetic images are not separated, by a permutation test at 99 % or by less than
     TINY of the real separation, and are so many that MOST of it would be seen. Half-swapped classes keep a quarter of
-    it, so that they are not alike. From the real separation the mean under permuted patients is taken off, as the
-    patients alone separate classes; pairs that patients separate as well as classes do are not judged. With fewer than
-    FEWEST_REGROUPINGS ways to regroup the patients, images are permuted instead: a generator that shows the classes of
-    so few patients shows these patients.
+    it, which takes some 100 images per class to be seen. From the real separation the mean under permuted patients is
+    taken off, as the patients alone separate classes; pairs that patients separate about as well are not judged. With
+    fewer than FEWEST_REGROUPINGS ways to regroup the patients, images are permuted instead: a generator that shows the
+    classes of so few patients shows these patients.
     """
     pairs = _pairs(judged, embedded, rng)
     names = judged.class_names
@@ -88,6 +89,8 @@ def _pairs(judged: Judged, embedded: Embedded, rng: np.random.Generator) -> list
         value, null = _permuted(of_synthetic, np.arange(sum(sides)), sides, rng)
         whole = _patients(groups[first], groups[second])
         floor, floor_null = _permuted(of_real, *whole, rng)
+        reference = floor - max(float(floor_null.mean()), 0.0)
+        p_value = (1 + int(np.count_nonzero(floor_null >= floor))) / (1 + NUM_PERMUTATIONS)
         pairs.append(
             Pair(
                 first,
@@ -95,8 +98,8 @@ def _pairs(judged: Judged, embedded: Embedded, rng: np.random.Generator) -> list
                 synthetic=value,
                 null=(float(np.quantile(null, 0.95)), float(np.quantile(null, 0.99))),
                 real=floor,
-                reference=floor - max(float(floor_null.mean()), 0.0),
-                is_real=bool((1 + np.count_nonzero(floor_null >= floor)) / (1 + len(floor_null)) < ALPHA),
+                reference=reference,
+                is_real=p_value < ALPHA and reference >= CLASS_PART * floor,
             )
         )
     return pairs
