@@ -126,8 +126,7 @@ def null_of(split: Split, held_out: Indices) -> Null:
 
 def is_alarm(leads: NDArray[np.float64], null: Null, limit: float) -> bool:
     """Whether the audit alarms, over all classes, at synthetic images of these leads."""
-    num_copies, num_null_copies = int((leads > limit).sum()), int((null.lead > limit).sum())
-    return p_value(num_copies, len(leads), num_null_copies, len(null.lead), RATE) < ALARM / NUM_SENTENCES
+    return p_value(leads, null, limit, RATE) < ALARM / NUM_SENTENCES
 
 
 def draw_run(split: Split, sizes: Sizes, rng: np.random.Generator) -> tuple[Indices, Indices]:
@@ -161,9 +160,13 @@ def measure(
     rng = np.random.default_rng(seed)
     alarms: list[dict[str, bool]] = []
     right: list[dict[str, float]] = []
+    lowest: list[dict[str, float]] = []
+    largest: list[float] = []
     for number in range(num_splits):
         split = make_split(pool, sizes, disguises, rng)
         right.append(split.right)
+        lowest.append({name: float(np.quantile(each.lead, 0.05)) for name, each in split.copies.items()})
+        largest.append(float(max(split.other.lead.max(), split.same.lead.max(), split.null.lead.max())))
         alarms += [run_once(split, sizes, rng) for _ in range(number, num_runs, num_splits)]
     of_all = {name: sum(each[name] for each in alarms) for name in alarms[0]}
     held_out, honest = draw_run(split, sizes, rng)
@@ -175,6 +178,8 @@ def measure(
         "synthetic_images": len(honest),
         "runs": len(alarms),
         "splits": num_splits,
+        "largest_lead_of_honest_images": max(largest),
+        "lead_of_5_percent_of_copies": {name: min(each[name] for each in lowest) for name in disguises},
         "false_alarms": {name: of_all[name] for name in (OTHER, SAME)},
         "found": {name: {str(each): of_all[f"{name} at {each}"] for each in FRACTIONS} for name in disguises},
         "right_training_image": {name: float(np.mean([each[name] for each in right])) for name in disguises},
