@@ -43,7 +43,7 @@ def test_copies_are_found_from_their_fraction_on(disguise: str, table: dict[str,
     assert {fraction: num for fraction, num in found.items() if fraction >= FOUND_FROM[disguise]} == {
         fraction: NUM_RUNS for fraction in found if fraction >= FOUND_FROM[disguise]
     }
-    assert table["right_training_image"][disguise] >= 0.9
+    assert table["right_training_image"][disguise] >= (0.7 if disguise == "80 % crop" else 0.95)
 
 
 @pytest.mark.parametrize("honest", ["other patients", "training patients"])
