@@ -1,6 +1,6 @@
 """Which copies of training images the memorization audit finds, at which fraction, and how often it errs.
 
-    python scripts/bench_copies.py [--source BreaKHis_v1] [--keep FOLDER] [--out scripts/results/copies-cpu.json]
+    python scripts/bench_copies.py [--source BreaKHis_v1] [--keep FOLDER] [--splits 2] [--out scripts/results/copies-cpu.json]
 
 The images are the phantom's, and those of a folder of BreakHis. A split gives some patients' images to the generator
 and some to the null; images of the remaining patients stand for what an honest generator makes, and copies of training
@@ -187,7 +187,7 @@ def measure(
 
 
 def measure_time(pool: Pool, sizes: Sizes) -> dict[str, float]:
-    """CPU seconds of fitting on training and held-out images, and of searching synthetic ones in both."""
+    """CPU seconds of a fit on training and held-out images, and of the search of synthetic ones in both."""
     images = np.concatenate([pool.images] * -(-2300 // len(pool.images)))[:2300]
     group = np.concatenate([pool.group] * -(-2300 // len(pool.group)))[:2300]
     started = time.process_time()
