@@ -1,6 +1,6 @@
 """Which copies of training images the memorization audit finds, at which fraction, and how often it errs.
 
-    python scripts/bench_copies.py [--source BreaKHis_v1] [--keep FOLDER] [--out scripts/results/copies-cpu.json]
+    python scripts/bench_copies.py [--source BreaKHis_v1] [--keep FOLDER] [--splits 2] [--out scripts/results/copies-cpu.json]
 
 The images are the phantom's, and those of a folder of BreakHis. A split gives some patients' images to the generator
 and some to the null; images of the remaining patients stand for what an honest generator makes, and copies of training
@@ -126,8 +126,7 @@ def null_of(split: Split, held_out: Indices) -> Null:
 
 def is_alarm(leads: NDArray[np.float64], null: Null, limit: float) -> bool:
     """Whether the audit alarms, over all classes, at synthetic images of these leads."""
-    num_copies, num_null_copies = int((leads > limit).sum()), int((null.lead > limit).sum())
-    return p_value(num_copies, len(leads), num_null_copies, len(null.lead), RATE) < ALARM / NUM_SENTENCES
+    return p_value(leads, null, limit, RATE) < ALARM / NUM_SENTENCES
 
 
 def draw_run(split: Split, sizes: Sizes, rng: np.random.Generator) -> tuple[Indices, Indices]:
@@ -161,9 +160,13 @@ def measure(
     rng = np.random.default_rng(seed)
     alarms: list[dict[str, bool]] = []
     right: list[dict[str, float]] = []
+    lowest: list[dict[str, float]] = []
+    largest: list[float] = []
     for number in range(num_splits):
         split = make_split(pool, sizes, disguises, rng)
         right.append(split.right)
+        lowest.append({name: float(np.quantile(each.lead, 0.05)) for name, each in split.copies.items()})
+        largest.append(float(max(split.other.lead.max(), split.same.lead.max(), split.null.lead.max())))
         alarms += [run_once(split, sizes, rng) for _ in range(number, num_runs, num_splits)]
     of_all = {name: sum(each[name] for each in alarms) for name in alarms[0]}
     held_out, honest = draw_run(split, sizes, rng)
@@ -175,6 +178,8 @@ def measure(
         "synthetic_images": len(honest),
         "runs": len(alarms),
         "splits": num_splits,
+        "largest_lead_of_honest_images": max(largest),
+        "lead_of_5_percent_of_copies": {name: min(each[name] for each in lowest) for name in disguises},
         "false_alarms": {name: of_all[name] for name in (OTHER, SAME)},
         "found": {name: {str(each): of_all[f"{name} at {each}"] for each in FRACTIONS} for name in disguises},
         "right_training_image": {name: float(np.mean([each[name] for each in right])) for name in disguises},
@@ -182,7 +187,7 @@ def measure(
 
 
 def measure_time(pool: Pool, sizes: Sizes) -> dict[str, float]:
-    """CPU seconds of fitting on training and held-out images, and of searching synthetic ones in both."""
+    """CPU seconds of a fit on training and held-out images, and of the search of synthetic ones in both."""
     images = np.concatenate([pool.images] * -(-2300 // len(pool.images)))[:2300]
     group = np.concatenate([pool.group] * -(-2300 // len(pool.group)))[:2300]
     started = time.process_time()

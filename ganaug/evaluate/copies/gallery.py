@@ -14,6 +14,7 @@ from ganaug.report.pictures import png
 
 MAX_PAIRS = 3  # per class
 _MAX_TILES = 45  # in all, so that the page stays small
+_MAX_BYTES = 700_000  # of the picture; beyond, its colours are reduced to 256
 _TILE_PX, _GAP_PX, _TEXT_PX = 80, 3, 13
 _PAIR_GAP_PX, _MARGIN_PX = 18, 4
 COLUMNS = ("synthetic", "training", "held-out")
@@ -64,8 +65,9 @@ def gallery(pairs: dict[str, list[Pair]], part: str) -> Exhibit:
             draw.text(
                 (left, top + _TEXT_PX + _TILE_PX + 2 * _GAP_PX), text, "firebrick" if pair.is_copy else "dimgray", font
             )
-    buffer = io.BytesIO()
-    canvas.save(buffer, "PNG", optimize=True)
+    content = _as_png(canvas)
+    if len(content) > _MAX_BYTES:
+        content = _as_png(canvas.quantize(256))
     return Exhibit(
         "copying",
         "The closest pairs",
@@ -75,8 +77,14 @@ def gallery(pairs: dict[str, list[Pair]], part: str) -> Exhibit:
         + ". "
         "A copy shows the same nuclei in the same places as the training image. Similarity is the correlation of the "
         "aligned images without stain and light, at most 1.",
-        png(buffer.getvalue()),
+        png(content),
     )
+
+
+def _as_png(canvas: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    canvas.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _paste(canvas: Image.Image, pair: Pair, left: int, top: int) -> None:

@@ -65,10 +65,9 @@ def _count(found: Found, name: str, label: int | None) -> Count:
     copies = places[found.is_copy[places]]
     patients = found.judged.train.group[found.matches.position[copies]]
     most = np.unique(patients, return_counts=True)[1].max() if len(copies) else 0
-    num_images = len(places) - num_blank
-    null = found.null_copies
-    p = p_value(len(copies), num_images, int(null.sum()), len(null), RATE)
-    return Count(name, num_images, num_blank, len(copies), most / max(1, len(copies)), p)
+    leads = found.matches.lead[places[~found.matches.is_blank[places]]]
+    p = p_value(leads, found.detector.null, found.detector.limit, RATE)
+    return Count(name, len(leads), num_blank, len(copies), most / max(1, len(copies)), p)
 
 
 def score_of(found: Found, counted: Count) -> ImageScore:

@@ -70,7 +70,7 @@ def one_thread() -> Iterator[None]:
 
 def colours(images: Pixels) -> Features:
     """The mean and standard deviation of each colour [n,6]."""
-    flat = images.reshape(len(images), -1, 3) / 255
+    flat = images.reshape(len(images), images.shape[1] * images.shape[2], 3) / 255
     return np.concatenate([flat.mean(1), flat.std(1)], axis=1)
 
 

@@ -12,7 +12,7 @@ from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
 from ganaug.evaluate.copies.alignment import correlate, views_of
 from ganaug.evaluate.copies.detector import CopyDetector
 from ganaug.evaluate.copies.gallery import turn_back
-from ganaug.evaluate.copies.null import Null, limit_at, p_value, rate_interval
+from ganaug.evaluate.copies.null import MIN_LEAD, Null, limit_at, p_value, rate_interval
 from ganaug.evaluate.copies.structure import orientations, shows_nothing, structure_of, unit_vectors, warp
 
 
@@ -151,7 +151,7 @@ def null_of(lead: Any, num_patients: int = 50) -> Null:
 @pytest.mark.parametrize("rate", [0.1, 0.01, 1e-3, 1e-5])
 def test_the_limit_of_exponential_leads_is_their_quantile_or_somewhat_more(rate: float) -> None:
     limits = [limit_at(null_of(np.random.default_rng(seed).exponential(size=1000)), rate) for seed in range(5)]
-    assert -math.log(rate) * 0.95 < np.mean(limits) < -math.log(rate) * 1.3
+    assert -math.log(rate) * 0.95 < np.mean(limits) < -math.log(rate) * 1.4
 
 
 @pytest.mark.parametrize("num_images", [12, 40, 300])
@@ -159,9 +159,8 @@ def test_few_images_of_the_null_raise_no_more_false_alarms(num_images: int) -> N
     rng = np.random.default_rng(0)
     alarms = 0
     for _ in range(60):
-        limit = limit_at(null_of(rng.exponential(size=num_images), max(3, num_images // 10)), 1e-5)
-        num = int((rng.exponential(size=500) > limit).sum())
-        alarms += p_value(num, 500, 0, num_images, 1e-5) < 0.01
+        null = null_of(rng.exponential(size=num_images), max(3, num_images // 10))
+        alarms += p_value(rng.exponential(size=500), null, limit_at(null, 1e-5), 1e-5) < 0.01
     assert alarms <= 6
 
 
@@ -174,9 +173,15 @@ def test_a_few_copies_among_the_null_do_not_hide_others() -> None:
 
 def test_the_limit_falls_with_the_rate_and_is_the_same_every_time() -> None:
     null = null_of(np.random.default_rng(0).exponential(size=200))
-    limits = [limit_at(null, rate) for rate in (1e-5, 1e-3, 0.019, 0.021, 0.1, 0.9)]
+    limits = [limit_at(null, rate) for rate in (1e-5, 1e-3, 0.049, 0.051, 0.1, 0.9)]
     assert limits == sorted(limits, reverse=True)
-    assert limits == [limit_at(null, rate) for rate in (1e-5, 1e-3, 0.019, 0.021, 0.1, 0.9)]
+    assert limits == [limit_at(null, rate) for rate in (1e-5, 1e-3, 0.049, 0.051, 0.1, 0.9)]
+
+
+def test_a_copy_leads_by_more_than_unlike_images_ever_do() -> None:
+    null = null_of(np.random.default_rng(0).exponential(size=200) / 1000)
+    assert limit_at(null, 1e-5) == limit_at(null, 1e-3) == MIN_LEAD
+    assert limit_at(null, 0.1) < 0.01
 
 
 def test_too_small_a_null_has_no_limit() -> None:
@@ -185,15 +190,23 @@ def test_too_small_a_null_has_no_limit() -> None:
 
 
 def test_p_values_are_exact() -> None:
-    assert p_value(0, 500, 0, 1000, 1e-5) == 1
-    assert p_value(1, 500, 0, 1000, 1e-5) == pytest.approx(1 - (1 - 1e-5) ** 500)
-    assert p_value(5, 500, 3, 1000, 1e-5) == pytest.approx(
-        stats.hypergeom.sf(4, 1500, 8, 500)
-    )  # of 8 copies among 1,500 images, 5 or more fall into 500
+    null, lead = null_of(np.linspace(0, 0.4, 1000)), np.zeros(500)
+    assert p_value(lead, null, 1.0, 1e-5) == 1
+    lead[0] = 2
+    assert p_value(lead, null, 1.0, 1e-5) == pytest.approx(1 - (1 - 1e-5) ** 500)
+
+
+def test_copies_in_the_null_are_compared_with_and_stronger_copies_still_count() -> None:
+    with_copies = np.r_[np.linspace(0, 0.4, 997), np.full(3, 1.1)]
+    null, lead = null_of(with_copies), np.zeros(500)
+    lead[:5] = 1.05  # of 8 copies among 1,500 images, 5 or more fall into 500
+    assert p_value(lead, null, 1.0, 1e-5) == pytest.approx(2 * stats.hypergeom.sf(4, 1500, 8, 500))
+    lead[:5] = 3
+    assert p_value(lead, null, 1.0, 1e-5) < 1e-6
 
 
 def test_none_of_500_excludes_a_rate_of_six_in_a_thousand() -> None:
-    assert rate_interval(0, 500) == (0.0, pytest.approx(0.006, abs=1e-4))
+    assert rate_interval(0, 500)[1] == pytest.approx(0.006, abs=1e-4)
     low, high = rate_interval(7, 500)
     assert stats.binom.sf(6, 500, low) == pytest.approx(0.025)
     assert stats.binom.cdf(7, 500, high) == pytest.approx(0.025)

@@ -74,7 +74,7 @@ def test_copies_of_one_patient_in_disguise_are_said_to_be_so_without_the_name(
     train, held_out, honest = sets
     rng = np.random.default_rng(0)
     copies = np.stack([bench.DISGUISES["combined"](image, rng) for image in train.images[20:30]])
-    chapter = judge(train, held_out, plant(honest, copies))
+    chapter = judge(train, held_out, plant(honest.of(0, 16), copies))
     assert "are copies of one patient" in finding(chapter).sentence
     texts = [str(each.to_dict()) for each in (*chapter.scores, *chapter.findings)]
     texts += [each.title + each.caption for each in chapter.exhibits]
@@ -82,7 +82,8 @@ def test_copies_of_one_patient_in_disguise_are_said_to_be_so_without_the_name(
 
 
 def test_every_figure_stands_next_to_the_held_out_one_per_class(judge: Any, sets: Any) -> None:
-    chapter = judge(*sets)
+    train, held_out, honest = sets
+    chapter = judge(train, held_out, honest.of(0, 10))
     assert {each.question for each in (*chapter.scores, *chapter.findings, *chapter.exhibits)} == {"copying"}
     for metric in ("copies", "pixel similarity", "authenticity[colours]", "one patient[colours]"):
         for name in (ALL, *BREAST_CLASSES):
@@ -109,7 +110,7 @@ def test_lpips_ranks_the_nearest_by_features(judge: Any, sets: Any, monkeypatch:
 
 def test_the_gallery_is_a_small_picture_with_the_copies_first(judge: Any, sets: Any) -> None:
     train, held_out, honest = sets
-    (exhibit,) = judge(train, held_out, plant(honest, train.images[[3, 33]])).exhibits
+    (exhibit,) = judge(train, held_out, plant(honest.of(0, 8), train.images[[3, 33]])).exhibits
     kind, _, content = exhibit.uri.partition(",")
     assert kind == "data:image/png;base64"
     assert len(exhibit.uri) < 1e6
@@ -123,8 +124,8 @@ def test_the_gallery_is_a_small_picture_with_the_copies_first(judge: Any, sets: 
 
 def test_without_held_out_images_training_patients_set_the_null(judge: Any, sets: Any) -> None:
     train, held_out, honest = sets
-    nobody, some = held_out.of(0, 0), honest.of(0, 10)
-    for images, is_alarm in ((some, False), (plant(some, train.images[[3, 33, 63]]), True)):
+    nobody, few = held_out.of(0, 0), honest.of(0, 10)
+    for images, is_alarm in ((few, False), (plant(few, train.images[[3, 33, 63]]), True)):
         chapter = judge(train, nobody, images)
         assert finding(chapter).is_alarm == is_alarm
         assert "no held-out image" in score(chapter, "copies").note

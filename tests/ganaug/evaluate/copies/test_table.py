@@ -3,6 +3,7 @@
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 NUM_RUNS = 20
@@ -25,7 +26,7 @@ FOUND_FROM = {
 @pytest.fixture(scope="module")
 def table(bench: ModuleType, phantom: Any) -> dict[str, Any]:
     pool = bench.Pool("phantom", phantom.images, phantom.group)
-    sizes = bench.Sizes(train=500, held_out=250, copies=30)
+    sizes = bench.Sizes(train=500, held_out=250, copies=20)
     row: dict[str, Any] = bench.measure(pool, sizes, bench.DISGUISES, NUM_RUNS, 1)
     return row
 
@@ -42,7 +43,7 @@ def test_copies_are_found_from_their_fraction_on(disguise: str, table: dict[str,
     assert {fraction: num for fraction, num in found.items() if fraction >= FOUND_FROM[disguise]} == {
         fraction: NUM_RUNS for fraction in found if fraction >= FOUND_FROM[disguise]
     }
-    assert table["right_training_image"][disguise] >= 0.9
+    assert table["right_training_image"][disguise] >= (0.7 if disguise == "80 % crop" else 0.95)
 
 
 @pytest.mark.parametrize("honest", ["other patients", "training patients"])
@@ -54,8 +55,6 @@ def test_further_images_of_other_patients_and_of_the_training_patients_raise_no_
 
 def test_alarms_need_copies(bench: ModuleType, phantom: Any) -> None:
     """The table can fail: a limit that nothing reaches finds nothing, one that all reach alarms at honest images."""
-    import numpy as np
-
     null = bench.Null(np.zeros(100), np.repeat([f"p{number}" for number in range(10)], 10), np.zeros(100, np.bool_))
     leads = np.full(500, 0.5)
     assert not bench.is_alarm(leads, null, 1.0)
