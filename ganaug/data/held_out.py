@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ganaug.data.copies.hash_search import MAX_BITS
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
@@ -15,7 +16,6 @@ from ganaug.data.images.perceptual_hash import (
     hashes_of,
     similarity,
 )
-from ganaug.data.prepare.hash_search import MAX_BITS
 from ganaug.data.schema import ImageReader
 from ganaug.provenance import Seen
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ganaug.config import DRAWN, PrepareConfig
 from ganaug.data.archives.files import printable
+from ganaug.data.copies.duplicates import find_copies
 from ganaug.data.dataset import DataSet, default_dataset, open_dataset
 from ganaug.data.folds.folds import Folds, check_feasible, make_folds, write_folds
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
-from ganaug.data.prepare.duplicates import find_copies
 from ganaug.data.prepare.known_synthetic import find_synthetic
 from ganaug.data.prepare.options import prepare_config
 from ganaug.data.prepare.pixel_notes import grey_bits, pixel_notes

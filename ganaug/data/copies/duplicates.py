@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ganaug.data.copies.hash_search import MAX_BITS, near_blocks
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
     NUM_SYMMETRIES,
@@ -16,7 +17,6 @@ from ganaug.data.images.perceptual_hash import (
     grey_version,
     similarity,
 )
-from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks
 from ganaug.errors import private
 
 MOST_PATIENTS_NAMED = 20  # patients that the notes name

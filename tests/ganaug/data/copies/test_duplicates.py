@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ganaug.data.copies.duplicates import Copies, find_copies
 from ganaug.data.images.perceptual_hash import apply_symmetry, phash_symmetries
-from ganaug.data.prepare.duplicates import Copies, find_copies
 from ganaug.errors import for_sharing, private
 
 Pixels = NDArray[np.uint8]
