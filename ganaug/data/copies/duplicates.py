@@ -1,6 +1,7 @@
 """Images that occur twice, and what follows for the classes and the patients that share them.
 
-Exact copies are found by digest; near copies, rotated, recompressed or relit, by perceptual hash and then by pixels.
+Exact copies are found by digest; near copies, flipped, recompressed or relit, by perceptual hash and then by pixels;
+all others, such as rotated and cropped ones, and fields that overlap in part, by local features and then by pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganaug.data.copies.hash_search import MAX_BITS, near_blocks
+from ganaug.data.copies.search import MOST_PICTURES, find_matches, sketch_all
+from ganaug.data.copies.sketches import Sketch
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
     NUM_SYMMETRIES,
@@ -28,7 +31,7 @@ _PAIRS_COMPARED = 512  # at a time
 class Copy:
     """Two images that show the same, and what was done about it."""
 
-    kind: str  # exact or near
+    kind: str  # exact, near, or overlap: of these each shows something that the other does not
     a: str  # image id
     b: str
     done: str  # what was done, and why
@@ -59,7 +62,8 @@ def find_copies(
 
     `hashes` is u64 [N,8] of `phash_symmetries`, all else has length N; `pixels` gives the images u8 [n,H,W,3] at some
     indices. Label -1 is none, and disagrees with no other. Images that show next to nothing are evidence of nothing:
-    exact copies of them are copies, but join no patients. The order of the images does not matter.
+    exact copies of them are copies, but join no patients. Fields that overlap in part join their patients, and are no
+    copies. The order of the images does not matter.
     """
     order = np.lexsort((image_id, label < 0))  # of equal images the first is kept, and one with a label if there is any
     label, group, names = label[order], group[order], image_id[order].tolist()
@@ -68,28 +72,41 @@ def find_copies(
     equal = first != np.arange(len(first))
     sets = _Sets(first)
     greys = _Greys(lambda indices: pixels(order[indices].tolist()), len(order))
-    near = _near_copies(np.flatnonzero(shows & ~equal), hashes, greys, sets, progress)
-    pairs = [("exact", int(first[b]), int(b)) for b in np.flatnonzero(equal)] + [("near", a, b) for a, b in near]
+    distinct = np.flatnonzero(shows & ~equal)
+    pairs = [("exact", int(first[b]), int(b), "") for b in np.flatnonzero(equal)]
+    pairs += [("near", a, b, "") for a, b in _near_copies(distinct, hashes, greys, sets, progress)]
+    distinct = distinct[sets.root[distinct] == distinct]  # of each set one is enough
+    is_searched = len(distinct) <= MOST_PICTURES
+    if is_searched:
+        _, key = np.unique(np.column_stack([group, label.astype(str)])[distinct], axis=0, return_inverse=True)
+        images = (image for block in np.array_split(order[distinct], len(distinct) // _IMAGES_READ + 1)
+                  for image in (pixels(block.tolist()) if len(block) else ()))  # fmt: skip
+        pairs += _matching(distinct, list(sketch_all(images, len(distinct), progress=progress)), key, sets, progress)
 
     classes = _classes(sets, label, class_names)
     disagree = np.array([len(classes[root]) > 1 for root in sets.root.tolist()], dtype=bool)
     patients, patient = np.unique(group, return_inverse=True)
     joined = _Sets(np.arange(len(patients)))
     found = []
-    for kind, a, b in pairs:
+    for kind, a, b, how in pairs:
         done = []
-        if disagree[a]:
+        if disagree[a] and kind != "overlap":
             done.append(f"skipped: classes differ ({', '.join(map(private, classes[int(sets.root[a])]))})")
         elif kind == "exact":
             done.append("skipped: same image of the same class")
-        if patient[a] != patient[b] and shows[a] and not disagree[a]:
+        if patient[a] != patient[b] and shows[a] and not (disagree[a] or disagree[b]):
             joined.join(patient[a], patient[b])
             done.append("patients joined")
         if done:
-            found.append(Copy(kind, names[a], names[b], "; ".join(done)))
+            found.append(Copy(kind, names[a], names[b], "; ".join([*done, *([how] if how else [])])))
 
     renamed = patients[joined.root]
     notes = _notes(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
+    if not is_searched:
+        notes += (
+            f"more than {MOST_PICTURES} images are searched for copies of whole images only, and not for crops, "
+            "rotations and fields that overlap",
+        )
     back = np.argsort(order)
     return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 
@@ -144,6 +161,24 @@ def _near_copies(
             for a, b in pairs[_alike(pairs, hashes, greys)].tolist():
                 if sets.join(a, b):
                     yield a, b
+
+
+def _matching(
+    distinct: NDArray[np.int64], sketches: Sequence[Sketch], key: NDArray[np.int64], sets: _Sets, progress: bool
+) -> Iterator[tuple[str, int, int, str]]:
+    """The other pairs of the `distinct` images that show the same, by kind and with how they differ; joins the sets.
+
+    Of one patient and one class, which share the `key`, nothing is searched, and no two of one set are matched.
+    """
+
+    def is_apart(a: int, b: int) -> bool:
+        return bool(sets.root[distinct[a]] != sets.root[distinct[b]])
+
+    for a, b, match in find_matches(sketches, key, is_apart, progress=progress):
+        pair = (int(distinct[a]), int(distinct[b]))
+        if match.is_copy:
+            sets.join(*pair)
+        yield ("near" if match.is_copy else "overlap"), *pair, match.transform
 
 
 def _alike(pairs: NDArray[np.int64], hashes: NDArray[np.uint64], greys: _Greys) -> NDArray[np.bool_]:
