@@ -56,6 +56,19 @@ Stain. --stain macenko or reinhard normalises to the training patients of each f
 every fold sees them. Images on which it fails are kept as they are and counted.
 """
 
+AUDIT = """\
+Sources. A folder or an archive of PNG, JPEG or TIFF files; a CSV with the column path, relative to its own folder, and
+group (the patient) and site where it has them; a data set or a synthetic file of ganaug. Patients of files are read off
+BreakHis names and TCGA barcodes, which also say the site, or else off the folders, as `ganaug prepare` reads them.
+
+Findings. patient, site: a name that two parts have in common; file: the same bytes; copy: one picture shows what the
+other shows, recompressed, relit, inverted, framed, flipped, rotated or cropped to half the side; overlap: two fields
+that have at least a third in common. Pictures with few details, such as empty fields, are copies of nothing.
+
+Names. The table of --csv and what --json prints hold the names of files and their rows, as you gave them, and neither
+patients nor sites: mind what the names of files and folders say before you pass them on.
+"""
+
 TRAIN_GAN = """\
 Presets:
 

@@ -158,7 +158,7 @@ def _near_copies(
         for start in range(0, len(block), _PAIRS_COMPARED):
             pairs = distinct[block[start : start + _PAIRS_COMPARED]]
             pairs = pairs[sets.root[pairs[:, 0]] != sets.root[pairs[:, 1]]]
-            for a, b in pairs[_alike(pairs, hashes, greys)].tolist():
+            for a, b in pairs[are_alike(pairs, hashes, greys)].tolist():
                 if sets.join(a, b):
                     yield a, b
 
@@ -181,8 +181,10 @@ def _matching(
         yield ("near" if match.is_copy else "overlap"), *pair, match.transform
 
 
-def _alike(pairs: NDArray[np.int64], hashes: NDArray[np.uint64], greys: _Greys) -> NDArray[np.bool_]:
-    """Which pairs are copies, bool [p], under a symmetry that their hashes allow."""
+def are_alike(
+    pairs: NDArray[np.int64], hashes: NDArray[np.uint64], greys: "_Greys | NDArray[np.float32]"
+) -> NDArray[np.bool_]:
+    """Which pairs i64 [p,2] are copies by their grey versions, bool [p], under a symmetry that their hashes allow."""
     first, second = pairs.T
     left, right = greys[first], greys[second]
     alike = np.zeros(len(pairs), bool)
