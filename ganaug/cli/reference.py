@@ -48,8 +48,11 @@ Folds. --scheme k-fold (the default), repeated, leave-one-out or hold-out; or --
 --fold-by site keeps all patients of a laboratory together. Before a pixel is read it is known whether the patients
 allow the folds; if not, the arithmetic is shown and what is possible is suggested.
 
-Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated or mirrored, are found
-across the whole data set: under different classes they are dropped, across patients the patients count as one.
+Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated, mirrored, cropped, shifted,
+framed or inverted, are found across the whole data set: under different classes they are dropped, across patients the
+patients count as one. Fields that overlap in part join their patients, and stay. Details that are smaller than a pixel
+of the prepared images are not seen, and images below 32 px are compared as a whole; --whole-copies-only leaves out all
+but copies of whole images.
 Synthetic images of the workspace that were saved again among real ones are found and skipped.
 
 Stain. --stain macenko or reinhard normalises to the training patients of each fold; the file then keeps the images as

@@ -38,6 +38,14 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Search:
+    """How thoroughly copies are searched."""
+
+    parts: bool | None = True  # also rotated, cropped and shifted copies, and overlaps; None: there can be none
+    progress: bool = False
+
+
+@dataclass(frozen=True)
 class Copies:
     """The consequences of copies: the images to keep, the groups to count with, the notes for the user."""
 
@@ -55,8 +63,7 @@ def find_copies(
     image_id: NDArray[np.str_],
     class_names: Sequence[str],
     pixels: Callable[[Sequence[int]], NDArray[np.uint8]],
-    *,
-    progress: bool = False,
+    search: Search = Search(),
 ) -> Copies:
     """Keep one of each set of equal images, join the patients who share a picture, drop copies whose labels disagree.
 
@@ -74,14 +81,16 @@ def find_copies(
     greys = _Greys(lambda indices: pixels(order[indices].tolist()), len(order))
     distinct = np.flatnonzero(shows & ~equal)
     pairs = [("exact", int(first[b]), int(b), "") for b in np.flatnonzero(equal)]
-    pairs += [("near", a, b, "") for a, b in _near_copies(distinct, hashes, greys, sets, progress)]
+    pairs += [("near", a, b, "") for a, b in _near_copies(distinct, hashes, greys, sets, search.progress)]
     distinct = distinct[sets.root[distinct] == distinct]  # of each set one is enough
-    is_searched = len(distinct) <= MOST_PICTURES
+    is_searched = bool(search.parts) and len(distinct) <= MOST_PICTURES
     if is_searched:
         _, key = np.unique(np.column_stack([group, label.astype(str)])[distinct], axis=0, return_inverse=True)
         images = (image for block in np.array_split(order[distinct], len(distinct) // _IMAGES_READ + 1)
                   for image in (pixels(block.tolist()) if len(block) else ()))  # fmt: skip
-        pairs += _matching(distinct, list(sketch_all(images, len(distinct), progress=progress)), key, sets, progress)
+        pairs += _matching(
+            distinct, list(sketch_all(images, len(distinct), progress=search.progress)), key, sets, search.progress
+        )
 
     classes = _classes(sets, label, class_names)
     disagree = np.array([len(classes[root]) > 1 for root in sets.root.tolist()], dtype=bool)
@@ -102,11 +111,8 @@ def find_copies(
 
     renamed = patients[joined.root]
     notes = _notes(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
-    if not is_searched:
-        notes += (
-            f"more than {MOST_PICTURES} images are searched for copies of whole images only, and not for crops, "
-            "rotations and fields that overlap",
-        )
+    if search.parts is not None and not is_searched:
+        notes += ("copies of whole images are searched, and not crops, rotations and fields that overlap",)
     back = np.argsort(order)
     return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 

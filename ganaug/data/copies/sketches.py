@@ -4,6 +4,7 @@ Local features are found again where a picture was rotated, cropped, framed or r
 Source: Lowe 2004, "Distinctive Image Features from Scale-Invariant Keypoints", as OpenCV has it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ MOST_FEATURES = 192  # of a sketch: those of the highest contrast
 LENGTH = 128  # of a descriptor
 
 _SHORTEST_PX = 16  # of a grey version's side
+_FEWEST_PX = 32  # of a picture's shorter side: a smaller one has details of one pixel, and no features
 _LAYERS = 3  # scales per octave
 _MIN_CONTRAST = 0.02  # of a feature, as OpenCV counts it: half of its default, as tissue is pale
 _MAX_EDGE = 15.0  # ratio of curvatures above which a feature is an edge and slides along it
@@ -47,7 +49,7 @@ class Sketch:
 
 
 def sketch(image: NDArray[np.uint8]) -> Sketch:
-    """The sketch of u8 [H,W,3], of any size; it depends on the image alone. An even field has no features."""
+    """The sketch of u8 [H,W,3], by itself; an even field, or one below 32 px, has no features."""
     import cv2
 
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
@@ -55,9 +57,11 @@ def sketch(image: NDArray[np.uint8]) -> Sketch:
     factor = SIDE_PX / (width * height) ** 0.5
     small = (max(_SHORTEST_PX, round(width * factor)), max(_SHORTEST_PX, round(height * factor)))
     reduced = cv2.resize(grey, small, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-    detector = cv2.SIFT_create(MOST_FEATURES, _LAYERS, _MIN_CONTRAST, _MAX_EDGE, enable_precise_upscale=True)
-    found, descriptors = detector.detectAndCompute(reduced, None)
-    if not found:
-        return Sketch((width, height), reduced, np.empty((0, 2), np.float32), np.empty((0, LENGTH), np.uint8))
-    points = np.array([feature.pt for feature in found], np.float32)
-    return Sketch((width, height), reduced, points, descriptors.astype(np.uint8))
+    found: Sequence[cv2.KeyPoint] = ()
+    descriptors = None
+    if min(width, height) >= _FEWEST_PX:
+        detector = cv2.SIFT_create(MOST_FEATURES, _LAYERS, _MIN_CONTRAST, _MAX_EDGE, enable_precise_upscale=True)
+        found, descriptors = detector.detectAndCompute(reduced, None)
+    points = np.array([feature.pt for feature in found], np.float32).reshape(-1, 2)
+    values = np.empty((0, LENGTH), np.uint8) if descriptors is None else descriptors.astype(np.uint8)
+    return Sketch((width, height), reduced, points, values)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ganaug.config import DRAWN, PrepareConfig
 from ganaug.data.archives.files import printable
-from ganaug.data.copies.duplicates import find_copies
+from ganaug.data.copies.duplicates import Search, find_copies
 from ganaug.data.dataset import DataSet, default_dataset, open_dataset
 from ganaug.data.folds.folds import Folds, check_feasible, make_folds, write_folds
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
@@ -84,7 +84,7 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
                 todo="correct the reason that is named, and prepare again",
             )
         facts, hashes = _without_synthetic(workspace, facts, hashes, writer, skipped)
-        table, places = _tabulate(scan, config, facts, hashes, writer, skipped)
+        table, places = _tabulate(scan, config, facts, hashes, writer, skipped, progress)
         folds = _folds(scan, config, table, skipped)
         writer.keep(places)
         if config.stain != "none" and folds is not None:
@@ -223,6 +223,7 @@ def _tabulate(
     hashes: NDArray[np.uint64],
     writer: ImageWriter,
     skipped: list[tuple[str, str]],
+    progress: bool,
 ) -> tuple[ImageTable, NDArray[np.int64]]:
     """The table of the images to be written, less copies, and their places in the file."""
     copies = find_copies(
@@ -233,6 +234,7 @@ def _tabulate(
         np.array([square.image_id for square in facts]),
         scan.class_names,
         pixels=lambda indices: writer.read([facts[index].place for index in indices]),
+        search=Search(None if scan.drawn else not config.whole_copies_only, progress),
     )
     used = {square.order[0]: square.item.label for square in facts}  # by image, which may give several tiles
     shrunk = class_notes(scan, skipped, used.values(), config.exclude_classes)
