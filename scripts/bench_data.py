@@ -170,7 +170,7 @@ def bench_folds(*_: object) -> dict[str, Any]:
 
 def bench_duplicates(*_: object) -> dict[str, Any]:
     """All pairs of 100,000 perceptual hashes under the eight symmetries."""
-    from ganaug.data.prepare.hash_search import near_pairs
+    from ganaug.data.copies.hash_search import near_pairs
 
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, (100_000, 8), dtype=np.uint64)

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from ganaug.cli.audit import audit
 from ganaug.cli.common import DEBUG
 from ganaug.cli.doctor import doctor
 from ganaug.cli.evaluate_augmentation import evaluate_augmentation
@@ -138,6 +139,7 @@ def main() -> None:
 
 for command in (
     prepare,
+    audit,
     train_gan,
     synthesize,
     strips,

@@ -51,12 +51,28 @@ that `ganaug export --folds-csv` wrote, here or elsewhere, or that a paper lists
 patient (column group), and train, val or test in the columns fold0, fold1 and so on. Every image that can be used has
 to be listed, and no other.
 
-Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated or mirrored, are found
-across the whole data set: under different classes they are dropped, across patients the patients count as one.
+Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated, mirrored, cropped, shifted,
+framed or inverted, are found across the whole data set: under different classes they are dropped, across patients the
+patients count as one. Fields that overlap in part join their patients, and stay. Details that are smaller than a pixel
+of the prepared images are not seen, and images below 32 px are compared as a whole; --whole-copies-only leaves out all
+but copies of whole images.
 Synthetic images of the workspace that were saved again among real ones are found and skipped.
 
 Stain. --stain macenko or reinhard normalises to the training patients of each fold; the file then keeps the images as
 every fold sees them. Images on which it fails are kept as they are and counted.
+"""
+
+AUDIT = """\
+Sources. A folder or an archive of PNG, JPEG or TIFF files; a CSV with the column path, relative to its own folder, and
+group (the patient) and site where it has them; a data set or a synthetic file of ganaug. Patients of files are read off
+BreakHis names and TCGA barcodes, which also say the site, or else off the folders, as `ganaug prepare` reads them.
+
+Findings. patient, site: a name that two parts have in common; file: the same bytes; copy: one picture shows what the
+other shows, recompressed, relit, inverted, framed, flipped, rotated or cropped to half the side; overlap: two fields
+that have at least a third in common. Pictures with few details, such as empty fields, are copies of nothing.
+
+Names. The table of --csv and what --json prints hold the names of files and their rows, as you gave them, and neither
+patients nor sites: mind what the names of files and folders say before you pass them on.
 """
 
 TRAIN_GAN = """\

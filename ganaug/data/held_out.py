@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ganaug.data.copies.hash_search import MAX_BITS
+from ganaug.data.copies.search import MOST_PICTURES, find_matches, sketch_all
+from ganaug.data.copies.sketches import Sketch
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
@@ -15,7 +18,6 @@ from ganaug.data.images.perceptual_hash import (
     hashes_of,
     similarity,
 )
-from ganaug.data.prepare.hash_search import MAX_BITS
 from ganaug.data.schema import ImageReader
 from ganaug.provenance import Seen
 
@@ -50,7 +52,8 @@ def find_seen(dataset: DataSet, fold: int, seen: Seen) -> NDArray[np.int64]:
 def find_shown(dataset: DataSet, fold: int, images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Pairs i64 [P,2] of an image of u8 [N,H,W,3] and a held-out image of the fold that show the same picture.
 
-    Found by hash under the eight orientations, and then by pixels, as `ganaug prepare` finds copies.
+    Found by hash under the eight orientations and by local features, and then by pixels, as `ganaug prepare` finds
+    copies: also where one is rotated, cropped or shifted, or the two overlap in part.
     """
     return find_pictures(dataset.images(fold), held_out(dataset, fold), images)
 
@@ -61,8 +64,18 @@ def find_pictures(reader: ImageReader, members: NDArray[np.int64], images: NDArr
     pairs = _near_pairs(hashes_of(greys), _hashes(reader, members))
     real = {b: grey_version(reader[members[[b]]][0]) for b in np.unique(pairs[:, 1]).tolist()}
     alike = [_alike(greys[a], real[b]) >= MIN_SIMILARITY for a, b in pairs.tolist()]
-    kept = pairs[np.array(alike, dtype=bool)]
+    kept = np.concatenate([pairs[np.array(alike, dtype=bool)], _matching(reader, members, images)])
+    kept = np.unique(kept, axis=0)
     return np.column_stack([kept[:, 0], members[kept[:, 1]]])
+
+
+def _matching(reader: ImageReader, members: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pairs i64 [P,2] of an image and a member, by its place, that show the same in whole or in part."""
+    own = _sketches(reader, members)
+    sketches = [*sketch_all(images, len(images)), *own]
+    is_own = (np.arange(len(sketches)) >= len(images)).astype(np.int64)
+    found = [(a, b - len(images)) for a, b, _ in find_matches(sketches, is_own)]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
 def is_listed(hashes: NDArray[np.uint64], seen: Seen) -> NDArray[np.bool_]:
@@ -110,6 +123,20 @@ def _alike(grey: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 def _hashes(reader: ImageReader, members: NDArray[np.int64]) -> NDArray[np.uint64]:
     """The hashes u64 [M,8] of images of a file, computed once a process."""
     return _hashes_at(reader.path, reader.dataset, reader.path.stat().st_mtime_ns, tuple(members.tolist()))
+
+
+def _sketches(reader: ImageReader, members: NDArray[np.int64]) -> tuple[Sketch, ...]:
+    """The sketches of images of a file, made once a process; none where they are too many to keep in memory."""
+    if len(members) > MOST_PICTURES:
+        return ()
+    return _sketches_at(reader.path, reader.dataset, reader.path.stat().st_mtime_ns, tuple(members.tolist()))
+
+
+@lru_cache(maxsize=2)
+def _sketches_at(path: Path, name: str, changed_ns: int, members: tuple[int, ...]) -> tuple[Sketch, ...]:
+    reader = ImageReader(path, name)
+    images = (reader[np.array([member])][0] for member in members)
+    return tuple(sketch_all(images, len(members)))
 
 
 @lru_cache(maxsize=16)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ganaug.data.copies.hash_search import MAX_BITS
 from ganaug.data.held_out import fewest_bits
 from ganaug.data.images.perceptual_hash import NUM_SYMMETRIES, apply_symmetry
-from ganaug.data.prepare.hash_search import MAX_BITS
 from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import UserError
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from ganaug.config import DRAWN, PrepareConfig
 from ganaug.data.archives.files import printable
+from ganaug.data.copies.duplicates import Search, find_copies
 from ganaug.data.dataset import DataSet, default_dataset, open_dataset
 from ganaug.data.folds.folds import Folds, write_folds
 from ganaug.data.folds.listed import differs_from_list, read_listed_folds
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
 from ganaug.data.prepare.cut import check_cut, cut_folds
-from ganaug.data.prepare.duplicates import find_copies
 from ganaug.data.prepare.known_synthetic import find_synthetic
 from ganaug.data.prepare.options import prepare_config
 from ganaug.data.prepare.pixel_notes import grey_bits, pixel_notes
@@ -86,7 +86,7 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
                 todo="correct the reason that is named, and prepare again",
             )
         facts, hashes = _without_synthetic(workspace, facts, hashes, writer, skipped)
-        table, places = _tabulate(scan, config, facts, hashes, writer, skipped)
+        table, places = _tabulate(scan, config, facts, hashes, writer, skipped, progress)
         folds = cut_folds(scan, config.folds, table, skipped)
         writer.keep(places)
         if config.stain != "none" and folds is not None:
@@ -213,6 +213,7 @@ def _tabulate(
     hashes: NDArray[np.uint64],
     writer: ImageWriter,
     skipped: list[tuple[str, str]],
+    progress: bool,
 ) -> tuple[ImageTable, NDArray[np.int64]]:
     """The table of the images to be written, less copies, and their places in the file."""
     copies = find_copies(
@@ -223,6 +224,7 @@ def _tabulate(
         np.array([square.image_id for square in facts]),
         scan.class_names,
         pixels=lambda indices: writer.read([facts[index].place for index in indices]),
+        search=Search(None if scan.drawn else not config.whole_copies_only, progress),
     )
     used = {square.order[0]: square.item.label for square in facts}  # by image, which may give several tiles
     shrunk = class_notes(scan, skipped, used.values(), config.exclude_classes)

@@ -32,6 +32,7 @@ TINY = PrepareConfig("phantom", resolution_px=16, phantom=DRAWN, folds=FoldsConf
 EVERY = ("--workspace", "--preset", "--seed", "--device", "--dry-run")
 SHARED_OPTIONS = {  # of each command, in the order of their use; and every command has --json and --debug
     "prepare": ("--workspace", "--preset", "--seed", "--dry-run"),
+    "audit": ("--dry-run",),
     "train-gan": EVERY,
     "synthesize": EVERY,
     "strips": ("--workspace", "--seed", "--device", "--dry-run"),

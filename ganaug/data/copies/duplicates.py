@@ -1,6 +1,7 @@
 """Images that occur twice, and what follows for the classes and the patients that share them.
 
-Exact copies are found by digest; near copies, rotated, recompressed or relit, by perceptual hash and then by pixels.
+Exact copies are found by digest; near copies, flipped, recompressed or relit, by perceptual hash and then by pixels;
+all others, such as rotated and cropped ones, and fields that overlap in part, by local features and then by pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ganaug.data.copies.hash_search import MAX_BITS, near_blocks
+from ganaug.data.copies.search import MOST_PICTURES, find_matches, sketch_all
+from ganaug.data.copies.sketches import Sketch
 from ganaug.data.images.perceptual_hash import (
     MIN_SIMILARITY,
     NUM_SYMMETRIES,
@@ -16,7 +20,6 @@ from ganaug.data.images.perceptual_hash import (
     grey_version,
     similarity,
 )
-from ganaug.data.prepare.hash_search import MAX_BITS, near_blocks
 from ganaug.errors import private
 
 MOST_PATIENTS_NAMED = 20  # patients that the notes name
@@ -28,10 +31,18 @@ _PAIRS_COMPARED = 512  # at a time
 class Copy:
     """Two images that show the same, and what was done about it."""
 
-    kind: str  # exact or near
+    kind: str  # exact, near, or overlap: of these each shows something that the other does not
     a: str  # image id
     b: str
     done: str  # what was done, and why
+
+
+@dataclass(frozen=True)
+class Search:
+    """How thoroughly copies are searched."""
+
+    parts: bool | None = True  # also rotated, cropped and shifted copies, and overlaps; None: there can be none
+    progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,14 +63,14 @@ def find_copies(
     image_id: NDArray[np.str_],
     class_names: Sequence[str],
     pixels: Callable[[Sequence[int]], NDArray[np.uint8]],
-    *,
-    progress: bool = False,
+    search: Search = Search(),
 ) -> Copies:
     """Keep one of each set of equal images, join the patients who share a picture, drop copies whose labels disagree.
 
     `hashes` is u64 [N,8] of `phash_symmetries`, all else has length N; `pixels` gives the images u8 [n,H,W,3] at some
     indices. Label -1 is none, and disagrees with no other. Images that show next to nothing are evidence of nothing:
-    exact copies of them are copies, but join no patients. The order of the images does not matter.
+    exact copies of them are copies, but join no patients. Fields that overlap in part join their patients, and are no
+    copies. The order of the images does not matter.
     """
     order = np.lexsort((image_id, label < 0))  # of equal images the first is kept, and one with a label if there is any
     label, group, names = label[order], group[order], image_id[order].tolist()
@@ -68,28 +79,40 @@ def find_copies(
     equal = first != np.arange(len(first))
     sets = _Sets(first)
     greys = _Greys(lambda indices: pixels(order[indices].tolist()), len(order))
-    near = _near_copies(np.flatnonzero(shows & ~equal), hashes, greys, sets, progress)
-    pairs = [("exact", int(first[b]), int(b)) for b in np.flatnonzero(equal)] + [("near", a, b) for a, b in near]
+    distinct = np.flatnonzero(shows & ~equal)
+    pairs = [("exact", int(first[b]), int(b), "") for b in np.flatnonzero(equal)]
+    pairs += [("near", a, b, "") for a, b in _near_copies(distinct, hashes, greys, sets, search.progress)]
+    distinct = distinct[sets.root[distinct] == distinct]  # of each set one is enough
+    is_searched = bool(search.parts) and len(distinct) <= MOST_PICTURES
+    if is_searched:
+        _, key = np.unique(np.column_stack([group, label.astype(str)])[distinct], axis=0, return_inverse=True)
+        images = (image for block in np.array_split(order[distinct], len(distinct) // _IMAGES_READ + 1)
+                  for image in (pixels(block.tolist()) if len(block) else ()))  # fmt: skip
+        pairs += _matching(
+            distinct, list(sketch_all(images, len(distinct), progress=search.progress)), key, sets, search.progress
+        )
 
     classes = _classes(sets, label, class_names)
     disagree = np.array([len(classes[root]) > 1 for root in sets.root.tolist()], dtype=bool)
     patients, patient = np.unique(group, return_inverse=True)
     joined = _Sets(np.arange(len(patients)))
     found = []
-    for kind, a, b in pairs:
+    for kind, a, b, how in pairs:
         done = []
-        if disagree[a]:
+        if disagree[a] and kind != "overlap":
             done.append(f"skipped: classes differ ({', '.join(map(private, classes[int(sets.root[a])]))})")
         elif kind == "exact":
             done.append("skipped: same image of the same class")
-        if patient[a] != patient[b] and shows[a] and not disagree[a]:
+        if patient[a] != patient[b] and shows[a] and not (disagree[a] or disagree[b]):
             joined.join(patient[a], patient[b])
             done.append("patients joined")
         if done:
-            found.append(Copy(kind, names[a], names[b], "; ".join(done)))
+            found.append(Copy(kind, names[a], names[b], "; ".join([*done, *([how] if how else [])])))
 
     renamed = patients[joined.root]
     notes = _notes(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
+    if search.parts is not None and not is_searched:
+        notes += ("copies of whole images are searched, and not crops, rotations and fields that overlap",)
     back = np.argsort(order)
     return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 
@@ -141,13 +164,33 @@ def _near_copies(
         for start in range(0, len(block), _PAIRS_COMPARED):
             pairs = distinct[block[start : start + _PAIRS_COMPARED]]
             pairs = pairs[sets.root[pairs[:, 0]] != sets.root[pairs[:, 1]]]
-            for a, b in pairs[_alike(pairs, hashes, greys)].tolist():
+            for a, b in pairs[are_alike(pairs, hashes, greys)].tolist():
                 if sets.join(a, b):
                     yield a, b
 
 
-def _alike(pairs: NDArray[np.int64], hashes: NDArray[np.uint64], greys: _Greys) -> NDArray[np.bool_]:
-    """Which pairs are copies, bool [p], under a symmetry that their hashes allow."""
+def _matching(
+    distinct: NDArray[np.int64], sketches: Sequence[Sketch], key: NDArray[np.int64], sets: _Sets, progress: bool
+) -> Iterator[tuple[str, int, int, str]]:
+    """The other pairs of the `distinct` images that show the same, by kind and with how they differ; joins the sets.
+
+    Of one patient and one class, which share the `key`, nothing is searched, and no two of one set are matched.
+    """
+
+    def is_apart(a: int, b: int) -> bool:
+        return bool(sets.root[distinct[a]] != sets.root[distinct[b]])
+
+    for a, b, match in find_matches(sketches, key, is_apart, progress=progress):
+        pair = (int(distinct[a]), int(distinct[b]))
+        if match.is_copy:
+            sets.join(*pair)
+        yield ("near" if match.is_copy else "overlap"), *pair, match.transform
+
+
+def are_alike(
+    pairs: NDArray[np.int64], hashes: NDArray[np.uint64], greys: "_Greys | NDArray[np.float32]"
+) -> NDArray[np.bool_]:
+    """Which pairs i64 [p,2] are copies by their grey versions, bool [p], under a symmetry that their hashes allow."""
     first, second = pairs.T
     left, right = greys[first], greys[second]
     alike = np.zeros(len(pairs), bool)

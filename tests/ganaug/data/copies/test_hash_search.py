@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ganaug.data.prepare.hash_search import near_pairs
+from ganaug.data.copies.hash_search import near_pairs
 
 
 def brute_force(hashes: NDArray[np.uint64], max_bits: int) -> list[tuple[int, int]]:
