@@ -64,18 +64,17 @@ def jackknife_interval(value: float, without: Features, sizes: Indices, stratum:
     Leaving out a block of n_b of n images gives the pseudo-value (n·value − (n − n_b)·without_b) / n_b, free of a bias
     in 1/n, which the Fréchet distance has and which would pass for spread where patients differ in size. The variance
     is the sum over blocks of (n_b / n)² (pseudo-value − its stratum's mean)² / (1 − n_b / n_s), n_s images in the
-    stratum; for a mean over images that is the cluster-robust variance of a stratified sample. The degrees of freedom
-    of Student's t are those of this variance if patients differ and images of a patient do not: as many as blocks
-    exceed strata where all are of one size, fewer where a few patients hold most images. The interval is centred on
-    the value, so it may end beyond what a figure can be, see `Metric.bounds`. Where no block changes the figure there
-    is none.
+    stratum; for a mean over images that is the cluster-robust variance of a stratified sample. Student's t has as many
+    degrees of freedom as blocks exceed strata. The interval is centred on the value, so it may end beyond what a figure
+    can be, see `Metric.bounds`. Where no block changes the figure there is none.
 
-    Measured by `scripts/bench_intervals.py`: it holds the expectation as often as it says where the images differ from
-    real ones. Where they do not, the figure is a square of noise, the jackknife counts its variance up to twice, and
-    the interval is too wide rather than too narrow.
+    Measured by `scripts/bench_intervals.py` of the kernel and the Fréchet distance alone, with 6 to 60 patients of 2 to
+    12 images: it holds the expectation in 93 to 96 % of draws where the images differ from real ones. Where they do
+    not, in 96 to 99 %: there the figure is a square of noise, of which the jackknife counts the variance up to twice,
+    so that the interval is too wide. Degrees of freedom by the sizes of patients (Bell and McCaffrey) gave 95 to 99 % and 99 %.
 
     Source: Busing, Meijer and van der Leeden 1999 (Delete-m jackknife for unequal m), for pseudo-values; Bell and
-    McCaffrey 2002, for the factor 1 − n_b / n_s and the degrees of freedom. To join the two is our choice.
+    McCaffrey 2002, for the factor 1 − n_b / n_s. To join the two is our choice.
     """
     from scipy import stats
 
@@ -96,18 +95,5 @@ def jackknife_interval(value: float, without: Features, sizes: Indices, stratum:
     of_stratum = np.bincount(stratum, sizes)
     mean = np.bincount(stratum, sizes * pseudo)[stratum] / of_stratum[stratum]
     parts = (sizes / size * (pseudo - mean)) ** 2 / (1 - sizes / of_stratum[stratum])
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, _degrees_of_freedom(sizes, stratum)) * np.sqrt(parts.sum()))
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, num_blocks - num_strata) * np.sqrt(parts.sum()))
     return Interval(value - reach, value + reach, CONFIDENCE, method)
-
-
-def _degrees_of_freedom(sizes: Indices, stratum: Indices) -> float:
-    """Satterthwaite's, of the variance above as a quadratic form of pseudo-values of equal variance."""
-    trace = trace_of_square = 0.0
-    for each in np.unique(stratum):
-        of_stratum = sizes[stratum == each].astype(np.float64)
-        weight = of_stratum / of_stratum.sum()
-        centring = np.eye(len(weight)) - weight
-        form = centring.T @ ((of_stratum**2 / (1 - weight))[:, None] * centring)
-        trace += float(np.trace(form))
-        trace_of_square += float((form**2).sum())
-    return trace**2 / trace_of_square
