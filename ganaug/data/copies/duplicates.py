@@ -86,11 +86,10 @@ def find_copies(
     is_searched = bool(search.parts) and len(distinct) <= MOST_PICTURES
     if is_searched:
         _, key = np.unique(np.column_stack([group, label.astype(str)])[distinct], axis=0, return_inverse=True)
-        images = (image for block in np.array_split(order[distinct], len(distinct) // _IMAGES_READ + 1)
-                  for image in (pixels(block.tolist()) if len(block) else ()))  # fmt: skip
-        pairs += _matching(
-            distinct, list(sketch_all(images, len(distinct), progress=search.progress)), key, sets, search.progress
-        )
+        blocks = (distinct[start : start + _IMAGES_READ] for start in range(0, len(distinct), _IMAGES_READ))
+        images = (image for block in blocks for image in pixels(order[block].tolist()))
+        sketches = list(sketch_all(images, len(distinct), progress=search.progress))
+        pairs += _matching(distinct, sketches, key, sets, search.progress)
 
     classes = _classes(sets, label, class_names)
     disagree = np.array([len(classes[root]) > 1 for root in sets.root.tolist()], dtype=bool)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganaug.data.copies.duplicates import Copies, find_copies
+from ganaug.data.copies.duplicates import Copies, Search, find_copies
 from ganaug.data.images.perceptual_hash import apply_symmetry, phash_symmetries
 from ganaug.errors import for_sharing, private
 
@@ -175,6 +175,44 @@ def test_a_picture_copied_a_thousand_times_is_read_once_an_image_and_noted_brief
     assert len(copies.found) == num_images - 1
     assert len(copies.notes) == 21
     assert copies.notes[-1] == "and 979 more patients share an image with another"
+
+
+def test_rotated_copies_join_patients_and_disagree_as_any_copy_does(tissue: Callable[..., Pixels]) -> None:
+    def rotated(image: Pixels) -> Pixels:
+        return np.asarray(Image.fromarray(image).rotate(7, Image.Resampling.BICUBIC, fillcolor=(255, 255, 255)))
+
+    x, y = tissue(0), tissue(1)
+    copies = copies_of([x, rotated(x), y, rotated(y)], [0, 0, 1, 2], ["b", "a", "c", "d"])
+    assert copies.keep.tolist() == [True, True, False, False]
+    assert copies.group.tolist() == ["a", "a", "c", "d"]
+    assert [(copy.kind, copy.done.split(";")[0]) for copy in copies.found] == [
+        ("near", "patients joined"),
+        ("near", f"skipped: classes differ ({private('LC')}, {private('PC')})"),
+    ]
+
+
+def test_fields_that_overlap_join_patients_and_stay_whatever_their_classes(
+    tissue: Callable[..., Pixels], resize: Callable[..., Pixels]
+) -> None:
+    whole = resize(tissue(0), 96)
+    images = [np.ascontiguousarray(whole[:64, :64]), np.ascontiguousarray(whole[:64, 32:]), resize(tissue(1), 64)]
+    copies = copies_of(images, [0, 1, 1], ["b", "a", "c"])
+    assert copies.keep.all()
+    assert copies.group.tolist() == ["a", "a", "c"]
+    assert [copy.kind for copy in copies.found] == ["overlap"]
+
+
+def test_the_search_of_parts_can_be_left_out_and_a_note_says_so(tissue: Callable[..., Pixels]) -> None:
+    x = tissue(0)
+    images = [x, np.asarray(Image.fromarray(x).rotate(7, Image.Resampling.BICUBIC))]
+    names = np.array(["a", "b"])
+    hashes = np.stack([phash_symmetries(image) for image in images])
+    for parts, num_notes in ((False, 1), (None, 0)):
+        copies = find_copies(
+            names, hashes, np.zeros(2, int), names, names, CLASSES, lambda at: np.stack(images)[at], Search(parts)
+        )
+        assert copies.group.tolist() == ["a", "b"]
+        assert len(copies.notes) == num_notes
 
 
 def test_no_note_on_copies_shares_the_name_of_a_patient(tissue: Callable[..., Pixels]) -> None:
