@@ -1,6 +1,6 @@
 """Which copies of training images the memorization audit finds, at which fraction, and how often it errs.
 
-    python scripts/bench_copies.py [--source BreaKHis_v1] [--keep FOLDER] [--splits 2] [--out scripts/results/copies-cpu.json]
+    python scripts/bench_copies.py [--source BreaKHis_v1] [--keep FOLDER] [--splits 2] [--out copies-cpu.json]
 
 The images are the phantom's, and those of a folder of BreakHis. A split gives some patients' images to the generator
 and some to the null; images of the remaining patients stand for what an honest generator makes, and copies of training
