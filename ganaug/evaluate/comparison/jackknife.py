@@ -69,9 +69,10 @@ def jackknife_interval(value: float, without: Features, sizes: Indices, stratum:
     that a figure can be.
 
     Measured by `scripts/bench_intervals.py` of the kernel and the Fréchet distance alone, with 6 to 60 patients of 2 to
-    12 images: it holds the expectation in 93 to 96 % of draws where the images differ from real ones. Where they do not, in 96 to 99 %: there
-    the figure is a square of noise, of which the jackknife counts the variance up to twice, so that the interval is too
-    wide. Degrees of freedom by the sizes of patients (Bell and McCaffrey) gave 95 to 99 % and 99 %.
+    12 images: it holds the expectation in 93 to 96 % of draws where the images differ from real ones. Where they do
+    not, in 96 to 99 %: there the figure is a square of noise, of which the jackknife counts the variance up to twice,
+    so that the interval is too wide. Degrees of freedom by the sizes of patients (Bell and McCaffrey) gave 95 to 99 %
+    and 99 %.
 
     Source: Busing, Meijer and van der Leeden 1999 (Delete-m jackknife for unequal m), for pseudo-values; Bell and
     McCaffrey 2002, for the factor 1 − n_b / n_s. To join the two is our choice.
