@@ -17,6 +17,7 @@ ENTRY_POINTS = [  # module and name of a function or class
     "custom_ops.upfirdn2d.upfirdn2d",
     "ganaug.augment.pipeline.AugmentPipe",
     "ganaug.checkpoint.snapshot.load_generator",
+    "ganaug.evaluate.labels.fractions.of_independent",
     "ganaug.evaluate.metrics.frechet.frechet_distance",
     "ganaug.evaluate.metrics.kernel.kernel_distance",
     "ganaug.evaluate.metrics.mind.mind",
