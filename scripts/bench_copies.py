@@ -1,6 +1,6 @@
 """Which copies of training images the memorization audit finds, at which fraction, and how often it errs.
 
-    python scripts/bench_copies.py [--source BreaKHis_v1] [--keep FOLDER] [--splits 2] [--out copies-cpu.json]
+    python scripts/bench_copies.py [--source BreaKHis_v1] [--splits 2] [--keep FOLDER] [--out FILE]
 
 The images are the phantom's, and those of a folder of BreakHis. A split gives some patients' images to the generator
 and some to the null; images of the remaining patients stand for what an honest generator makes, and copies of training
@@ -8,7 +8,8 @@ images, in one disguise each, replace a fraction of them. The nearest images are
 the patients of the null and the synthetic images. A run counts as found where the verdict over all classes is an alarm.
 
 An honest generator is played by real images of other patients, and, as the hardest of the honest, by further images of
-the training patients themselves.
+the training patients themselves. In BreakHis two fields were photographed twice: where one photograph is a training
+image and the other plays synthetic, the alarm is right.
 """
 
 import time

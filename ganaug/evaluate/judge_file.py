@@ -12,7 +12,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import held_out
 from ganaug.data.schema import ImageReader, name_to_share, open_reader
 from ganaug.data.synthetic import admit_synthetic
-from ganaug.errors import UserError
+from ganaug.errors import DataError, UserError
 from ganaug.evaluate.advice import judge_training
 from ganaug.evaluate.appearance.spectrum import judge_spectrum
 from ganaug.evaluate.appearance.stain import judge_stain
@@ -50,10 +50,17 @@ class Evidence:
     """What a judge is given."""
 
     judged: Judged
-    embedded: tuple[Embedded, ...]  # by each extractor, the first of which the judges of one extractor use
+    embedded: tuple[Embedded, ...]  # by each extractor that gave features
     run: GanRun | None
     compute: Compute
     seed: int
+
+    @property
+    def first(self) -> Embedded:
+        """The features by the first extractor; raises DataError where none gave any."""
+        if not self.embedded:
+            raise DataError("no extractor gave features", todo="choose another with --extractor")
+        return self.embedded[0]
 
 
 def _judge_distances(given: Evidence) -> Chapter:
@@ -73,11 +80,11 @@ JUDGES: Mapping[str, tuple[str, Callable[[Evidence], Chapter]]] = {
     "distances": ("overall", _judge_distances),
     "training": ("overall", lambda given: judge_training(given.run) if given.run else Chapter()),
     "LPIPS": ("diverse", lambda given: judge_lpips_diversity(given.judged, compute=given.compute, seed=given.seed)),
-    "labels": ("obedient", lambda given: judge_labels(given.judged, given.embedded[0], seed=given.seed)),
+    "labels": ("obedient", lambda given: judge_labels(given.judged, given.first, seed=given.seed)),
     "copies": (
         "copying",
         lambda given: judge_copies(
-            given.judged, given.embedded[0], compute=given.compute, seed=given.seed, progress=given.compute.progress
+            given.judged, given.first, compute=given.compute, seed=given.seed, progress=given.compute.progress
         ),
     ),
     "stain": ("appearance", lambda given: judge_stain(given.judged, seed=given.seed)),
@@ -132,10 +139,15 @@ def judge_case(case: Case, extractors: Sequence[Extractor], compute: Compute = C
     A judge that cannot work on these images leaves a finding that says why, and the others are asked. The scores are
     added to the run's metrics.jsonl where there is a run and they are not there yet.
     """
-    embedded = tuple(embed(case, extractor, compute) for extractor in extractors)
-    given = Evidence(case.judged, embedded, case.run, compute, case.about.seed)
+    embedded, failed = [], []
+    for extractor in extractors:
+        try:
+            embedded.append(embed(case, extractor, compute))
+        except UserError as error:
+            failed.append(_not_judged("overall", f" by {extractor.name}: {error}"))
+    given = Evidence(case.judged, tuple(embedded), case.run, compute, case.about.seed)
     bar = tqdm(JUDGES.values(), desc="judges", disable=not compute.progress or None)
-    return _recorded(case, Judgement(case.about, tuple(_ask(given, *of_judge) for of_judge in bar)))
+    return _recorded(case, Judgement(case.about, (*failed, *(_ask(given, *of_judge) for of_judge in bar))))
 
 
 def score_case(case: Case, extractor: Extractor, compute: Compute = CPU) -> Judgement:
@@ -148,16 +160,23 @@ def score_case(case: Case, extractor: Extractor, compute: Compute = CPU) -> Judg
 
 def embed(case: Case, extractor: Extractor, compute: Compute = CPU) -> Embedded:
     """The features of the three sets; those of real images are extracted once for all folds that show them alike."""
-    real = features_of(case.workspace, case.real, extractor, progress=compute.progress)
-    made = features_of(case.workspace, case.made, extractor, progress=compute.progress)
-    return Embedded(extractor, real[case.judged.train.indices], real[case.judged.held_out.indices], made)
+    sides = [(case.real, case.judged.train), (case.real, case.judged.held_out), (case.made, case.judged.synthetic)]
+    train, held_out, synthetic = (
+        features_of(case.workspace, images, extractor, rows=chosen.indices, progress=compute.progress)
+        for images, chosen in sides
+    )
+    return Embedded(extractor, train, held_out, synthetic)
 
 
 def _ask(given: Evidence, question: str, answer: Callable[[Evidence], Chapter]) -> Chapter:
     try:
         return answer(given)
     except UserError as error:
-        return Chapter(findings=(Finding(question, ALL, f"not judged: {error}", is_alarm=False),))
+        return _not_judged(question, f": {error}")
+
+
+def _not_judged(question: str, reason: str) -> Chapter:
+    return Chapter(findings=(Finding(question, ALL, f"not judged{reason}", is_alarm=False),))
 
 
 def _recorded(case: Case, judgement: Judgement) -> Judgement:

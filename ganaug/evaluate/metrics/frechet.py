@@ -44,9 +44,7 @@ def frechet_distance_of_moments(x: Moments, y: Moments) -> float:
         return _distance(x.mean - y.mean, float(np.trace(covariance_x) + np.trace(covariance_y)), 0.0)
     # The squares of the singular values come at half the price of the values themselves.
     squares = np.linalg.eigvalsh(product @ product.T)
-    if not len(squares):  # a side without spread has no root
-        trace_of_root = 0.0
-    elif squares[0] > _WELL_CONDITIONED * squares[-1]:
+    if squares[0] > _WELL_CONDITIONED * squares[-1]:
         trace_of_root = float(np.sqrt(squares).sum())
     else:
         trace_of_root = float(np.linalg.svd(product, compute_uv=False).sum())
