@@ -246,6 +246,8 @@ def _tabulate(
             todo="correct the labels",
         )
     scales = np.unique([square.um_per_px for square in facts])  # NaN counts once
+    pixels = {"fit": "drawn" if scan.drawn else config.fit, "field_px": config.field_px, "field_um": config.field_um,
+              "stain": config.stain, **grey_bits(facts)}  # fmt: skip
     attrs: dict[str, Any] = {
         "source": config.dataset,
         "resolution_px": config.resolution_px,
@@ -255,7 +257,7 @@ def _tabulate(
             "field_um": config.field_um,
             "stain": config.stain,
             **grey_bits(facts),
-        },
+        },  # fmt: skip
         "licence": scan.licence,
         "citation": scan.citation,
         "options": _options(config),
