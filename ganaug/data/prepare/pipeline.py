@@ -251,13 +251,7 @@ def _tabulate(
     attrs: dict[str, Any] = {
         "source": config.dataset,
         "resolution_px": config.resolution_px,
-        "pixels": {
-            "fit": "drawn" if scan.drawn else config.fit,
-            "field_px": config.field_px,
-            "field_um": config.field_um,
-            "stain": config.stain,
-            **grey_bits(facts),
-        },  # fmt: skip
+        "pixels": pixels,
         "licence": scan.licence,
         "citation": scan.citation,
         "options": _options(config),
