@@ -236,16 +236,12 @@ def _tabulate(
             todo="correct the labels",
         )
     scales = np.unique([square.um_per_px for square in facts])  # NaN counts once
+    pixels = {"fit": "drawn" if scan.drawn else config.fit, "field_px": config.field_px, "field_um": config.field_um,
+              "stain": config.stain, **grey_bits(facts)}  # fmt: skip
     attrs: dict[str, Any] = {
         "source": config.dataset,
         "resolution_px": config.resolution_px,
-        "pixels": {
-            "fit": "drawn" if scan.drawn else config.fit,
-            "field_px": config.field_px,
-            "field_um": config.field_um,
-            "stain": config.stain,
-            **grey_bits(facts),
-        },
+        "pixels": pixels,
         "licence": scan.licence,
         "citation": scan.citation,
         "options": _options(config),

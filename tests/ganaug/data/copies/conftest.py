@@ -31,7 +31,7 @@ def _recompress(field: Pixels, quality: int) -> Pixels:
 
 def _relight(field: Pixels, factor: float = 1, gamma: float = 1) -> Pixels:
     levels = np.clip(255 * (np.arange(256) / 255) ** gamma * factor, 0, 255).astype(np.uint8)
-    return np.asarray(levels[field])
+    return np.asarray(levels[field], np.uint8)
 
 
 def _blur(field: Pixels) -> Pixels:
@@ -75,7 +75,7 @@ def _stain(field: Pixels) -> Pixels:
     vectors = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     stains = -np.log((field.astype(float) + 1) / 256) @ np.linalg.inv(vectors) * [1.25, 0.75, 1]
-    return np.clip(256 * np.exp(-stains @ vectors) - 1, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(256 * np.exp(-stains @ vectors) - 1, 0, 255), np.uint8)
 
 
 def _noise(field: Pixels) -> Pixels:

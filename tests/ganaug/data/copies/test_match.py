@@ -1,7 +1,19 @@
 """The second stage of the search for copies, on 42 kinds of them.
 
-Found of 20 BreakHis fields of 224 px, before (by hash and grey version) and now, and at 64 px where that is less:
-TABLE
+Found of 20 BreakHis fields, by hash and grey version alone, and with local features, both at 224 px. At 64 px as well
+every copy is found, and of the pairs of 839 fields that share no patient none.
+
+    kind                                                         before  now
+    1-8 orientations, 9-10 JPEG, 11-14 light and gamma,           100 %  100 %
+    15 blurred, 16-17 resized, 18 rotated 1°, 24 cropped 98 %,
+    36 grey, 37 stain, 38 noise, 39 label
+    19 rotated 2°                                                  30 %  100 %
+    20-23 rotated 5°, 10°, 30°, 45°                                 0 %  100 %
+    25-28 cropped 95, 90, 80, 50 %                                  0 %  100 %
+    29 shifted 2 px                                                90 %  100 %
+    30-32 shifted 5, 10, 30 px                                      0 %  100 %
+    33-34 black and white frame, 35 inverted                        0 %  100 %
+    40 combined, 41-42 half, across and down                        0 %  100 %
 """
 
 from collections.abc import Callable
