@@ -20,7 +20,7 @@ class ImageScore:
     value: float | None  # between all real images and the synthetic ones
     low: float | None = None  # 95 % interval of `value`, leaving out patients; None where there is none
     high: float | None = None
-    value_std: float | None = None  # standard deviation of `value` over the metric's random subsets
+    value_std: float | None = None  # standard error of `value` by the metric's own rule; None where it has none
     value_at_half: float | None = None  # between a half of the real images and as many synthetic ones
     floor: float | None = None  # the same figure of real images alone
     floor_low: float | None = None  # holds the floor of one more split with 95 %; of LPIPS an interval by patients

@@ -39,16 +39,25 @@ def frechet_distance(x: Features, y: Features) -> float:
 def frechet_distance_of_moments(x: Moments, y: Moments) -> float:
     """The same of two sets whose moments were taken block by block; each may hold any number of images from 2 on."""
     covariance_x, covariance_y = x.covariance, y.covariance
-    product = _root(covariance_x) @ _root(covariance_y).T
-    if not product.size:  # the images of a side are all alike
-        return _distance(x.mean - y.mean, float(np.trace(covariance_x) + np.trace(covariance_y)), 0.0)
-    # The squares of the singular values come at half the price of the values themselves.
-    squares = np.linalg.eigvalsh(product @ product.T)
+    mean_gap, traces = x.mean - y.mean, float(np.trace(covariance_x) + np.trace(covariance_y))
+    root = _root(covariance_x)
+    if not root.size:  # the images of a side are all alike
+        return _distance(mean_gap, traces, 0.0)
+    # Cx = R' R, so the eigenvalues of Cx Cy are those of the symmetric R Cy R'.
+    squares = _eigenvalues(root @ covariance_y @ root.T)
     if squares[0] > _WELL_CONDITIONED * squares[-1]:
-        trace_of_root = float(np.sqrt(squares).sum())
-    else:
-        trace_of_root = float(np.linalg.svd(product, compute_uv=False).sum())
-    return _distance(x.mean - y.mean, float(np.trace(covariance_x) + np.trace(covariance_y)), trace_of_root)
+        return _distance(mean_gap, traces, float(np.sqrt(squares).sum()))
+    product = (
+        root @ _root(covariance_y).T
+    )  # of which they are the squared singular values, at more digits and more cost
+    return _distance(mean_gap, traces, float(np.linalg.svd(product, compute_uv=False).sum()) if product.size else 0.0)
+
+
+def _eigenvalues(symmetric: Features) -> Features:
+    """Those of a symmetric matrix, in ascending order; by PyTorch, which takes half of NumPy's time on a CPU."""
+    import torch
+
+    return np.asarray(torch.linalg.eigvalsh(torch.from_numpy(symmetric)).numpy())
 
 
 def _distance(mean_gap: Features, sum_of_traces: float, trace_of_root: float) -> float:
