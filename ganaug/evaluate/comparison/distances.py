@@ -74,7 +74,7 @@ def judge_distances(
                 rows[HEADLINE] = replace(rows[HEADLINE], p_value=p_value, note=_join(rows[HEADLINE].note, reason))
         scores |= {(name, scope.class_name): row for name, row in rows.items()}
     overall = {name: scores[name, ALL] for name in METRICS}
-    ratios = {name: row for name, row in overall.items() if METRICS[name].is_ratio}
+    ratios = [row for name, row in overall.items() if METRICS[name].is_ratio]
     findings = find_distances(overall[HEADLINE], ratios)
     return Chapter(tuple(scores[name, scope.class_name] for name in METRICS for scope in scopes), tuple(findings))
 

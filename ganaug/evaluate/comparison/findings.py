@@ -1,6 +1,6 @@
 """Sentences on the figures over all classes: what they say next to those of real images of other patients."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from ganaug.evaluate.judged import Finding
 from ganaug.evaluate.scores import ALL, ImageScore
@@ -15,19 +15,19 @@ TODO = {
 }
 
 
-def find_distances(headline: ImageScore, ratios: Mapping[str, ImageScore]) -> list[Finding]:
+def find_distances(headline: ImageScore, ratios: Sequence[ImageScore]) -> list[Finding]:
     """What the headline distance and the metrics that are read as ratios say, each over all classes.
 
     An alarm is a figure beyond the range that one more partition of the real patients would have: `floor_low` and
     `floor_high`. Of the headline distance it takes a small p-value as well.
     """
     findings = [finding for finding in [_find_headline(headline)] if finding]
-    for name, row in ratios.items():
+    for row in ratios:
         if row.value_at_half is None or row.floor is None or row.floor_low is None or row.floor_high is None:
             continue
         if row.value_at_half < row.floor_low:
             sentence = (
-                f"{name} is {figure(row.value_at_half)} at {row.n_half} images, where real images of other patients "
+                f"{row.metric} is {figure(row.value_at_half)} at {row.n_half} images, where real images of other patients "
                 f"have {figure(row.floor)} ({figure(row.floor_low)} to {figure(row.floor_high)})"
             )
             findings.append(Finding(row.question, ALL, sentence, True, TODO[row.question]))
