@@ -137,9 +137,9 @@ class Workspace:
         """The synthetic files, sorted by name."""
         return sorted(self.root.glob("synthetic/*.h5"))
 
-    def evaluation(self, synthetic: Path) -> Path:
-        """The page of what was found of a synthetic file."""
-        return self.root / "evaluations" / f"{synthetic.stem}.html"
+    def evaluation(self, synthetic: str, against: str) -> Path:
+        """The page of what was found of a synthetic file of this name, next to real images of these patients."""
+        return self.root / "evaluations" / f"{Path(synthetic).stem}-{against}.html"
 
     def classifier(self, dataset: str, name: str, fold: int, digest: str) -> ClassifierRun:
         safe = re.sub(r"[^\w.+-]", "_", name)
