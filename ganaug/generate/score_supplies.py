@@ -68,17 +68,17 @@ def plan_judging(
         known = [choice for choice in choices if choice.kind != "classifier" or supply.run.extractor.exists()]
         inputs = ExtractorInputs(dataset, supply.fold, supply.run, compute)
         judges = choose_judges(known, case.teachers, inputs) if known or not choices else []
-        missing = {
-            judge: sum(len(images) * num_missing(workspace, images, judge, (0,)) for images in (case.real, case.made))
+        missing = [
+            sum(len(images) * num_missing(workspace, images, judge, (0,)) for images in (case.real, case.made))
             for judge in judges
-        }
-        timed = [number * _seconds_per_image(case, judge) for judge, number in missing.items() if number and is_timed]
+        ]
+        timed = [num * _seconds_per_image(case, judge) for judge, num in zip(judges, missing) if num and is_timed]
         plans.append(
             JudgingPlan(
                 synthetic=str(supply.synthetic),
                 page=str(workspace.evaluation(case.about.synthetic, against)),
                 extractors=(*(judge.name for judge in judges), *("classifier" for c in choices if c not in known)),
-                num_images=sum(missing.values()),
+                num_images=sum(missing),
                 seconds=sum(timed),
             )
         )
