@@ -162,42 +162,45 @@ def test_a_file_name_on_two_lines_makes_no_line_of_its_own() -> None:
 # ---- data sets -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def joined(folder: Path) -> Path:
-    """A prepared data set of which two patients share a picture."""
+def prepare(*more: object, named: tuple[str, ...] = ("",) * 8) -> Result:
+    """Prepare eight images of noise, each in the folder that is named for it, as the data set `set`."""
     random = np.random.default_rng(0)
-    for patient in range(8):
-        image = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        path = folder / "raw" / ("benign", "malignant")[patient % 2] / f"P{patient}" / "image.png"
-        path.parent.mkdir(parents=True)
-        Image.fromarray(image).save(path)
-    copy = folder / "raw" / "benign" / "P2" / "copy.png"
-    copy.write_bytes((folder / "raw" / "benign" / "P0" / "image.png").read_bytes())
-    workspace = folder / "workspace"
-    given = ("--source", folder / "raw", "--resolution", 16, "--folds", 3, "--name", "joined", "--workspace", workspace)
-    result = CliRunner().invoke(main, ["prepare", "--dataset", "folder", *map(str, given)])
-    assert "shares an image" in result.stderr
-    return workspace / "datasets" / "joined.h5"
-
-
-def test_a_data_set_that_joined_patients_says_so_and_its_findings_name_rows(joined: Path) -> None:
-    result = run("--train", joined, "--test", "raw/benign/P4", "--synthetic", joined)
-    assert result.exit_code == 1
-    assert "joined patients who share a picture; 1 of its patients" in result.stderr
-    assert "(train, row " in result.stdout
-    assert "(synthetic, row " in result.stdout
-
-
-def test_an_image_that_counts_as_its_own_patient_in_a_data_set_is_of_an_unknown_one(folder: Path) -> None:
-    random = np.random.default_rng(0)
-    for index in range(8):
-        path = folder / "flat" / ("benign", "malignant")[index % 2] / f"{index}.png"
+    for index, patient in enumerate(named):
+        path = Path("raw", ("benign", "malignant")[index % 2], patient, f"{index}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
-    given = ("--source", folder / "flat", "--resolution", 16, "--folds", 3, "--workspace", folder / "workspace")
-    assert CliRunner().invoke(main, ["prepare", "--dataset", "folder", *map(str, given)]).exit_code == 0
-    (path,) = (folder / "workspace" / "datasets").glob("*.h5")
-    result = run("--train", path, "--test", path, "--json")
+    given = ("--dataset", "folder", "--source", "raw", "--resolution", 16, "--folds", 3, "--name", "set", *more)
+    return CliRunner().invoke(main, ["prepare", "--workspace", "made", *map(str, given)])
+
+
+PREPARED = Path("made", "datasets", "set.h5")
+PATIENTS = tuple(f"P{index}" for index in range(8))
+
+
+def test_a_data_set_that_joined_patients_says_so_and_its_findings_name_rows() -> None:
+    draw(Path("raw", "benign", "P0", "copy.png"), 50)
+    draw(Path("raw", "benign", "P2", "0.png"), 50)  # shows nothing, and joins nobody
+    assert prepare("--skip-bad", named=PATIENTS).exit_code == 0
+    assert "joined" not in run("--train", PREPARED, "--synthetic", PREPARED).stderr
+    Path("raw", "benign", "P2", "copy.png").write_bytes(Path("raw", "benign", "P0", "0.png").read_bytes())
+    assert "shares an image" in prepare(named=PATIENTS).stderr
+    result = run("--train", PREPARED, "--synthetic", PREPARED)
+    assert result.exit_code == 1
+    assert "joined patients who share a picture; 1 of its patients" in result.stderr
+    assert "(train, row 1) and" in result.stdout
+    assert "(synthetic, row 1)" in result.stdout
+
+
+def test_a_data_set_whose_user_joined_patients_says_so() -> None:
+    Path("same.csv").write_text("patient,same_as\nP0,P1\n")
+    assert prepare("--same-patient", "same.csv", "--near-names", "merge", named=PATIENTS).exit_code == 0
+    note = "prepared with --same-patient and --near-names merge"
+    assert note in run("--train", PREPARED, "--test", "raw", "--dry-run").stderr
+
+
+def test_an_image_that_counts_as_its_own_patient_in_a_data_set_is_of_an_unknown_one() -> None:
+    assert prepare().exit_code == 0
+    result = run("--train", PREPARED, "--test", PREPARED, "--json")
     assert patients(result) is None
     assert json.loads(result.stdout)["findings"]["file"] == 8
 
