@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganaug.config import EXTRACTOR_NAMES, FILE_EXTRACTORS, FITTED_EXTRACTORS
-from ganaug.errors import ConfigError
+from ganaug.errors import ConfigError, private
 from ganaug.workspace import user_path
 
 
@@ -35,7 +35,7 @@ class ExtractorChoice:
             )
         if self.kind in FITTED_EXTRACTORS and self.file is not None:
             raise ConfigError(
-                f"the extractor {self.name} with the file {self.file}",
+                f"the extractor {self.name} with the file {private(self.file)}",
                 expected=f"{self.name} alone, as it is made from the training images",
             )
 

@@ -50,8 +50,10 @@ def test_an_extractor_of_a_file_refuses_what_is_none_or_of_another_network(
     name, inputs = inputs_of(kind)
     with pytest.raises(ConfigError, match=f"the extractor {name} without a file of weights; expected {name}=FILE"):
         open_extractor(name, replace(inputs, file=None))
-    with pytest.raises(DataError, match="there is no file of weights"):
+    with pytest.raises(DataError, match="there is no file of weights") as caught_missing:
         open_extractor(name, replace(inputs, file=tmp_path / "missing"))
+    assert str(tmp_path) in str(caught_missing.value)
+    assert str(tmp_path) not in caught_missing.value.shared, "it may stand on a page"
     other = inputs_of("timm" if kind in ("dinov2", "torchscript") else "dinov2")[1]
     page = tmp_path / "page.pth"
     page.write_bytes(b"<!DOCTYPE html><html>")
@@ -60,6 +62,7 @@ def test_an_extractor_of_a_file_refuses_what_is_none_or_of_another_network(
             open_extractor(name, replace(inputs, file=file))
         assert isinstance(caught.value, WeightsError)
         assert "\n" not in str(caught.value)
+        assert str(tmp_path) not in caught.value.shared
 
 
 def test_a_file_of_published_weights_may_be_named_and_no_other_one(inputs_of: InputsOf, tmp_path: Path) -> None:
