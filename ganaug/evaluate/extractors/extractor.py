@@ -17,6 +17,8 @@ from ganaug.config import CPU, Compute
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, DataError, WeightsError, private
 from ganaug.evaluate.metrics.metric import Features
+from ganaug.provenance import digest_of_file
+from ganaug.weights import WEIGHTS, find_weights
 from ganaug.workspace import GanRun
 
 
@@ -158,7 +160,7 @@ class ExtractorInputs:
     run: GanRun | None = None  # the generator's folder, where a trained extractor is stored
     compute: Compute = CPU
     file: Path | None = None  # of weights; None: published ones, where `compute.weights_dir` and the packages have them
-    network: str = ""  # which one of timm's the file is of
+    network: str = ""  # what follows the colon of a name: timm's network that the file is of, or a program's label
 
     def require_file(self, extractor: str) -> Path:
         """The file of weights; ConfigError where none is named, DataError where there is none."""
@@ -167,3 +169,23 @@ class ExtractorInputs:
         if not self.file.is_file():
             raise DataError(f"there is no file of weights {private(self.file)}", todo=f"name one: {extractor}=FILE")
         return self.file
+
+    def find_published(self, extractor: str) -> tuple[Path, str]:
+        """A file of published weights, and how its figures are named: the one that is named, else the one at hand.
+
+        A file is known by its content and may have another name. Raises DataError where there is none, ConfigError
+        where it is not the published one, and what `find_weights` raises.
+        """
+        if self.file is None:
+            path = find_weights(self.compute.weights_dir, extractor)
+            return path, path.stem
+        published, digest = WEIGHTS[extractor].files, digest_of_file(self.require_file(extractor))
+        for candidate in published:
+            if digest.startswith(candidate.sha256):
+                return self.file, Path(candidate.name).stem
+        names = [f"{candidate.name} ({candidate.sha256[:12]})" for candidate in published]
+        raise ConfigError(
+            f"{private(self.file)} is not the published file of {extractor} (SHA-256 {digest[:12]})",
+            expected=" or ".join(names),
+            todo="use timm:NAME or torchscript for other weights",
+        )
