@@ -139,13 +139,48 @@ changes nothing.
 """
 
 EVALUATE_GAN = """\
-Extractors, the best known first: inception, efficientnet_lite0 (whose weights are installed with this tool, so it is
-the default where Inception's are not given), efficientnet_lite1, squeezenet, classifier (a small classifier of the
-fold's training images, trained when it is first needed). A distance is called FID or KID only on the published
-Inception weights; on other features it is named after them. `ganaug doctor` lists the files of weights.
+Extractors turn images into features; the default is the first of these that is at hand and did not teach the generator:
 
-Next to every distance stands its floor, the same distance between two halves of the real training images that share
-no patient, at the same number of images: a generator as good as other patients' images comes near it.
+\b
+inception           the network of FID and KID; needs its published weights
+efficientnet_lite0  its weights are installed with this tool
+efficientnet_lite1, squeezenet
+                    need theirs; `ganaug doctor` lists the files and origins
+classifier          a small one of the fold's training images, trained when it
+                    is first needed
+pixels_pca          colour and coarse layout of these images; no network
+
+Files of your own: dinov2=FILE, clip=FILE, timm:NAME=FILE for any network of timm, and torchscript=FILE, a program that
+is run: open only what you trust. torchscript:LABEL=FILE puts a label into the names of its figures. Published weights
+may be given as a file, too: inception=FILE. An extractor that gives different images the same features is refused.
+
+Several extractors may be given. Each gives the distances, precision, recall and the like, named after it as in
+kernel[squeezenet1_0-b66bff10]; FID and KID are those on Inception's published weights. The labels (agreement, class
+separation, CAS) and the features of the copies (authenticity, C_T) are of the first one alone.
+
+Columns, each shown where a figure has it:
+
+\b
+value            of all training images (real) and the synthetic ones
+interval         where value lies with 95 %, over other patients like these
+at n, value at n the same of n training images and n synthetic ones
+floor            the same of n and n training images that share no patient;
+                 compare value at n with it and floor's interval, not with 0
+ratio            value at n divided by floor, where more is better; 1 is as
+                 good as real images
+held-out n, held-out, held-out floor
+                 patients that the generator did not see, with as many
+                 synthetic images, and with as many training images
+p                how probable so large a distance would be if the synthetic
+                 images were of other patients
+
+A distance far below its floor, and not so on held-out patients, is that of copies.
+
+Held out are the validation patients. With --against held-out the test patients are, too: for a last report only, as
+nothing may be chosen by them.
+
+The page of each file, with pictures, is evaluations/<synthetic file>.html in the workspace. It shows images of patients
+and names nobody.
 """
 
 EVALUATE_AUGMENTATION = """\

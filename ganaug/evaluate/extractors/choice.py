@@ -1,11 +1,14 @@
 """The choice of an extractor, as a person writes it: `NAME` or `NAME=FILE`."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ganaug.config import EXTRACTOR_NAMES, FILE_EXTRACTORS, FITTED_EXTRACTORS
-from ganaug.errors import ConfigError
+from ganaug.errors import ConfigError, private
 from ganaug.workspace import user_path
+
+_LABEL = re.compile(r"[\w.-]{1,40}")
 
 
 def spelling_of(kind: str) -> str:
@@ -23,7 +26,7 @@ class ExtractorChoice:
     Raises ConfigError for an unknown name, for a file that is missing, and for one that nothing would read.
     """
 
-    name: str  # of EXTRACTORS; `timm:NAME` names a network, `torchscript:LABEL` distinguishes programs
+    name: str  # of EXTRACTORS; `timm:NAME` names a network, `torchscript:LABEL` a program within its figures
     file: Path | None = None  # None: published weights are found in the weights folder
 
     def __post_init__(self) -> None:
@@ -35,7 +38,7 @@ class ExtractorChoice:
             )
         if self.kind in FITTED_EXTRACTORS and self.file is not None:
             raise ConfigError(
-                f"the extractor {self.name} with the file {self.file}",
+                f"the extractor {self.name} with the file {private(self.file)}",
                 expected=f"{self.name} alone, as it is made from the training images",
             )
 
@@ -56,6 +59,11 @@ def split_name(name: str) -> tuple[str, str]:
     has_rest = {"timm": (True,), "torchscript": (True, False)}.get(kind, (False,))
     if not is_known or bool(rest) not in has_rest:
         raise ConfigError(f"unknown extractor {name}", expected=SYNTAX)
+    if kind == "torchscript" and rest and not _LABEL.fullmatch(rest):
+        raise ConfigError(
+            f"the label {rest} of a program",
+            expected="up to 40 letters, digits, hyphens, dots or underscores, as it stands in the names of figures",
+        )
     return kind, rest
 
 

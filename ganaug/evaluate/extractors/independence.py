@@ -1,6 +1,7 @@
 """Which extractors may judge a generator: none that took part in its training or picked its images."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -96,7 +97,7 @@ def choose_judges(
 
     One that taught the generator is refused where an independent network is at hand, published or chosen as well. Else
     it judges, and the note on its figures says that it is not independent. Made from the training images, classifier
-    and pixels_pca are no such network.
+    and pixels_pca are no such network. What is chosen twice judges once, and no two judges have one name.
 
     Raises ConfigError, and what `open_extractor` raises.
     """
@@ -104,8 +105,7 @@ def choose_judges(
         return [_default_judge(teachers, inputs)]
     at_hand = _independent_networks(teachers, inputs)
     judges = []
-    for choice in choices:
-        extractor = open_extractor(choice.name, replace(inputs, file=choice.file))
+    for choice, extractor in _open_each_once(choices, inputs):
         judge = _Candidate((choice.name, extractor.name), extractor.digest)
         if not judge.taught_as(teachers) and choice.kind not in FITTED_EXTRACTORS:
             at_hand.append(choice.name)
@@ -118,7 +118,28 @@ def choose_judges(
                 expected=f"a judge that did not, such as {', '.join(dict.fromkeys(at_hand))}",
                 todo="choose it with --extractor",
             )
-    return [_add_notes(extractor, judge, teachers) for _, judge, extractor in judges]
+    return _with_names_apart([_add_notes(extractor, judge, teachers) for _, judge, extractor in judges])
+
+
+def _open_each_once(
+    choices: Sequence[ExtractorChoice], inputs: ExtractorInputs
+) -> list[tuple[ExtractorChoice, Extractor]]:
+    """The choices and their extractors; of those that are one network with one file, however named, the first."""
+    opened: dict[tuple[str, ...], tuple[ExtractorChoice, Extractor]] = {}
+    for choice in choices:
+        extractor = open_extractor(choice.name, replace(inputs, file=choice.file))
+        network = choice.kind if choice.kind == "torchscript" else choice.name  # whose label is no network
+        opened.setdefault((network, extractor.digest, extractor.preprocessing), (choice, extractor))
+    return list(opened.values())
+
+
+def _with_names_apart(extractors: Sequence[Extractor]) -> list[Extractor]:
+    """The extractors; a name that several have, as of two files for one network, gets digits of the digest."""
+    times = Counter(extractor.name for extractor in extractors)
+    return [
+        replace(extractor, name=f"{extractor.name}-{extractor.digest[:8]}") if times[extractor.name] > 1 else extractor
+        for extractor in extractors
+    ]
 
 
 def _default_judge(teachers: Sequence[Teacher], inputs: ExtractorInputs) -> Extractor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganaug.errors import ConfigError, DataError
+from ganaug.errors import ConfigError, DataError, private
 from ganaug.fields import require_kinds
 from ganaug.provenance import digest_of_file
 from ganaug.weights import PROBE_PREFIX, WEIGHTS, find_weights, published_name, weights_folder
@@ -37,7 +37,7 @@ class ExtractorPlace:
         found = digest_of_file(path)
         if found != record.sha256:
             raise ConfigError(
-                f"{path} ({found[:12]}) is another file than the extractor of {classifier}",
+                f"{private(path)} ({found[:12]}) is another file than the extractor of {classifier}",
                 expected=f"the file that it was trained with ({record.sha256[:12]})",
                 todo="name that one with --pretrained FILE",
             )
@@ -47,7 +47,8 @@ class ExtractorPlace:
         if self.file is not None:
             if not self.file.is_file():
                 raise DataError(
-                    f"there is no file of weights {self.file}", todo="name one that exists with --pretrained FILE"
+                    f"there is no file of weights {private(self.file)}",
+                    todo="name one that exists with --pretrained FILE",
                 )
             return self.file
         if published_name(classifier) in WEIGHTS:

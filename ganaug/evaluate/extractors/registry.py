@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ganaug.config import FITTED_EXTRACTORS
-from ganaug.errors import ConfigError, WeightsError
+from ganaug.errors import WeightsError
 from ganaug.evaluate.extractors.choice import ExtractorChoice, split_name
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.evaluate.extractors.networks.classifier import classifier
@@ -17,8 +17,7 @@ from ganaug.evaluate.extractors.networks.pixels_pca import pixels_pca
 from ganaug.evaluate.extractors.networks.squeezenet import squeezenet
 from ganaug.evaluate.extractors.networks.timm_network import timm_network
 from ganaug.evaluate.extractors.networks.torchscript import torchscript
-from ganaug.provenance import digest_of_file
-from ganaug.weights import WEIGHTS, find_weights, has_weights
+from ganaug.weights import WEIGHTS, has_weights
 
 EXTRACTORS: dict[str, Callable[[ExtractorInputs], Extractor]] = {
     "inception": inception,
@@ -49,24 +48,9 @@ def open_extractor(name: str | None, inputs: ExtractorInputs) -> Extractor:
     """
     choice = ExtractorChoice(name or available_extractors(inputs.compute.weights_dir)[0], inputs.file)
     kind, rest = split_name(choice.name)
-    if kind in WEIGHTS and choice.file is not None:
-        inputs = _with_published(kind, inputs)
     try:
         return EXTRACTORS[kind](replace(inputs, network=rest))
     except ImportError as error:
         raise WeightsError(
             f"the extractor {name} needs a package that is missing ({error})", todo="install it"
         ) from error
-
-
-def _with_published(kind: str, inputs: ExtractorInputs) -> ExtractorInputs:
-    """The inputs with the folder of a file that the user named, once that is the published one."""
-    file = inputs.require_file(kind)
-    published = find_weights(file.parent, kind)
-    if digest_of_file(published) != digest_of_file(file):
-        raise ConfigError(
-            f"{file} is not the published file of {kind}",
-            expected=published.name,
-            todo="use timm:NAME or torchscript for other weights",
-        )
-    return replace(inputs, compute=replace(inputs.compute, weights_dir=file.parent))

@@ -13,7 +13,7 @@ from classifiers.registry import build_seeded
 from classifiers.transforms import to_float
 from ganaug.checkpoint.snapshot import bytes_of, load_tensors, save_tensors
 from ganaug.data.dataset import DataSet
-from ganaug.errors import CorruptFile, LeakError
+from ganaug.errors import CorruptFile, LeakError, private
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content
 
 CLASSIFIER = "dalaresnet50_small"
@@ -102,19 +102,21 @@ def _load(path: Path, dataset: DataSet, fold: int) -> dict[str, Tensor] | None:
     try:
         state, metadata = load_tensors(path)
     except CorruptFile as error:
-        raise CorruptFile(f"{path} is not a readable extractor ({error.__cause__})", todo="remove it") from error
+        raise CorruptFile(
+            f"{private(path)} is not a readable extractor ({private(error.__cause__)})", todo="remove it"
+        ) from error
     record = read_provenance(metadata.get("provenance"), path)
     require_content(record, content_of_weights(state), path)
     wanted = _record(dataset, fold, record.content)
     if record == wanted:
         own = {name: value.shape for name, value in _build(dataset).state_dict().items()}
         if {name: value.shape for name, value in state.items()} != own:
-            raise CorruptFile(f"{path} holds weights of another network than {CLASSIFIER}", todo="remove it")
+            raise CorruptFile(f"{private(path)} holds weights of another network than {CLASSIFIER}", todo="remove it")
         return state
     if replace(record, config_digest=wanted.config_digest).sealed(record.content) == wanted:
         return None
     raise LeakError(
-        f"{path} was trained on fold {record.fold} of {record.dataset} ({record.dataset_fingerprint[:12]})",
+        f"{private(path)} was trained on fold {record.fold} of {record.dataset} ({record.dataset_fingerprint[:12]})",
         expected=f"fold {fold} of {dataset.name} ({wanted.dataset_fingerprint[:12]}) and its training patients",
         todo="remove it; it is trained again",
     )

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganaug import presets
+from ganaug.cli import reference
 from ganaug.cli.main import main
 from ganaug.config import (
     EXTRACTOR_NAMES,
@@ -23,7 +24,9 @@ from ganaug.config import (
 )
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate.extractors import trained_classifier
+from ganaug.evaluate.extractors.choice import spelling_of
 from ganaug.evaluate.extractors.registry import EXTRACTORS
+from ganaug.evaluate.table import COLUMNS
 from ganaug.weights import WEIGHTS
 from ganaug.workspace import Workspace, read_json, write_json
 
@@ -76,6 +79,14 @@ def test_the_help_loads_nothing_heavy() -> None:
     code = f"import sys, ganaug.cli.main; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_the_help_of_evaluate_gan_names_every_extractor_and_every_column_of_figures() -> None:
+    text = " ".join(reference.EVALUATE_GAN.split())
+    wanted = [spelling_of(kind) + "=FILE" * (kind in FILE_EXTRACTORS) for kind in EXTRACTOR_NAMES]
+    wanted += [heading for heading, _ in COLUMNS[2:]]  # after the figure's name and its class
+    wanted += ["CAS", "class separation", "first one alone", "--against held-out", "evaluations/"]
+    assert [word for word in wanted if word not in text] == []
 
 
 def test_the_way_of_the_data_with_nothing_said_but_a_key_to_sign_with(

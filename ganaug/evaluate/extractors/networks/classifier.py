@@ -26,5 +26,5 @@ def classifier(inputs: ExtractorInputs) -> Extractor:
         "the input of the classifier's last layer",
         trained.embed,
         compute.device,
-        note="the extractor was trained on these real images, so their floor is too low for others to reach",
+        note="the extractor was trained on these real images, so figures between them look better than between others",
     )

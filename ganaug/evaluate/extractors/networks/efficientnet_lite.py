@@ -7,7 +7,7 @@ from classifiers.models.efficientnet_lite import EfficientNetLite
 from classifiers.transforms import to_float
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.provenance import digest_of_file
-from ganaug.weights import find_weights, read_weights
+from ganaug.weights import read_weights
 
 SIDE_PX = 224  # our choice for both sizes, as of SqueezeNet: structures have the scale that the network was trained at
 
@@ -23,7 +23,7 @@ def efficientnet_lite1(inputs: ExtractorInputs) -> Extractor:
 
 
 def _open(name: str, inputs: ExtractorInputs) -> Extractor:
-    path, device = find_weights(inputs.compute.weights_dir, name), inputs.compute.device
+    (path, figure_name), device = inputs.find_published(name), inputs.compute.device
     with torch.random.fork_rng(devices=[]):  # building draws initial weights that are then replaced
         net = EfficientNetLite(f"tf_{name}", num_classes=2, image_size_px=SIDE_PX)
     net.body.load_state_dict(net.translate(read_weights(path)))
@@ -34,4 +34,4 @@ def _open(name: str, inputs: ExtractorInputs) -> Extractor:
         return features
 
     preprocessing = f"{SIDE_PX} px, anti-aliased bilinear, pixels from -1 to 1, mean of the last map of 1280"
-    return Extractor(path.stem, digest_of_file(path), preprocessing, embed, device, num_features=1280)
+    return Extractor(figure_name, digest_of_file(path), preprocessing, embed, device, num_features=1280)

@@ -7,7 +7,7 @@ from classifiers.models.backbones import IMAGENET_MEAN, IMAGENET_STD, resize
 from classifiers.transforms import to_float
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
 from ganaug.provenance import digest_of_file
-from ganaug.weights import find_weights, read_weights
+from ganaug.weights import read_weights
 
 
 def squeezenet(inputs: ExtractorInputs) -> Extractor:
@@ -16,7 +16,7 @@ def squeezenet(inputs: ExtractorInputs) -> Extractor:
     Our choice where no paper says it: every image is resized to 224 px (anti-aliased bilinear), larger or smaller, so
     that its structures have the scale in the network's field of view that the network was trained at.
     """
-    path = find_weights(inputs.compute.weights_dir, "squeezenet")
+    path, name = inputs.find_published("squeezenet")
     from torchvision.models import squeezenet1_0
 
     with torch.random.fork_rng(devices=[]):  # building draws initial weights that are then replaced
@@ -33,4 +33,4 @@ def squeezenet(inputs: ExtractorInputs) -> Extractor:
         return maps.mean((2, 3))
 
     preprocessing = "224 px, anti-aliased bilinear, ImageNet mean and standard deviation, mean of the last stage of 512"
-    return Extractor(path.stem, digest_of_file(path), preprocessing, embed, device, num_features=512)
+    return Extractor(name, digest_of_file(path), preprocessing, embed, device, num_features=512)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from classifiers.models.backbones import Normalise, resize
 from classifiers.transforms import to_float
-from ganaug.errors import ConfigError, WeightsError
-from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
+from ganaug.errors import ConfigError, WeightsError, private
+from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs, require_features
 from ganaug.provenance import digest_of_file
 from ganaug.weights import read_weights
 
@@ -31,7 +31,8 @@ def timm_network(inputs: ExtractorInputs) -> Extractor:
     A name may have a tag, which decides the card: vit_large_patch16_224.mae is ViT-L/16 with ImageNet's mean.
     LayerScale and the size of a vision transformer's images are the file's, as encoders often differ from the card.
 
-    Raises ConfigError for an unknown name, WeightsError where the file is no state dict or does not fit.
+    Raises ConfigError for an unknown name, WeightsError where the file is no state dict, does not fit, or makes a
+    network that gives all images the same features.
     """
     name, file = inputs.network, inputs.require_file(f"timm:{inputs.network}")
     state = read_weights(file)
@@ -73,8 +74,7 @@ def _extractor_of(body: Any, state: dict[str, Tensor], network: str, file: Path,
         return features
 
     preprocessing = f"{side_px} px, anti-aliased bilinear, mean {card['mean']}, standard deviation {card['std']}"
-    with torch.inference_mode():
-        num_features = embed(torch.zeros(1, 3, side_px, side_px, dtype=torch.uint8, device=device)).shape[1]
+    num_features = require_features(embed, side_px, file, device)
     return Extractor(name, digest_of_file(file), preprocessing, embed, device, num_features=num_features)
 
 
@@ -143,7 +143,7 @@ def _require_fit(body: Any, state: dict[str, Tensor], network: str, file: Path) 
 
 def _unfit(file: Path, network: str, problems: str, body: Any) -> WeightsError:
     return WeightsError(
-        f"{file} does not fit timm's {network}: {problems}",
+        f"{private(file)} does not fit timm's {network}: {problems}",
         expected=f"its {len(body.state_dict())} tensors",
         todo="give the name of the network that the file is of",
     )

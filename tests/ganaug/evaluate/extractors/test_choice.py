@@ -46,6 +46,13 @@ def test_a_text_that_means_none_is_refused_with_all_names(text: str) -> None:
     assert all(name in line for name in (*EXTRACTOR_NAMES, "timm:NAME=FILE", "dinov2=FILE"))
 
 
+@pytest.mark.parametrize("label", ["a b", "a/b", "a]", "\x1b[31m", "a" * 41])
+def test_a_label_that_cannot_stand_in_the_name_of_a_figure_is_refused(label: str) -> None:
+    with pytest.raises(ConfigError, match=r"the label .* of a program; expected up to 40 letters") as caught:
+        parse_choice(f"torchscript:{label}=file.pt")
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("name", ["dinov2", "clip", "timm:resnet18", "torchscript"])
 def test_a_network_whose_weights_are_a_file_needs_one(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} without a file of weights; expected {name}=FILE"):

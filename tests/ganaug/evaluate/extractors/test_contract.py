@@ -1,6 +1,7 @@
 """What every entry of EXTRACTORS holds to, and that every fault of its file or images is one line."""
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import timm
+import torch
 
 from ganaug.config import FILE_EXTRACTORS, FITTED_EXTRACTORS
 from ganaug.errors import ConfigError, DataError, UserError, WeightsError
 from ganaug.evaluate.extractors.extractor import ExtractorInputs
 from ganaug.evaluate.extractors.networks import clip, dinov2
 from ganaug.evaluate.extractors.registry import EXTRACTORS, open_extractor
-from ganaug.weights import WEIGHTS
+from ganaug.provenance import digest_of_file
+from ganaug.weights import WEIGHTS, WeightsFile
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 InputsOf = Callable[[str], tuple[str, ExtractorInputs]]
@@ -50,8 +53,10 @@ def test_an_extractor_of_a_file_refuses_what_is_none_or_of_another_network(
     name, inputs = inputs_of(kind)
     with pytest.raises(ConfigError, match=f"the extractor {name} without a file of weights; expected {name}=FILE"):
         open_extractor(name, replace(inputs, file=None))
-    with pytest.raises(DataError, match="there is no file of weights"):
+    with pytest.raises(DataError, match="there is no file of weights") as caught_missing:
         open_extractor(name, replace(inputs, file=tmp_path / "missing"))
+    assert str(tmp_path) in str(caught_missing.value)
+    assert str(tmp_path) not in caught_missing.value.shared, "it may stand on a page"
     other = inputs_of("timm" if kind in ("dinov2", "torchscript") else "dinov2")[1]
     page = tmp_path / "page.pth"
     page.write_bytes(b"<!DOCTYPE html><html>")
@@ -60,16 +65,46 @@ def test_an_extractor_of_a_file_refuses_what_is_none_or_of_another_network(
             open_extractor(name, replace(inputs, file=file))
         assert isinstance(caught.value, WeightsError)
         assert "\n" not in str(caught.value)
+        assert str(tmp_path) not in caught.value.shared
 
 
-def test_a_file_of_published_weights_may_be_named_and_no_other_one(inputs_of: InputsOf, tmp_path: Path) -> None:
+def test_a_file_of_published_weights_may_be_named_whatever_its_own_name(inputs_of: InputsOf, tmp_path: Path) -> None:
     name, inputs = inputs_of("squeezenet")
     (file,) = tmp_path.glob("squeezenet*")
-    elsewhere = replace(inputs, compute=replace(inputs.compute, weights_dir=None), file=file)
-    assert open_extractor(name, elsewhere).digest == open_extractor(name, inputs).digest
+    elsewhere = replace(inputs, compute=replace(inputs.compute, weights_dir=None))
+    found = open_extractor(name, inputs)
+    (tmp_path / "folder").mkdir()
+    renamed = file.rename(tmp_path / "folder" / "renamed.pth")
+    for named in (file.name, "renamed.pth"):
+        path = renamed.rename(renamed.with_name(named))
+        opened = open_extractor(name, replace(elsewhere, file=path))
+        assert (opened.digest, opened.name) == (found.digest, found.name), "it is known by its content"
+        renamed = path
+
+
+@pytest.mark.parametrize("name", [name for name in EXTRACTORS if name in WEIGHTS])
+def test_a_file_that_is_not_the_published_one_is_named_as_such_wherever_it_lies(name: str, tmp_path: Path) -> None:
     (tmp_path / "other.pth").write_bytes(b"something else")
-    with pytest.raises(ConfigError, match=r"other\.pth is not the published file of squeezenet"):
-        open_extractor(name, replace(inputs, file=tmp_path / "other.pth"))
+    digest = digest_of_file(tmp_path / "other.pth")[:12]
+    with pytest.raises(ConfigError, match=rf"other\.pth is not the published .* {name} .SHA-256 {digest}") as caught:
+        open_extractor(name, ExtractorInputs(file=tmp_path / "other.pth"))
+    assert WEIGHTS[name].files[0].name in str(caught.value)
+    assert str(tmp_path) not in caught.value.shared
+
+
+def test_the_second_of_two_published_files_in_a_folder_may_be_named(
+    inputs_of: InputsOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, inputs = inputs_of("squeezenet")
+    (file,) = tmp_path.glob("squeezenet*")
+    first = WeightsFile("first.pth", digest_of_file(file), "this test")
+    shutil.copy(file, tmp_path / "first.pth")
+    state = torch.load(file, weights_only=True)
+    torch.save({key: value + 0.01 for key, value in state.items()}, file)
+    second = WeightsFile(file.name, digest_of_file(file), "this test")
+    monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], files=(first, second)))
+    assert open_extractor(name, inputs).digest == first.sha256
+    assert open_extractor(name, replace(inputs, file=file)).digest == second.sha256
 
 
 def test_the_towers_are_networks_of_timm_of_the_size_that_is_said() -> None:

@@ -30,6 +30,22 @@ def test_features_keep_the_order_whatever_the_batch(pixels: Extractor) -> None:
     np.testing.assert_allclose(whole[:, :3], images.mean((1, 2)) / 255, rtol=1e-6)
 
 
+def test_an_extractor_that_is_blind_to_these_images_is_refused_and_images_that_are_alike_are_not(
+    pixels: Extractor,
+) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(20, 8, 8, 3), dtype=np.uint8)
+    blind = replace(pixels, embed=lambda img: torch.ones(len(img), 4))
+    with pytest.raises(WeightsError, match="same features for 20 different images; expected features that differ"):
+        blind.features(images)
+    late = np.concatenate([images[:1].repeat(18, axis=0), images[:2]])  # the first of another kind is in a later batch
+    with pytest.raises(WeightsError, match="same features for 20 different images"):
+        blind.features(late)
+    for alike in (images[:1], images[:1].repeat(20, axis=0)):
+        assert (blind.features(alike) == 1).all()
+    assert len(pixels.features(late)) == 20
+
+
 @pytest.mark.parametrize("name", [name for name in EXTRACTORS if name in WEIGHTS])
 def test_missing_and_wrong_weights_are_refused_in_one_line(
     dataset: DataSet, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from ganaug import weights
 from ganaug.config import Compute
@@ -23,6 +26,7 @@ from ganaug.provenance import digest_of_file, sealed
 from ganaug.weights import find_weights
 from ganaug.workspace import GanRun, append_jsonl, write_json
 
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 InputsOf = Callable[[str], tuple[str, ExtractorInputs]]
 LITE0 = Teacher("the discriminator", name="efficientnet_lite0")
 
@@ -128,6 +132,53 @@ def test_a_teacher_is_marked_where_nothing_else_is_at_hand(dataset: DataSet, run
     assert "not independent" not in pixels.note
 
 
+def test_two_programs_and_two_files_of_one_network_have_names_of_their_own(
+    dataset: DataSet,
+    tmp_path: Path,
+    save_program: Callable[[nn.Module, Path], Path],
+    save_timm: Callable[..., dict[str, torch.Tensor]],
+) -> None:
+    mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    programs = [save_program(mean, tmp_path / "a.pt")]
+    programs.append(save_program(nn.Sequential(mean, nn.Tanh()), tmp_path / "b.pt"))
+    files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    state = save_timm("resnet10t", files[0])
+    save_file({key: value + 0.01 for key, value in state.items()}, files[1])
+    digests = [digest_of_file(file)[:8] for file in (*programs, *files)]
+
+    def names(*choices: ExtractorChoice) -> list[str]:
+        return [judge.name for judge in choose_judges(choices, (), ExtractorInputs(dataset))]
+
+    assert names(*(ExtractorChoice(f"torchscript:{file.stem}", file) for file in programs)) == [
+        "torchscript-a",
+        "torchscript-b",
+    ]
+    unlabelled = [ExtractorChoice("torchscript", file) for file in programs]
+    assert names(*unlabelled) == [f"torchscript-{digest}" for digest in digests[:2]]
+    same_label = [ExtractorChoice("torchscript:a", file) for file in programs]
+    assert names(*same_label) == [f"torchscript-a-{digest}" for digest in digests[:2]]
+    of_timm = [ExtractorChoice("timm:resnet10t", file) for file in files]
+    assert names(of_timm[0]) == ["timm-resnet10t"]
+    assert names(*of_timm) == [f"timm-resnet10t-{digest}" for digest in digests[2:]]
+
+
+def test_what_is_chosen_twice_judges_once(
+    two_networks: ExtractorInputs, tmp_path: Path, save_program: Callable[[nn.Module, Path], Path]
+) -> None:
+    (published,) = tmp_path.glob("squeezenet*")
+    program = save_program(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), tmp_path / "a.pt")
+    chosen = [
+        ExtractorChoice("torchscript:a", program),
+        ExtractorChoice("squeezenet"),
+        ExtractorChoice("torchscript:b", program),
+        ExtractorChoice("squeezenet", published),
+        ExtractorChoice("pixels_pca"),
+        ExtractorChoice("pixels_pca"),
+    ]
+    judges = choose_judges(chosen, (), two_networks)
+    assert [judge.name for judge in judges] == ["torchscript-a", published.stem, "pixels-pca"]
+
+
 def test_the_filter_by_confidence_is_the_classifier_that_is_refused_or_marked(
     dataset: DataSet, run: GanRun, nothing_published: ExtractorInputs
 ) -> None:
@@ -135,6 +186,7 @@ def test_the_filter_by_confidence_is_the_classifier_that_is_refused_or_marked(
     (marked,) = choose_judges([parse_choice("classifier")], teachers, nothing_published)
     assert marked.note.startswith("not independent: this extractor served the generator as the filter confidence; ")
     assert "trained on these real images" in marked.note, "its own note stays"
+    assert "too low" not in marked.note, "of a ratio, more is better"
     (default,) = choose_judges([], teachers, nothing_published)
     assert default.name == "pixels-pca", "the first one that is independent"
     (unfiltered,) = choose_judges([], (), nothing_published)

@@ -34,6 +34,17 @@ class Scaled(nn.Module):
         return self.factor * (x.mean((2, 3)) if self.flat else x)
 
 
+class Cut(nn.Module):
+    """The first `num` features alone."""
+
+    def __init__(self, num: int) -> None:
+        super().__init__()
+        self.num = num
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : self.num]
+
+
 def test_a_program_sees_imagenet_scaled_images_of_224_px(tmp_path: Path, save_program: SaveProgram) -> None:
     extractor = torchscript(ExtractorInputs(file=save_program(Scaled(1, flat=True), tmp_path / "net.pt")))
     grey = np.full((2, 20, 20, 3), 128, np.uint8)
@@ -47,19 +58,25 @@ def test_a_program_sees_imagenet_scaled_images_of_224_px(tmp_path: Path, save_pr
     [
         (Scaled(1, flat=False), r"gives \[2, 3, 224, 224\] for 2 images; expected features \[2,D\]"),
         (Scaled(float("nan"), flat=True), "NaN"),
+        (Scaled(0, flat=True), r"the same features for 2 different images; expected features that differ"),
+        (nn.Sequential(Scaled(1, flat=True), Cut(0)), r"0 features per image; expected 1 or more"),
+        (nn.Sequential(Scaled(1, flat=True), Cut(1)), ""),
         (nn.Sequential(nn.Flatten(), nn.Linear(3 * 224 * 224, 2)), ""),
     ],
-    ids=["maps", "nan", "a network"],
+    ids=["maps", "nan", "blind", "no features", "a single feature", "a network"],
 )
 def test_a_program_that_gives_no_features_is_refused_when_it_is_opened(
     tmp_path: Path, network: nn.Module, message: str, save_program: SaveProgram
 ) -> None:
     path = save_program(network, tmp_path / "net.pt")
     if not message:
-        assert torchscript(ExtractorInputs(file=path)).features(IMAGES).shape == (3, 2)
+        extractor = torchscript(ExtractorInputs(file=path))
+        assert extractor.features(IMAGES).shape == (3, extractor.num_features)
         return
-    with pytest.raises(WeightsError, match=message):
+    with pytest.raises(WeightsError, match=message) as caught:
         torchscript(ExtractorInputs(file=path))
+    assert path.name in str(caught.value)
+    assert path.name not in caught.value.shared
 
 
 def test_a_program_that_fails_is_named_in_one_line(tmp_path: Path) -> None:
@@ -79,6 +96,29 @@ def test_a_file_that_is_no_program_is_refused_in_one_line(tmp_path: Path, conten
     with pytest.raises(WeightsError, match=rf"net\.pt is no TorchScript program.*{reason}") as caught:
         torchscript(ExtractorInputs(file=path))
     assert "\n" not in str(caught.value)
+    assert str(tmp_path) not in caught.value.shared
+
+
+def test_weights_in_place_of_a_program_are_refused_with_one_plain_reason(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match=r"no TorchScript program .it holds weights without a program") as caught:
+        torchscript(ExtractorInputs(file=tmp_path / "net.pth"))
+    assert "miniz" not in str(caught.value)
+
+
+def test_a_truncated_program_is_refused_with_one_plain_reason(tmp_path: Path, save_program: SaveProgram) -> None:
+    path = save_program(Scaled(1, flat=True), tmp_path / "net.pt")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(WeightsError, match=r"no TorchScript program .it is no whole zip archive") as caught:
+        torchscript(ExtractorInputs(file=path))
+    assert "miniz" not in str(caught.value)
+
+
+def test_weights_of_timm_that_see_nothing_are_refused(tmp_path: Path, save_timm: SaveTimm) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file({key: 0 * value for key, value in save_timm("resnet10t", path).items()}, path)
+    with pytest.raises(WeightsError, match="the same features for 2 different images"):
+        timm_network(ExtractorInputs(file=path, network="resnet10t"))
 
 
 def test_a_network_of_timm_gives_the_input_of_its_head_whether_the_file_has_one_or_not(
