@@ -45,7 +45,7 @@ def judge_distances(
 
     `p_value` is `permutation_p_value`, of the metric HEADLINE. Features are divided by the extractor's `feature_scale`
     of the training images. A figure that cannot be had is None, with a note; all others come out. No figure depends on
-    the names of patients. `with_intervals` False leaves out `low`, `high` and `p_value`, which take most of the time,
+    the names of patients, and no floor on the synthetic images but for their numbers. `with_intervals` False leaves out `low`, `high` and `p_value`, which take most of the time,
     and changes no other figure.
     """
     embedded = _scaled(embedded)
