@@ -17,7 +17,7 @@ ALARM = 0.05  # probability of a false alarm in one audit, divided among its sen
 _MOST = 0.8  # fraction of the copies from which they are called those of one patient
 _SEVERAL = 3  # the fewest copies of which that is worth saying
 _TODO = (  # how the generator was trained is not known here
-    "draw the images again with synthesize --reject-copies; to train again, use --ada-pipeline histology, or where that "
+    "draw the images again with synthesize --reject-copies; to train again, use --ada-pipeline histology, or where it "
     "was on a lower --ada-target, or stop earlier: a smaller --kimg with another --seed"
 )
 
