@@ -102,17 +102,15 @@ def test_no_figure_depends_on_the_names_of_patients(pixels: Extractor) -> None:
 
 
 def test_the_floor_depends_on_the_synthetic_images_by_their_matched_numbers_only(pixels: Extractor) -> None:
-    """Of either file a class has more images than a half and than the held-out ones, hence the sizes are the same."""
     judged, embedded = case(pixels)
     rng = np.random.default_rng(9)
     first = judge_distances(judged, embedded, seed=2, with_intervals=False).scores
     floors = ("floor", "floor_low", "floor_high", "floor_std", "held_out_floor", "n_half")
+    # images of either class, and the rows that have more of them than a half and the held-out part hold
     for counts, names in (((90, 40), (ALL, "a", "b")), ((60, 10), ("a",)), ((0, 60), ("b",))):
         made = np.repeat([0, 1], counts)
-        other = replace(judged, synthetic=set_of(made))
-        scores = judge_distances(
-            other, replace(embedded, synthetic=features_of(made, rng)), seed=2, with_intervals=False
-        ).scores
+        other = replace(judged, synthetic=set_of(made)), replace(embedded, synthetic=features_of(made, rng))
+        scores = judge_distances(*other, seed=2, with_intervals=False).scores
         for before, after in zip(first, scores, strict=True):
             if before.class_name in names:
                 assert [getattr(after, name) for name in floors] == [getattr(before, name) for name in floors]
