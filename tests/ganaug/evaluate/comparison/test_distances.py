@@ -221,7 +221,7 @@ def test_few_held_out_images_are_a_note_with_how_many_it_takes(pixels: Extractor
     score = row_of(judge_distances(judged, embedded, seed=0, with_intervals=False).scores, "a")
     assert score.held_out is score.held_out_floor is None
     assert score.n_held_out == 5
-    assert "a: of 5 images of validation patients, 60 synthetic and 48 training images 5 on each side" in score.note
+    assert "a: 5 images of validation patients, 60 synthetic and 48 training ones leave 5 on each side" in score.note
     assert f"it takes {METRICS['frechet'].needs}" in score.note
 
 
