@@ -107,8 +107,8 @@ def _few_held_out(judged: Judged, scope: Scope, metric: Metric, repeats: Repeats
     sets = (judged.held_out, judged.synthetic, judged.train)
     held_out, made, train = (len(each) if scope.label is None else len(each.of_class(scope.label)) for each in sets)
     return (
-        f"{held_out} images of {judged.held_out_part or 'held-out patients'}, {made} synthetic and {train} training ones "
-        f"leave {repeats.n_held_out} on each side; it takes {metric.needs}"
+        f"{held_out} images of {judged.held_out_part or 'held-out patients'}, {made} synthetic and {train} training "
+        f"ones leave {repeats.n_held_out} on each side; it takes {metric.needs}"
     )
 
 
