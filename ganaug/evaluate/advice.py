@@ -12,13 +12,14 @@ from ganaug.config import GanConfig, gan_config_from_dict
 from ganaug.errors import UserError
 from ganaug.evaluate.judged import Chapter, Exhibit, Finding
 from ganaug.evaluate.scores import ALL
-from ganaug.files import NUMBER, TEXT, read_json_object, read_jsonl
+from ganaug.files import NUMBER, TEXT, is_record, read_json_object, read_jsonl
 from ganaug.folders import GanRun
 from ganaug.provenance import require_seal
-from ganaug.report.numbers import figure, percent
+from ganaug.report.numbers import count, figure, percent
 from ganaug.report.pictures import plot, plot_style
 
 FEWEST_SNAPSHOTS = 6  # with which a trend is looked for
+SHORT_KIMG = 1.0  # of a training after its class transition; in fewer there is no trend to be seen
 LAST_FRACTION = 0.6  # of the snapshots, in which it is: the first ones fall in every training
 SMALL_CHANGE = 0.2  # of the distance over these; a trend that is surely smaller counts as none
 CONFIDENCE = 0.9  # of a trend's interval, so that noise looks like a rise in at most 5 % of trainings
@@ -38,6 +39,8 @@ class Curve:
     val: Distances  # to images of validation patients
     train: Distances  # to images of training patients
     floor: float = math.nan  # between training and validation patients; NaN where it is not known
+    num_older: int = 0  # snapshots that a version scored which compared none with validation patients
+    num_without: int = 0  # snapshots that had too few images of validation patients to compare with
 
     @property
     def first(self) -> int:
@@ -113,7 +116,13 @@ def advise(curve: Curve, discriminator: Discriminator | None = None, config: Gan
         number = len(curve.kimg)
         counted = f"{number} snapshot{' has' if number == 1 else 's have'}" if number else "no snapshot has"
         sentence = f"{counted} a distance to validation patients; it takes {FEWEST_SNAPSHOTS} to see a trend"
-        return Finding("overall", ALL, sentence, is_alarm=False, todo=_more_snapshots(config))
+        if curve.num_older:
+            sentence += (
+                f"; {count(curve.num_older, 'snapshot')} scored by an older version, without validation patients"
+            )
+        if curve.num_without:
+            sentence += f"; {count(curve.num_without, 'snapshot')} scored where the fold has too few validation images"
+        return Finding("overall", ALL, sentence, is_alarm=False, todo=_todo_of_few(curve, config))
     found = discriminator or Discriminator()
     start, end, floor = curve.kimg[curve.first], curve.kimg[-1], figure(curve.floor)
     when = f"from {start:g} to {end:g} kimg, to {figure(float(curve.val[-1]))}"
@@ -165,15 +174,38 @@ def _todo(direction: Direction, end: float, best: float, found: Discriminator, c
         return f"ADA's probability is {found.ada_p:.2f} and cannot help further: bring more patients, or {stop}"
     if config.ada_p is not None:
         return f"train again with an --ada-p above {config.ada_p:g}, or without it so that ADA controls it, or {stop}"
-    return f"train again with --ada-target {max(config.ada_target - 0.2, 0.1):.1g}, or {stop}"
+    return f"train again with --ada-target {max(config.ada_target - 0.2, config.ada_target / 2):.2g}, or {stop}"
+
+
+def _todo_of_few(curve: Curve, config: GanConfig | None) -> str:
+    if curve.num_without > curve.num_older:
+        return "bring more patients, so that each fold has validation images enough"
+    if curve.num_older:
+        return "train on with a larger --kimg: from then on snapshots are scored with validation patients"
+    return _more_snapshots(config)
 
 
 def _more_snapshots(config: GanConfig | None) -> str:
-    if config is not None and config.extractor == "none":
-        return "score snapshots with --extractor auto and --snapshot-kimg"
     if config is None:
         return "write snapshots more often with --snapshot-kimg"
-    return f"write snapshots more often, as with --snapshot-kimg {config.total_kimg / (3 * FEWEST_SNAPSHOTS):.2g}"
+    every = snapshot_kimg_for_trend(config)
+    if every is None:
+        return f"train longer, with a --kimg above {config.total_kimg:g}"
+    if config.extractor == "none":
+        return f"score snapshots with --extractor auto --snapshot-kimg {every:.2g}"
+    return f"write snapshots more often, as with --snapshot-kimg {every:.2g}"
+
+
+def snapshot_kimg_for_trend(config: GanConfig) -> float | None:
+    """How often to write snapshots for a trend: twice as often as it takes, and than it was planned.
+
+    None where the training after the class transition, before which none is scored, is too short for that.
+    """
+    scored_kimg = config.total_kimg - (config.transition_kimg or (0.0, 0.0))[1]
+    every = scored_kimg / (2 * FEWEST_SNAPSHOTS)
+    if config.snapshot_kimg is not None and config.extractor != "none":
+        every = min(every, config.snapshot_kimg / 2)
+    return every if scored_kimg >= SHORT_KIMG and every >= config.batch / 1000 else None
 
 
 # ---- a run -----------------------------------------------------------------------------------------------------------
@@ -192,20 +224,22 @@ def read_curve(run: GanRun) -> Curve:
 
     Where the extractor was changed within the run, only the rows of the last one count; earlier versions wrote none.
     """
-    rows = {}
-    required = {"kimg": NUMBER, "extractor": TEXT, "kernel": NUMBER, "val_kernel": NUMBER}
-    for row in read_jsonl(run.scores, required):
+    rows, num_older, num_without = {}, 0, 0
+    required = dict.fromkeys(("kimg", "kernel", "val_kernel"), NUMBER)
+    for row in read_jsonl(run.scores, {"kimg": NUMBER, "extractor": TEXT}):
         with suppress(UserError):  # edited
             unedited = require_seal(row, run.scores)
-            if all(math.isfinite(unedited[name]) for name in ("kimg", "kernel", "val_kernel")):
+            if is_record(unedited, required) and all(math.isfinite(unedited[name]) for name in required):
                 rows[unedited["kimg"]] = unedited
+            elif "val_kernel" in unedited:
+                num_without += 1
+            else:
+                num_older += 1
     last = next(reversed(rows.values()))["extractor"] if rows else ""
     of_last = [rows[kimg] for kimg in sorted(rows) if rows[kimg]["extractor"] == last]
-    kimg, val, train = (
-        np.array([row[name] for row in of_last], np.float64) for name in ("kimg", "val_kernel", "kernel")
-    )
+    kimg, train, val = (np.array([row[name] for row in of_last], np.float64) for name in required)
     floor = of_last[-1].get("val_kernel_floor") if of_last else None
-    return Curve(kimg, val, train, floor if isinstance(floor, float) else math.nan)
+    return Curve(kimg, val, train, floor if isinstance(floor, float) else math.nan, num_older, num_without)
 
 
 def read_discriminator(run: GanRun, since_kimg: float) -> Discriminator:

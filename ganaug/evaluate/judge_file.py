@@ -68,7 +68,7 @@ def _judge_distances(given: Evidence) -> Chapter:
     ]
     return Chapter(
         tuple(score for chapter in chapters for score in chapter.scores),
-        tuple(finding for chapter in chapters for finding in chapter.findings),
+        tuple(dict.fromkeys(finding for chapter in chapters for finding in chapter.findings)),
         tuple(exhibit for chapter in chapters for exhibit in chapter.exhibits),
     )
 

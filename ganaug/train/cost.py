@@ -30,7 +30,7 @@ class Cost:
 
 def estimate_training_cost(tasks: Sequence[Task], compute: Compute) -> Cost:
     """The cost of what is left of these tasks; timed on one thread on the CPU, where several share the cores."""
-    left = sum(task.config.total_kimg * 1000 - num_images_shown(task) for task in tasks)
+    left = sum(max(0.0, task.config.total_kimg * 1000 - num_images_shown(task)) for task in tasks)
     is_cpu = compute.device == "cpu"
     task, threads, processes = tasks[0], torch.get_num_threads(), ProcessGroup(device=torch.device(compute.device))
     state = new_state(task.config, processes)

@@ -1,5 +1,6 @@
 """Every metric per class and overall: its interval over patients, its floor, and its figure on held-out patients."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from ganaug.evaluate.comparison.permutation import MAX_IMAGES, MIN_PATIENTS, per
 from ganaug.evaluate.comparison.rows import make_row, within
 from ganaug.evaluate.comparison.scopes import Scope, list_scopes, number_patients
 from ganaug.evaluate.comparison.splits import NUM_DRAWS, NUM_SPLITS, Repeats, add_held_out, add_split
-from ganaug.evaluate.judged import Chapter, Embedded, Judged
+from ganaug.evaluate.judged import Chapter, Embedded, Finding, Judged
 from ganaug.evaluate.metrics.registry import METRICS
 from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.interval import Interval
@@ -45,8 +46,8 @@ def judge_distances(
 
     `p_value` is `permutation_p_value`, of the metric HEADLINE. Features are divided by the extractor's `feature_scale`
     of the training images. A figure that cannot be had is None, with a note; all others come out. No figure depends on
-    the names of patients. `with_intervals` False leaves out `low`, `high` and `p_value`, which take most of the time,
-    and changes no other figure.
+    the names of patients, and no floor on the synthetic images but for their numbers. `with_intervals` False leaves out
+    `low`, `high` and `p_value`, which take most of the time, and changes no other figure.
     """
     embedded = _scaled(embedded)
     # A stream per purpose: what is left out changes no other figure.
@@ -68,15 +69,27 @@ def judge_distances(
         if with_intervals:
             for name, interval in _intervals(judged, embedded, scope, attempts, seed, block_rng).items():
                 low, high = within(METRICS[name], interval)
-                rows[name] = replace(rows[name], low=low, high=high, note=_join(rows[name].note, interval.reason))
+                rows[name] = replace(
+                    rows[name], low=low, high=high, note=_join(rows[name].note, scope, interval.reason)
+                )
             if rows[HEADLINE].value is not None:
                 p_value, reason = _test(judged, embedded, scope, test_rng)
-                rows[HEADLINE] = replace(rows[HEADLINE], p_value=p_value, note=_join(rows[HEADLINE].note, reason))
+                rows[HEADLINE] = replace(
+                    rows[HEADLINE], p_value=p_value, note=_join(rows[HEADLINE].note, scope, reason)
+                )
         scores |= {(name, scope.class_name): row for name, row in rows.items()}
-    overall = {name: scores[name, ALL] for name in METRICS}
-    ratios = [row for name, row in overall.items() if METRICS[name].is_ratio]
-    findings = find_distances(overall[HEADLINE], ratios)
+    findings = _findings(scores, scopes[1:])
     return Chapter(tuple(scores[name, scope.class_name] for name in METRICS for scope in scopes), tuple(findings))
+
+
+def _findings(scores: Mapping[tuple[str, str], ImageScore], of_classes: Sequence[Scope]) -> list[Finding]:
+    """The sentences on these rows, by metric and class."""
+    names = [HEADLINE, *(name for name in METRICS if METRICS[name].is_ratio)]
+    return find_distances(
+        [scores[name, ALL] for name in names],
+        [[scores[name, scope.class_name] for name in names] for scope in of_classes if len(scope.synthetic)],
+        [scope.class_name for scope in of_classes if len(scope.real) and not len(scope.synthetic)],
+    )
 
 
 def _scaled(embedded: Embedded) -> Embedded:
@@ -140,5 +153,6 @@ def _test(judged: Judged, embedded: Embedded, scope: Scope, rng: np.random.Gener
     return permutation_p_value(units, rng), ""
 
 
-def _join(note: str, reason: str) -> str:
-    return "; ".join(text for text in (note, reason) if text)
+def _join(note: str, scope: Scope, reason: str) -> str:
+    """The note with why there is no interval or no p-value of this class."""
+    return "; ".join(text for text in (note, reason and f"{scope.class_name}: {reason}") if text)

@@ -96,10 +96,20 @@ def _notes(judged: Judged, scope: Scope, metric: Metric, attempt: Attempt, repea
         if not len(judged.held_out):
             notes.append("no images of held-out patients")
     if len(judged.held_out) and not repeats.held_out:
-        at_least = f"{repeats.n_held_out} images of held-out patients on a side; it takes {metric.needs}"
         is_small = repeats.n_held_out < metric.needs
-        notes.append(f"{scope.class_name}: {at_least if is_small else 'held out: ' + repeats.held_out_reason}")
+        reason = _few_held_out(judged, scope, metric, repeats) if is_small else f"held out: {repeats.held_out_reason}"
+        notes.append(f"{scope.class_name}: {reason}")
     return notes
+
+
+def _few_held_out(judged: Judged, scope: Scope, metric: Metric, repeats: Repeats) -> str:
+    """Which of the three sides has too few images; all have as many as the smallest one, of each class."""
+    sets = (judged.held_out, judged.synthetic, judged.train)
+    held_out, made, train = (len(each) if scope.label is None else len(each.of_class(scope.label)) for each in sets)
+    return (
+        f"{held_out} images of {judged.held_out_part or 'held-out patients'}, {made} synthetic and {train} training "
+        f"ones leave {repeats.n_held_out} on each side; it takes {metric.needs}"
+    )
 
 
 def _missing(judged: Judged, scope: Scope, metric: Metric, attempt: Attempt, repeats: Repeats) -> str:

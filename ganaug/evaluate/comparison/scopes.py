@@ -52,6 +52,10 @@ def number_patients(group: NDArray[np.str_]) -> Indices:
 
 
 def match_counts(sets: list[ImageSet], num_classes: int, rng: np.random.Generator) -> list[Indices]:
-    """Places in each set of as many images of each class as the set with the fewest of them has."""
+    """Places in each set of as many images of each class as the set with the fewest of them has.
+
+    A set has a random stream of its own: what is drawn from it depends on the other sets by these numbers only.
+    """
     counts = np.min([images.counts(num_classes) for images in sets], axis=0)
-    return [draw_per_class(images.label, counts, rng) for images in sets]
+    streams = zip(sets, rng.spawn(len(sets)), strict=True)
+    return [draw_per_class(images.label, counts, stream) for images, stream in streams]

@@ -36,7 +36,10 @@ Rows = Mapping[tuple[int | None, str], Repeats]  # by class, None for all of the
 
 
 def add_split(rows: Rows, judged: Judged, embedded: Embedded, patient: Indices, rng: np.random.Generator) -> None:
-    """Draw two patient-disjoint halves and as many synthetic images, and add the figures between them to every row."""
+    """Draw two patient-disjoint halves and as many synthetic images, and add the figures between them to every row.
+
+    Equal real images, numbers and seeds give equal halves, hence an equal floor, whatever the synthetic images.
+    """
     train, made = judged.train, judged.synthetic
     num_classes = len(judged.class_names)
     first, second = patient_halves(patient, train.label, made.counts(num_classes), rng)

@@ -16,9 +16,9 @@ QUESTION = "copying"
 ALARM = 0.05  # probability of a false alarm in one audit, divided among its sentences
 _MOST = 0.8  # fraction of the copies from which they are called those of one patient
 _SEVERAL = 3  # the fewest copies of which that is worth saying
-_TODO = (
-    "draw the images again with synthesize --reject-copies; to train again, stop earlier (a smaller --kimg) or raise "
-    "--ada-target"
+_TODO = (  # how the generator was trained is not known here
+    "draw the images again with synthesize --reject-copies; to train again, use --ada-pipeline histology, or where it "
+    "was on a lower --ada-target, or stop earlier: a smaller --kimg with another --seed"
 )
 
 
@@ -96,7 +96,7 @@ def score_of(found: Found, counted: Count) -> ImageScore:
 def _note(found: Found, counted: Count) -> str:
     null = found.detector.null
     if not counted.num_images:
-        return f"{counted.class_name}: no synthetic image that shows something"
+        return f"{counted.class_name}: no synthetic image{' that shows something' if counted.num_blank else ''}"
     num_held_out = int(null.is_held_out.sum())
     of_others = f"{num_held_out} images of {found.judged.held_out_part}" if num_held_out else "no held-out image"
     note = (
@@ -118,7 +118,8 @@ def finding_of(found: Found, counted: Count, num_sentences: int) -> Finding:
 def _sentence(found: Found, counted: Count, is_alarm: bool) -> str:
     num, copies = counted.num_images, counted.num_copies
     if not num:
-        return "copies cannot be judged: there is no synthetic image that shows something"
+        which = "that shows something" if counted.num_blank else f"of {counted.class_name}"
+        return f"copies cannot be judged: there is no synthetic image {which}"
     if not copies:
         return f"no copies found among {num}; a rate above {100 * rate_interval(0, num)[1]:.2g} % would have been seen"
     are = "is a copy of a training image" if copies == 1 else "are copies of training images"

@@ -23,6 +23,7 @@ from ganaug.evaluate.advice import (
     judge_training,
     read_curve,
     read_discriminator,
+    snapshot_kimg_for_trend,
     trend_of,
 )
 from ganaug.evaluate.metrics.metric import QUESTIONS
@@ -136,7 +137,7 @@ def test_of_too_few_snapshots_nothing_is_concluded(number: int) -> None:
     finding = advise(few, config=CONFIG)
     assert not finding.is_alarm
     assert f"it takes {FEWEST_SNAPSHOTS} to see a trend" in finding.sentence
-    assert "--snapshot-kimg 2.2" in finding.todo
+    assert finding.todo.endswith("--snapshot-kimg 2")
     assert "--extractor auto" in advise(few, config=replace(CONFIG, extractor="none")).todo
 
 
@@ -169,7 +170,9 @@ def test_the_option_fits_how_the_generator_was_trained() -> None:
     curve = CURVES["overfitting"]
     assert "--ada-pipeline histology" in advise(curve, config=CONFIG).todo
     adaptive = replace(CONFIG, ada_pipeline="bgc")
-    assert "--ada-target 0.4" in advise(curve, Discriminator(0.7, 0.3), adaptive).todo
+    for target, lower in ((0.6, "0.4"), (0.1, "0.05")):
+        todo = advise(curve, Discriminator(0.7, 0.3), replace(adaptive, ada_target=target)).todo
+        assert f"--ada-target {lower}," in todo
     assert "bring more patients" in advise(curve, Discriminator(0.7, 0.9), adaptive).todo
     assert "--ada-p above 0.2" in advise(curve, Discriminator(0.7, 0.2), replace(adaptive, ada_p=0.2)).todo
     assert "--kimg 80" in advise(CURVES["better"], config=CONFIG).todo
@@ -243,6 +246,31 @@ def test_rows_that_were_edited_or_are_of_earlier_versions_do_not_count(run: GanR
     append_jsonl(run.scores, sealed(scores(CURVES["better"], val_kernel=None)[0]))
     after = read_curve(run)
     assert [side.tolist() for side in (after.kimg, after.val)] == [side.tolist() for side in (before.kimg, before.val)]
+
+
+def test_rows_without_validation_patients_are_said_to_be_so(run: GanRun) -> None:
+    run.scores.unlink()
+    for kimg in (1.0, 2.0):
+        append_jsonl(run.scores, sealed({"kimg": kimg, "snapshot": "x", "extractor": "e", "score": 1.0}))
+    (finding,) = judge_training(run).findings
+    assert "2 snapshots scored by an older version, without validation patients" in finding.sentence
+    assert "--snapshot-kimg" not in finding.todo
+    for row in scores(CURVES["better"], val_kernel=None)[:5]:
+        append_jsonl(run.scores, sealed(row))
+    (finding,) = judge_training(run).findings
+    assert "5 snapshots scored where the fold has too few validation images" in finding.sentence
+    assert "bring more patients" in finding.todo
+
+
+@pytest.mark.parametrize(
+    "change", [{"total_kimg": 0.5}, {"total_kimg": 2.0, "batch": 512}, {"transition_kimg": (4, 40)}]
+)
+def test_no_snapshots_are_advised_where_there_is_no_time_for_them(change: dict[str, Any]) -> None:
+    config = replace(CONFIG, **change)
+    assert snapshot_kimg_for_trend(config) is None
+    todo = advise(CURVES["unclear"], config=config).todo
+    assert "--snapshot-kimg" not in todo
+    assert "train longer" in todo
 
 
 def test_where_the_extractor_was_changed_only_the_last_one_counts(run: GanRun) -> None:

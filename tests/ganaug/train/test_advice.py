@@ -5,14 +5,16 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ganaug import presets
 from ganaug.cli.train_gan import train_gan
-from ganaug.config import GanConfig, NetworkConfig
+from ganaug.config import CPU, GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
-from ganaug.evaluate.advice import FEWEST_SNAPSHOTS
+from ganaug.evaluate.advice import FEWEST_SNAPSHOTS, Curve, advise
 from ganaug.train.advice import MEASURED, advise_before_training, num_scored
+from ganaug.train.cost import estimate_training_cost
 from ganaug.train.loop import Due
 from ganaug.train.schedule import conditioning
 from ganaug.train.task import Task, plan_training
@@ -101,5 +103,29 @@ def test_what_is_said_to_be_measured_stands_in_the_results() -> None:
     learning = json.loads((RESULTS / "learning-transition.json").read_text())
     assert learning["images_per_class"] == 100
     assert len(learning["rows"]) == 4
-    for curve in learning["rows"]:
-        assert f"{curve['curve'][-1]['score']:,.0f}" in MEASURED[1]
+    last = {(row["contender"], row["seed"]): row["curve"][-1]["score"] for row in learning["rows"]}
+    ratios = [last["transition", seed] / last["conditional", seed] for seed in (0, 1)]
+    assert " and ".join(f"{ratio:.2f}" for ratio in ratios) in MEASURED[1]
+
+
+def test_the_interval_of_snapshots_is_that_which_is_advised_after_the_training(tasks: list[Task]) -> None:
+    (config, *_) = (task.config for task in tasks)
+    before = re.findall(r"--snapshot-kimg [0-9.]+", "\n".join(advise_before_training(tasks).lines))
+    after = re.findall(r"--snapshot-kimg [0-9.]+", advise(Curve(*np.zeros((3, 0))), config=config).todo)
+    assert before == after
+    short = "\n".join(advise_before_training(changed(tasks, total_kimg=0.5)).lines)
+    assert "use --snapshot-kimg" not in short
+    assert "a larger --kimg" in short
+
+
+def test_what_was_trained_longer_than_asked_costs_nothing_and_is_said_to_stand(tasks: list[Task]) -> None:
+    assert "stands" not in "\n".join(advise_before_training(tasks).lines)
+    for task, num_images in zip(tasks, (12_000, 1_000), strict=True):
+        state = task.run.state(num_images)
+        state.parent.mkdir(parents=True)
+        state.touch()
+    lines = advise_before_training(tasks).lines
+    assert lines[0] == "fold 0 stands: it was trained for 12 kimg, and 4 are asked for"
+    assert not any(line.startswith("fold 1 stands") for line in lines)
+    assert estimate_training_cost(tasks, CPU).seconds > 0
+    assert estimate_training_cost(tasks[:1], CPU).seconds == 0

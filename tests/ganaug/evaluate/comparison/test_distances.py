@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ganaug.evaluate.comparison.distances import judge_distances
 from ganaug.evaluate.comparison.permutation import MIN_PATIENTS
-from ganaug.evaluate.comparison.rows import range_of_next, within
 from ganaug.evaluate.comparison.splits import NUM_SPLITS
 from ganaug.evaluate.extractors.extractor import Extractor, unit_scale
 from ganaug.evaluate.judged import Embedded, ImageSet, Judged
@@ -102,6 +101,21 @@ def test_no_figure_depends_on_the_names_of_patients(pixels: Extractor) -> None:
     assert judge_distances(other, embedded, seed=1) == judge_distances(judged, embedded, seed=1)
 
 
+def test_the_floor_depends_on_the_synthetic_images_by_their_matched_numbers_only(pixels: Extractor) -> None:
+    judged, embedded = case(pixels)
+    rng = np.random.default_rng(9)
+    first = judge_distances(judged, embedded, seed=2, with_intervals=False).scores
+    floors = ("floor", "floor_low", "floor_high", "floor_std", "held_out_floor", "n_half")
+    # images of either class, and the rows that have more of them than a half and the held-out part hold
+    for counts, names in (((90, 40), (ALL, "a", "b")), ((60, 10), ("a",)), ((0, 60), ("b",))):
+        made = np.repeat([0, 1], counts)
+        other = replace(judged, synthetic=set_of(made)), replace(embedded, synthetic=features_of(made, rng))
+        scores = judge_distances(*other, seed=2, with_intervals=False).scores
+        for before, after in zip(first, scores, strict=True):
+            if before.class_name in names:
+                assert [getattr(after, name) for name in floors] == [getattr(before, name) for name in floors]
+
+
 def test_the_order_of_images_changes_neither_value_nor_interval(pixels: Extractor) -> None:
     judged, embedded = case(pixels, made=48)
     order = np.random.default_rng(5).permutation(len(judged.train))
@@ -183,7 +197,8 @@ def test_too_few_patients_or_images_give_no_figure_but_a_reason(pixels: Extracto
     assert alone.floor is alone.low is alone.p_value is None
     assert alone.num_splits == 0
     assert "1 training patients" in alone.note
-    assert "no interval: 1 patients" in alone.note
+    assert "a: no interval: 1 patients" in alone.note
+    assert "a: no p-value" in alone.note
     assert f"it takes {MIN_PATIENTS}" in alone.note
     assert few.value is few.floor is few.p_value is None
     assert "3 synthetic" in few.note
@@ -206,7 +221,35 @@ def test_few_held_out_images_are_a_note_with_how_many_it_takes(pixels: Extractor
     score = row_of(judge_distances(judged, embedded, seed=0, with_intervals=False).scores, "a")
     assert score.held_out is score.held_out_floor is None
     assert score.n_held_out == 5
-    assert f"5 images of held-out patients on a side; it takes {METRICS['frechet'].needs}" in score.note
+    assert "a: 5 images of validation patients, 60 synthetic and 48 training ones leave 5 on each side" in score.note
+    assert f"it takes {METRICS['frechet'].needs}" in score.note
+
+
+def test_a_class_without_synthetic_images_is_an_alarm_and_not_said_to_lack_held_out_ones(pixels: Extractor) -> None:
+    judged, embedded = case(pixels)
+    of_a = judged.synthetic.of_class(0)
+    chapter = judge_distances(
+        replace(judged, synthetic=set_of(judged.synthetic.label[of_a])),
+        replace(embedded, synthetic=embedded.synthetic[of_a]),
+        seed=0,
+        with_intervals=False,
+    )
+    assert [(each.class_name, each.sentence) for each in chapter.findings if each.question == "obedient"] == [
+        ("b", "no synthetic image of b")
+    ]
+    assert "24 images of validation patients, 0 synthetic" in row_of(chapter.scores, "b").note
+
+
+def test_one_image_in_place_of_a_class_is_an_alarm_of_that_class(pixels: Extractor) -> None:
+    judged, embedded = case(pixels)
+    images = embedded.synthetic.copy()
+    images[judged.synthetic.label == 1] = images[judged.synthetic.label == 1][:1]
+    ideal, bad = (judge_distances(judged, each, seed=0) for each in (embedded, replace(embedded, synthetic=images)))
+    assert not any(each.is_alarm for each in ideal.findings)
+    (found,) = (each for each in bad.findings if each.class_name != ALL)
+    assert (found.class_name, found.question, found.is_alarm) == ("b", "diverse", True)
+    assert "vendi[pixels] 1 (" in found.sentence
+    assert "recall[pixels] 0 (" in found.sentence
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -254,18 +297,3 @@ def test_the_note_of_the_extractor_stands_with_every_metric(pixels: Extractor) -
         overall = [score for score in scores if score.class_name == ALL]
         assert len(overall) == len(METRICS)
         assert all(score.note.endswith("a floor too low") for score in overall)
-
-
-def test_the_range_of_the_next_split_holds_it_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(2000):
-        *seen, following = rng.normal(5, 2, size=11).tolist()
-        interval = range_of_next(seen)
-        low, high = interval.low, interval.high
-        assert low is not None
-        assert high is not None
-        hits += low <= following <= high
-    assert hits / 2000 == pytest.approx(0.95, abs=0.015)
-    assert within(METRICS["kernel"], range_of_next([1.0])) == (None, None)
-    assert within(METRICS["precision"], range_of_next([0.9, 1.0, 1.0]))[1] == 1.0

@@ -58,6 +58,7 @@ def test_five_exact_copies_among_500_are_found_in_their_class(judge: Any, sets: 
         assert finding(chapter, name).sentence == f"5 of {num} are copies of training images"
         assert finding(chapter, name).is_alarm
         assert "--reject-copies" in finding(chapter, name).todo
+        assert "a lower --ada-target" in finding(chapter, name).todo, "which raises ADA's probability"
         row = score(chapter, "copies", name)
         assert row.value == pytest.approx(5 / num)
         assert row.p_value is not None
@@ -193,3 +194,15 @@ def test_a_held_out_image_that_is_a_training_image_is_named_as_a_leak(judge: Any
     assert "1 image of validation patients, of 80" in leak.sentence
     assert "ganaug audit" in leak.todo
     assert not any(each.is_alarm for each in chapter.findings)
+
+
+def test_a_class_without_images_is_said_to_have_none_and_not_to_show_nothing(judge: Any, sets: Any) -> None:
+    train, held_out, honest = sets
+    few = honest.of(0, 4)
+    others = np.flatnonzero(few.label != 0)
+    chapter = judge(
+        train, held_out, replace(few, images=few.images[others], label=few.label[others], group=few.group[others])
+    )
+    name = BREAST_CLASSES[0]
+    assert finding(chapter, name).sentence == f"copies cannot be judged: there is no synthetic image of {name}"
+    assert score(chapter, "copies", name).note == f"{name}: no synthetic image"
