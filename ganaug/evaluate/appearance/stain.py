@@ -53,7 +53,7 @@ def judge_stain(judged: Judged, *, seed: int) -> Chapter:
     proxy (our choice): it sees dark pixels, not nuclei, and leaves the strength of the stain to the other rows.
 
     Rows: medians over the images, `value` of synthetic and `floor` of real ones, with the quartile ranges as rows of
-    their own. An alarm is raised beyond the range in which one more real patient is expected. Images that show no stain
+    their own. An alarm is raised clearly beyond the range in which one more real patient is expected. Images that show no stain
     are counted and left aside. Of each set a sample is read, see `samples.MAX_PER_CLASS`.
     """
     num_classes = len(judged.class_names)
@@ -74,7 +74,7 @@ def judge_stain(judged: Judged, *, seed: int) -> Chapter:
             comparison = compare(quantity, name, (values, of_real.group[theirs]), made, rng)
             comparisons.append(comparison)
             scores.append(comparison.score)
-            if min(len(values), len(made)) > 1 and quantity.name in ("haematoxylin", "eosin"):
+            if comparison.score.value is not None and quantity.name in ("haematoxylin", "eosin"):
                 scores.append(_spread(comparison.score, values, made))
     findings = [*_without_stain(real, synthetic), *_findings(comparisons)]
     return Chapter(tuple(scores), tuple(findings))
@@ -144,7 +144,7 @@ def _findings(comparisons: list[Comparison]) -> list[Finding]:
         return alarms
     most = max(known, key=lambda each: abs(each.shift))
     sentence = (
-        f"stain and nuclei lie within the range of real patients; furthest from their mean is the {most.score.metric} "
-        f"of {most.score.class_name}, by {number(most.shift, 1)} standard deviations between patients"
+        "stain and nuclei are not clearly outside the range of real patients; furthest from their mean is the "
+        f"{most.score.metric} of {most.score.class_name}, by {number(most.shift, 1)} standard deviations between patients"
     )
     return [Finding("appearance", ALL, sentence, is_alarm=False)]

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from ganaug.evaluate.appearance.grid import grid_places
+from ganaug.evaluate.appearance.grid import MIN_IMAGES, find_grid, grid_places
 from ganaug.evaluate.appearance.spectrum import DETAIL, judge_spectrum
 from ganaug.evaluate.judged import Chapter, Judged
 from ganaug.evaluate.scores import ALL, ImageScore
@@ -144,6 +144,19 @@ def test_the_picture_is_a_small_svg_without_patients() -> None:
     assert len(exhibit.uri) < 200_000
 
 
+@pytest.mark.parametrize("num_images", [2, 6, MIN_IMAGES, 12])
+def test_the_accidents_of_few_images_are_no_grid(num_images: int) -> None:
+    rng, places = np.random.default_rng(0), len(grid_places(SIDE))
+    real = rng.normal(0, 4, size=(96, 3, places, 2)).astype(np.float32)
+    patients = np.repeat(np.arange(16), 6).astype(str)
+    found = [
+        find_grid(made, real, patients, SIDE)
+        for made in rng.normal(0, 4, size=(200, num_images, 3, places, 1)).repeat(2, axis=4).astype(np.float32)
+    ]
+    assert sum(grid is not None for grid in found) <= 1
+    assert find_grid(real[:MIN_IMAGES] + 40, real, patients, SIDE) is not None
+
+
 def test_the_places_of_a_grid_are_multiples_of_an_eighth_where_the_image_is_large_enough() -> None:
     periods = [place[0] for place in grid_places(64)]
     assert [periods.count(period) for period in (2, 4, 8)] == [3, 6, 24]  # 63 places, opposite ones once
@@ -159,7 +172,7 @@ def test_a_class_without_images_has_a_reason_and_the_other_a_figure(side: str) -
     fewer = replace(images, indices=images.indices[keep], label=images.label[keep], group=images.group[keep])
     chapter = judge_spectrum(replace(judged, **{side: fewer}), seed=0)
     assert row(chapter, DETAIL, "Malignant").value is None
-    assert "it takes 2" in row(chapter, DETAIL, "Malignant").note
+    assert "it takes 8" in row(chapter, DETAIL, "Malignant").note
     assert row(chapter, DETAIL, "Benign").value is not None
 
 

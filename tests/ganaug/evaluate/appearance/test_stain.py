@@ -49,7 +49,7 @@ def test_honest_images_raise_no_alarm_and_the_largest_shift_is_named(planted: Ca
     chapter = judge_stain(planted(seed), seed=0)
     assert alarms(chapter) == {}
     (remark,) = chapter.findings
-    assert "within the range" in remark.sentence
+    assert "not clearly outside the range" in remark.sentence
     assert "standard deviations between patients" in remark.sentence
     assert len(chapter.scores) == 2 * (4 + 2)
     for score in chapter.scores:
@@ -152,7 +152,7 @@ def test_a_class_missing_on_one_side_and_a_single_patient_give_reasons(planted: 
     benign = replace(made, indices=made.indices[::2], label=made.label[::2], group=made.group[::2])
     alone = replace(train, group=np.full(len(train), "patient-0"))
     chapter = judge_stain(replace(judged, synthetic=benign, train=alone), seed=0)
-    assert "it takes 2 real and 2 synthetic" in row(chapter, "eosin", "Malignant").note
+    assert "it takes 8 real and 8 synthetic" in row(chapter, "eosin", "Malignant").note
     score = row(chapter, "eosin", "Benign")
     assert score.value is not None
     assert score.floor_low is None
