@@ -51,6 +51,7 @@ class Comparison:
     score: ImageScore
     range: PatientRange | None  # None where there are too few patients, or no images
     is_alarm: bool  # whether the interval of the synthetic median lies beyond the patients' range
+    todo: str = ""  # of the quantity
 
     @property
     def shift(self) -> float:
@@ -63,6 +64,11 @@ class Comparison:
         value, floor = self.score.value, self.score.floor
         return value - floor if value is not None and floor is not None else 0.0
 
+    def is_outside(self, expected: PatientRange) -> bool:
+        """Whether all of the synthetic median's interval lies on one side of a range; False where it is not known."""
+        low, high = self.score.low, self.score.high
+        return low is not None and high is not None and (low > expected.high or high < expected.low)
+
     def describe(self) -> str:
         """Where a synthetic median that is an alarm lies, in words."""
         if self.range is None:
@@ -74,13 +80,20 @@ class Comparison:
 
 
 def compare(
-    quantity: Quantity, class_name: str, real: tuple[Values, NDArray[np.str_]], made: Values, rng: np.random.Generator
+    quantity: Quantity,
+    class_name: str,
+    real: tuple[Values, NDArray[np.str_]],
+    made: Values,
+    rng: np.random.Generator,
+    *,
+    is_alike: bool = False,
 ) -> Comparison:
     """The medians over the images of a class: `real` with the patient of each, and `made`, the synthetic ones.
 
     The interval of the synthetic median is the exact one by order statistics, that of the real one the percentile
     interval of resampled patients. An alarm is raised where all of the synthetic interval lies beyond the range in
     which one more patient is expected, as images as good as real ones have a median well within it.
+    With `is_alike` all synthetic images are the same, so that they have no median to speak of.
     """
     values, group = real
     num_patients = len(np.unique(group))
@@ -89,6 +102,9 @@ def compare(
     )
     if min(len(values), len(made)) < MIN_IMAGES:
         note = f"{class_name}: it takes {MIN_IMAGES} real and {MIN_IMAGES} synthetic images"
+        return Comparison(replace(score, note=note), None, False)
+    if is_alike:
+        note = f"{class_name}: all {len(made)} synthetic images are alike"
         return Comparison(replace(score, note=note), None, False)
     median = float(np.median(made))
     low, high = interval_of_median(made)
@@ -106,8 +122,9 @@ def compare(
         note = f"{class_name}: {num_patients} training patients; it takes {FEWEST_PATIENTS} to judge by their range"
         return Comparison(replace(score, note=note), None, False)
     expected = patient_range(values, group)
-    is_beyond = low > expected.high or high < expected.low
-    return Comparison(score, expected, is_beyond and abs(median - expected.mean) >= quantity.min_shift)
+    comparison = Comparison(score, expected, False, quantity.todo)
+    is_alarm = comparison.is_outside(expected) and abs(median - expected.mean) >= quantity.min_shift
+    return replace(comparison, is_alarm=is_alarm)
 
 
 def patient_range(values: Values, group: NDArray[np.str_]) -> PatientRange:

@@ -177,9 +177,44 @@ def test_a_class_without_images_has_a_reason_and_the_other_a_figure(side: str) -
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_constant_images_lack_fine_detail(value: int) -> None:
+def test_constant_images_are_alike_and_not_blurred(value: int) -> None:
     chapter = spectra_with(lambda pixels: np.full_like(pixels, value), per_class=10)
-    assert [finding.is_alarm for finding in chapter.findings] == [True, True]
+    assert chapter.findings == ()
+    for name in ("Benign", "Malignant"):
+        assert row(chapter, DETAIL, name).value is None
+        assert row(chapter, DETAIL, name).note == f"{name}: all 10 synthetic images are alike"
+
+
+def test_a_repeated_image_says_nothing_of_a_grid_and_leaves_the_other_class() -> None:
+    def repeat(pixels: Pixels) -> Pixels:
+        pixels[::2] = pixels[:1] + 3 * checkerboard(4)
+        return pixels
+
+    chapter = spectra_with(repeat)
+    assert chapter.findings == ()
+    assert row(chapter, DETAIL, "Benign").note == "Benign: all 60 synthetic images are alike"
+    assert row(chapter, DETAIL, "Malignant").value is not None
+
+
+def test_the_fine_detail_of_another_class_is_not_said_to_be_blurred() -> None:
+    judged = textures_with(lambda pixels: pixels)
+    train, made = judged.train, judged.synthetic
+    soft = np.where(
+        (train.label == 0)[:, None, None, None], gaussian_filter(train.pixels(), (0, 1, 1, 0)), train.pixels()
+    )
+    shown = replace(judged, train=replace(train, images=soft), synthetic=replace(made, label=np.zeros_like(made.label)))
+    (noisy,) = judge_spectrum(shown, seed=0).findings
+    assert "asked to be Benign" in noisy.sentence
+    assert noisy.sentence.endswith("or show another class")
+    for finding in spectra_with(lambda pixels: gaussian_filter(pixels, (0, 1, 1, 0))).findings:
+        assert finding.sentence.endswith("they are blurred")
+
+
+def test_a_distance_at_equal_counts_says_of_how_many_images() -> None:
+    scores = [score for score in spectra_with(lambda pixels: pixels).scores if "distance" in score.metric]
+    assert [score.n_half for score in scores] == [48, 24, 24]
+    few = spectra_with(lambda pixels: pixels, per_class=1).scores
+    assert all((score.n_half is None) == (score.value_at_half is None) for score in few)
 
 
 def test_one_patient_gives_figures_without_a_range() -> None:
