@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from ganaug.evaluate.judged import Chapter, Embedded, Finding, Judged
+from ganaug.evaluate.labels import agreement
 from ganaug.evaluate.labels.chapter import judge_labels
+from ganaug.evaluate.labels.linear import Labelled
+from ganaug.evaluate.labels.scope import Scope
 from ganaug.evaluate.scores import ALL
 
 Plant = Callable[[Any], tuple[Judged, Embedded]]
@@ -58,18 +61,24 @@ def test_features_that_say_nothing_of_real_images_say_nothing_of_repeated_ones(p
     assert alarms(judge_labels(judged, replace(embedded, **sides), seed=0)) == []
 
 
-def test_a_broken_class_does_not_change_what_is_said_of_another(plant: Plant, plan: Any) -> None:
-    """The features of all synthetic images lean to the first class, so that the boundary is crossed by the second."""
-    judged, embedded = plant(plan(num_classes=2, per_class=200, patients=16, apart=2.5))
-    label, made = judged.synthetic.label, embedded.synthetic
-    made[:, 0] += 0.6
-    made[:, 1] -= 0.6
-    broken = replace(embedded, synthetic=np.where((label == 0)[:, None], made[::-1], made))
-    found = [
-        [finding for finding in judge_labels(judged, side, seed=0).findings if finding.class_name == "Lobular"]
-        for side in (embedded, broken)
-    ]
-    assert found[0] == found[1]
+def predictions(agreeing: tuple[int, int], patients: int) -> Labelled:
+    """Of 20 images of each patient and two classes, as many are recognised as of `agreeing`; the feature says which."""
+    label = np.repeat([0, 1], patients * 20)
+    is_agreed = np.tile(np.arange(20), 2 * patients) < np.repeat(agreeing, patients * 20)
+    predicted = np.where(is_agreed, label, 1 - label)[:, None].astype(np.float64)
+    return Labelled(predicted, label, np.repeat(np.arange(2 * patients), 20).astype(str))
+
+
+def test_a_broken_class_does_not_change_what_is_said_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "fit_by_patients", lambda *_: None)
+    monkeypatch.setattr(agreement, "predict", lambda probe, features: features[:, 0].astype(np.int64))
+    real, found = predictions((13, 18), 20), []
+    for first in (20, 13, 0):  # recognised more often than real ones, as often, never
+        scope = Scope(real, real, predictions((first, 12), 5), ("Ductal", "Lobular"), {})
+        chapter = agreement.judge_agreement(scope, "agreement", "validation patients", np.random.default_rng(0))
+        found.append([finding for finding in chapter.findings if finding.class_name == "Lobular"])
+    assert found[0] == found[1] == found[2]
+    assert found[0][0].is_alarm
 
 
 def test_a_pair_that_is_separated_least_is_named_in_a_remark_and_in_no_note(plant: Plant, plan: Any) -> None:
