@@ -62,11 +62,13 @@ def distance_scores(
 ) -> list[ImageScore]:
     counts = np.bincount(synthetic.label, minlength=len(names))
     values = _per_class(real.levels, real.label, synthetic.levels, synthetic.label, len(names))
-    halves, against = [], []
+    halves, against, sizes = [], [], []
     for _ in range(NUM_SPLITS):
         first, second = patient_halves(real.group, real.label, counts, rng)
         drawn = draw_per_class(synthetic.label, np.bincount(real.label[first], minlength=len(names)), rng)
         own = real.levels[first], real.label[first]
+        size = np.bincount(own[1], minlength=len(names))
+        sizes.append([*size, len(first)])
         halves.append(_per_class(*own, real.levels[second], real.label[second], len(names)))
         against.append(_per_class(*own, synthetic.levels[drawn], synthetic.label[drawn], len(names)))
     rows = []
@@ -88,6 +90,7 @@ def distance_scores(
                 ratio=value_at_half / floor if floor and value_at_half is not None else None,
                 n_real=n_real,
                 n_synthetic=n_synthetic,
+                n_half=round(float(np.mean(sizes, axis=0)[k])) if value_at_half is not None else None,
                 num_splits=NUM_SPLITS if floor is not None else 0,
                 question="appearance",
                 note=_note(name, value, floor),

@@ -16,7 +16,8 @@ PERIODS = (2, 4, 8)  # pixels
 MIN_SPACING = 4  # frequencies from one place of a grid to the next; with fewer, its neighbourhood holds the next peak
 MIN_EXCESS_DB = 1.5  # over real images, our choice: below, a peak is of no consequence
 MIN_PEAKS_DB = (2.0, 4.0, 4.0)  # over its own neighbourhood, in the image and its edges: those of blurred images ripple
-MIN_Z = 4.5  # of the excess: about a hundred places are looked at
+MIN_Z = 4.5  # of the excess, between many images: about a hundred places are looked at
+MIN_IMAGES = 8  # of all classes, on each side
 WEAKER_DB = 12.0  # than the strongest peak: what is still the same grid, and no accident of its edges
 
 
@@ -63,11 +64,14 @@ def find_grid(
 ) -> Grid | None:
     """The grid in the contrasts of synthetic images [n,3,C,2] that real ones [m,3,C,2] do not have.
 
-    Both excesses of a peak must be large and clear; the error of the real one is the larger of that between patients
-    and that between images.
+    Both excesses of a peak must be large and clear, by Student's t for the number of synthetic images; the error of the
+    real one is the larger of that between patients and that between images. None where a side has fewer images than
+    MIN_IMAGES, or is too small for a grid.
     """
+    from scipy.stats import norm, t
+
     periods = np.array([place[0] for place in grid_places(side)], np.int64)
-    if not len(periods) or min(len(synthetic), len(real)) < 2:
+    if not len(periods) or min(len(synthetic), len(real)) < MIN_IMAGES:
         return None
     patients = [real[group == name].mean(0) for name in np.unique(group)]
     between = _squared_error(np.stack(patients)) if len(patients) > 1 else np.float32(0)
@@ -75,8 +79,9 @@ def find_grid(
     peak, usual = synthetic.mean(0), np.mean(patients, axis=0)
     excess = peak - usual
     lowest = np.array(MIN_PEAKS_DB)[:, None, None]
+    clear = float(t.isf(norm.sf(MIN_Z), len(synthetic) - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        is_clear = (excess > MIN_EXCESS_DB) & (excess / error > MIN_Z) & (peak > lowest)
+        is_clear = (excess > MIN_EXCESS_DB) & (excess / error > clear) & (peak > lowest)
     found = is_clear.all(2)  # [3,C]
     if not found.any():
         return None

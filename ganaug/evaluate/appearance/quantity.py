@@ -11,7 +11,7 @@ from ganaug.report.numbers import figure, number
 
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 1000  # of the patients
-MIN_IMAGES = 2  # on each side
+MIN_IMAGES = 8  # on each side, our choice: below, the interval of a median is most of its range
 FEWEST_PATIENTS = 3  # from whom a range can be had
 
 Values = NDArray[np.float64]  # [n], of each image
@@ -41,6 +41,7 @@ class Quantity:
 
     name: str  # of the rows
     min_shift: float  # from the patients' mean, below which no alarm is raised, however alike the patients are
+    todo: str = ""  # where an alarm is raised, in the imperative
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Comparison:
 
     score: ImageScore
     range: PatientRange | None  # None where there are too few patients, or no images
-    is_alarm: bool  # whether the synthetic median lies beyond the patients' range
+    is_alarm: bool  # whether the interval of the synthetic median lies beyond the patients' range
+    todo: str = ""  # of the quantity
 
     @property
     def shift(self) -> float:
@@ -62,24 +64,36 @@ class Comparison:
         value, floor = self.score.value, self.score.floor
         return value - floor if value is not None and floor is not None else 0.0
 
+    def is_outside(self, expected: PatientRange) -> bool:
+        """Whether all of the synthetic median's interval lies on one side of a range; False where it is not known."""
+        low, high = self.score.low, self.score.high
+        return low is not None and high is not None and (low > expected.high or high < expected.low)
+
     def describe(self) -> str:
-        """Where the synthetic median lies, in words."""
+        """Where a synthetic median that is an alarm lies, in words."""
         if self.range is None:
             return "too few patients"
         return (
-            f"{'outside' if self.is_alarm else 'within'} the range of {self.range.num_patients} real patients, "
+            f"outside the range of {self.range.num_patients} real patients, "
             f"{figure(self.range.low)} to {figure(self.range.high)} ({number(self.shift, 1)} standard deviations)"
         )
 
 
 def compare(
-    quantity: Quantity, class_name: str, real: tuple[Values, NDArray[np.str_]], made: Values, rng: np.random.Generator
+    quantity: Quantity,
+    class_name: str,
+    real: tuple[Values, NDArray[np.str_]],
+    made: Values,
+    rng: np.random.Generator,
+    *,
+    is_alike: bool = False,
 ) -> Comparison:
     """The medians over the images of a class: `real` with the patient of each, and `made`, the synthetic ones.
 
     The interval of the synthetic median is the exact one by order statistics, that of the real one the percentile
-    interval of resampled patients. An alarm is raised beyond the range in which one more patient is expected, as images
-    as good as real ones have a median well within it.
+    interval of resampled patients. An alarm is raised where all of the synthetic interval lies beyond the range in
+    which one more patient is expected, as images as good as real ones have a median well within it.
+    With `is_alike` all synthetic images are the same, so that they have no median to speak of.
     """
     values, group = real
     num_patients = len(np.unique(group))
@@ -88,6 +102,9 @@ def compare(
     )
     if min(len(values), len(made)) < MIN_IMAGES:
         note = f"{class_name}: it takes {MIN_IMAGES} real and {MIN_IMAGES} synthetic images"
+        return Comparison(replace(score, note=note), None, False)
+    if is_alike:
+        note = f"{class_name}: all {len(made)} synthetic images are alike"
         return Comparison(replace(score, note=note), None, False)
     median = float(np.median(made))
     low, high = interval_of_median(made)
@@ -105,8 +122,9 @@ def compare(
         note = f"{class_name}: {num_patients} training patients; it takes {FEWEST_PATIENTS} to judge by their range"
         return Comparison(replace(score, note=note), None, False)
     expected = patient_range(values, group)
-    is_beyond = not expected.low <= median <= expected.high
-    return Comparison(score, expected, is_beyond and abs(median - expected.mean) >= quantity.min_shift)
+    comparison = Comparison(score, expected, False, quantity.todo)
+    is_alarm = comparison.is_outside(expected) and abs(median - expected.mean) >= quantity.min_shift
+    return replace(comparison, is_alarm=is_alarm)
 
 
 def patient_range(values: Values, group: NDArray[np.str_]) -> PatientRange:

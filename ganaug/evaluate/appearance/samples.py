@@ -1,6 +1,7 @@
 """The images that are looked at: a sample of each class, read in blocks."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ def sample(images: ImageSet, num_classes: int) -> NDArray[np.int64]:
             positions = positions[np.linspace(0, len(positions) - 1, MAX_PER_CLASS).round().astype(np.int64)]
         parts.append(positions)
     return np.concatenate(parts)
+
+
+def are_alike(values: NDArray[Any], tolerance: float) -> bool:
+    """Whether images [n,...] differ by no more than `tolerance` anywhere; False for a single one."""
+    return len(values) > 1 and bool((values.max(0) - values.min(0) <= tolerance).all())
 
 
 def blocks(images: ImageSet, positions: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:

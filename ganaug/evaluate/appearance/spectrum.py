@@ -5,13 +5,22 @@ from numpy.typing import NDArray
 
 from ganaug.evaluate.appearance.distance import DISTANCE, MIN_IMAGES, Spectra, distance_scores, spectra_of
 from ganaug.evaluate.appearance.grid import Grid, find_grid
-from ganaug.evaluate.appearance.quantity import Comparison, Quantity, compare
+from ganaug.evaluate.appearance.quantity import (
+    FEWEST_PATIENTS,
+    Comparison,
+    PatientRange,
+    Quantity,
+    compare,
+    patient_range,
+)
+from ganaug.evaluate.appearance.samples import are_alike
 from ganaug.evaluate.appearance.spectrum_plot import spectrum_exhibit
 from ganaug.evaluate.judged import Chapter, Finding, Judged
 from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.report.numbers import number
 
 DETAIL = "fine detail (dB)"  # the mean level at periods of 2 to 4 px
+SAME_DB = 0.01  # by which the levels of repeated images differ at most
 MIN_SHIFT_DB = 1.0  # of fine detail, below which no finding is made: 12 % of the amplitude
 
 
@@ -31,18 +40,21 @@ def judge_spectrum(judged: Judged, *, seed: int) -> Chapter:
         return Chapter((ImageScore(DISTANCE, ALL, None, question="appearance", note=note),))
     scores = distance_scores(real, synthetic, names, draws[0])
     findings = []
-    grid = find_grid(synthetic.contrasts, real.contrasts, real.group, real.side_px)
-    if grid:
-        findings.append(_grid_finding(grid))
-    panels = {}
+    panels, details, is_repeated = {}, [], np.zeros(len(synthetic.label), np.bool_)
     for label, name in enumerate(names):
         ours, theirs = synthetic.of_class(label), real.of_class(label)
-        detail = compare(Quantity(DETAIL, MIN_SHIFT_DB), name, (_fine(theirs), theirs.group), _fine(ours), draws[1])
-        scores.append(detail.score)
-        if detail.is_alarm:
-            findings.append(_detail_finding(name, detail))
+        is_alike = are_alike(ours.levels, SAME_DB)
+        is_repeated |= is_alike & (synthetic.label == label)
+        quantity, of_real = Quantity(DETAIL, MIN_SHIFT_DB), (_fine(theirs), theirs.group)
+        details.append(compare(quantity, name, of_real, _fine(ours), draws[1], is_alike=is_alike))
         if min(len(ours.levels), len(theirs.levels)) >= MIN_IMAGES:
             panels[name] = theirs, ours
+    grid = find_grid(synthetic.contrasts[~is_repeated], real.contrasts, real.group, real.side_px)
+    if grid:
+        findings.append(_grid_finding(grid))
+    scores += [detail.score for detail in details]
+    ranges = _ranges(real, len(names))
+    findings += [_detail_finding(detail, ranges) for detail in details if detail.is_alarm]
     return Chapter(tuple(scores), tuple(findings), (spectrum_exhibit(panels),) if panels else ())
 
 
@@ -53,12 +65,21 @@ def _fine(spectra: Spectra) -> NDArray[np.float64]:
     return level
 
 
-def _detail_finding(name: str, detail: Comparison) -> Finding:
-    is_lacking = detail.difference < 0
+def _ranges(real: Spectra, num_classes: int) -> list[PatientRange]:
+    """The fine detail of the real patients of each class that has enough of them."""
+    classes = [real.of_class(label) for label in range(num_classes)]
+    return [patient_range(_fine(own), own.group) for own in classes if len(np.unique(own.group)) >= FEWEST_PATIENTS]
+
+
+def _detail_finding(detail: Comparison, ranges: list[PatientRange]) -> Finding:
+    """The images of a class may be those of another, unless they are beyond the patients of every class."""
+    name, value, is_lacking = detail.score.class_name, detail.score.value or 0.0, detail.difference < 0
+    is_beyond_all = all(detail.is_outside(each) and (each.shift(value) < 0) == is_lacking for each in ranges)
     sentence = (
-        f"{name}: the fine detail of synthetic images, at periods of 2 to 4 px, is "
+        f"the fine detail of synthetic images asked to be {name}, at periods of 2 to 4 px, is "
         f"{number(abs(detail.difference), 1)} dB {'weaker' if is_lacking else 'stronger'} than that of real ones, "
         f"{detail.describe()}: they are {'blurred' if is_lacking else 'noisy'}"
+        f"{'' if is_beyond_all else ', or show another class'}"
     )
     todo = "train longer" if is_lacking else "train longer, and look for noise in the images at full size"
     return Finding("appearance", name, sentence, is_alarm=True, todo=todo)

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from ganaug.evaluate.judged import Embedded, ImageSet, Judged
 from ganaug.evaluate.labels.linear import Labelled
+from ganaug.evaluate.metrics.metric import Features
 
 MIN_IMAGES = 8  # of a class in each set, our choice: below, a fraction says little
+SAME = 1e-3  # of a feature's standard deviation over real images: what repeated images differ by at most
 MIN_PATIENTS = 2  # of a class on each real side: one patient's class cannot be separated from the patient
 
 
@@ -41,10 +43,10 @@ class Scope:
 
 
 def scope_of(judged: Judged, embedded: Embedded) -> Scope:
-    """The classes that have enough images and patients in all three sets."""
-    missing = {}
+    """The classes that have enough images and patients in all three sets, and synthetic images that are not alike."""
+    missing, alike = {}, alike_classes(judged, embedded)
     for label, name in enumerate(judged.class_names):
-        lack = _lack(judged, label)
+        lack = _lack(judged, label) or alike.get(label, "")
         if lack:
             missing[name] = lack
     kept = np.array([k for k, name in enumerate(judged.class_names) if name not in missing], np.int64)
@@ -55,6 +57,22 @@ def scope_of(judged: Judged, embedded: Embedded) -> Scope:
     )
     train, held_out, synthetic = (Labelled(rows, of.label, of.group).of_classes(kept) for of, rows in sets)
     return Scope(train, held_out, synthetic, tuple(judged.class_names[k] for k in kept), missing)
+
+
+def alike_classes(judged: Judged, embedded: Embedded) -> dict[int, str]:
+    """The classes whose synthetic images, two at least, all have the same features, which real images have not."""
+    spread = embedded.train.std(0)
+    alike = {}
+    for label in range(len(judged.class_names)):
+        own = embedded.synthetic[judged.synthetic.of_class(label)]
+        if len(own) > 1 and spread.any() and is_same(own, spread):
+            alike[label] = f"all {len(own)} synthetic images are alike"
+    return alike
+
+
+def is_same(features: Features, spread: Features) -> bool:
+    """Whether images [n,D] are alike, next to the standard deviations [D] of real ones."""
+    return bool((features.max(0) - features.min(0) <= SAME * spread)[spread > 0].all())
 
 
 def is_finite(embedded: Embedded) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from ganaug.evaluate.appearance.grid import grid_places
+from ganaug.evaluate.appearance.grid import MIN_IMAGES, find_grid, grid_places
 from ganaug.evaluate.appearance.spectrum import DETAIL, judge_spectrum
 from ganaug.evaluate.judged import Chapter, Judged
 from ganaug.evaluate.scores import ALL, ImageScore
@@ -144,6 +144,19 @@ def test_the_picture_is_a_small_svg_without_patients() -> None:
     assert len(exhibit.uri) < 200_000
 
 
+@pytest.mark.parametrize("num_images", [2, 6, MIN_IMAGES, 12])
+def test_the_accidents_of_few_images_are_no_grid(num_images: int) -> None:
+    rng, places = np.random.default_rng(0), len(grid_places(SIDE))
+    real = rng.normal(0, 4, size=(96, 3, places, 2)).astype(np.float32)
+    patients = np.repeat(np.arange(16), 6).astype(str)
+    found = [
+        find_grid(made, real, patients, SIDE)
+        for made in rng.normal(0, 4, size=(200, num_images, 3, places, 1)).repeat(2, axis=4).astype(np.float32)
+    ]
+    assert sum(grid is not None for grid in found) <= 1
+    assert find_grid(real[:MIN_IMAGES] + 40, real, patients, SIDE) is not None
+
+
 def test_the_places_of_a_grid_are_multiples_of_an_eighth_where_the_image_is_large_enough() -> None:
     periods = [place[0] for place in grid_places(64)]
     assert [periods.count(period) for period in (2, 4, 8)] == [3, 6, 24]  # 63 places, opposite ones once
@@ -159,14 +172,49 @@ def test_a_class_without_images_has_a_reason_and_the_other_a_figure(side: str) -
     fewer = replace(images, indices=images.indices[keep], label=images.label[keep], group=images.group[keep])
     chapter = judge_spectrum(replace(judged, **{side: fewer}), seed=0)
     assert row(chapter, DETAIL, "Malignant").value is None
-    assert "it takes 2" in row(chapter, DETAIL, "Malignant").note
+    assert "it takes 8" in row(chapter, DETAIL, "Malignant").note
     assert row(chapter, DETAIL, "Benign").value is not None
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_constant_images_lack_fine_detail(value: int) -> None:
+def test_constant_images_are_alike_and_not_blurred(value: int) -> None:
     chapter = spectra_with(lambda pixels: np.full_like(pixels, value), per_class=10)
-    assert [finding.is_alarm for finding in chapter.findings] == [True, True]
+    assert chapter.findings == ()
+    for name in ("Benign", "Malignant"):
+        assert row(chapter, DETAIL, name).value is None
+        assert row(chapter, DETAIL, name).note == f"{name}: all 10 synthetic images are alike"
+
+
+def test_a_repeated_image_says_nothing_of_a_grid_and_leaves_the_other_class() -> None:
+    def repeat(pixels: Pixels) -> Pixels:
+        pixels[::2] = pixels[:1] + 3 * checkerboard(4)
+        return pixels
+
+    chapter = spectra_with(repeat)
+    assert chapter.findings == ()
+    assert row(chapter, DETAIL, "Benign").note == "Benign: all 60 synthetic images are alike"
+    assert row(chapter, DETAIL, "Malignant").value is not None
+
+
+def test_the_fine_detail_of_another_class_is_not_said_to_be_blurred() -> None:
+    judged = textures_with(lambda pixels: pixels)
+    train, made = judged.train, judged.synthetic
+    soft = np.where(
+        (train.label == 0)[:, None, None, None], gaussian_filter(train.pixels(), (0, 1, 1, 0)), train.pixels()
+    )
+    shown = replace(judged, train=replace(train, images=soft), synthetic=replace(made, label=np.zeros_like(made.label)))
+    (noisy,) = judge_spectrum(shown, seed=0).findings
+    assert "asked to be Benign" in noisy.sentence
+    assert noisy.sentence.endswith("or show another class")
+    for finding in spectra_with(lambda pixels: gaussian_filter(pixels, (0, 1, 1, 0))).findings:
+        assert finding.sentence.endswith("they are blurred")
+
+
+def test_a_distance_at_equal_counts_says_of_how_many_images() -> None:
+    scores = [score for score in spectra_with(lambda pixels: pixels).scores if "distance" in score.metric]
+    assert [score.n_half for score in scores] == [48, 24, 24]
+    few = spectra_with(lambda pixels: pixels, per_class=1).scores
+    assert all((score.n_half is None) == (score.value_at_half is None) for score in few)
 
 
 def test_one_patient_gives_figures_without_a_range() -> None:

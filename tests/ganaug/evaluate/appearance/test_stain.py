@@ -49,7 +49,7 @@ def test_honest_images_raise_no_alarm_and_the_largest_shift_is_named(planted: Ca
     chapter = judge_stain(planted(seed), seed=0)
     assert alarms(chapter) == {}
     (remark,) = chapter.findings
-    assert "within the range" in remark.sentence
+    assert "not clearly outside the range" in remark.sentence
     assert "standard deviations between patients" in remark.sentence
     assert len(chapter.scores) == 2 * (4 + 2)
     for score in chapter.scores:
@@ -65,9 +65,10 @@ def test_a_stronger_stain_is_found_in_both_stains_and_leaves_the_nuclei(planted:
     assert set(found) == {"Benign", "Malignant"}
     for name, sentences in found.items():
         assert [sentence.split(" of synthetic")[0] for sentence in sentences] == [
-            f"{name}: the haematoxylin",
-            f"{name}: the eosin",
+            "the haematoxylin",
+            "the eosin",
         ]
+        assert all(f"asked to be {name}" in sentence for sentence in sentences)
         for stain in ("haematoxylin", "eosin"):
             score = row(chapter, stain, name)
             assert score.value == pytest.approx(1.3 * (score.floor or 0.0), rel=0.08)
@@ -90,6 +91,24 @@ def test_images_without_nuclei_are_found(planted: Callable[..., Judged]) -> None
     assert alarms(chapter)
     faint = judge_stain(planted(nuclei=0.25), seed=0)
     assert any("haematoxylin" in text for sentences in alarms(faint).values() for text in sentences)
+
+
+def test_advice_on_stain_is_not_given_for_nuclei(planted: Callable[..., Judged]) -> None:
+    chapter = judge_stain(planted(nuclei=0.25), seed=0)
+    todos = {finding.sentence.split(" of ")[0]: finding.todo for finding in chapter.findings if finding.is_alarm}
+    assert {"the haematoxylin", "the nuclear area"} <= set(todos)
+    for quantity, todo in todos.items():
+        assert ("--stain" in todo) == (quantity != "the nuclear area")
+
+
+def test_a_repeated_image_has_no_median(planted: Callable[..., Judged]) -> None:
+    judged = planted(strength=1.6)
+    made = judged.synthetic
+    repeated = replace(made, indices=np.where(made.label == 0, 0, made.indices))
+    chapter = judge_stain(replace(judged, synthetic=repeated), seed=0)
+    assert set(alarms(chapter)) == {"Malignant"}
+    assert row(chapter, "eosin", "Benign").value is None
+    assert row(chapter, "eosin", "Benign").note == "Benign: all 40 synthetic images are alike"
 
 
 def test_known_concentrations_come_back() -> None:
@@ -152,7 +171,7 @@ def test_a_class_missing_on_one_side_and_a_single_patient_give_reasons(planted: 
     benign = replace(made, indices=made.indices[::2], label=made.label[::2], group=made.group[::2])
     alone = replace(train, group=np.full(len(train), "patient-0"))
     chapter = judge_stain(replace(judged, synthetic=benign, train=alone), seed=0)
-    assert "it takes 2 real and 2 synthetic" in row(chapter, "eosin", "Malignant").note
+    assert "it takes 8 real and 8 synthetic" in row(chapter, "eosin", "Malignant").note
     score = row(chapter, "eosin", "Benign")
     assert score.value is not None
     assert score.floor_low is None

@@ -55,6 +55,6 @@ def test_the_mean_of_equal_fractions_is_tighter_by_the_root_of_their_number() ->
 
 def test_a_gap_is_found_only_beyond_both_intervals() -> None:
     assert gap_at_least(Fraction(0.9, 0.86, 0.94), Fraction(0.5, 0.4, 0.6)) == pytest.approx(
-        0.4 - (2 * 0.04**2 + 0.1**2) ** 0.5
+        0.4 - (3 * 0.04**2 + 0.1**2) ** 0.5
     )
     assert gap_at_least(Fraction(0.9, 0.8, 0.95), Fraction(0.85, 0.8, 0.9)) < 0
