@@ -214,7 +214,10 @@ def _notes(
     if num_extra:
         notes.append(f"{num_extra} images are exact copies of others of the same class and were skipped")
     if num_disagreeing:
-        notes.append(f"{num_disagreeing} images are copies of one another under different classes; all were skipped")
+        notes.append(
+            f"{num_disagreeing} images are copies of one another under different classes; all were skipped: "
+            "`ganaug inspect` lists them"
+        )
     if num_blank:
         notes.append(f"{num_blank} images show next to nothing and were not searched for near copies")
     shared = [(old, new) for old, new in zip(patients.tolist(), renamed.tolist()) if old != new]
