@@ -51,11 +51,11 @@ that `ganaug export --folds-csv` wrote, here or elsewhere, or that a paper lists
 patient (column group), and train, val or test in the columns fold0, fold1 and so on. Every image that can be used has
 to be listed, and no other.
 
-Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated, mirrored, cropped, shifted,
-framed or inverted, are found across the whole data set: under different classes they are dropped, across patients the
-patients count as one. Fields that overlap in part join their patients, and stay. Details that are smaller than a pixel
-of the prepared images are not seen, and images below 32 px are compared as a whole; --whole-copies-only leaves out all
-but copies of whole images.
+Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated, mirrored, cropped, squashed,
+shifted, framed or inverted, are found across the whole data set: under different classes they are dropped, across
+patients the patients count as one. Fields that overlap in part join their patients, and stay. Details that are smaller
+than a pixel of the prepared images are not seen, and images below 32 px are compared as a whole; --whole-copies-only
+leaves out all but copies of whole images, and so also framed and inverted ones.
 Synthetic images of the workspace that were saved again among real ones are found and skipped.
 
 Stain. --stain macenko or reinhard normalises to the training patients of each fold; the file then keeps the images as

@@ -111,7 +111,10 @@ def find_copies(
     renamed = patients[joined.root]
     notes = _notes(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
     if search.parts is not None and not is_searched:
-        notes += ("copies of whole images are searched, and not crops, rotations and fields that overlap",)
+        notes += (
+            "copies of whole images are searched, and none that is cropped, rotated, shifted, framed or inverted, nor "
+            "fields that overlap",
+        )
     back = np.argsort(order)
     return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 
