@@ -68,8 +68,8 @@ group (the patient) and site where it has them; a data set or a synthetic file o
 BreakHis names and TCGA barcodes, which also say the site, or else off the folders, as `ganaug prepare` reads them.
 
 Findings. patient, site: a name that two parts have in common; file: the same bytes; copy: one picture shows what the
-other shows, recompressed, relit, inverted, framed, flipped, rotated or cropped to half the side; overlap: two fields
-that have at least a third in common. Pictures with few details, such as empty fields, are copies of nothing.
+other shows, recompressed, relit, inverted, framed, flipped, rotated, squashed or cropped to half the side; overlap: two
+fields that have at least a third in common. Pictures with few details, such as empty fields, are copies of nothing.
 
 Names. The table of --csv and what --json prints hold the names of files and their rows, as you gave them, and neither
 patients nor sites: mind what the names of files and folders say before you pass them on.

@@ -25,6 +25,10 @@ from ganaug.errors import private
 MOST_PATIENTS_NAMED = 20  # patients that the notes name
 _IMAGES_READ = 32  # at a time
 _PAIRS_COMPARED = 512  # at a time
+_WHOLE_ONLY = (
+    "copies of whole images are searched, and none that is cropped, rotated, shifted, framed or inverted, nor fields "
+    "that overlap"
+)
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,7 @@ def find_copies(
     renamed = patients[joined.root]
     notes = _notes(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
     if search.parts is not None and not is_searched:
-        notes += (
-            "copies of whole images are searched, and none that is cropped, rotated, shifted, framed or inverted, nor "
-            "fields that overlap",
-        )
+        notes += (_WHOLE_ONLY,)
     back = np.argsort(order)
     return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 

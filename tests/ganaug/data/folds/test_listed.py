@@ -1,7 +1,6 @@
 """Folds that were exported are the same folds when they are read, and a list that is not exact is refused."""
 
 import csv
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import Folds
 from ganaug.data.folds.listed import check_listed, make_listed_folds, read_listed_folds
 from ganaug.data.folds.publish import export_folds
-from ganaug.data.folds.schemes import is_rule, rule_of
 from ganaug.data.prepare.pipeline import Prepared, prepare_dataset
 from ganaug.data.schema import ImageTable
 from ganaug.errors import ConfigError, DataError, FoldsError, LeakError, UserError, WorkspaceError, for_terminal
@@ -135,31 +133,6 @@ def test_nothing_but_such_a_table_is_replaced(source: Path, tmp_path: Path) -> N
     assert (tmp_path / "folds.csv").read_bytes() == first
 
 
-def test_words_that_came_with_a_list_leave_again_only_with_the_names(source: Path, tmp_path: Path) -> None:
-    dataset, _ = prepare(tmp_path / "here", source, FoldsConfig(num_folds=3))
-    out = tmp_path / "folds.csv"
-    export_folds(dataset, out)
-    own_rule = dataset.folds.rule
-    out.write_text(out.read_text().replace(own_rule, "Mr Smith tests, Ms Jones validates"))
-    again, _ = prepare(tmp_path / "elsewhere", source, FoldsConfig(folds_csv=str(out)))
-    export_folds(again, tmp_path / "again.csv")
-    assert "Smith" not in (tmp_path / "again.csv").read_text()
-    export_folds(again, tmp_path / "named.csv", with_ids=True)
-    assert "Smith" in (tmp_path / "named.csv").read_text()
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("by", ["group", "site"])
-def test_the_rules_of_ganaug_are_known_as_its_own(scheme: str, by: str) -> None:
-    if scheme == "fixed":
-        assert not is_rule("the parts are those of the list a.csv", scheme)
-        return
-    rule = rule_of(FoldsConfig(by=by, **SCHEMES[scheme]))
-    assert is_rule(rule, scheme)
-    assert not is_rule(f"{rule} by Smith", scheme)
-    assert not is_rule(f"Smith: {rule}", scheme)
-
-
 def test_an_image_that_a_list_of_digests_lacks_is_named_as_its_owner_names_it(source: Path, tmp_path: Path) -> None:
     dataset, _ = prepare(tmp_path / "here", source, FoldsConfig(num_folds=3))
     lines = dataset.table.image_digests(np.array([5]))
@@ -230,36 +203,6 @@ def test_overlapping_test_parts_are_repeats(folds_of: Callable[..., Folds]) -> N
 def test_parts_may_be_written_out_and_in_any_case(folds_of: Callable[..., Folds]) -> None:
     words = {"train": "Train", "val": "Validation", "test": "TEST"}
     assert folds_of(by_image([words[role] for role in ROLES])).splits == folds_of(by_image(ROLES)).splits
-
-
-def said(**change: Any) -> str:
-    """The first line of an export, with a change, and one fold."""
-    values = {"scheme": "fixed", "seed": 0, "num_repeats": 1, "rule": ""} | change
-    return f"# {json.dumps(values)}\n" + by_image(ROLES)
-
-
-@pytest.mark.parametrize("scheme", ["k-fold", "repeated", "leave-one-out"])
-def test_a_scheme_that_the_columns_do_not_bear_out_is_refused(folds_of: Callable[..., Folds], scheme: str) -> None:
-    with pytest.raises(FoldsError, match=f"says {scheme}, and the columns say otherwise"):
-        folds_of(said(scheme=scheme))
-    assert folds_of(said(scheme="hold-out")).scheme == "hold-out"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": -5},
-        {"rule": "red \x1b[31m"},
-        {"rule": "two\nlines"},
-        {"rule": "turned \u202e round"},
-        {"rule": "long" * 100},
-        {"folds_digest": 5},
-        {"folds_digest": "a" * 301},
-    ],
-)
-def test_a_first_line_of_odd_values_is_refused(folds_of: Callable[..., Folds], change: dict[str, Any]) -> None:
-    with pytest.raises(FoldsError, match=r"the first line of list\.csv"):
-        folds_of(said(**change))
 
 
 LIST = by_image(ROLES)
