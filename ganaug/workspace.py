@@ -72,6 +72,18 @@ def user_path(text: str | Path) -> Path:
         ) from error
 
 
+def require_folder(path: Path, option: str) -> None:
+    """Raise WorkspaceError where `option` names no file, or one in a folder that is not there."""
+    if not path.name:
+        raise WorkspaceError(f"{option} names no file", expected="a file to write", todo=f"name it with {option}")
+    with os_errors_as_workspace_errors(path):
+        is_there = path.absolute().parent.is_dir()
+    if not is_there:
+        raise WorkspaceError(
+            f"there is no folder {path.parent}", expected=f"a folder for the file of {option}", todo="make it first"
+        )
+
+
 def text_of(file_name: str) -> str:
     """The text that `file_name` made a name of."""
     return unquote(file_name, errors="surrogatepass")
@@ -137,9 +149,9 @@ class Workspace:
         """The synthetic files, sorted by name."""
         return sorted(self.root.glob("synthetic/*.h5"))
 
-    def evaluation(self, synthetic: Path) -> Path:
-        """The page of what was found of a synthetic file."""
-        return self.root / "evaluations" / f"{synthetic.stem}.html"
+    def evaluation(self, synthetic: str, against: str) -> Path:
+        """The page of what was found of a synthetic file of this name, next to real images of these patients."""
+        return self.root / "evaluations" / f"{Path(synthetic).stem}-{against}.html"
 
     def classifier(self, dataset: str, name: str, fold: int, digest: str) -> ClassifierRun:
         safe = re.sub(r"[^\w.+-]", "_", name)

@@ -1,5 +1,7 @@
 """`ganaug evaluate-gan`: what the synthetic images are worth, per class, next to real images of other patients."""
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,7 +9,7 @@ import click
 
 from ganaug import presets
 from ganaug.cli import reference
-from ganaug.cli.common import Common, common_options, warn
+from ganaug.cli.common import Common, common_options, duration, warn
 from ganaug.cli.find import (
     choose_folds,
     extractors_option,
@@ -18,10 +20,11 @@ from ganaug.cli.find import (
     verify_option,
     weights_option,
 )
+from ganaug.config.choices import HELD_OUT, KNOWS_TEST_PATIENTS, VALIDATION
 
 if TYPE_CHECKING:
     from ganaug.evaluate.extractors.choice import ExtractorChoice
-    from ganaug.generate.find import Supply
+    from ganaug.evaluate.judgement import ScoredFile
 
 
 @click.command(epilog=reference.EVALUATE_GAN)
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
 @extractors_option
 @click.option(
     "--against",
-    type=click.Choice(["validation", "held-out"]),
-    default="validation",
+    type=click.Choice([VALIDATION, HELD_OUT]),
+    default=VALIDATION,
     show_default=True,
     help="Patients that the images are held against besides the training ones; held-out: test patients, too, for a "
     "last report that chooses nothing any more",
@@ -58,42 +61,53 @@ def evaluate_gan(
     """
     from ganaug.evaluate.table import format_judgement
     from ganaug.generate.find import Choice, num_drawn, require_supplies
-    from ganaug.generate.score_supplies import judge_images, require_judges
+    from ganaug.generate.score_supplies import judge_images, plan_judging
 
     data = find_dataset(common, dataset)
     folds, compute = choose_folds(common, data, fold), common.compute(weights_dir=weights_dir)
     at_least = num_drawn(data, folds, presets.study(common.preset).ratio)  # the files that a study would take
     supplies = require_supplies(common.workspace, data, folds, at_least=at_least, choice=Choice(gans, files))
-    names = require_judges(data, supplies, extractors, compute)
+    plans = plan_judging(
+        common.workspace, data, supplies, choices=extractors, against=against, compute=compute, is_timed=common.dry_run
+    )
     if common.dry_run:
-        plans = [
-            {"synthetic": str(supply.synthetic), "page": str(common.workspace.evaluation(supply.synthetic))}
-            for supply in supplies
+        lines = [
+            f"would judge {plan.synthetic} by {', '.join(plan.extractors)} and write {plan.page}; about "
+            f"{duration(plan.seconds)} for the features of {plan.num_images} images, and a few minutes for the rest"
+            for plan in plans
         ]
-        lines = [f"would judge {plan['synthetic']} by {', '.join(names)} and write {plan['page']}" for plan in plans]
-        common.report({"files": plans, "extractors": names}, "\n".join(lines))
+        common.report({"files": [asdict(plan) for plan in plans]}, "\n".join(lines))
         return
     for supply in supplies:
         warn(f"note: {supply.sentence}")
-    pages, rows, findings = [], [], []
+    if against == HELD_OUT:
+        warn(f"note: {KNOWS_TEST_PATIENTS}")
+    command = command_of(common, extractors, against, weights_dir)
     judged = judge_images(
-        common.workspace, data, supplies, choices=extractors, against=against, compute=compute,
-        command=lambda supply: command_of(supply, extractors, against),
-    )  # fmt: skip
+        common.workspace, data, supplies, choices=extractors, against=against, compute=compute, command=command
+    )
+    pages, rows, findings = [], [], []
     for supply, (judgement, page) in zip(supplies, judged):
         pages.append(str(page))
         rows += judgement.to_rows()
         findings += [{"fold": supply.fold, **finding.to_dict()} for finding in judgement.findings]
         if not common.as_json:
-            common.report(
-                {}, f"fold {supply.fold}: {supply.synthetic.name}\n\n{format_judgement(judgement)}\n\n{page}\n"
-            )
+            name = supply.synthetic.name
+            common.report({}, f"fold {supply.fold}: {name}\n\n{format_judgement(judgement)}\n\n{page}\n")
     if common.as_json:
-        common.report({"pages": pages, "findings": findings, "rows": rows}, "")
+        common.report({"pages": pages, "against": against, "findings": findings, "rows": rows}, "")
 
 
-def command_of(supply: "Supply", extractors: tuple["ExtractorChoice", ...], against: str) -> str:
-    """The command that makes the same page again from the same workspace; files are named without their folders."""
-    options = [f"--extractor {choice.name}" + (f"={choice.file.name}" if choice.file else "") for choice in extractors]
-    named = f"--fold {supply.fold} --synthetic {supply.synthetic.name}"
-    return " ".join(["ganaug evaluate-gan", f"--dataset {supply.run.dataset}", named, *options, f"--against {against}"])
+def command_of(
+    common: Common, extractors: tuple["ExtractorChoice", ...], against: str, weights_dir: Path | None
+) -> "Callable[[ScoredFile], str]":
+    """The command that makes the page of a file again from the same workspace, without the names of your own files."""
+    options = [f"--extractor {choice.name}" + ("=FILE" if choice.file else "") for choice in extractors]
+    options += ["--weights-dir DIR"] if weights_dir or common.compute().weights_dir else []
+    options += [f"--against {against}"] if against != VALIDATION else []
+
+    def command(about: "ScoredFile") -> str:
+        named = f"--dataset {about.dataset} --fold {about.fold} --synthetic {about.synthetic}"
+        return " ".join(["ganaug evaluate-gan", named, *options])
+
+    return command

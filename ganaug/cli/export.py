@@ -63,7 +63,9 @@ def export(
 def _export_folds(common: Common, path: Path, out: Path, with_ids: bool) -> None:
     from ganaug.data.export import open_with_folds
     from ganaug.data.folds.publish import export_folds
+    from ganaug.workspace import require_folder
 
+    require_folder(out, "--folds-csv")
     dataset = open_with_folds(path)
     groups, number = len(dataset.folds.groups), dataset.folds.num_folds
     named = f"names {groups} patients and their files: hand it on only where these names are public"

@@ -30,6 +30,8 @@ from ganaug.cli.train_classifier import train_classifier
 from ganaug.cli.train_gan import train_gan
 from ganaug.errors import Ended, UserError, for_terminal
 
+_KEEP_NOTHING = ("audit", "inspect", "doctor")  # commands that keep no part of their work where they are stopped
+
 
 class Commands(click.Group):
     """Commands in the order of their use, whose mistakes are reported in one line with exit status 2."""
@@ -42,6 +44,10 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            if ctx.invoked_subcommand in _KEEP_NOTHING:
+                _leave(130, "stopped; nothing is kept; run the same command again from the start")
             raise
         except Exception:
             if ctx.meta.get(DEBUG):

@@ -37,7 +37,7 @@ _IMAGES = _options(
                  help="Side of the square that becomes one image, in the files' pixels  [default: the shorter side; "
                       "tile: the resolution]"),
     click.option("--field-um", type=float, help="The same in micrometres, where the source knows its scale"),
-    click.option("--whole-copies-only", is_flag=True,
+    click.option("--whole-copies-only", is_flag=True, default=None,
                  help="Search copies of whole images only, which is faster: none that are cropped, rotated, shifted, "
                       "framed or inverted, and no overlaps"),
     click.option("--stain", default="none", show_default=True, metavar="NAME",

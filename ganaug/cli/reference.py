@@ -64,15 +64,19 @@ every fold sees them. Images on which it fails are kept as they are and counted.
 
 AUDIT = """\
 Sources. A folder or an archive of PNG, JPEG or TIFF files; a CSV with the column path, relative to its own folder, and
-group (the patient) and site where it has them; a data set or a synthetic file of ganaug. Patients of files are read off
-BreakHis names and TCGA barcodes, which also say the site, or else off the folders, as `ganaug prepare` reads them.
+group (or patient) and site where it has them; a data set or a synthetic file of ganaug. What a CSV or --layout says of
+patient and site counts. Else BreakHis names and TCGA barcodes say it, or else the folders, as `ganaug prepare` reads
+them; a note says how the folders were read. Rows of a CSV whose file is missing still name their patient and site.
 
-Findings. patient, site: a name that two parts have in common; file: the same bytes; copy: one picture shows what the
-other shows, recompressed, relit, inverted, framed, flipped, rotated, squashed or cropped to half the side; overlap: two
-fields that have at least a third in common. Pictures with few details, such as empty fields, are copies of nothing.
+Findings. patient, site: a name that two parts have in common, unknown where under two parts name any; file: the same
+bytes; copy: one picture shows what the other shows, recompressed, relit, inverted, framed, flipped, rotated, squashed
+or cropped to half the side; overlap: two fields that have at least a third in common. Pictures with few details, such
+as empty fields, are copies of nothing. Names that differ in Unicode form alone are one; those that differ in case, spaces or
+zeros are listed in a note. A data set that joined patients does not keep all their names: a note says so.
 
 Names. The table of --csv and what --json prints hold the names of files and their rows, as you gave them, and neither
-patients nor sites: mind what the names of files and folders say before you pass them on.
+patients nor sites: mind what the names of files and folders say before you pass them on. A spreadsheet may run names
+that begin with = + - or @.
 """
 
 TRAIN_GAN = """\

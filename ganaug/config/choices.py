@@ -20,6 +20,12 @@ FILE_EXTRACTORS = ("dinov2", "clip", "timm", "torchscript")  # whose weights are
 FITTED_EXTRACTORS = ("classifier", "pixels_pca")  # that are made from the fold's training images
 NAMED_EXTRACTORS = tuple(name for name in EXTRACTOR_NAMES if name not in FILE_EXTRACTORS)  # that a name is enough for
 SNAPSHOT_EXTRACTORS = ("auto", "none", *NAMED_EXTRACTORS)  # what may score snapshots
+VALIDATION, HELD_OUT = "validation", "held-out"  # whose images stand for patients that a generator did not see
+UNSEEN = {VALIDATION: "validation patients", HELD_OUT: "validation and test patients"}
+KNOWS_TEST_PATIENTS = (
+    "These figures know the test patients. Choose no generator, no snapshot, no truncation and no filter by them: a "
+    "study of such a choice would test on patients who made it."
+)
 MOST_IMAGES = 10_000_000  # of a class, that a generator is asked for
 SCHEME_NAMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")

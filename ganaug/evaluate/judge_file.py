@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganaug.config import CPU, Compute
+from ganaug.config.choices import UNSEEN, VALIDATION
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import held_out
 from ganaug.data.schema import ImageReader, name_to_share, open_reader
@@ -27,9 +28,6 @@ from ganaug.evaluate.judgement import Judgement, ScoredFile
 from ganaug.evaluate.labels.chapter import judge_labels
 from ganaug.evaluate.scores import ALL
 from ganaug.workspace import GanRun, Workspace, append_jsonl, read_jsonl
-
-VALIDATION, HELD_OUT = "validation", "held-out"  # whose images stand for patients that the generator did not see
-PARTS = {VALIDATION: "validation patients", HELD_OUT: "validation and test patients"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def open_case(
 ) -> Case:
     """What the images of the file `synthetic` are compared with; seed: of the figures' random draws.
 
-    against: whose images stand for unknown patients, of PARTS; a figure that knows the test patients must choose
+    against: whose images stand for unknown patients, of UNSEEN; a figure that knows the test patients must choose
     nothing. Raises LeakError where the file's provenance is missing, edited, or of another data set or fold; DataError
     where its classes or resolution are not those of the data set.
     """
@@ -126,10 +124,10 @@ def open_case(
         generator=provenance.generator,
         kimg=provenance.kimg,
         psi=table.attrs.get("psi"),
-        held_out_part=PARTS[against],
+        held_out_part=UNSEEN[against],
         seed=seed,
     )
-    judged = Judged(train, others, without_patients, dataset.table.class_names, PARTS[against])
+    judged = Judged(train, others, without_patients, dataset.table.class_names, UNSEEN[against])
     return Case(workspace, real, made, run, judged, about, teachers_of(run, table))
 
 
@@ -144,7 +142,7 @@ def judge_case(case: Case, extractors: Sequence[Extractor], compute: Compute = C
         try:
             embedded.append(embed(case, extractor, compute))
         except UserError as error:
-            failed.append(_not_judged("overall", f" by {extractor.name}: {error}"))
+            failed.append(_not_judged("overall", f" by {extractor.name}: {error.shared}"))
     given = Evidence(case.judged, tuple(embedded), case.run, compute, case.about.seed)
     bar = tqdm(JUDGES.values(), desc="judges", disable=not compute.progress or None)
     return _recorded(case, Judgement(case.about, (*failed, *(_ask(given, *of_judge) for of_judge in bar))))
@@ -172,7 +170,7 @@ def _ask(given: Evidence, question: str, answer: Callable[[Evidence], Chapter]) 
     try:
         return answer(given)
     except UserError as error:
-        return _not_judged(question, f": {error}")
+        return _not_judged(question, f": {error.shared}")
 
 
 def _not_judged(question: str, reason: str) -> Chapter:

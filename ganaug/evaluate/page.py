@@ -1,15 +1,18 @@
 """The page of one judgement: what was found on each question, for a person to read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganaug.config.choices import KNOWS_TEST_PATIENTS, UNSEEN, VALIDATION
 from ganaug.evaluate.judged import ImageSet, Judged
 from ganaug.evaluate.judgement import Judgement
 from ganaug.evaluate.scores import ImageScore
-from ganaug.evaluate.table import in_words
+from ganaug.evaluate.table import bounds, in_words
+from ganaug.report.numbers import figure
 from ganaug.report.page import render_page
 from ganaug.report.pictures import strip
 from ganaug.workspace import write_text
@@ -39,7 +42,8 @@ def write_page(path: Path, judged: Judged, judgement: Judgement, command: str) -
         answers=judgement.answers(),
         samples=samples_of(judged, judgement.file.seed),
         sizes=sizes_of(judged),
-        metrics_of=metrics_of,
+        tables_of=tables_of,
+        first=judgement.scores[0].extractor if judgement.scores else None,
         in_words=in_words,
         command=command,
     )
@@ -50,13 +54,10 @@ def notes_of(judgement: Judgement) -> list[str]:
     """What a reader has to know before the rest."""
     about = judgement.file
     notes = []
-    if about.held_out_part != "validation patients":
-        notes.append(
-            "These figures know the test patients. Choose no generator, no snapshot, no truncation and no filter by "
-            "them: a study of such a choice would test on patients who made it."
-        )
+    if about.held_out_part != UNSEEN[VALIDATION]:
+        notes.append(KNOWS_TEST_PATIENTS)
     digests = dict.fromkeys((score.extractor, score.extractor_digest) for score in judgement.scores if score.extractor)
-    if len({name for name, _ in digests}) < 2:
+    if len(digests) < 2:
         notes.append(
             "All features are of one network. What it does not see, such as details below its first layers' reach, no "
             "figure here can show; a second --extractor would."
@@ -92,9 +93,52 @@ def samples_of(judged: Judged, seed: int) -> list[Samples]:
     ]
 
 
-def metrics_of(scores: tuple[ImageScore, ...]) -> dict[str, list[ImageScore]]:
-    """The rows of each metric that has any figure, in their order."""
-    found: dict[str, list[ImageScore]] = {}
+@dataclass(frozen=True)
+class Cell:
+    """A figure, and its interval below it where there is one."""
+
+    figure: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one metric: a class and its cells, as many as there are headings."""
+
+    name: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def tables_of(scores: Sequence[ImageScore]) -> list[Table]:
+    """A table for each metric and network that has any figure, with the columns in which something stands."""
+    found: dict[tuple[str, str | None], list[ImageScore]] = {}
     for score in scores:
-        found.setdefault(score.metric, []).append(score)
-    return {name: rows for name, rows in found.items() if any(row.value is not None for row in rows)}
+        found.setdefault((score.metric, score.extractor_digest), []).append(score)
+    return [_table(rows) for rows in found.values() if any(row.value is not None for row in rows)]
+
+
+def _table(scores: Sequence[ImageScore]) -> Table:
+    columns = {
+        "value": [Cell(figure(row.value), bounds(row.low, row.high)) for row in scores],
+        "real": [Cell(str(row.n_real or "")) for row in scores],
+        "synthetic": [Cell(str(row.n_synthetic or "")) for row in scores],
+        "at n": [Cell(str(row.n_half or "")) for row in scores],
+        "value at n": [_cell(row.value_at_half) for row in scores],
+        "floor": [_cell(row.floor, bounds(row.floor_low, row.floor_high)) for row in scores],
+        "ratio": [_cell(row.ratio) for row in scores],
+        "held-out n": [Cell(str(row.n_held_out or "")) for row in scores],
+        "held-out": [_cell(row.held_out) for row in scores],
+        "held-out floor": [_cell(row.held_out_floor) for row in scores],
+        "p": [_cell(row.p_value) for row in scores],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cell.figure for cell in cells)}
+    rows = [
+        (score.class_name, tuple(cells[place] if cells[place].figure else Cell("–") for cells in shown.values()))
+        for place, score in enumerate(scores)
+    ]
+    return Table(scores[0].metric, tuple(shown), tuple(rows))
+
+
+def _cell(value: float | None, interval: str = "") -> Cell:
+    return Cell("" if value is None else figure(value), interval)

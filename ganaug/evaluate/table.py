@@ -11,7 +11,8 @@ NUM_TEXTS = 2  # columns at the left that hold no numbers
 Cell = Callable[[ImageScore], str]
 
 
-def _bounds(low: float | None, high: float | None) -> str:
+def bounds(low: float | None, high: float | None) -> str:
+    """An interval as text; empty where there is none."""
     return "" if low is None or high is None else f"{figure(low)} to {figure(high)}"
 
 
@@ -20,13 +21,13 @@ COLUMNS: Sequence[tuple[str, Cell]] = (
     ("figure", lambda score: score.metric),
     ("class", lambda score: score.class_name),
     ("value", lambda score: figure(score.value)),
-    ("interval", lambda score: _bounds(score.low, score.high)),
+    ("interval", lambda score: bounds(score.low, score.high)),
     ("real", lambda score: str(score.n_real or "")),
     ("synthetic", lambda score: str(score.n_synthetic or "")),
     ("at n", lambda score: str(score.n_half or "")),
     ("value at n", lambda score: "" if score.value_at_half is None else figure(score.value_at_half)),
     ("floor", lambda score: "" if score.floor is None else figure(score.floor)),
-    ("floor's interval", lambda score: _bounds(score.floor_low, score.floor_high)),
+    ("floor's interval", lambda score: bounds(score.floor_low, score.floor_high)),
     ("ratio", lambda score: "" if score.ratio is None else figure(score.ratio)),
     ("held-out n", lambda score: str(score.n_held_out or "")),
     ("held-out", lambda score: "" if score.held_out is None else figure(score.held_out)),
@@ -68,7 +69,7 @@ def in_words(finding: Finding) -> str:
 
 
 def format_scores(scores: Sequence[ImageScore], is_shown: Callable[[ImageScore], bool] = lambda score: True) -> str:
-    """One table of those rows that have a value and are shown, and below it the notes of all."""
+    """One table of the rows that have a value and are shown; below it their notes, and why others have no value."""
     rows = [[cell(score) for _, cell in COLUMNS] for score in scores if score.value is not None and is_shown(score)]
     blocks = []
     if rows:
@@ -76,7 +77,7 @@ def format_scores(scores: Sequence[ImageScore], is_shown: Callable[[ImageScore],
         blocks.append(_align([[COLUMNS[c][0] for c in shown], *([row[c] or "–" for c in shown] for row in rows)]))
     metrics_of: dict[str, dict[str, None]] = {}
     for score in scores:
-        if score.note:
+        if score.note and (score.value is None or is_shown(score)):
             metrics_of.setdefault(score.note, {})[score.metric] = None
     notes = [f"{', '.join(metrics)}: {note}" for note, metrics in metrics_of.items()]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])

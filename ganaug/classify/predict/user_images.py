@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ganaug.classify.predict.names import breakhis_class, parse_breakhis, patient_in
-from ganaug.config import LAYOUT_LEVELS
 from ganaug.data.archives.files import Files, files_at, is_image_name, open_files, printable
 from ganaug.data.sources.folder import MASK_NAME
-from ganaug.data.sources.layout import CLASS, OTHER, PATIENT, Layout, infer_layout
+from ganaug.data.sources.layout import CLASS, OTHER, PATIENT, Layout, infer_layout, layout_of_option
 from ganaug.data.sources.scans.names import plain
 from ganaug.data.sources.scans.scan import UNLABELLED, Item, Scan, reading
 from ganaug.data.tables import read_bytes, read_cells
-from ganaug.errors import ConfigError, DataError, private
+from ganaug.errors import DataError, private
 
 _TABLE = ("path", "group")
 
@@ -111,7 +110,7 @@ def _with_names(found: UserImages, class_names: Sequence[str]) -> UserImages:
 def _with_folders(found: UserImages, class_names: Sequence[str], layout: str | None) -> UserImages:
     """The images with the classes and patients of a layout; None infers it."""
     folders = [tuple(map(plain, PurePosixPath(image.path).parts[:-1])) for image in found.images]
-    levels = _parse(layout) if layout else _infer(folders, class_names)
+    levels = layout_of_option(layout) if layout else _infer(folders, class_names)
     if not set(levels.levels) & {CLASS, PATIENT}:
         return found
     own = {name.casefold(): name for name in class_names}
@@ -125,18 +124,6 @@ def _with_folders(found: UserImages, class_names: Sequence[str], layout: str | N
         for image, (label, patient) in zip(found.images, named)
     ]
     return replace(found, images=tuple(images), notes=tuple(notes))
-
-
-def _parse(text: str) -> Layout:
-    levels = tuple(text.split("/"))
-    named = [level for level in levels if level != OTHER]
-    if not set(levels) <= set(LAYOUT_LEVELS) or len(set(named)) < len(named):
-        raise ConfigError(
-            f"--layout {text}",
-            expected=f"the folder levels from the top with slashes between them, of {', '.join(LAYOUT_LEVELS)}, each "
-            f"at most once but for {OTHER}, such as class/patient",
-        )
-    return Layout(levels)
 
 
 def _infer(folders: Sequence[tuple[str, ...]], class_names: Sequence[str]) -> Layout:

@@ -21,9 +21,13 @@ from ganaug.data.copies.search import MOST_PICTURES, find_matches
 from ganaug.data.copies.sketches import Sketch, sketch
 from ganaug.data.images.decode import Undecodable, count_pixels, decode
 from ganaug.data.images.perceptual_hash import grey_version, hashes_of
+from ganaug.data.sources.scans.names import equal_but_for_spelling, near_patients, plain
+from ganaug.data.sources.scans.reconcile import MOST_SETS_NAMED
+from ganaug.errors import for_sharing, private, some_of
 from ganaug.parallel.threads import Job, run_in_threads
 
-KINDS = ("patient", "site", "file", "copy", "overlap")
+NAMED = ("patient", "site")
+KINDS = (*NAMED, "file", "copy", "overlap")
 _MAX_BYTES = 2**28  # of files in memory
 _AT_A_TIME = 64
 _COMPARED = 512  # pairs of pictures at a time
@@ -56,10 +60,11 @@ class Audit:
     num_images: dict[str, int]  # read, by part
     skipped: tuple[tuple[str, str], ...]  # path and reason
     notes: tuple[str, ...]
+    unknown: tuple[str, ...] = ()  # kinds of which nothing is known: no two parts name a patient, or a site
 
-    def counts(self) -> dict[str, int]:
-        """How many findings there are of each kind."""
-        return {kind: sum(pair.kind == kind for pair in self.pairs) for kind in KINDS}
+    def counts(self) -> dict[str, int | None]:
+        """How many findings there are of each kind; None where it is unknown."""
+        return {kind: None if kind in self.unknown else sum(pair.kind == kind for pair in self.pairs) for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,16 @@ def audit(inputs: Sequence[Input], *, ignored: Sequence[str] = (), progress: boo
                 else:
                     skipped.append(result)
     entries = [image.entry for image in seen]
-    listed = [entry for given in inputs for entry in given.entries]
-    notes = [note for given in inputs for note in given.notes]
+    listed = [entry for given in inputs for entry in given.listed]
+    notes = [*(note for given in inputs for note in given.notes), *_under_two_patients(entries)]
     pairs: list[Pair] = []
-    for kind in ("patient", "site"):
+    unknown = []
+    for kind in NAMED:
+        if len({entry.part for entry in listed if getattr(entry, kind)}) < 2:
+            unknown.append(kind)
         if kind not in ignored:
             pairs += _shared(kind, listed)
+            notes += _near(kind, listed)
     files = list(_equal(entries))
     pairs += files if "file" not in ignored else []
     if not {"copy", "overlap"} <= set(ignored):
@@ -99,7 +108,8 @@ def audit(inputs: Sequence[Input], *, ignored: Sequence[str] = (), progress: boo
         known = {(position[pair.a], position[pair.b]) for pair in files}
         pairs += [pair for pair in _copies(seen, known, notes, progress) if pair.kind not in ignored]
     numbers = {part: sum(entry.part == part for entry in entries) for part in PARTS}
-    return Audit(tuple(sorted(pairs, key=lambda pair: KINDS.index(pair.kind))), numbers, tuple(skipped), tuple(notes))
+    pairs.sort(key=lambda pair: KINDS.index(pair.kind))
+    return Audit(tuple(pairs), numbers, tuple(skipped), tuple(notes), tuple(unknown))
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -162,6 +172,31 @@ def _shared(kind: str, entries: Iterable[Entry]) -> Iterator[Pair]:
             yield Pair(kind, by_part[a][0], by_part[b][0], how)
 
 
+def _near(kind: str, entries: Iterable[Entry]) -> Iterator[str]:
+    """A note on names that two parts spell differently, by the rules of `ganaug prepare`."""
+    parts: dict[str, set[str]] = {}
+    for entry in entries:
+        if name := getattr(entry, kind):
+            parts.setdefault(name, set()).add(entry.part)
+    alike = near_patients(parts) if kind == "patient" else equal_but_for_spelling(parts)
+    across = [names for names in alike if any(parts[a] != parts[b] for a, b in combinations(names, 2))]
+    if across:
+        listed = some_of([" = ".join(map(private, names)) for names in across], MOST_SETS_NAMED)
+        yield f"near-equal {kind}s of two parts are kept apart, which leaks where they are a {kind}: {listed}"
+
+
+def _under_two_patients(entries: Iterable[Entry]) -> Iterator[str]:
+    """A note on files that one part gives to several patients."""
+    members: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        if entry.patient:
+            members.setdefault((entry.part, entry.sha256), []).append(entry)
+    twice = [equal[0] for equal in members.values() if len({entry.patient for entry in equal}) > 1]
+    for part in PARTS:
+        if found := [private(plain(entry.name)) for entry in twice if entry.part == part]:
+            yield f"files of {part} that stand under several patients: {len(found)}, such as {found[0]}"
+
+
 def _equal(entries: Sequence[Entry]) -> Iterator[Pair]:
     """Each file of a part with the first file of another that equals it."""
     members: dict[str, list[Entry]] = {}
@@ -207,5 +242,5 @@ def to_json(found: Audit) -> dict[str, Any]:
         "findings": found.counts(),
         "pairs": [pair.to_dict() for pair in found.pairs],
         "skipped": [list(pair) for pair in found.skipped],
-        "notes": list(found.notes),
+        "notes": [for_sharing(note) for note in found.notes],
     }

@@ -1,7 +1,7 @@
 """What a user gives an audit: folders, archives, manifests and prepared data sets, each for a part of the split."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -9,19 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganaug.data.archives.files import existing, files_at, is_image_name, open_files, printable
-from ganaug.data.schema import ImageReader, read_table
+from ganaug.data.audit.folders import ImageFolder, list_folder, read_layouts
+from ganaug.data.copies.duplicates import JOINED
+from ganaug.data.schema import ImageReader, ImageTable, read_table
 from ganaug.data.sources import breakhis
 from ganaug.data.sources.expression import parse_barcode
-from ganaug.data.sources.folder import MASK_NAME
-from ganaug.data.sources.layout import PATIENT, SITE, Layout, infer_layout
+from ganaug.data.sources.layout import PATIENT, SITE, Layout, layout_of_option
 from ganaug.data.sources.scans.listed import locate
 from ganaug.data.sources.scans.names import plain
+from ganaug.data.sources.scans.reconcile import is_own_patient
 from ganaug.data.tables import UNKNOWN, read_bytes, read_cells
-from ganaug.errors import DataError, private
+from ganaug.errors import ConfigError, DataError, private, some_of
 
 SYNTHETIC = "synthetic"
 PARTS = ("train", "validation", "test", SYNTHETIC)
 _TABLES = (".csv", ".tsv", ".txt")
+_COLUMNS = ("label", "group", "patient", "site")  # that a manifest may have
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Input:
     pixels: "FilePixels | StoredPixels"
     notes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()  # path and reason
+    absent: tuple[Entry, ...] = ()  # rows of a manifest without a file, which still name patients and sites
+
+    @property
+    def listed(self) -> tuple[Entry, ...]:
+        """All that patients and sites are compared of."""
+        return (*self.entries, *self.absent)
 
 
 @dataclass(frozen=True)
@@ -73,96 +82,158 @@ class StoredPixels:
         return ImageReader(self.path)[np.arange(start, stop)]
 
 
-def open_input(part: str, given: str) -> Input:
-    """List the images of a folder, an archive, a CSV or an HDF5 file of ganaug, without reading a pixel.
+def open_inputs(given: Mapping[str, Sequence[str]], layout_text: str | None = None) -> list[Input]:
+    """List the images of the sources of each part, without reading a pixel.
 
-    Raises DataError where it is none of these or holds no image.
+    A source is a folder, an archive, a CSV or an HDF5 file of ganaug. layout_text: the folder levels from the top, as
+    for `ganaug prepare`; None infers them. Raises DataError where a source is none of these or holds no image,
+    ConfigError for a layout that cannot be meant or has no folder to be of.
     """
-    path = existing(given, f"--{part}")
+    layout = layout_of_option(layout_text) if layout_text is not None else None
+    sources = [(part, source, existing(source, f"--{part}")) for part, own in given.items() for source in own]
+    kinds = [_kind(path) for _, _, path in sources]
+    if layout and "folder" not in kinds:
+        raise ConfigError("--layout without a folder", expected="a folder or an archive", todo="leave --layout out")
+    folders = {
+        at: list_folder(source, path, layout) for at, (_, source, path) in enumerate(sources) if kinds[at] == "folder"
+    }
+    real = [at for at in folders if sources[at][0] != SYNTHETIC]
+    layouts, notes = ([layout] * len(real), []) if layout else read_layouts([folders[at] for at in real])
+    layout_at = dict(zip(real, layouts, strict=True))
+    found = []
+    for at, (part, source, path) in enumerate(sources):
+        if kinds[at] == "stored":
+            found.append(_stored(part, source, path))
+        elif kinds[at] == "manifest":
+            found.append(_manifest(part, source, path))
+        else:
+            found.append(_folder(part, path, folders[at], layout_at.get(at, Layout(())), is_given=layout is not None))
+        _require_images(found[-1], source)
+    found[0] = replace(found[0], notes=(*notes, *found[0].notes))
+    return [replace(each, notes=(*each.notes, *_without_patient(each))) for each in found]
+
+
+def _kind(path: Path) -> str:
+    """stored, manifest or folder, which is an archive too."""
     if path.suffix.lower() == ".h5":
-        found = _stored(part, given, path)
-    elif path.suffix.lower() in _TABLES and not path.is_dir():
-        found = _manifest(part, given, path)
-    else:
-        found = _folder(part, given, path)
-    if not found.entries:
-        reason = f", such as {private(found.skipped[0][0])}: {found.skipped[0][1]}" if found.skipped else ""
+        return "stored"
+    if path.suffix.lower() in _TABLES and not path.is_dir():
+        return "manifest"
+    if is_image_name(path) and not path.is_dir():
         raise DataError(
-            f"{given} holds no image that is read ({len(found.skipped)} skipped{reason})",
+            f"{path} is a picture", expected="a folder, an archive, a CSV or an .h5", todo="name its folder"
+        )
+    return "folder"
+
+
+def _require_images(found: Input, source: str) -> None:
+    if not found.listed:
+        reason = f", such as {private(plain(found.skipped[0][0]))}: {found.skipped[0][1]}" if found.skipped else ""
+        raise DataError(
+            f"{source} holds no image that is read ({len(found.skipped)} skipped{reason})",
             expected="PNG, JPEG or TIFF files",
             todo="name another folder or table",
         )
-    return found
+
+
+def _without_patient(found: Input) -> Iterator[str]:
+    """A note where patients are unknown."""
+    entries = [entry for entry in found.listed if entry.part != SYNTHETIC]
+    if unknown := sum(not entry.patient for entry in entries):
+        yield f"no patient is known for {unknown} of {len(entries)} images of {entries[0].source}"
 
 
 def _stored(part: str, given: str, path: Path) -> Input:
     table = read_table(path)
     is_real = part != SYNTHETIC
-    columns = zip(table.path.tolist(), table.group_id.tolist(), table.site_id.tolist(), table.sha256.tolist())
+    columns = zip(table.path.tolist(), table.group_id.tolist(), table.image_id.tolist(), table.site_id.tolist())
     entries = tuple(
-        Entry(part, given, row, printable(name), group if is_real else "", site if is_real else "", sha256)
-        for row, (name, group, site, sha256) in enumerate(columns, 1)
+        Entry(
+            part,
+            given,
+            row,
+            printable(name),
+            plain(group) if is_real and not is_own_patient(group, image) else "",
+            plain(site) if is_real else "",
+            sha256,
+        )
+        for row, ((name, group, image, site), sha256) in enumerate(zip(columns, table.sha256.tolist(), strict=True), 1)
     )
-    return Input(entries, StoredPixels(path))
+    return Input(entries, StoredPixels(path), notes=tuple(_joined(table, given)) if is_real else ())
+
+
+def _joined(table: ImageTable, given: str) -> Iterator[str]:
+    """Notes on patients who had several names before the data set was prepared, which it does not keep."""
+    group_of = dict(zip(table.image_id.tolist(), table.group_id.tolist()))
+    pairs = [(copy["a"], copy["b"]) for copy in table.attrs.get("duplicates", []) if JOINED in copy["done"].split("; ")]
+    groups = {group_of[image] for pair in pairs for image in pair if image in group_of}
+    if groups:
+        yield (
+            f"data set {given} joined patients who share a picture; {len(groups)} of its patients may stand under "
+            "other names elsewhere"
+        )
+    options = table.attrs.get("options", {})
+    is_asked = {
+        "--same-patient": options.get("same_patient"),
+        "--near-names merge": options.get("near_names") == "merge",
+    }
+    if flags := " and ".join(flag for flag, is_set in is_asked.items() if is_set):
+        yield f"data set {given} was prepared with {flags}; patients and sites may stand under other names elsewhere"
 
 
 def _manifest(part: str, given: str, path: Path) -> Input:
     """The rows of a CSV with the column path, relative to its folder, and group and site where it has them."""
-    table = read_cells(read_bytes(path), str(path), ("path",), ("label", "group", "site"))
-    cells = [(row.line, table.values(row, "path", "group", "site")) for row in table.rows]
+    table = read_cells(read_bytes(path), str(path), ("path",), _COLUMNS)
+    if {"group", "patient"} <= set(table.columns):
+        raise DataError(f"{path} has the columns group and patient", expected="one of them", todo="remove the other")
+    cells = [(row.line, table.values(row, "path", "group", "patient", "site")) for row in table.rows]
     here = locate((listed for _, (listed, *_) in cells), lambda name: _is_file(path.parent / name))
-    entries, paths, skipped = [], [], []
-    for line, (listed, group, site) in cells:
+    entries, paths, absent, skipped = [], [], [], []
+    for line, (listed, group, patient, site) in cells:
         name = here.place_of[listed]
-        if not name or not _is_file(path.parent / name):
+        entry = _entry(part, given, line, name, _known(group or patient), _known(site), is_certain=True)
+        if name and _is_file(path.parent / name):
+            entries.append(entry)
+            paths.append(name)
+        else:
+            absent.append(entry)
             skipped.append((printable(name), f"line {line}: there is no such file"))
-            continue
-        entries.append(_entry(part, given, line, name, _known(group), _known(site)))
-        paths.append(name)
-    return Input(tuple(entries), FilePixels(path, tuple(paths), is_manifest=True), tuple(here.notes), tuple(skipped))
+    notes = list(here.notes)
+    ignored = [column for column in table.columns if column and column not in ("path", "magnification", *_COLUMNS)]
+    if ignored:
+        columns = some_of([private(column) for column in ignored], 10)
+        notes.append(f"the columns {columns} of {given} are ignored; patients stand in group or patient, sites in site")
+    pixels = FilePixels(path, tuple(paths), is_manifest=True)
+    return Input(tuple(entries), pixels, tuple(notes), tuple(skipped), tuple(absent))
 
 
-def _folder(part: str, given: str, path: Path) -> Input:
-    files = open_files(path)
-    stems = {PurePosixPath(name).with_suffix("").as_posix() for name in files.names}
-    names = [name for name in files.names if is_image_name(PurePosixPath(name)) and not _is_mask(name, stems)]
-    above = [tuple(map(plain, PurePosixPath(name).parts[:-1])) for name in names]
-    notes = []
-    try:
-        layout = infer_layout(above, given)
-    except DataError as error:
-        layout = Layout(())
-        notes.append(f"patients are known by the names of files alone ({error.shared})")
+def _folder(part: str, path: Path, folder: ImageFolder, layout: Layout, *, is_given: bool) -> Input:
     entries = tuple(
-        _entry(part, given, row, name, layout.name(folders, PATIENT), layout.name(folders, SITE))
-        for row, (name, folders) in enumerate(zip(names, above, strict=True), 1)
+        _entry(part, folder.source, row, name, layout.name(above, PATIENT), layout.name(above, SITE), is_given)
+        for row, (name, above) in enumerate(zip(folder.names, folder.above, strict=True), 1)
     )
-    if part != SYNTHETIC and (unknown := sum(not entry.patient for entry in entries)):
-        notes.append(f"no patient is known for {unknown} of {len(entries)} images of {given}")
-    return Input(entries, FilePixels(path, tuple(names), is_manifest=False), tuple(notes), tuple(files.skipped))
+    return Input(entries, FilePixels(path, folder.names, is_manifest=False), skipped=tuple(folder.skipped))
 
 
-def _entry(part: str, given: str, row: int, name: str, patient: str, site: str) -> Entry:
-    """The entry of a file; BreakHis names and TCGA barcodes say patient and site where nothing else does."""
+def _entry(part: str, given: str, row: int, name: str, patient: str, site: str, is_certain: bool) -> Entry:
+    """The entry of a file.
+
+    What its user says of patient and site is certain; of what the folders seem to say, BreakHis names and TCGA barcodes
+    know better: there the folders are subtypes, slides and magnifications.
+    """
     shown = printable(name)
     if part == SYNTHETIC:
         return Entry(part, given, row, shown)
     known = breakhis.parse_name(f"{PurePosixPath(name).stem}.png")
     barcode = next(filter(None, map(parse_barcode, PurePosixPath(name).with_suffix("").parts)), None)
-    if known:
-        patient = known.accession
-    elif barcode:
-        patient, site = barcode.patient, site or barcode.site
-    return Entry(part, given, row, shown, patient, site)
+    named = known.accession if known else barcode.patient if barcode else ""
+    site = site or (barcode.site if barcode and not known else "")
+    patient = (patient or named) if is_certain else (named or patient)
+    return Entry(part, given, row, shown, plain(patient), plain(site))
 
 
 def _known(cell: str) -> str:
     return "" if cell.lower() in UNKNOWN else cell
-
-
-def _is_mask(name: str, stems: set[str]) -> bool:
-    match = MASK_NAME.fullmatch(PurePosixPath(name).stem)
-    return match is not None and PurePosixPath(name).with_name(match["stem"]).as_posix() in stems
 
 
 def _is_file(path: Path) -> bool:

@@ -4,16 +4,20 @@ import csv
 import tempfile
 from pathlib import Path
 
+from ganaug.data.archives.folder_files import SPECIAL
 from ganaug.data.audit.audit import COLUMNS, Audit
 from ganaug.errors import WorkspaceError
-from ganaug.workspace import atomic_path, os_errors_as_workspace_errors
+from ganaug.workspace import atomic_path, os_errors_as_workspace_errors, require_folder
 
 HEADER = ("finding", *(f"{name}_a" for name in COLUMNS), *(f"{name}_b" for name in COLUMNS), "how")
 
 
 def require_writable(path: Path) -> None:
     """Raise WorkspaceError where the file is there and no audit wrote it, or none can be written."""
+    require_folder(path, "--csv")
     with os_errors_as_workspace_errors(path):
+        if path.exists() and not path.is_file():
+            raise WorkspaceError(f"{path} is {SPECIAL}", expected="a file to write", todo="name another with --csv")
         if path.exists():
             with path.open(encoding="utf-8", errors="replace", newline="") as file:
                 is_ours = next(csv.reader([file.readline(2**12)]), []) == list(HEADER)

@@ -22,6 +22,7 @@ from ganaug.data.images.perceptual_hash import (
 )
 from ganaug.errors import private
 
+JOINED = "patients joined"  # in what was done about a copy
 MOST_PATIENTS_NAMED = 20  # patients that the notes name
 _IMAGES_READ = 32  # at a time
 _PAIRS_COMPARED = 512  # at a time
@@ -108,7 +109,7 @@ def find_copies(
             done.append("skipped: same image of the same class")
         if patient[a] != patient[b] and shows[a] and not (disagree[a] or disagree[b]):
             joined.join(patient[a], patient[b])
-            done.append("patients joined")
+            done.append(JOINED)
         if done:
             found.append(Copy(kind, names[a], names[b], "; ".join([*done, *([how] if how else [])])))
 

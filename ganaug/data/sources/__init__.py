@@ -14,7 +14,7 @@ from ganaug.data.sources.scans.scan import Scan
 from ganaug.errors import ConfigError
 from ganaug.workspace import os_errors_as_workspace_errors
 
-_FILES = ("source", "fit", "field_px", "field_um")  # of every source that reads files
+_FILES = ("source", "fit", "field_px", "field_um", "whole_copies_only")  # of every source that reads files
 _DRAWN = ("num_patients", "images_per_patient")  # of every source that is drawn
 _NAMES = {"near_names": None, "same_patient": None}  # of every source whose names come from people
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ganaug.errors import DataError, private, some_of
+from ganaug.config import LAYOUT_LEVELS
+from ganaug.errors import ConfigError, DataError, private, some_of
 
 CLASS, PART, MAGNIFICATION, SITE, PATIENT, OTHER = "class", "part", "magnification", "site", "patient", "other"
 _PART_OF = {
@@ -47,6 +48,19 @@ class Layout:
 def parse_layout(text: str) -> Layout:
     """The layout that `PrepareConfig.layout` names, which has been checked there."""
     return Layout(tuple(text.split("/")))
+
+
+def layout_of_option(text: str) -> Layout:
+    """The layout that a command's --layout names, which need have no class; ConfigError where it cannot be meant."""
+    levels = tuple(text.split("/"))
+    named = [level for level in levels if level != OTHER]
+    if not set(levels) <= set(LAYOUT_LEVELS) or len(set(named)) < len(named):
+        raise ConfigError(
+            f"--layout {text}",
+            expected=f"the folder levels from the top with slashes between them, of {', '.join(LAYOUT_LEVELS)}, each "
+            f"at most once but for {OTHER}, such as class/patient",
+        )
+    return Layout(levels)
 
 
 def part_of(name: str) -> str:

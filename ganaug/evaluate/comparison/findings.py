@@ -27,8 +27,8 @@ def find_distances(headline: ImageScore, ratios: Sequence[ImageScore]) -> list[F
             continue
         if row.value_at_half < row.floor_low:
             sentence = (
-                f"{row.metric} is {figure(row.value_at_half)} at {row.n_half} images, where real images of other patients "
-                f"have {figure(row.floor)} ({figure(row.floor_low)} to {figure(row.floor_high)})"
+                f"{row.metric} is {figure(row.value_at_half)} at {row.n_half} images, where real images of other "
+                f"patients have {figure(row.floor)} ({figure(row.floor_low)} to {figure(row.floor_high)})"
             )
             findings.append(Finding(row.question, ALL, sentence, True, TODO[row.question]))
     return findings

@@ -70,6 +70,8 @@ def test_a_dry_run_writes_nothing(workspace: Workspace, tiny: DataSet, tmp_path:
         (("phantom", "--zip", "out.zip", "--folds-csv", "out.csv"), "alone"),
         (("phantom", "--folds-csv", "out.csv", "--fold", "0"), "alone"),
         (("phantom", "--folds-csv", "out.txt"), "expected a .csv file to write"),
+        (("phantom", "--folds-csv", "nowhere/out.csv"), "there is no folder nowhere"),
+        (("phantom", "--folds-csv", ""), "--folds-csv names no file"),
         (("phantom", "--zip", "/dev/null/out.zip"), "cannot be read or written"),
     ],
 )
@@ -83,5 +85,6 @@ def test_a_mistake_is_one_line_and_status_2(
     assert len(lines) == 1
     assert lines[0].startswith("ganaug: ")
     assert says in lines[0]
+    assert not Path("nowhere").exists()
     assert result.stdout == ""
     assert not Path("out.zip").exists()

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ganaug.config.choices import HELD_OUT, VALIDATION
 from ganaug.data.dataset import DataSet
 from ganaug.errors import DataError, LeakError
 from ganaug.evaluate import judge_file
 from ganaug.evaluate.extractors.extractor import Extractor
-from ganaug.evaluate.judge_file import HELD_OUT, VALIDATION, Evidence, judge_case, open_case, score_case
+from ganaug.evaluate.judge_file import Evidence, judge_case, open_case, score_case
 from ganaug.evaluate.judged import Chapter
 from ganaug.evaluate.metrics.metric import QUESTIONS
 from ganaug.evaluate.metrics.registry import METRICS

@@ -37,10 +37,13 @@ def reconcile(scan: Scan, config: PrepareConfig) -> Scan:
     return replace(scan, notes=(*scan.notes, *_spanning(scan)))
 
 
-def _is_image(item: Item) -> bool:
+def is_own_patient(group: str, image: str) -> bool:
     """Whether an image counts as a patient of its own, under its own name."""
-    suffix = PurePosixPath(item.group_id).suffix.lower()
-    return item.group_id == item.image_id or suffix in IMAGE_SUFFIXES
+    return group == image or PurePosixPath(group).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _is_image(item: Item) -> bool:
+    return is_own_patient(item.group_id, item.image_id)
 
 
 def _spanning(scan: Scan) -> list[str]:

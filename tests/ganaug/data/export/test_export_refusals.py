@@ -65,7 +65,7 @@ def test_what_has_no_folds_cannot_be_exported_by_fold(
 ) -> None:
     alone = store(tmp_path / "alone.h5", table)
     for path in (synthetic, alone):
-        with pytest.raises(ConfigError, match=r"fold 0 of .*; expected a data set of a workspace"):
+        with pytest.raises(ConfigError, match="expected a data set of a workspace"):
             select(path, 0)
 
 

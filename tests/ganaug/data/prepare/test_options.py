@@ -17,7 +17,7 @@ GIVEN: dict[str, Any] = {
     "source": "images", "fit": "tile", "field_px": 32, "field_um": 32.0, "magnification": "40", "task": "subtype",
     "group": "folder", "layout": "class/patient", "near_names": "merge", "same_patient": "same.csv", "part": "test",
     "patients_csv": "patients.csv", "expression": "table.txt", "clinical": "clinical.txt", "um_per_px": 0.5,
-    "num_patients": 8, "images_per_patient": 3,
+    "num_patients": 8, "images_per_patient": 3, "whole_copies_only": True,
 }  # fmt: skip
 OF_ALL = {"dataset", "name", "seed", "exclude_classes", "folds", "resolution_px", "stain", "phantom", "paired"}
 OF_PHANTOM = {"num_patients", "images_per_patient"}

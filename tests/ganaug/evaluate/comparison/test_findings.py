@@ -1,4 +1,4 @@
-"""Sentences on distances: alarms only beyond the range of real patients, and by chance only where the test says so."""
+"""Sentences on distances: alarms only beyond the range of real patients, and only where the test agrees."""
 
 from dataclasses import replace
 

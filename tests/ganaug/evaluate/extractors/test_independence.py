@@ -131,7 +131,7 @@ def test_a_teacher_is_marked_where_nothing_else_is_at_hand(dataset: DataSet, run
 def test_the_filter_by_confidence_is_the_classifier_that_is_refused_or_marked(
     dataset: DataSet, run: GanRun, nothing_published: ExtractorInputs
 ) -> None:
-    teachers = teachers_of(run, with_attrs(dataset.table, filtered(dataset, run, confidence=0.5, nearest=0.1)))
+    teachers = teachers_of(run, with_attrs(dataset.table, filtered(dataset, run, confidence=0.5, copies=0.1)))
     (marked,) = choose_judges([parse_choice("classifier")], teachers, nothing_published)
     assert marked.note.startswith("not independent: this extractor served the generator as the filter confidence; ")
     assert "trained on these real images" in marked.note, "its own note stays"
