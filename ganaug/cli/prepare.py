@@ -38,7 +38,8 @@ _IMAGES = _options(
                       "tile: the resolution]"),
     click.option("--field-um", type=float, help="The same in micrometres, where the source knows its scale"),
     click.option("--whole-copies-only", is_flag=True, default=None,
-                 help="Search no crops, rotations and overlapping fields among the images, which is faster"),
+                 help="Search copies of whole images only, which is faster: none that are cropped, rotated, shifted, "
+                      "framed or inverted, and no overlaps"),
     click.option("--stain", default="none", show_default=True, metavar="NAME",
                  help=f"Stain normalisation, fitted on each fold's training patients: {', '.join(STAINS)}"),
 )  # fmt: skip

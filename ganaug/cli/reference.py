@@ -51,11 +51,11 @@ that `ganaug export --folds-csv` wrote, here or elsewhere, or that a paper lists
 patient (column group), and train, val or test in the columns fold0, fold1 and so on. Every image that can be used has
 to be listed, and no other.
 
-Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated, mirrored, cropped, shifted,
-framed or inverted, are found across the whole data set: under different classes they are dropped, across patients the
-patients count as one. Fields that overlap in part join their patients, and stay. Details that are smaller than a pixel
-of the prepared images are not seen, and images below 32 px are compared as a whole; --whole-copies-only leaves out all
-but copies of whole images.
+Copies. Images that occur twice, byte by byte or as the same picture recompressed, rotated, mirrored, cropped, squashed,
+shifted, framed or inverted, are found across the whole data set: under different classes they are dropped, across
+patients the patients count as one. Fields that overlap in part join their patients, and stay. Details that are smaller
+than a pixel of the prepared images are not seen, and images below 32 px are compared as a whole; --whole-copies-only
+leaves out all but copies of whole images, and so also framed and inverted ones.
 Synthetic images of the workspace that were saved again among real ones are found and skipped.
 
 Stain. --stain macenko or reinhard normalises to the training patients of each fold; the file then keeps the images as
@@ -69,9 +69,9 @@ patient and site counts. Else BreakHis names and TCGA barcodes say it, or else t
 them; a note says how the folders were read. Rows of a CSV whose file is missing still name their patient and site.
 
 Findings. patient, site: a name that two parts have in common, unknown where under two parts name any; file: the same
-bytes; copy: one picture shows what the other shows, recompressed, relit, inverted, framed, flipped, rotated or cropped
-to half the side; overlap: two fields that have at least a third in common. Pictures with few details, such as empty
-fields, are copies of nothing. Names that differ in Unicode form alone are one; those that differ in case, spaces or
+bytes; copy: one picture shows what the other shows, recompressed, relit, inverted, framed, flipped, rotated, squashed
+or cropped to half the side; overlap: two fields that have at least a third in common. Pictures with few details, such
+as empty fields, are copies of nothing. Names that differ in Unicode form alone are one; those that differ in case, spaces or
 zeros are listed in a note. A data set that joined patients does not keep all their names: a note says so.
 
 Names. The table of --csv and what --json prints hold the names of files and their rows, as you gave them, and neither

@@ -46,7 +46,7 @@ class PrepareConfig:
     fit: str = "crop"  # crop: the central square; tile: a grid of squares; resize: all of it, whatever the aspect
     field_px: int | None = None  # side of the square that becomes one image, in the source's own pixels
     field_um: float | None = None  # the same in micrometres
-    whole_copies_only: bool = False  # search no crops, rotations and overlapping fields among the images: faster
+    whole_copies_only: bool = False  # search no cropped, rotated, framed or inverted copies, and no overlaps
     stain: str = "none"  # normalisation of the stain, fitted on the training groups of each fold: one of STAINS
 
     # what only some sources know

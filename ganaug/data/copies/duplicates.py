@@ -26,6 +26,10 @@ JOINED = "patients joined"  # in what was done about a copy
 MOST_PATIENTS_NAMED = 20  # patients that the notes name
 _IMAGES_READ = 32  # at a time
 _PAIRS_COMPARED = 512  # at a time
+_WHOLE_ONLY = (
+    "copies of whole images are searched, and none that is cropped, rotated, shifted, framed or inverted, nor fields "
+    "that overlap"
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def find_copies(
     renamed = patients[joined.root]
     notes = _notes(int(np.sum(equal & ~disagree)), int(disagree.sum()), int(np.sum(~shows)), patients, renamed)
     if search.parts is not None and not is_searched:
-        notes += ("copies of whole images are searched, and not crops, rotations and fields that overlap",)
+        notes += (_WHOLE_ONLY,)
     back = np.argsort(order)
     return Copies(~(equal | disagree)[back], renamed[patient][back], notes, tuple(found))
 
@@ -215,7 +219,10 @@ def _notes(
     if num_extra:
         notes.append(f"{num_extra} images are exact copies of others of the same class and were skipped")
     if num_disagreeing:
-        notes.append(f"{num_disagreeing} images are copies of one another under different classes; all were skipped")
+        notes.append(
+            f"{num_disagreeing} images are copies of one another under different classes; all were skipped: "
+            "`ganaug inspect` lists them"
+        )
     if num_blank:
         notes.append(f"{num_blank} images show next to nothing and were not searched for near copies")
     shared = [(old, new) for old, new in zip(patients.tolist(), renamed.tolist()) if old != new]

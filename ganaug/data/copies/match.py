@@ -5,6 +5,7 @@ correlate all over what they have in common. So a label, a scale bar or a frame 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ MIN_OVERLAP_OF_COPY = 0.7  # two fields that overlap by less are neighbours on t
 _MAX_RATIO = 0.8  # of the distances to the nearest and the second nearest descriptor
 _MAX_ERROR_PX = 3.0  # of a feature under the transform, in the grey version
 _MAX_SCALE = 4.0
+_MIN_SQUASH = 0.5  # of what is taken for a copy: one side against the other
+_UNSQUASHED = 0.96  # from here on, it is rounding of sizes
 _NEAR_PX, _FAR_PX = 1.0, 5.0  # standard deviations of the blurs between which details lie
 _BLOCK_PX, _MIN_BLOCKS = 16, 4
 _MIN_CONTRAST = 2.0  # standard deviation of a block that shows something, in grey levels
@@ -59,41 +62,44 @@ def match_pictures(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Match | None:
     """How u8 [H,W,3] b lies in u8 [H,W,3] a, of any sizes; None where they do not show the same.
 
     Found are the eight orientations and any rotation, crops to half the side, shifts, fields that overlap by a third,
-    frames, inverted colours, stain, light, noise and compression, and several of them at once. Pictures in which too
-    few features are found, and squashed ones, are compared as a whole under the eight orientations.
+    pictures squashed to two thirds, frames, inverted colours, stain, light, noise and compression, and several of them
+    at once. Pictures in which too few features are found are compared as a whole under the eight orientations.
     """
     return match_sketches(sketch(a), sketch(b)) or _match_whole(a, b)
 
 
 def match_sketches(a: Sketch, b: Sketch) -> Match | None:
     """The same by sketches alone; None also where these have too few features."""
-    found = [
-        match
-        for (is_mirrored, is_inverted), order in VARIANTS.items()
-        if (placed := _place(a, b, order, is_mirrored)) and (match := _compare(a, b, *placed, is_inverted))
-    ]
+    found: list[Match] = []
+    for (is_mirrored, is_inverted), order in VARIANTS.items():
+        placed = _places(a, b, order, is_mirrored)
+        compared = (_compare(a, b, matrix, num_features, is_inverted) for matrix, num_features in placed)
+        found += filter(None, [next(filter(None, compared), None)])
     return max(found, key=lambda match: match.score, default=None)
 
 
-def _place(a: Sketch, b: Sketch, order: NDArray[np.int64], is_mirrored: bool) -> tuple[Matrix, int] | None:
-    """The matrix [3,3] from the grey version of b to that of a on which most features agree, and how many do."""
+def _places(a: Sketch, b: Sketch, order: NDArray[np.int64], is_mirrored: bool) -> Iterator[tuple[Matrix, int]]:
+    """Matrices [3,3] from the grey version of b to that of a on which most features agree, and how many do.
+
+    First one that keeps shapes, then one that may squash them.
+    """
     import cv2
 
     left, right = _nearest(a.descriptors, b.descriptors[:, order])
     if len(left) < MIN_FEATURES:
-        return None
+        return
     points, mirror = b.points[right], np.eye(3)
     if is_mirrored:
         last = b.grey.shape[1] - 1
         points, mirror = points * [-1, 1] + [last, 0], np.array([[-1.0, 0, last], [0, 1, 0], [0, 0, 1]])
-    matrix, agree = cv2.estimateAffinePartial2D(
-        points.astype(np.float32), a.points[left], method=cv2.RANSAC, ransacReprojThreshold=_MAX_ERROR_PX
-    )
-    if matrix is None or (num := int(agree.sum())) < MIN_FEATURES:
-        return None
-    if not 1 / _MAX_SCALE <= _scale(matrix) <= _MAX_SCALE:
-        return None
-    return np.vstack([matrix, [0, 0, 1]]) @ mirror, num
+    points = points.astype(np.float32)
+    for fit in (cv2.estimateAffinePartial2D, cv2.estimateAffine2D):
+        matrix, agree = fit(points, a.points[left], method=cv2.RANSAC, ransacReprojThreshold=_MAX_ERROR_PX)
+        if matrix is None or (num := int(agree.sum())) < MIN_FEATURES:
+            continue
+        is_turned = np.linalg.det(matrix[:, :2]) > 0
+        if is_turned and 1 / _MAX_SCALE <= _scale(matrix) <= _MAX_SCALE and _squash(matrix) >= _MIN_SQUASH:
+            yield np.vstack([matrix, [0, 0, 1]]) @ mirror, num
 
 
 def _nearest(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -197,6 +203,12 @@ def _scale(matrix: Matrix) -> float:
     return math.sqrt(abs(float(np.linalg.det(matrix[:2, :2]))))
 
 
+def _squash(matrix: Matrix) -> float:
+    """The least length, over the greatest, that a matrix gives to lines of one length in all directions."""
+    greatest, least = np.linalg.svd(matrix[:2, :2], compute_uv=False)
+    return float(least / greatest)
+
+
 def _rows(matrix: Matrix) -> Rows:
     first, second, *_ = (tuple(map(float, row)) for row in matrix)
     return first, second
@@ -222,6 +234,10 @@ def _words(matrix: Matrix, of_a: float, of_b: float, is_inverted: bool) -> str:
     angle = round(abs(math.degrees(math.atan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1]))))
     if angle:
         words.append(f"rotated by {angle}°")
+    squash, factor = _squash(matrix), 1 / _scale(matrix)
+    if squash < _UNSQUASHED:
+        words.append(f"squashed to {round(100 * squash)} %")
+        factor /= math.sqrt(squash)  # of the longer side, which squashing leaves as it is
     if min(of_a, of_b) < _WHOLE:
         if of_b >= _WHOLE:
             words.append(f"cropped to {round(100 * math.sqrt(of_a))} %")
@@ -229,7 +245,7 @@ def _words(matrix: Matrix, of_a: float, of_b: float, is_inverted: bool) -> str:
             words.append(f"the first cropped to {round(100 * math.sqrt(of_b))} %")
         else:
             words.append(f"overlapping by {round(100 * max(of_a, of_b))} %")
-    elif not 1 / 1.05 < (factor := 1 / _scale(matrix)) < 1.05:
+    elif not 1 / 1.05 < factor < 1.05:
         words.append(f"resized to {round(100 * factor)} %")
     if is_inverted:
         words.append("colours inverted")

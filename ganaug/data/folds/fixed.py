@@ -16,6 +16,7 @@ from ganaug.workspace import user_path
 _COLUMNS = ("group", "part")
 ROLES = {"train": TRAIN, "val": VAL, "test": TEST}
 PART_NAMES = {role: name for name, role in ROLES.items()}
+_OTHER_WORDS = {"validation": "val"}
 
 Splits = Mapping[str, Mapping[str, str]]  # by name of the split: group to train, val or test
 
@@ -43,16 +44,22 @@ def read_fixed_list(name: str, splits: Splits) -> FixedList:
     return FixedList(path.name, _parse(read_bytes(path, FoldsError), path.name), from_user=True)
 
 
+def role_of(part: str) -> int | None:
+    """TRAIN, VAL or TEST, as the word says in any case; None where it says neither."""
+    return ROLES.get(_OTHER_WORDS.get(part.lower(), part.lower()))
+
+
 def _parse(data: bytes, name: str) -> dict[str, str]:
     table = read_cells(data, name, _COLUMNS, error=FoldsError)
     parts: dict[str, str] = {}
     for row in table.rows:
         group, part = table.values(row, *_COLUMNS)
-        if part.lower() not in ROLES or not group:
+        role = role_of(part)
+        if role is None or not group:
             raise FoldsError(f"line {row.line} of {name} puts {group!r} in {part!r}", expected="train, val or test")
-        if parts.setdefault(group, part.lower()) != part.lower():
+        if parts.setdefault(group, PART_NAMES[role]) != PART_NAMES[role]:
             raise FoldsError(
-                f"the list {name} puts {group} in {parts[group]} and, in line {row.line}, in {part.lower()}",
+                f"the list {name} puts {group} in {parts[group]} and, in line {row.line}, in {PART_NAMES[role]}",
                 expected="every patient in one part",
             )
     return parts

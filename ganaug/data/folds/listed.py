@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganaug.config import MOST_FOLDS, SCHEME_NAMES, FoldsConfig
-from ganaug.data.folds.fixed import PART_NAMES, ROLES
+from ganaug.config import MOST_FOLDS, FoldsConfig
+from ganaug.data.folds.first_line import read_first_line, require_scheme
+from ganaug.data.folds.fixed import PART_NAMES, ROLES, role_of
 from ganaug.data.folds.folds import PARTS, Folds, Split
 from ganaug.data.folds.schemes import TEST, TRAIN, VAL, gather
 from ganaug.data.schema import ImageTable
 from ganaug.data.tables import Table, read_bytes, read_cells
 from ganaug.errors import FoldsError, LeakError, private, some_of
-from ganaug.files import TEXT, is_record, parse_json
 from ganaug.workspace import user_path
 
 KEYS = ("image", "image_digest", "group")  # columns that say whose row it is, the first one that is there
@@ -44,7 +44,7 @@ class ListedFolds:
     key: str  # of KEYS
     parts: Mapping[str, tuple[int, ...]]  # by image or group: its role in every fold
     num_repeats: int
-    about: Mapping[str, Any]  # scheme, seed, rule and folds_digest, where the file gives them
+    about: Mapping[str, Any]  # of the first line, where there is one: see `ganaug.data.folds.first_line`
 
     @property
     def num_folds(self) -> int:
@@ -64,7 +64,7 @@ def read_listed_folds(name: str) -> ListedFolds:
     about: dict[str, Any] = {}
     if data.lstrip(b'"').startswith(b"#"):
         line, _, data = data.partition(b"\n")
-        about, data = _about(line, path.name), b"\n" + data  # so that lines keep their numbers
+        about, data = read_first_line(line.lstrip(b"#"), path.name), b"\n" + data  # so that lines keep their numbers
     table = read_cells(data, path.name, (), KEYS, FoldsError)
     columns, num_repeats = _fold_columns(table)
     key = next((name for name in KEYS if name in table.columns), None)
@@ -84,22 +84,6 @@ def read_listed_folds(name: str) -> ListedFolds:
             parts = " and ".join(PART_NAMES[role] for role in sorted(lacking))
             raise FoldsError(f"{column} of {path.name} has no {parts} part", expected="train, val and test")
     return listed
-
-
-def _about(line: bytes, name: str) -> dict[str, Any]:
-    """The JSON of the first line."""
-    try:
-        values = parse_json(line.lstrip(b"#").strip())
-        fits = is_record(values, {"scheme": TEXT, "rule": TEXT, "seed": (int,), "num_repeats": (int,)})
-    except ValueError:
-        values, fits = None, False
-    if not fits or values["scheme"] not in SCHEME_NAMES:
-        raise FoldsError(
-            f"the first line of {name} is a comment and not as `ganaug export` writes it",
-            expected='# {"scheme": "k-fold", "seed": 0, "num_repeats": 1, "rule": "..."}',
-            todo="remove the line or get the file again",
-        )
-    return dict(values)
 
 
 def _fold_columns(table: Table) -> tuple[list[str], int]:
@@ -123,13 +107,13 @@ def _rows(table: Table, key: str, columns: Sequence[str]) -> dict[str, tuple[int
     parts: dict[str, tuple[int, ...]] = {}
     for row in table.rows:
         name, *cells = table.values(row, key, *columns)
-        unknown = [cell for cell in cells if cell.lower() not in ROLES]
+        unknown = [cell for cell in cells if role_of(cell) is None]
         if unknown or not name:
             raise FoldsError(
                 f"line {row.line} of {table.name} puts {private(repr(name))} in {(unknown or cells)[0]!r}",
                 expected="a name, and train, val or test",
             )
-        roles = tuple(ROLES[cell.lower()] for cell in cells)
+        roles = tuple(role for cell in cells if (role := role_of(cell)) is not None)
         if parts.setdefault(name, roles) != roles:
             raise FoldsError(
                 f"line {row.line} of {table.name} puts {private(name)} elsewhere than a line before",
@@ -151,7 +135,8 @@ def make_listed_folds(table: ImageTable, config: FoldsConfig, listed: ListedFold
     """The folds that a list says, once it names every image of the table and no other.
 
     Raises LeakError where a patient is in two parts of a fold, or tested twice in a repeat; FoldsError where images are
-    missing or unknown, a class is missing from a train or val part, or a site is divided that is to stay together.
+    missing or unknown, a class is missing from a train or val part, a site is divided that is to stay together, or the
+    folds are not of the scheme that the list says.
     """
     roles = _roles(table, listed)
     _require_whole(table.group_id, roles, listed, "patient")
@@ -165,7 +150,7 @@ def make_listed_folds(table: ImageTable, config: FoldsConfig, listed: ListedFold
         Split(tuple(names[row == VAL].tolist()), tuple(names[row == TEST].tolist())) for row in roles[:, first]
     )
     _require_tested_once(splits, listed)
-    return Folds(
+    folds = Folds(
         dataset_fingerprint=table.attrs.get("fingerprint", ""),
         seed=listed.about.get("seed", config.seed),
         scheme=listed.about.get("scheme", "fixed"),
@@ -175,17 +160,15 @@ def make_listed_folds(table: ImageTable, config: FoldsConfig, listed: ListedFold
         rule=listed.about.get("rule") or f"the folds are those of the list {listed.name}",
         key=table.key,
     )
+    require_scheme(folds, _units(table), listed.name)
+    return folds
 
 
-def differs_from_list(folds: Folds, listed: ListedFolds) -> str:
-    """A note where the data set is not the one that the list was exported from; empty where it is, or none is known."""
-    digest = listed.about.get("folds_digest")
-    if digest in (None, folds.digest):
-        return ""
-    return (
-        "the folds are those of the list, but the data set is not quite the one that they were exported from: images, "
-        "classes, patients, resolution or another option differ"
-    )
+def _units(table: ImageTable) -> dict[str, int]:
+    """The site of each group where all sites are known, by number; else the number of the group."""
+    by = "site" if (table.site_id != "").all() else "group"
+    population = gather(table.label, table.group_id, table.site_id, table.num_classes, by)
+    return dict(zip(population.groups.tolist(), population.unit.tolist()))
 
 
 def _roles(table: ImageTable, listed: ListedFolds) -> Roles:
@@ -197,9 +180,10 @@ def _roles(table: ImageTable, listed: ListedFolds) -> Roles:
     row_of = _place(listed, names)
     missing = [name for name in dict.fromkeys(names.tolist()) if name not in row_of]
     if missing:
+        example = missing[0] if listed.key != "image_digest" else table.image_id[names == missing[0]][0]
         what = "patient" if listed.key == "group" else "image"
         raise FoldsError(
-            f"the list {listed.name} lacks {len(missing)} of the data set's {what}s, such as {private(missing[0])}",
+            f"the list {listed.name} lacks {len(missing)} of the data set's {what}s, such as {private(example)}",
             expected=f"a row for every {what}",
             todo="prepare with the options of those who made the list",
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ganaug.data.dataset import DataSet
+from ganaug.data.folds.first_line import first_line_of
 from ganaug.data.folds.folds import Folds
 from ganaug.data.schema import ImageTable
 from ganaug.errors import DataError, private
@@ -20,8 +21,8 @@ def export_folds(dataset: DataSet, out: Path, *, with_ids: bool = False) -> int:
     """Write a row for each image of the source, or of the file where it has no names; returns how many.
 
     with_ids: name images and patients as the source does, and not by keyed digests, and leave the images in its order.
-    Digests can be read back by whoever prepares the same images of the same patients, and by nobody else. The rule of
-    fixed folds is withheld with the names, as it names a file of the user's.
+    Digests can be read back by whoever prepares the same images of the same patients, and by nobody else. A rule in
+    other words than `ganaug`'s own, such as that of fixed folds, is withheld with the names: it may hold them.
 
     Raises WorkspaceError where something other than such a CSV stands at `out`, DataError where a name fits in no CSV.
     """
@@ -29,13 +30,7 @@ def export_folds(dataset: DataSet, out: Path, *, with_ids: bool = False) -> int:
     table, folds = dataset.table, dataset.folds
     if not table.class_counts().any():
         raise DataError(f"{dataset.name} has no labels", expected="a data set with folds")
-    about = {
-        "scheme": folds.scheme,
-        "seed": folds.seed,
-        "num_repeats": folds.num_repeats,
-        "rule": folds.rule if with_ids or folds.scheme != "fixed" else "",
-        "folds_digest": folds.digest,
-    }
+    about = first_line_of(folds, with_ids=with_ids)
     text = io.StringIO()
     text.write(f"# {json.dumps(about, ensure_ascii=False)}\n")
     writer = csv.writer(text, lineterminator="\n")

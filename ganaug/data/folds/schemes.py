@@ -3,6 +3,7 @@
 A scheme works on a matrix of images per unit and class. A unit is what stays together: a group, or a whole site.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -133,6 +134,8 @@ RULES = {
     "hold-out": "about 1/{folds} of the images test, as many validate and the rest train",
 }
 
+_TOGETHER = "; all patients of one site stay together"
+
 
 def rule_of(config: FoldsConfig) -> str:
     """What the folds are, in words, for a reviewer."""
@@ -140,8 +143,16 @@ def rule_of(config: FoldsConfig) -> str:
     return rule + kept_together(config)
 
 
+def is_rule(text: str, scheme: str) -> bool:
+    """Whether the text is what `rule_of` says for some folds of this scheme, and so holds no word of a user's."""
+    parts = re.split(r"\{(\w+)\}", RULES[scheme]) if scheme in RULES else []
+    values = {"folds": r"\d+", "repeats": r"\d+", "noun": "(patient|site)"}
+    pattern = "".join(values[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
+    return bool(parts) and re.fullmatch(f"{pattern}({re.escape(_TOGETHER)})?", text, re.ASCII) is not None
+
+
 def kept_together(config: FoldsConfig) -> str:
-    return "; all patients of one site stay together" if config.by == "site" else ""
+    return _TOGETHER if config.by == "site" else ""
 
 
 def _noun(config: FoldsConfig) -> str:

@@ -17,8 +17,9 @@ from ganaug.config import DRAWN, PrepareConfig
 from ganaug.data.archives.files import printable
 from ganaug.data.copies.duplicates import Search, find_copies
 from ganaug.data.dataset import DataSet, default_dataset, open_dataset
+from ganaug.data.folds.first_line import differs_from_list
 from ganaug.data.folds.folds import Folds, write_folds
-from ganaug.data.folds.listed import differs_from_list, read_listed_folds
+from ganaug.data.folds.listed import read_listed_folds
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.hdf5.image_writer import ImageWriter, writing_images
 from ganaug.data.prepare.cut import check_cut, cut_folds
@@ -101,7 +102,7 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
         write_folds(workspace.folds(config.workspace_name), folds)
     notes = list(table.attrs[NOTES])
     if folds is not None and config.folds.folds_csv:
-        notes += filter(None, [differs_from_list(folds, read_listed_folds(config.folds.folds_csv))])
+        notes += filter(None, [differs_from_list(folds, read_listed_folds(config.folds.folds_csv).about)])
     return Prepared(config.workspace_name, path, table, folds, tuple(skipped), tuple(notes))
 
 

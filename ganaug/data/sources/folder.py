@@ -264,9 +264,8 @@ def _manifest(manifest: Path) -> _Listing:
         else:
             found[row.path] = row
     files = files_at(manifest.parent)
-    return _Listing(
-        files, list(found.values()), list(skipped.items()), notes, lambda path: label_of.get(printable(path), "")
-    )
+    rows = [found[name] for name in sorted(found)]  # as the files of a folder are: the order of the rows says nothing
+    return _Listing(files, rows, sorted(skipped.items()), notes, lambda path: label_of.get(printable(path), ""))
 
 
 def _is_file(path: Path) -> bool:

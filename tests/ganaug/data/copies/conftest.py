@@ -1,4 +1,4 @@
-"""The 42 kinds of copies that two patients may share, each as a pair of pictures made of a field."""
+"""The 45 kinds of copies that two patients may share, each as a pair of pictures made of a field."""
 
 import io
 from collections.abc import Callable
@@ -102,6 +102,20 @@ def _overlap(field: Pixels, axis: int) -> tuple[Pixels, Pixels]:
     return first, last
 
 
+def _squash(field: Pixels, aspect: float) -> Pixels:
+    height, width = field.shape[:2]
+    return _pixels(Image.fromarray(field).resize((round(width / aspect), height), Image.Resampling.BICUBIC))
+
+
+def _crop_and_squash(field: Pixels) -> tuple[Pixels, Pixels]:
+    """A field half as wide again as it is high, cut to its central square and squashed to a square."""
+    width = len(field)
+    height = round(width / 1.5)
+    top, left = (width - height) // 2, (width - height) // 2
+    wide = np.ascontiguousarray(field[top : top + height])
+    return np.ascontiguousarray(wide[:, left : left + height]), _squash(wide, 1.5)
+
+
 def _with_copy(copy: Callable[[Pixels], Pixels]) -> Pair:
     return lambda field: (field, copy(field))
 
@@ -133,11 +147,14 @@ _KINDS: dict[str, Pair] = {
     **{name: _with_copy(copy) for name, copy in _COPIES.items()},
     "half, across": partial(_overlap, axis=1),
     "half, down": partial(_overlap, axis=0),  # 42
+    "squashed to 80 %": _with_copy(partial(_squash, aspect=1.25)),
+    "squashed to 67 %": _with_copy(partial(_squash, aspect=1.5)),
+    "cut and squashed": _crop_and_squash,  # 45
 }
 
 
 @pytest.fixture
 def kinds() -> dict[str, Pair]:
     """By name, what makes of a field the pictures that two patients have."""
-    assert len(_KINDS) == 42
+    assert len(_KINDS) == 45
     return _KINDS

@@ -1,4 +1,4 @@
-"""The second stage of the search for copies, on 42 kinds of them.
+"""The second stage of the search for copies, on 45 kinds of them.
 
 Found of 20 BreakHis fields, by hash and grey version alone, and with local features, both at 224 px. At 64 px as well
 every copy is found, and of the pairs of 839 fields that share no patient none.
@@ -14,6 +14,8 @@ every copy is found, and of the pairs of 839 fields that share no patient none.
     30-32 shifted 5, 10, 30 px                                      0 %  100 %
     33-34 black and white frame, 35 inverted                        0 %  100 %
     40 combined, 41-42 half, across and down                        0 %  100 %
+    43-44 squashed to 80 and 67 %                                 100 %  100 %
+    45 the centre of a field, and all of it squashed                0 %  100 %
 """
 
 from collections.abc import Callable
@@ -29,7 +31,7 @@ from ganaug.config import PhantomConfig
 from ganaug.data.copies.candidates import candidate_pairs
 from ganaug.data.copies.match import match_pictures, match_sketches
 from ganaug.data.copies.search import find_matches, sketch_all
-from ganaug.data.copies.sketches import VARIANTS, sketch
+from ganaug.data.copies.sketches import VARIANTS, Sketch, sketch
 from ganaug.data.sources.phantom.draw import draw_one
 
 Pixels = NDArray[np.uint8]
@@ -66,10 +68,10 @@ def test_every_kind_of_copy_is_found_on_real_fields(kinds: dict[str, Pair], shar
 
 
 def test_copies_stand_out_among_many_real_fields_and_no_two_fields_match(kinds: dict[str, Pair], shared: Path) -> None:
-    fields = fields_of_breakhis(shared, 40)
+    fields = fields_of_breakhis(shared, len(kinds))
     hidden = [kinds[name](field)[1] for name, field in zip(kinds, fields.values())]
     images = [*fields.values(), *hidden]
-    assert len(fields) == 40
+    assert len(fields) == len(kinds)
     sketches = list(sketch_all(images, len(images)))
     pairs = {(a, b) for a, b, _ in find_matches(sketches, np.arange(len(images)))}
     assert pairs == {(place, len(fields) + place) for place in range(len(hidden))}
@@ -88,6 +90,8 @@ def test_the_match_says_how_one_lies_in_the_other(fields: list[Pixels], kinds: d
     assert words["cropped 80 %"] in {f"cropped to {percent} %" for percent in (79, 80, 81)}
     assert words["inverted"] == "colours inverted"
     assert words["enlarged"] == "resized to 220 %"
+    assert words["squashed to 67 %"] in {f"squashed to {percent} %" for percent in (66, 67, 68)}
+    assert words["cut and squashed"].split(", ")[0] in {f"squashed to {percent} %" for percent in (66, 67, 68)}
     assert words["half, across"] in {f"overlapping by {percent} %" for percent in (49, 50, 51)}
 
 
@@ -108,6 +112,34 @@ def test_the_matrix_maps_the_pixels_of_one_to_those_of_the_other(fields: list[Pi
     match = match_pictures(field, np.ascontiguousarray(field[20:110, 30:120]))
     assert match is not None
     np.testing.assert_allclose(match.matrix, [[1, 0, 30], [0, 1, 20]], atol=1)
+
+
+@pytest.mark.parametrize("percent", [80, 60])
+def test_a_copy_squashed_along_any_line_lies_where_it_was(fields: list[Pixels], percent: int) -> None:
+    """Squashed along its diagonal, and cut: no side of the copy is parallel to one of the field."""
+    field, squash = fields[1], percent / 100
+    inward = np.array([[1 + squash, squash - 1], [squash - 1, 1 + squash]]) / 2  # of the field into the copy
+    matrix = np.column_stack([np.linalg.inv(inward), [-20, -20]])
+    copy = Image.fromarray(field).transform((110, 110), Image.Transform.AFFINE, matrix.ravel().tolist(), 3)
+    part = np.ascontiguousarray(np.asarray(copy)[15:95, 15:95])
+    expected = np.column_stack([matrix[:, :2], matrix[:, :2] @ [15, 15] + matrix[:, 2]])
+    for a, b in ((field, part), (part, field)):
+        match = match_pictures(a, b)
+        assert match is not None
+        assert match.score > 0.95
+        there = np.vstack([match.matrix, [0, 0, 1]])
+        there = there if a is field else np.linalg.inv(there)
+        np.testing.assert_allclose(there[:2] @ [40, 40, 1], expected @ [40, 40, 1], atol=1)
+        assert f"squashed to {percent} %" in match.transform or f"squashed to {percent + 1} %" in match.transform
+
+
+@pytest.mark.parametrize(("squash", "is_found"), [(0.55, True), (0.45, False)])
+def test_only_what_is_squashed_to_half_or_more_counts(fields: list[Pixels], squash: float, is_found: bool) -> None:
+    own = sketch(fields[0])
+    grey = Image.fromarray(own.grey).resize((round(128 * squash), 128), Image.Resampling.BICUBIC)
+    points = (own.points * [squash, 1]).astype(np.float32)
+    other = Sketch((128, 128), np.asarray(grey), points, own.descriptors)
+    assert (match_sketches(own, other) is not None) is is_found
 
 
 def test_a_label_that_two_fields_bear_makes_them_no_copies(fields: list[Pixels], kinds: dict[str, Pair]) -> None:

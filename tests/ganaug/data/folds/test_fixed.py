@@ -58,8 +58,9 @@ def test_the_list_is_obeyed_to_the_letter(folds_of: Callable[..., Folds]) -> Non
         "note, Part ,GROUP\n" + "".join(f'"a, b",{part.upper()}, {group}\n' for group, part in PARTS.items()),
         listed(PARTS) + "\n\n",
         listed(PARTS) + "p0,train\n",  # the same twice says nothing new
+        listed(PARTS).replace(",val", ",Validation"),
     ],
-    ids=["BOM and CRLF", "other order and case, more columns", "blank lines", "a repeated row"],
+    ids=["BOM and CRLF", "other order and case, more columns", "blank lines", "a repeated row", "another word"],
 )
 def test_other_spellings_of_the_list_say_the_same(folds_of: Callable[..., Folds], text: str) -> None:
     assert folds_of(text) == folds_of(listed(PARTS))

@@ -16,7 +16,7 @@ from ganaug.data.folds.listed import check_listed, make_listed_folds, read_liste
 from ganaug.data.folds.publish import export_folds
 from ganaug.data.prepare.pipeline import Prepared, prepare_dataset
 from ganaug.data.schema import ImageTable
-from ganaug.errors import ConfigError, DataError, FoldsError, LeakError, UserError, WorkspaceError
+from ganaug.errors import ConfigError, DataError, FoldsError, LeakError, UserError, WorkspaceError, for_terminal
 from ganaug.workspace import Workspace, open_workspace
 
 Tabulate = Callable[..., ImageTable]
@@ -64,6 +64,8 @@ def test_exported_folds_are_the_same_folds_elsewhere(scheme: str, with_ids: bool
     assert again.folds.num_repeats == dataset.folds.num_repeats
     if scheme == "fixed" and not with_ids:  # the rule names a file of the user's
         assert "split.csv" not in out.read_text()
+        assert [note for note in prepared.notes if "without the words of their rule" in note]
+        assert not [note for note in prepared.notes if "not quite the one" in note]
     else:
         assert again.folds.digest == dataset.folds.digest
         assert not [note for note in prepared.notes if "exported from" in note]
@@ -131,6 +133,19 @@ def test_nothing_but_such_a_table_is_replaced(source: Path, tmp_path: Path) -> N
     assert (tmp_path / "folds.csv").read_bytes() == first
 
 
+def test_an_image_that_a_list_of_digests_lacks_is_named_as_its_owner_names_it(source: Path, tmp_path: Path) -> None:
+    dataset, _ = prepare(tmp_path / "here", source, FoldsConfig(num_folds=3))
+    lines = dataset.table.image_digests(np.array([5]))
+    export_folds(dataset, tmp_path / "folds.csv")
+    text = (tmp_path / "folds.csv").read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(lines[0])]
+    (tmp_path / "folds.csv").write_text("\n".join(kept) + "\n")
+    with pytest.raises(FoldsError, match="lacks 1 of the data set's images") as error:
+        prepare(tmp_path / "elsewhere", source, FoldsConfig(folds_csv=str(tmp_path / "folds.csv")))
+    assert dataset.table.path[5] in for_terminal(str(error.value))
+    assert dataset.table.path[5] not in error.value.shared
+
+
 # ---- lists of others -------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +198,11 @@ def test_overlapping_test_parts_are_repeats(folds_of: Callable[..., Folds]) -> N
         folds_of(f"group,fold0,fold1\n{rows}")
     folds = folds_of(f"group,repeat0_fold0,repeat1_fold0\n{rows}")
     assert (folds.num_folds, folds.num_repeats) == (2, 2)
+
+
+def test_parts_may_be_written_out_and_in_any_case(folds_of: Callable[..., Folds]) -> None:
+    words = {"train": "Train", "val": "Validation", "test": "TEST"}
+    assert folds_of(by_image([words[role] for role in ROLES])).splits == folds_of(by_image(ROLES)).splits
 
 
 LIST = by_image(ROLES)

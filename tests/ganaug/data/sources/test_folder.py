@@ -81,10 +81,18 @@ def test_a_manifest_names_label_and_patient(root: Path, encoding: str, newline: 
     assert found.class_names == ("x", "y")
     assert [(item.path, item.label, item.group_id) for item in found.items] == [
         ("benign/p1/0.png", 0, "anna"),
-        ("malignant/p3/0.png", 1, "bea"),
         ("benign/p2/0.png", 0, "anna"),
+        ("malignant/p3/0.png", 1, "bea"),
     ]
     assert found.notes == ()
+
+
+def test_the_order_of_a_manifests_rows_says_nothing(root: Path) -> None:
+    lines = ["benign/p2/0.png,y,b", "gone.png,x,a", "benign/p1/0.png,x,a", "other.png,x,a", "benign/p1/1.png,x,b"]
+    orders = (lines, lines[::-1], lines[2:] + lines[:2])
+    scans = [scan(config(manifest(root, "\n".join(["path,label,group", *order])))) for order in orders]
+    assert scans[0].items == scans[1].items == scans[2].items
+    assert scans[0].skipped == scans[1].skipped == scans[2].skipped
 
 
 def test_a_manifest_without_patients_is_read_with_a_note(root: Path) -> None:
@@ -115,8 +123,8 @@ def test_rows_that_cannot_be_used_are_skipped_one_by_one(root: Path) -> None:
     found = scan(config(manifest(root, "\n".join([*lines, lines[1]]))))
     assert len(found.items) == 2
     assert [(path, for_terminal(reason)) for path, reason in found.skipped] == [
-        ("gone.png", "there is no such file"),
         ("benign/p1/1.png", "line 4 of list.csv has no label"),
+        ("gone.png", "there is no such file"),
     ]
     assert tuple(map(for_terminal, found.notes)) == ("line 6 of list.csv repeats benign/p1/0.png",)
 
