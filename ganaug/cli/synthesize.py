@@ -121,6 +121,9 @@ def _plan(
     """The plan of each generator; `fields` are those of SynthesisConfig."""
     from ganaug.generate.synthesize import plan_synthesis
 
+    given = [f"--reject {name}={value:g}" for name, value in reject if name == REJECT_COPIES[0]]
+    if reject_copies and given:
+        raise ConfigError(f"--reject-copies and {given[0]} both set the filter copies", expected="one of them")
     reject = (*reject, *([REJECT_COPIES] if reject_copies else []))
     config = replace(presets.synthesis(common.preset), seed=common.seed, reject=reject, **fields)
     if per_class is not None:

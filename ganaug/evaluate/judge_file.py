@@ -82,7 +82,11 @@ JUDGES: Mapping[str, tuple[str, Callable[[Evidence], Chapter]]] = {
     "copies": (
         "copying",
         lambda given: judge_copies(
-            given.judged, given.first, compute=given.compute, seed=given.seed, progress=given.compute.progress
+            given.judged,
+            given.embedded[0] if given.embedded else None,
+            compute=given.compute,
+            seed=given.seed,
+            progress=given.compute.progress,
         ),
     ),
     "stain": ("appearance", lambda given: judge_stain(given.judged, seed=given.seed)),

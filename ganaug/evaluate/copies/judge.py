@@ -22,13 +22,15 @@ from ganaug.evaluate.judged import Chapter, Embedded, Exhibit, Finding, Judged
 from ganaug.evaluate.scores import ALL, ImageScore
 
 
-def judge_copies(judged: Judged, embedded: Embedded, *, compute: Compute, seed: int, progress: bool = False) -> Chapter:
+def judge_copies(
+    judged: Judged, embedded: Embedded | None, *, compute: Compute, seed: int, progress: bool = False
+) -> Chapter:
     """The chapter on copying: rows per class, a verdict per class, and the closest pairs.
 
     A synthetic image is a copy where its nearest training image, aligned in pixels, leads further over those of other
     patients than real images' nearest ones do; see `CopyDetector`. The null is set by held-out images and, each
     compared with other patients only, by training images. An audit raises a false alarm with a probability of 5 % at
-    most. Features give figures to read and no alarm.
+    most. Features give figures to read and no alarm; without them (None) these figures are left out.
     """
     if not len(judged.train) or not len(judged.synthetic):
         seen = f"{len(judged.train)} training and {len(judged.synthetic)} synthetic images"
@@ -47,8 +49,9 @@ def judge_copies(judged: Judged, embedded: Embedded, *, compute: Compute, seed: 
         nearest_held_out = of_held_out.match(synthetic, progress=progress)
     scores, findings = _verdicts(found)
     scores += _similarities(judged, matches, nearest_held_out)
-    scores += feature_scores(judged, embedded, seed)
-    scores += lpips_scores(judged, embedded, compute, seed)
+    if embedded is not None:
+        scores += feature_scores(judged, embedded, seed)
+        scores += lpips_scores(judged, embedded, compute, seed)
     return Chapter(tuple(scores), tuple(findings), (_gallery(found, nearest_held_out),))
 
 

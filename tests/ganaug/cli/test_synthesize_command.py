@@ -123,6 +123,7 @@ def test_strips_are_written_into_the_samples_of_the_run(run: GanRun) -> None:
         (("synthesize", "--truncation", "local"), "'local' is not one of"),
         (("synthesize", "--reject", "luck=0.5"), "confidence, copies"),
         (("synthesize", "--reject", "copies=1"), "a number between 0 and 1"),
+        (("synthesize", "--reject-copies", "--reject", "copies=0.1"), "--reject-copies and --reject copies=0.1 both"),
         (("synthesize", "--reject", "copies=0.5", "--shard", "0/2"), "shard 0/2 of filtered images"),
         (("synthesize", "--format", "gif"), "'gif' is not one of"),
         (("synthesize", "--batch", "0"), "0 is not in the range"),

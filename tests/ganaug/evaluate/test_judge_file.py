@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ganaug.config.choices import HELD_OUT, VALIDATION
 from ganaug.data.dataset import DataSet
-from ganaug.errors import DataError, LeakError
+from ganaug.errors import DataError, LeakError, WeightsError, private
 from ganaug.evaluate import judge_file
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.judge_file import Evidence, judge_case, open_case, score_case
@@ -194,3 +195,21 @@ def test_the_patients_that_stand_for_unknown_ones_are_those_asked_for(
         assert set(case.judged.held_out.group.tolist()) == patients
         assert set(case.judged.train.group.tolist()) == train
         assert ("test" in case.about.held_out_part) == (against == HELD_OUT)
+
+
+def test_an_extractor_that_fails_costs_its_own_figures_and_names_no_file(
+    workspace: Workspace, dataset: DataSet, synthesize: Synthesize, pixels: Extractor
+) -> None:
+    def fail(img: Tensor) -> Tensor:
+        raise WeightsError(f"{private('/home/jane/net.pt')} gives NaN")
+
+    blind = replace(pixels, name="blind", digest="b" * 64, embed=fail)
+    case = open_case(workspace, dataset, synthesize(*sample(dataset, 20)), None)
+    for extractors, has_figures in (([blind, pixels], True), ([blind], False)):
+        judgement = judge_case(case, extractors)
+        (failed,) = (each for each in judgement.findings if "by blind" in each.sentence)
+        assert "gives NaN" in failed.sentence
+        assert "jane" not in failed.sentence
+        metrics = {score.metric for score in judgement.scores}
+        assert ("kernel[pixels]" in metrics) == has_figures
+        assert "copies" in metrics, "pixels are enough to find copies"
