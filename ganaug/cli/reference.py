@@ -71,8 +71,8 @@ them; a note says how the folders were read. Rows of a CSV whose file is missing
 Findings. patient, site: a name that two parts have in common, unknown where under two parts name any; file: the same
 bytes; copy: one picture shows what the other shows, recompressed, relit, inverted, framed, flipped, rotated, squashed
 or cropped to half the side; overlap: two fields that have at least a third in common. Pictures with few details, such
-as empty fields, are copies of nothing. Names that differ in Unicode form alone are one; those that differ in case, spaces or
-zeros are listed in a note. A data set that joined patients does not keep all their names: a note says so.
+as empty fields, are copies of nothing. Names that differ in Unicode form alone are one; those that differ in case,
+spaces or zeros are listed in a note. A data set that joined patients does not keep all their names: a note says so.
 
 Names. The table of --csv and what --json prints hold the names of files and their rows, as you gave them, and neither
 patients nor sites: mind what the names of files and folders say before you pass them on. A spreadsheet may run names
