@@ -23,13 +23,13 @@ from ganaug.report.numbers import count, figure, number, percent
 
 MIN_DENSITY = 0.03  # natural optical density: a shift that is hardly seen
 MIN_AREA = 0.02  # of the tissue
-STAIN_TODO = "train longer; prepare the data set with --stain macenko if its patients differ in stain"
-TODO = "look at the images at full size; train longer"
+STAIN_ADVICE = "train longer; prepare the data set with --stain macenko if its patients differ in stain"
+ADVICE = "look at the images at full size; train longer"
 QUANTITIES = (
-    Quantity("haematoxylin", MIN_DENSITY, STAIN_TODO),
-    Quantity("eosin", MIN_DENSITY, STAIN_TODO),
-    Quantity("other colour", MIN_DENSITY, STAIN_TODO),
-    Quantity("nuclear area", MIN_AREA, TODO),
+    Quantity("haematoxylin", MIN_DENSITY, STAIN_ADVICE),
+    Quantity("eosin", MIN_DENSITY, STAIN_ADVICE),
+    Quantity("other colour", MIN_DENSITY, STAIN_ADVICE),
+    Quantity("nuclear area", MIN_AREA, ADVICE),
 )
 SAME_PIXELS = 2  # grey levels, by which repeated images differ at most
 MIN_EXCESS = 0.05  # of images without stain over the real ones, so that it matters
@@ -126,7 +126,7 @@ def _without_stain(real: Stained, synthetic: Stained) -> list[Finding]:
         f"({percent(round(made.value, 3))}) and {int(usual.sum())} of {len(usual)} real ones show no haematoxylin and "
         "eosin, and are left aside"
     )
-    return [Finding("appearance", ALL, sentence, is_alarm, TODO if is_alarm else "")]
+    return [Finding("appearance", ALL, sentence, is_alarm, ADVICE if is_alarm else "")]
 
 
 def _findings(comparisons: list[Comparison]) -> list[Finding]:

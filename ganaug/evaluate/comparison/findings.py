@@ -12,7 +12,7 @@ FEW_IMAGES = 20  # in a half; below, a range of figures holds almost anything
 # BreakHis with 6 training patients in a class, real images of its held-out patients lay beyond by up to 0.3.
 CLEARLY = 0.5
 CLASS_NEEDS = 8  # images in a half
-TODO = {
+ADVICE = {
     "overall": "train longer, or on more patients",
     "faithful": "train longer",
     "diverse": "train longer, or on more patients",
@@ -43,7 +43,7 @@ def find_distances(
                 f"{row.metric} is {figure(row.value_at_half)} at {row.n_half} images, where real images of other "
                 f"patients have {figure(row.floor)} {_range(row)}"
             )
-            general.append(Finding(row.question, ALL, sentence, True, TODO[row.question]))
+            general.append(Finding(row.question, ALL, sentence, True, ADVICE[row.question]))
     beyond = [finding for finding in (_find_class(rows) for rows in of_classes) if finding]
     if len(beyond) == len(of_classes) and any(finding.is_alarm for finding in general):
         beyond = []
@@ -62,10 +62,10 @@ def _find_headline(row: ImageScore, absent: Sequence[str]) -> Finding | None:
     is_large = row.p_value is not None and row.p_value < ALPHA
     if row.value_at_half > row.floor_high and (is_large or row.p_value is None):
         sentence = f"farther from real images than other patients are: {compared}{p and '; ' + p}"
-        return Finding("overall", ALL, sentence, True, TODO["overall"])
+        return Finding("overall", ALL, sentence, True, ADVICE["overall"])
     if row.value_at_half < row.floor_low:
         sentence = f"nearer to the training patients than other patients are: {compared}"
-        return Finding("copying", ALL, sentence, True, TODO["copying"])
+        return Finding("copying", ALL, sentence, True, ADVICE["copying"])
     if row.value_at_half > row.floor_high:
         seen = f"farther from real images than other patients are, though independent images may be as far ({p})"
     elif is_large:
@@ -89,7 +89,7 @@ def _find_class(rows: Sequence[ImageScore]) -> Finding | None:
         f"{beyond[0].class_name}: beyond what real images of other patients of this class have, at {beyond[0].n_half} "
         f"images: {figures}"
     )
-    return Finding(question, beyond[0].class_name, sentence, True, TODO[question])
+    return Finding(question, beyond[0].class_name, sentence, True, ADVICE[question])
 
 
 def _excess(row: ImageScore) -> float:

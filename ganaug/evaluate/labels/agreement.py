@@ -20,7 +20,7 @@ from ganaug.report.numbers import count, percent
 
 ALARM_CONFIDENCE = 0.99  # of the intervals that an alarm rests on: there are as many alarms as classes
 MIN_GAP = 0.05  # below the real agreement, so that a gap matters
-TODO = "train longer, try --class-transition, and check the labels of the training images"
+ADVICE = "train longer, try --class-transition, and check the labels of the training images"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _find(agreement: Agreement, num_classes: int, held_out_part: str) -> Finding
     )
     if not is_alarm:
         sentence += f"; among {len(np.unique(agreement.group))} patients this may still be an accident"
-    return Finding("obedient", name, sentence, is_alarm, TODO if is_alarm else "")
+    return Finding("obedient", name, sentence, is_alarm, ADVICE if is_alarm else "")
 
 
 def _rounded(fraction: float) -> str:

@@ -24,7 +24,7 @@ ALPHA = 0.05  # of the real classes' permutation test
 CLASS_PART = 0.5  # of the real separation that must be more than patients make, or a pair is not judged (our choice)
 MOST = 0.4  # of the real separation: what classes that look alike may have at most, at 95 %
 TINY = 0.1  # of the real separation: classes with less look alike although many images show that they differ
-TODO = "train with --class-transition"
+ADVICE = "train with --class-transition"
 TAKES = f"it takes {MIN_IMAGES} real and {MIN_IMAGES} synthetic images of this class and of another"
 
 
@@ -67,7 +67,9 @@ def judge_separation(judged: Judged, embedded: Embedded, metric: str, rng: np.ra
     if unclear:
         listed = ", ".join(f"{names[pair.first]} and {names[pair.second]}" for pair in unclear[:3])
         more = f" and {len(unclear) - 3} more pairs" if len(unclear) > 3 else ""
-        sentence = f"real images of {listed}{more} cannot be told apart beyond their patients, so neither are synthetic"
+        sentence = (
+            f"real images of {listed}{more} differ by no more than their patients do, so synthetic ones are not judged"
+        )
         findings.append(Finding("obedient", ALL, sentence, is_alarm=False))
     known = [pair for pair in pairs if pair.is_real]
     if known and not alike:
@@ -199,7 +201,7 @@ def _collapsed(group: list[int], alike: list[Pair], names: tuple[str, ...]) -> F
         f"{len(group)} of {len(names)} classes look alike: conditioning collapsed; the synthetic images of {listed} "
         f"have at most {100 * most:.0f} % of the separation of the real ones"
     )
-    return Finding("obedient", ALL, sentence, is_alarm=True, todo=TODO)
+    return Finding("obedient", ALL, sentence, is_alarm=True, todo=ADVICE)
 
 
 def _row(judged: Judged, metric: str, pairs: list[Pair], label: int, lacks: dict[int, str]) -> ImageScore:

@@ -17,7 +17,7 @@ from ganaug.report.numbers import percent, points
 ALARM_CONFIDENCE = 0.99
 MIN_GAP = 0.05  # of balanced accuracy, so that a gap matters
 FEWEST_PATIENTS = 5  # held out per class, for an alarm: the variance between fewer is not known (our choice)
-TODO = "train longer, and compare the arms of evaluate-augmentation before these images are used"
+ADVICE = "train longer, and compare the arms of evaluate-augmentation before these images are used"
 
 
 def judge_utility(scope: Scope, extractor: str, held_out_part: str, rng: np.random.Generator) -> Chapter:
@@ -108,7 +108,7 @@ def _find(scope: Scope, by_made: Labels, by_real: Labels, held_out_part: str) ->
         f"{held_out_part}, one trained on as many real images {percent(round(values[1], 3))}: a difference of "
         f"{points(gap.value)} points ({points(low)} to {points(high)})"
     )
-    return Finding("obedient", ALL, sentence, is_alarm, TODO if is_alarm else "")
+    return Finding("obedient", ALL, sentence, is_alarm, ADVICE if is_alarm else "")
 
 
 @dataclass(frozen=True)

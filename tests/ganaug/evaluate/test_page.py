@@ -25,7 +25,7 @@ KERNEL = ImageScore(
 )  # fmt: skip
 RECALL = ImageScore("recall[net]", "in situ", None, question="diverse", note="in situ: 3 images; 8 are needed")
 ALARM = Finding("copying", "in situ", "5 of 40 images are copies of training images", True, "use --reject-copies")
-CALM = Finding("obedient", ALL, "the classes can be told apart", False)
+CALM = Finding("obedient", ALL, "the classes differ", False)
 PICTURE = Exhibit("appearance", "Power spectrum", "no peak", "data:image/svg+xml;base64,AAAA")
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from ganaug.cli.synthesize import synthesize
-from ganaug.evaluate.comparison.findings import TODO, find_distances
+from ganaug.evaluate.comparison.findings import ADVICE, find_distances
 from ganaug.evaluate.scores import ALL, ImageScore
 
 HEADLINE = ImageScore(
@@ -96,8 +96,8 @@ def test_where_every_class_is_beyond_an_alarm_over_all_of_them_suffices() -> Non
 
 def test_the_advice_names_no_option_of_another_command_nor_a_curve_that_may_not_be() -> None:
     flags = {flag for option in synthesize.params for flag in option.opts}
-    assert len(TODO) == 4
-    for todo in TODO.values():
+    assert len(ADVICE) == 4
+    for todo in ADVICE.values():
         assert set(re.findall(r"--[a-z][a-z-]*", todo)) <= flags
         assert "--psi" not in todo
         assert "curve" not in todo
