@@ -146,7 +146,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch() -> None:
         hook = trainer.optimizers.D.register_step_pre_hook(
             lambda *_, D=D, found=found: found.update({n: p.grad.clone() for n, p in D.named_parameters()})
         )
-        trainer.minimize(D, (img, c), lambda img, c, D=D: (D(img, c).square().mean(), {"mean": D(img, c).mean()}))
+        trainer.minimize((img, c), lambda img, c, D=D: ({D: D(img, c).square().mean()}, {"mean": D(img, c).mean()}))
         hook.remove()
         grads.append(found)
     for other in grads[1:]:
