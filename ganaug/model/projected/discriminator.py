@@ -13,7 +13,7 @@ from ganaug.model.projected.mixing import RandomMixing
 
 WIDTH = 64  # channels of the mixed maps and of the heads over them
 PIXEL_WIDTHS = (32, 48)  # channels of the head over the pixels, at a half and a quarter of the resolution
-SMALLEST_PX = 128  # side to which smaller images are enlarged: the frozen network begins with a stride of 2
+SMALLEST_PX = 96  # side to which smaller images are enlarged, as the frozen network begins with a stride of 2
 
 
 class PixelHead(nn.Module):

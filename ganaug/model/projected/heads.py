@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GRID_PX = 4  # side of the grid of logits that each head gives
+GRID_PX = 4  # side of the grid of logits that each head gives, at most
 CLASS_DIM = 64  # length of the class vectors that logits are projected on
 LEAK = 0.2
 
@@ -48,7 +48,7 @@ class SpectralConv2d(nn.Module):
 
 
 class Head(nn.Module):
-    """Logits of an image being real, given its class, on a grid of GRID_PX × GRID_PX places.
+    """Logits of an image being real, given its class, on a grid of up to GRID_PX × GRID_PX places.
 
     Halves a map [N, num_in, S, S] until its side is at most GRID_PX. The logit of a place is linear in its features,
     plus, with several classes, their projection on a vector of the class: ⟨features, class⟩ / √dim.
