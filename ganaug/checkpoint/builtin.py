@@ -6,7 +6,7 @@ from ganaug.config import NO_WEIGHTS, PHANTOM
 from ganaug.errors import ConfigError
 from ganaug.presets import PAPER
 
-_FOLDER = Path(__file__).parent / "builtin"
+BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 
 
 def phantom_resolutions() -> tuple[int, ...]:
@@ -16,7 +16,7 @@ def phantom_resolutions() -> tuple[int, ...]:
 
 def phantom_weights(resolution_px: int) -> Path:
     """The snapshot that was trained on the phantom at a resolution; ConfigError where there is none."""
-    path = _FOLDER / f"phantom-{resolution_px}px.safetensors"
+    path = BUILTIN_FOLDER / f"phantom-{resolution_px}px.safetensors"
     if not path.exists():
         known = " or ".join(f"{resolution} px" for resolution in phantom_resolutions())
         raise ConfigError(
@@ -28,7 +28,7 @@ def phantom_weights(resolution_px: int) -> Path:
 
 
 def _files() -> list[Path]:
-    return list(_FOLDER.glob("phantom-*px.safetensors"))
+    return list(BUILTIN_FOLDER.glob("phantom-*px.safetensors"))
 
 
 def default_weights(preset: str, resolution_px: int, device: str) -> Path | None:

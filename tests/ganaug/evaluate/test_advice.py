@@ -22,8 +22,8 @@ from ganaug.evaluate.advice import (
     snapshot_kimg_for_trend,
     trend_of,
 )
-from ganaug.evaluate.training_curve import draw_curve, judge_training, read_curve, read_discriminator
 from ganaug.evaluate.metrics.metric import QUESTIONS
+from ganaug.evaluate.training_curve import draw_curve, judge_training, read_curve, read_discriminator
 from ganaug.provenance import sealed
 from ganaug.workspace import GanRun, append_jsonl, write_json
 
