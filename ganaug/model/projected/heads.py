@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GRID_PX = 4  # side of the grid of logits that each head gives, at most
-CLASS_DIM = 64  # length of the class vectors that logits are projected on
 LEAK = 0.2
 
 
@@ -51,7 +50,8 @@ class Head(nn.Module):
     """Logits of an image being real, given its class, on a grid of up to GRID_PX × GRID_PX places.
 
     Halves a map [N, num_in, S, S] until its side is at most GRID_PX. The logit of a place is linear in its features,
-    plus, with several classes, their projection on a vector of the class: ⟨features, class⟩ / √dim.
+    plus, with several classes, another linear one of each class: a projection on class vectors, of full strength from
+    the first step on, which it lacks on learned vectors where slopes are bounded.
     Source: Sauer et al. 2021, section 3.1; Miyato and Koyama 2018.
     """
 
@@ -64,9 +64,7 @@ class Head(nn.Module):
         layers.append(SpectralConv2d(num_in, width, 3, generator=generator))
         self.layers = nn.ModuleList(layers)
         self.out = SpectralConv2d(width, 1, 1, generator=generator)
-        self.by_class = SpectralConv2d(width, CLASS_DIM, 1, generator=generator) if num_classes > 1 else None
-        if self.by_class is not None:
-            self.embed = nn.Parameter(torch.randn(num_classes, CLASS_DIM, generator=generator))
+        self.by_class = SpectralConv2d(width, num_classes, 1, generator=generator) if num_classes > 1 else None
 
     def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
         """x: [N, num_in, S, S]. c: one-hot [N, K], ignored for one class. Returns logits [N, places]."""
@@ -75,8 +73,5 @@ class Head(nn.Module):
         logits: Tensor = self.out(x)[:, 0]
         if self.by_class is not None:
             assert c is not None
-            class_vector = c @ self.embed
-            class_vector = class_vector * (class_vector.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-            places: Tensor = self.by_class(x)
-            logits = logits + torch.einsum("nchw,nc->nhw", places, class_vector) / math.sqrt(CLASS_DIM)
+            logits = logits + torch.einsum("nkhw,nk->nhw", self.by_class(x), c)
         return logits.flatten(1)
