@@ -7,7 +7,8 @@
 
 peer: ours against NVlabs/stylegan2-ada-pytorch (DIR is a copy of it, run as it is), on the phantom at 64 px: the same
 networks, options and images in the same order. augment: few images with and without ADA. transition: fewer, conditional
-from the start and by class transition. race: configurations at equal CPU seconds of one thread. Every run is a process of one thread; contenders and seeds share the cores.
+from the start and by class transition. race: configurations at equal CPU seconds of one thread. Every run is a process
+of one thread; contenders and seeds share the cores.
 With --keep FOLDER, the same command resumes a run that was stopped.
 """
 

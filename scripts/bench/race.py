@@ -95,7 +95,7 @@ class Judge:
 
     def _others(self, dataset: DataSet, val: NDArray[np.int64]) -> Labelled:
         """Patients to learn the classes from: of the phantom as many as one likes, else the validation part's."""
-        if dataset.table.dataset != "phantom":
+        if dataset.name != "phantom":
             return Labelled(self.val, self.table.label[val], self.table.group_id[val])
         px = self.table.resolution_px
         drawn = list(draw(PhantomConfig(px, 200, 10, um_per_px=128 / px), OTHER_SEED))
