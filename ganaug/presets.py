@@ -75,7 +75,7 @@ def _with_discriminator(config: GanConfig, discriminator: str | None) -> GanConf
 
 
 def _compact(resolution_px: int, num_classes: int, total_kimg: float) -> GanConfig:
-    network = NetworkConfig(resolution_px, num_classes, z_dim=128, w_dim=128, channel_base=512, channel_max=64)
+    network = NetworkConfig(resolution_px, num_classes, z_dim=128, w_dim=128, channel_base=1024, channel_max=64)
     return GanConfig(
         network,
         total_kimg,

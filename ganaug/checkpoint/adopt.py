@@ -12,9 +12,8 @@ from ganaug.model.projected.discriminator import ProjectedDiscriminator
 
 State = dict[str, Tensor]
 _CLASS_TENSORS = re.compile(  # what other classes may change
-    r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.|(heads\.\d+|pixels\.head)\.(embed$|by_class\.)"
+    r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.|(heads\.\d+|pixels\.head)\.by_class\."
 )
-_EMBEDDING = re.compile(r"\.embed(\.|$)")
 FIRST_LAYER = "mapping.trunk.layers.0.weight"  # its columns are the latent's, then the class's
 
 
@@ -33,7 +32,7 @@ def adopt(network: Generator | Discriminator | ProjectedDiscriminator, state: St
     own, config = network.state_dict(), network.config
     matching = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     if len(matching) < len(own):
-        matching = {name: value for name, value in matching.items() if not _EMBEDDING.search(name)}
+        matching = {name: value for name, value in matching.items() if ".embed." not in name}
     first = matching.pop(FIRST_LAYER, state.get(FIRST_LAYER))
     if first is not None and first.shape[1] == config.z_dim + config.w_dim * ("mapping.trunk.embed.weight" in state):
         matching[FIRST_LAYER] = _for_inputs(first, own[FIRST_LAYER].shape[1], config.z_dim)
