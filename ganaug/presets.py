@@ -52,7 +52,7 @@ def gan(
     if preset in PAPER:
         return _with_discriminator(_paper(preset, resolution_px, num_classes), discriminator)
     if device == "cpu":
-        config = _compact(resolution_px, num_classes, 12.0 if preset == "quick" else 40.0)
+        config = _compact(resolution_px, num_classes, 4.0 if preset == "quick" else 40.0)
         config = _with_discriminator(config, discriminator or "projected")
     else:
         config = _automatic(resolution_px, num_classes, num_gpus, 100.0 if preset == "quick" else 25_000.0)
