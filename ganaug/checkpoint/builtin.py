@@ -34,7 +34,7 @@ def _files() -> list[Path]:
 def default_weights(preset: str, resolution_px: int, device: str) -> Path | None:
     """The weights that a preset begins with: the phantom's on a CPU, where there are some, but for the papers' presets.
 
-    On a GPU, where the published recipe has the time to learn all by itself, there are none.
+    On a GPU, where the published rule has the time to learn all by itself, there are none.
     """
     is_fit = device == "cpu" and preset not in PAPER and resolution_px in phantom_resolutions()
     return phantom_weights(resolution_px) if is_fit else None

@@ -91,7 +91,7 @@ small-data          a few hundred images: ADA augmentation, and classes that
 paper256, paper512  the paper's own settings for these resolutions
 quick               minutes, to see that everything works
 
-On a CPU the published recipe would take months. There --discriminator projected teaches the generator: small heads
+On a CPU the published rule would take months. There --discriminator projected teaches the generator: small heads
 look at the maps of a frozen EfficientNet-Lite0 of ImageNet, which has learnt to see, and at the pixels (Sauer et al.
 2021). --init phantom, the default there, begins with a generator that has learnt procedural tissue and comes with this
 tool; it has seen no patient. --init none begins with nothing. No network judges the images that it taught.

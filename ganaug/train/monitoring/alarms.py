@@ -62,7 +62,7 @@ def find_alarms(run: GanRun, config: GanConfig) -> list[Alarm]:
 
 
 def judge_discriminator(lines: Sequence[dict[str, Any]], config: GanConfig) -> Alarm | None:
-    """Whether the discriminator tells real from generated images without fail, and so teaches nothing more.
+    """Whether the discriminator separates real from generated images without fail, and so teaches nothing more.
 
     Its logits then grow without limit. Our choice of the limits.
     """

@@ -55,9 +55,9 @@ def test_a_class_changes_the_logits_and_one_class_has_no_say() -> None:
     x = torch.randn(1, 5, 8, 8, generator=random(3)).expand(3, -1, -1, -1)
     logits = Head(5, 8, 3, 8, generator=random())(x, torch.eye(3))
     assert not torch.allclose(logits[0], logits[1])
-    one = Head(5, 8, 1, 8, generator=random())
-    assert one.by_class is None
-    assert torch.equal(one(x, None), one(x, torch.ones(3, 1)))
+    alone = Head(5, 8, 1, 8, generator=random())
+    assert alone.by_class is None
+    assert torch.equal(alone(x, None), alone(x, torch.ones(3, 1)))
 
 
 def test_a_blend_of_classes_has_the_blend_of_their_logits() -> None:

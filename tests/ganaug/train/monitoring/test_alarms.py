@@ -74,7 +74,7 @@ def test_classes_that_are_named_no_better_than_by_guessing_raise_an_alarm() -> N
     [
         (scores(0.3), "one snapshot may be an accident"),
         (scores(0.3, 0.7), "the last one obeys"),
-        (scores(0.27, 0.3, floor=0.3), "the classifier cannot tell real images apart"),
+        (scores(0.27, 0.3, floor=0.3), "the classifier cannot name real images either"),
         ([{**row, "kimg": 5.0} for row in scores(0.27, 0.3)], "it is early"),
         ([], "nothing was scored"),
     ],
