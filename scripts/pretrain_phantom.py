@@ -36,7 +36,6 @@ SEED = 20261129  # of the drawn images, far from those that people choose
 IMAGES_PER_PATIENT = 8
 FIELD_UM = (100.0, 290.0)  # width of a field of view: at 64 px from 1.6 to 4.5 micrometres per pixel
 NAME = "pretraining"
-STATEMENT = "procedural images of scripts/pretrain_phantom.py, which show nobody's tissue"
 
 
 def draw_patient_images(root: Path, patient: int, resolution_px: int) -> None:
@@ -94,7 +93,6 @@ def export(snapshot: Path, state: Path, target: Path) -> None:
         groups_seen=(),
         images_seen=(),
         hashes_seen=(),
-        declared=(STATEMENT,),
     )
     target.parent.mkdir(exist_ok=True)
     save_snapshot(target, replace(trained, generator=trained.generator.half(), companions=heads, provenance=record))
