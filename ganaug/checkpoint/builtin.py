@@ -6,7 +6,7 @@ from ganaug.config import NO_WEIGHTS, PHANTOM
 from ganaug.errors import ConfigError
 from ganaug.presets import PAPER
 
-BUILTIN_FOLDER = Path(__file__).parent / "builtin"
+BUILTIN_FOLDER = Path(__file__).parent / "weights"
 
 
 def phantom_resolutions() -> tuple[int, ...]:
