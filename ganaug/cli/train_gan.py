@@ -68,7 +68,7 @@ class InitialWeights(click.ParamType[Path | str]):
 @click.option("--precision", type=click.Choice(["mixed", "float32"]), help="mixed: the highest resolutions in half")
 @click.option("--snapshot-kimg", type=float, help="How often a snapshot is written and scored")
 @click.option("--extractor", type=click.Choice(SNAPSHOT_EXTRACTORS), help="Scores snapshots; auto: the best at hand")
-@click.option("--init", type=InitialWeights(), help="Begin with weights: phantom, none, or a snapshot or pickle")
+@click.option("--init", type=InitialWeights(), metavar="phantom|none|FILE", help="Weights to begin with")
 @click.option("--init-saw", metavar="TEXT", help="Your word for what those weights saw, if no patient of this data set")
 @click.option("--on-alarm", type=click.Choice(ON_ALARM), help="What an alarm does  [default: continue]")
 @click.option("--tensorboard", is_flag=True, help="Also write the stats for TensorBoard")
@@ -138,6 +138,12 @@ def train_gan(
         common.report({"snapshots": snapshots, "advice": advice, "alarms": alarms}, "\n".join(snapshots))
 
 
+def _shown(value: object) -> str:
+    """A field of the configuration for people; pairs one after another."""
+    pairs = value if isinstance(value, tuple | list) else ()
+    return "; ".join(" ".join(map(str, pair)) for pair in pairs if isinstance(pair, tuple | list)) or str(value)
+
+
 def print_plan(common: Common, tasks: Sequence["Task"], compute: Compute) -> None:
     """Print the resolved configuration, what it costs, and what is known beforehand of what comes of it."""
     from ganaug.train.advice import advise_before_training
@@ -149,7 +155,7 @@ def print_plan(common: Common, tasks: Sequence["Task"], compute: Compute) -> Non
     sizes = f"G {cost.parameters_g / 1e6:.2f} M and D {cost.parameters_d / 1e6:.2f} M parameters"
     lines = [
         *(f"would train {run}" for run in runs),
-        *(f"{name}: {value}" for name, value in {**config.pop("network"), **config}.items()),
+        *(f"{name}: {_shown(value)}" for name, value in {**config.pop("network"), **config}.items()),
         f"{sizes}, about {cost.memory_mib / 1024:.1f} GiB per process",
         f"about {duration(cost.seconds)} on {compute.device}",
         *outlook.lines,

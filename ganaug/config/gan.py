@@ -100,8 +100,12 @@ class GanConfig:
             " or ".join(DISCRIMINATORS),
         )
         require(self.on_alarm in ON_ALARM, f"on_alarm {self.on_alarm}", " or ".join(ON_ALARM))
-        if self.discriminator == "projected":
-            require(self.r1_gamma == 0, f"r1_gamma {self.r1_gamma} for the discriminator projected", "none: 0")
+        if self.discriminator == "projected" and self.r1_gamma > 0:
+            raise ConfigError(
+                f"an R1 penalty of {self.r1_gamma} (--gamma) with the discriminator projected",
+                expected="none, as its layers are of bounded slope",
+                todo="leave it out, or pass --discriminator stylegan2",
+            )
         require(self.ada_pipeline in ADA_PIPELINES, f"the ADA pipeline {self.ada_pipeline}", " or ".join(ADA_PIPELINES))
         require(
             self.extractor in SNAPSHOT_EXTRACTORS, f"the extractor {self.extractor}", " or ".join(SNAPSHOT_EXTRACTORS)
