@@ -63,7 +63,7 @@ def test_a_cpu_trains_with_a_projected_discriminator_and_a_gpu_as_published_unle
 
 
 def test_a_penalty_that_the_discriminator_does_not_have_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--gamma.*--discriminator stylegan2"):
+    with pytest.raises(ConfigError, match=r"--gamma.*--discriminator stylegan2"):
         override_preset(presets.gan("auto", 64, 4, "cpu"), {"r1_gamma": 1.0})
 
 
