@@ -101,7 +101,7 @@ def export(snapshot: Path, state: Path, target: Path) -> None:
 @click.command()
 @click.option("--resolution", "resolution_px", type=int, default=64, show_default=True)
 @click.option("--patients", "num_patients", type=int, default=1000, show_default=True)
-@click.option("--kimg", type=float, default=120.0, show_default=True, help="Length of the training")
+@click.option("--kimg", type=float, default=50.0, show_default=True, help="Length of the training")
 @click.option("--jobs", "num_jobs", type=int, default=os.cpu_count() or 1, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), required=True, help="Work in this folder, and resume there")
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write  [default: the package's own]")
