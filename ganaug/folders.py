@@ -65,6 +65,10 @@ class GanRun:
         return self.root / "scores.jsonl"
 
     @property
+    def alarms(self) -> Path:
+        return self.root / "alarms.jsonl"
+
+    @property
     def extractor(self) -> Path:
         return self.root / "extractor.safetensors"
 

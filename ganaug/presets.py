@@ -32,21 +32,31 @@ def paired_phantom(preset: str) -> tuple[PhantomConfig, FoldsConfig]:
     return PhantomConfig(resolution_px=64, num_patients=240, images_per_patient=4), FoldsConfig(num_folds=5)
 
 
-def gan(preset: str, resolution_px: int, num_classes: int, device: str, num_gpus: int = 1) -> GanConfig:
+def gan(
+    preset: str,
+    resolution_px: int,
+    num_classes: int,
+    device: str,
+    num_gpus: int = 1,
+    discriminator: str | None = None,
+) -> GanConfig:
     """How a generator is trained at a resolution on a kind of device; `standard` is `auto`.
 
     The paper's presets are the same everywhere. The others follow the published automatic rule on a GPU; on a
-    CPU, where that rule would take months, they train a compact network with small batches and a strong penalty,
-    found by trial to show tissue of the asked class soonest.
-    Source: Karras et al. 2020a, 2020b, and the automatic preset of StyleGAN2-ADA.
+    CPU, where that rule would take months, they train a compact network with small batches and a projected
+    discriminator, which won the race of scripts/bench_learning.py.
+    discriminator: one of DISCRIMINATORS; None is the preset's own, and all else is set to suit it.
+    Source: Karras et al. 2020a, 2020b, and the automatic preset of StyleGAN2-ADA; Sauer et al. 2021.
     """
     require_preset(preset)
     if preset in PAPER:
-        return _paper(preset, resolution_px, num_classes)
+        return _with_discriminator(_paper(preset, resolution_px, num_classes), discriminator)
     if device == "cpu":
-        config = _compact(resolution_px, num_classes, 12.0 if preset == "quick" else 40.0)
+        config = _compact(resolution_px, num_classes, 4.0 if preset == "quick" else 40.0)
+        config = _with_discriminator(config, discriminator or "projected")
     else:
         config = _automatic(resolution_px, num_classes, num_gpus, 100.0 if preset == "quick" else 25_000.0)
+        config = _with_discriminator(config, discriminator)
     if preset == "quick":
         return replace(config, snapshot_kimg=None, extractor="none")
     if preset == "small-data":
@@ -56,8 +66,16 @@ def gan(preset: str, resolution_px: int, num_classes: int, device: str, num_gpus
     return config
 
 
+def _with_discriminator(config: GanConfig, discriminator: str | None) -> GanConfig:
+    """A configuration for the discriminator stylegan2, changed to suit the one that is asked for."""
+    if discriminator is None or discriminator == "stylegan2":
+        return config
+    # It has no R1 penalty: its layers are of bounded slope.
+    return replace(config, discriminator=discriminator, r1_gamma=0.0, learning_rate=0.0025)
+
+
 def _compact(resolution_px: int, num_classes: int, total_kimg: float) -> GanConfig:
-    network = NetworkConfig(resolution_px, num_classes, z_dim=128, w_dim=128, channel_base=512, channel_max=64)
+    network = NetworkConfig(resolution_px, num_classes, z_dim=128, w_dim=128, channel_base=1024, channel_max=64)
     return GanConfig(
         network,
         total_kimg,

@@ -3,10 +3,12 @@
     python scripts/bench_learning.py peer --peer DIR --weights-dir DIR [--out scripts/results/learning-peer.json]
     python scripts/bench_learning.py augment --weights-dir DIR [--out scripts/results/learning-augment.json]
     python scripts/bench_learning.py transition --weights-dir DIR [--out scripts/results/learning-transition.json]
+    python scripts/bench_learning.py race --weights-dir DIR --source DIR --keep FOLDER [--out FILE]
 
 peer: ours against NVlabs/stylegan2-ada-pytorch (DIR is a copy of it, run as it is), on the phantom at 64 px: the same
 networks, options and images in the same order. augment: few images with and without ADA. transition: fewer, conditional
-from the start and by class transition. Every run is a process of one thread; contenders and seeds share the cores.
+from the start and by class transition. race: configurations at equal CPU seconds of one thread. Every run is a process
+of one thread; contenders and seeds share the cores.
 With --keep FOLDER, the same command resumes a run that was stopped.
 """
 
@@ -23,6 +25,7 @@ from typing import Any
 import click
 import torch
 from bench import common
+from bench.race import CONTENDERS, DATA_SETS, HEAD, run_race, tabulate
 
 from ganaug.augment.dihedral import random_dihedral
 from ganaug.config import Compute, FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
@@ -176,7 +179,7 @@ def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) 
 
 
 @click.command()
-@click.argument("question", type=click.Choice(["peer", "augment", "transition"]))
+@click.argument("question", type=click.Choice(["peer", "augment", "transition", "race"]))
 @click.option("--peer", "peer_folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--weights-dir", type=click.Path(path_type=Path, exists=True), required=True, help="Of SqueezeNet")
 @click.option("--images", type=int, help="Training images per class  [default: 240, 200 or 100]")
@@ -187,10 +190,43 @@ def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) 
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="Train in this folder, and resume what is there")
+@click.option("--data", multiple=True, type=click.Choice(DATA_SETS), help="race: only on these  [default: both]")
+@click.option("--minutes", type=float, multiple=True, default=(5.0, 20.0), show_default=True, help="race: of the CPU")
+@click.option("--resolution", type=int, default=64, show_default=True, help="race: in pixels")
+@click.option("--source", type=click.Path(path_type=Path, exists=True), help="race: the folder of BreakHis")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(**options: Any) -> None:
     """Train the contenders and compare them."""
-    compare(Options(**options))
+    race_options = {name: options.pop(name) for name in ("data", "minutes", "resolution", "source")}
+    if options["question"] == "race":
+        compare_at_equal_times(Options(**options), **race_options)
+    else:
+        compare(Options(**options))
+
+
+def compare_at_equal_times(
+    options: Options, data: tuple[str, ...], minutes: tuple[float, ...], resolution: int, source: Path | None
+) -> None:
+    chosen = options.chosen or tuple(CONTENDERS)
+    with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / f"{resolution}px"
+        rows = run_race(
+            root,
+            data or DATA_SETS,
+            chosen,
+            options.seeds,
+            minutes,
+            resolution,
+            source,
+            options.weights_dir,
+            options.jobs,
+        )
+    print(common.markdown_table(HEAD, tabulate(rows)))
+    if options.out:
+        machine = common.describe_machine("cpu", "tuned")
+        common.write_json(
+            options.out, {"machine": machine, "question": "race", "resolution_px": resolution, "rows": rows}
+        )
 
 
 def compare(options: Options) -> None:

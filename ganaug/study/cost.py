@@ -92,7 +92,8 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
     readers += [ImageReader(supply.synthetic) for supply in supplies]
     seconds += sum(estimate_extraction(workspace, dataset, readers, name, config, compute.device) for name in probes)
     if request.missing and missing:
-        tasks = [plan_training(workspace, dataset, fold, request.missing.gan) for fold in missing]
+        made = request.missing
+        tasks = [plan_training(workspace, dataset, fold, made.gan, made.init) for fold in missing]
         seconds += estimate_training_cost(tasks, compute).seconds
     return StudyPlan(
         dataset=dataset.name,

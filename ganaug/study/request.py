@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from classifiers.names import canonical_name
 from classifiers.registry import CLASSIFIERS
 from ganaug import presets
+from ganaug.checkpoint.builtin import default_weights
 from ganaug.config import Compute, GanConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, WorkspaceError
@@ -34,6 +36,7 @@ class MissingConfig:
 
     gan: GanConfig
     synthesis: SynthesisConfig
+    init: Path | None = None  # weights that the generators begin with
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,10 @@ class StudyRequest:
 
 def missing_config(preset: str, dataset: DataSet, compute: Compute, total_kimg: float | None = None) -> MissingConfig:
     """How a preset trains and synthesizes for this data set; None trains as long as the preset does."""
-    gan = presets.gan(preset, dataset.table.resolution_px, dataset.table.num_classes, compute.device)
-    return MissingConfig(gan if total_kimg is None else replace(gan, total_kimg=total_kimg), presets.synthesis(preset))
+    resolution = dataset.table.resolution_px
+    gan = presets.gan(preset, resolution, dataset.table.num_classes, compute.device)
+    gan = gan if total_kimg is None else replace(gan, total_kimg=total_kimg)
+    return MissingConfig(gan, presets.synthesis(preset), default_weights(preset, resolution, compute.device))
 
 
 def add_published_weights(config: StudyConfig, compute: Compute) -> StudyConfig:
@@ -113,7 +118,7 @@ def make_missing(workspace: Workspace, request: StudyRequest, config: MissingCon
     dataset, folds, choice = request.dataset, request.folds, request.choice
     require_all_used(workspace, dataset, folds, choice)
     missing = [fold for fold in folds if supply_for(workspace, dataset, fold, choice=choice) is None]
-    tasks = [plan_training(workspace, dataset, fold, config.gan) for fold in missing]
+    tasks = [plan_training(workspace, dataset, fold, config.gan, config.init) for fold in missing]
     runs = train_gans(tasks, compute)
     drawn = num_drawn(dataset, folds, request.config.ratio)
     synthesis = replace(config.synthesis, per_class=max(drawn, config.synthesis.per_class))

@@ -15,10 +15,10 @@ from ganaug.train.task import Task
 FEW_IMAGES = 100  # per class; what was measured here with so few is in `MEASURED`
 # From scripts/results, breakhis-200x-64px-cpu.json and learning-transition.json.
 MEASURED = (
-    "measured: with 839 BreakHis images of 44 patients (64 px, 40 kimg) GAN images changed a small ResViT-GANNet's "
-    "balanced accuracy by +1.1 points (97.5 % interval −5.3 to +13.1): inconclusive",
-    "measured: with 100 images per class of the phantom (16 kimg, 2 seeds) --class-transition ended at 1.04 and 0.81 "
-    "times the Fréchet distance that the same seed had without it: no clear difference",
+    "measured: with 839 BreakHis images of 44 patients (64 px, 40 kimg, discriminator stylegan2) GAN images changed a "
+    "small ResViT-GANNet's balanced accuracy by +1.1 points (97.5 % interval −5.3 to +13.1): inconclusive",
+    "measured: with 100 images per class of the phantom (16 kimg, stylegan2, 2 seeds) --class-transition ended at 1.04 "
+    "and 0.81 times the Fréchet distance that the same seed had without it: no clear difference",
 )
 COLLAPSE = (
     "if the classes look alike in samples/, conditioning collapsed, as it does with few images per class (Shahbazi et "

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from ganaug.augment.dihedral import random_dihedral
-from ganaug.config import Compute
+from ganaug.config import STOP, Compute
 from ganaug.data.dataset import TrainingImages
 from ganaug.errors import ConfigError, Ended
 from ganaug.model.pixels import from_pixels, one_hot
@@ -17,6 +17,7 @@ from ganaug.parallel.launcher import num_processes
 from ganaug.parallel.processes import num_cores, run_parallel
 from ganaug.train.distributed.process_group import ProcessGroup, join_process_group
 from ganaug.train.memory import with_largest_micro_batch
+from ganaug.train.monitoring.alarms import is_stopped, raise_alarms
 from ganaug.train.monitoring.meter import Meter, require_finite
 from ganaug.train.monitoring.monitor import Monitor
 from ganaug.train.monitoring.tensorboard import TensorBoardWriter
@@ -80,7 +81,7 @@ def train_gan(
             if processes.is_main:
                 write_description(task)
         monitor = Monitor(task, compute.weights_dir)
-        is_unfinished = state.num_images < task.config.total_kimg * 1000
+        is_unfinished = state.num_images < task.config.total_kimg * 1000 and not is_stopped(task.run, task.config)
         try:
             if is_unfinished:
                 if processes.is_main:
@@ -144,12 +145,22 @@ def run_iterations(
                     append_jsonl(run.stats, line)
                     writer.add(line)
                     bar.set_postfix_str(summarize(line))
-            if is_last or due_state(state.num_images):
+            is_state_due, is_snapshot_due = due_state(state.num_images), due_snapshot(state.num_images)
+            if is_last or is_state_due:
                 save_state(task, state)
-            if processes.is_main and due_snapshot(state.num_images) and not is_last:
+            if processes.is_main and is_snapshot_due and not is_last:
                 monitor.snapshot(state)
             if is_stopping:
                 raise KeyboardInterrupt if stop.is_by_hand else Ended
+            is_alarmed = (is_state_due or is_snapshot_due) and processes.any(processes.is_main and alarm(task))
+            if is_alarmed and config.on_alarm == STOP:
+                save_state(task, state)
+                return
+
+
+def alarm(task: Task) -> bool:
+    """Whether the run raises an alarm that it has not raised before."""
+    return bool(raise_alarms(task.run, task.config))
 
 
 def iterate(task: Task, state: TrainingState, order: TrainingImages) -> Stats:

@@ -21,6 +21,22 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
 
 
+def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
+    """Mean of −D(fake). Source: Lim and Ye 2017, as Sauer et al. 2021 use it.
+
+    fake_logits: [N, L]. Returns a scalar.
+    """
+    return -fake_logits.mean()
+
+
+def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Mean of max(0, 1 − D(real)) plus mean of max(0, 1 + D(fake)). Source: Lim and Ye 2017.
+
+    real_logits, fake_logits: [N, L]. Returns a scalar.
+    """
+    return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+
+
 def r1_penalty(real_logits: Tensor, real_img: Tensor) -> Tensor:
     """Squared norm of the discriminator's gradient at each real image, ‖∇D(x)‖², differentiable.
 

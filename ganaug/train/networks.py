@@ -9,6 +9,7 @@ from torch import nn
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
+from ganaug.model.projected.discriminator import ProjectedDiscriminator
 
 BETAS, EPSILON = (0.0, 0.99), 1e-8  # Adam's
 GRADIENT_LIMIT = 1e5  # what infinity becomes
@@ -19,7 +20,7 @@ class NetworkPair:
     """Generator and discriminator, and the generator's running average `ema`, from which images are drawn."""
 
     G: Generator
-    D: Discriminator
+    D: Discriminator | ProjectedDiscriminator
     ema: Generator
 
 
@@ -29,9 +30,14 @@ class Optimizers:
     D: torch.optim.Adam
 
 
-def make_networks(config: NetworkConfig, generator: torch.Generator) -> NetworkPair:
-    """Draw G and D from `generator`, on the CPU; the average starts as a copy of G."""
-    G, D = Generator(config, generator=generator), Discriminator(config, generator=generator)
+def make_networks(config: NetworkConfig, generator: torch.Generator, discriminator: str = "stylegan2") -> NetworkPair:
+    """Draw G and D from `generator`, on the CPU; the average starts as a copy of G.
+
+    discriminator: one of DISCRIMINATORS. Raises WeightsError where the frozen weights of `projected` are missing.
+    """
+    G = Generator(config, generator=generator)
+    kind = ProjectedDiscriminator if discriminator == "projected" else Discriminator
+    D: Discriminator | ProjectedDiscriminator = kind(config, generator=generator)
     return NetworkPair(G.train(), D.train(), copy.deepcopy(G).eval().requires_grad_(False))
 
 

@@ -9,15 +9,24 @@ from torch import Tensor, nn
 
 from ganaug.config import GanConfig
 from ganaug.model.generator import Generator
+from ganaug.model.projected.discriminator import ProjectedDiscriminator
 from ganaug.train.distributed.gradients import Gradients
 from ganaug.train.distributed.process_group import ProcessGroup
-from ganaug.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from ganaug.train.losses import (
+    discriminator_loss,
+    generator_loss,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+    path_lengths,
+    r1_penalty,
+)
 from ganaug.train.networks import NetworkPair, Optimizers, step, update_ema
 
 PL_DECAY = 0.01  # of the running mean of path lengths, per penalty
 PL_SHRINK = 2  # the path length penalty takes one of so many parts of a batch
 
 Stats = dict[str, Tensor]  # scalars
+Losses = dict[nn.Module, Tensor]  # scalars, each of the network that steps down it
 Augment = Callable[[Tensor], Tensor]
 
 
@@ -38,23 +47,24 @@ class Trainer:
             network: Gradients(network, self.processes) for network in (self.networks.G, self.networks.D)
         }
 
-    def minimize(
-        self, network: nn.Module, batch: tuple[Tensor, ...], loss_of: Callable[..., tuple[Tensor, Stats]]
-    ) -> Stats:
-        """Step G or D down the mean loss over a batch, of which `micro_batch` images at a time are in memory.
+    def minimize(self, batch: tuple[Tensor, ...], losses_of: Callable[..., tuple[Losses, Stats]]) -> Stats:
+        """Step G, D or both down their mean losses over a batch, of which `micro_batch` images at a time are in memory.
 
-        loss_of: takes a part of the batch; returns its mean loss and stats. Returns the stats' means over the batch.
+        losses_of: takes a part of the batch; returns the mean loss of each network that steps, and stats. Returns the
+        stats' means over the batch.
         """
         size = len(batch[0])
-        micro, means = self.config.micro_batch or size, Stats()
+        micro, means, losses = self.config.micro_batch or size, Stats(), Losses()
         for start in range(0, size, micro):
             part = [values[start : start + micro] for values in batch]
             fraction = len(part[0]) / size
-            loss, stats = loss_of(*part)
-            self.gradients[network].backward(loss * fraction, last=start + micro >= size)
+            losses, stats = losses_of(*part)
+            for network, loss in losses.items():
+                self.gradients[network].backward(loss * fraction, last=start + micro >= size)
             for name, value in stats.items():
                 means[name] = means.get(name, 0.0) + value.detach() * fraction
-        step(self.optimizers.G if network is self.networks.G else self.optimizers.D)
+        for network in losses:
+            step(self.optimizers.G if network is self.networks.G else self.optimizers.D)
         return means
 
 
@@ -67,10 +77,14 @@ def train_iteration(trainer: Trainer, real_img: Tensor, c: Tensor, iteration: in
     where they were computed.
     """
     config, networks = trainer.config, trainer.networks
-    stats = generator_step(trainer, c, random)
+    if isinstance(networks.D, ProjectedDiscriminator):
+        stats = joint_step(trainer, networks.D, real_img, c, random)
+    else:
+        stats = generator_step(trainer, c, random)
     if config.pl_weight > 0 and iteration % config.pl_interval == 0:
         stats |= path_length_step(trainer, c, random)
-    stats |= discriminator_step(trainer, real_img, c, random)
+    if not isinstance(networks.D, ProjectedDiscriminator):
+        stats |= discriminator_step(trainer, real_img, c, random)
     if config.r1_gamma > 0 and iteration % config.r1_interval == 0:
         stats |= r1_step(trainer, real_img, c)
     seen = iteration * config.batch
@@ -82,13 +96,43 @@ def generator_step(trainer: Trainer, c: Tensor, random: torch.Generator) -> Stat
     """Make images that the discriminator takes for real; also moves the running mean of w."""
     G, D = trainer.networks.G, trainer.networks.D
 
-    def loss_of(c: Tensor) -> tuple[Tensor, Stats]:
+    def losses_of(c: Tensor) -> tuple[Losses, Stats]:
         ws = draw_styles(G, c, trainer.config.style_mixing, random)
         loss = generator_loss(D(trainer.augment(G.synthesis(ws, "random", random)), c))
-        return loss, {"loss_g": loss, "mean_w": ws[:, 0].mean(dim=0)}
+        return {G: loss}, {"loss_g": loss, "mean_w": ws[:, 0].mean(dim=0)}
 
     with freeze(D):
-        stats = trainer.minimize(G, (c,), loss_of)
+        stats = trainer.minimize((c,), losses_of)
+    G.mapping.update_w_avg(trainer.processes.mean(stats.pop("mean_w"))[None, None])
+    return stats
+
+
+def joint_step(
+    trainer: Trainer, D: ProjectedDiscriminator, real_img: Tensor, c: Tensor, random: torch.Generator
+) -> Stats:
+    """Step both networks on the same generated images, each down its own loss of the weights before the step.
+
+    The frozen maps are most of the work; so they are computed once for both. Our choice; published is one after the
+    other, on images of their own.
+    """
+    G = trainer.networks.G
+
+    def losses_of(real_img: Tensor, c: Tensor) -> tuple[Losses, Stats]:
+        ws = draw_styles(G, c, trainer.config.style_mixing, random)
+        fake_maps = D.maps(trainer.augment(G.synthesis(ws, "random", random)))
+        with torch.no_grad():
+            real_maps = D.maps(trainer.augment(real_img))
+        real_logits, fake_logits = D.judge(real_maps, c), D.judge([seen.detach() for seen in fake_maps], c)
+        trainer.on_real_logits(real_logits)
+        loss_d = hinge_discriminator_loss(real_logits, fake_logits)
+        with freeze(D):
+            loss_g = hinge_generator_loss(D.judge(fake_maps, c))
+        stats = {"loss_g": loss_g, "loss_d": loss_d, "mean_w": ws[:, 0].mean(dim=0)}
+        stats |= {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
+        return {D: loss_d, G: loss_g}, stats
+
+    stats = trainer.minimize((real_img, c), losses_of)
+    D.update_norms()
     G.mapping.update_w_avg(trainer.processes.mean(stats.pop("mean_w"))[None, None])
     return stats
 
@@ -101,31 +145,31 @@ def path_length_step(trainer: Trainer, c: Tensor, random: torch.Generator) -> St
     G, config = trainer.networks.G, trainer.config
     size = max(len(c) // PL_SHRINK, 1)
 
-    def loss_of(c: Tensor) -> tuple[Tensor, Stats]:
+    def losses_of(c: Tensor) -> tuple[Losses, Stats]:
         ws = draw_styles(G, c, config.style_mixing, random)
         img = G.synthesis(ws, "random", random)
         noise = torch.randn(img.shape, generator=random, device=img.device) / img[0, 0].numel() ** 0.5
         lengths = path_lengths(img, ws, noise)
         trainer.pl_mean.lerp_(trainer.processes.mean(lengths.detach().mean()), PL_DECAY * len(c) / size)
         loss = (lengths - trainer.pl_mean).square().mean() * (config.pl_weight * config.pl_interval)
-        return loss, {"path_length": lengths.mean()}
+        return {G: loss}, {"path_length": lengths.mean()}
 
-    return trainer.minimize(G, (c[:size],), loss_of)
+    return trainer.minimize((c[:size],), losses_of)
 
 
 def discriminator_step(trainer: Trainer, real_img: Tensor, c: Tensor, random: torch.Generator) -> Stats:
     """Teach the discriminator to separate real images from generated ones of the same classes."""
     G, D = trainer.networks.G, trainer.networks.D
 
-    def loss_of(real_img: Tensor, c: Tensor) -> tuple[Tensor, Stats]:
+    def losses_of(real_img: Tensor, c: Tensor) -> tuple[Losses, Stats]:
         with torch.no_grad():
             fake_img = G.synthesis(draw_styles(G, c, trainer.config.style_mixing, random), "random", random)
         fake_logits, real_logits = D(trainer.augment(fake_img), c), D(trainer.augment(real_img), c)
         trainer.on_real_logits(real_logits)
         loss = discriminator_loss(real_logits, fake_logits)
-        return loss, {"loss_d": loss, "real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
+        return {D: loss}, {"loss_d": loss, "real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
 
-    return trainer.minimize(D, (real_img, c), loss_of)
+    return trainer.minimize((real_img, c), losses_of)
 
 
 def r1_step(trainer: Trainer, real_img: Tensor, c: Tensor) -> Stats:
@@ -135,12 +179,12 @@ def r1_step(trainer: Trainer, real_img: Tensor, c: Tensor) -> Stats:
     """
     D, config = trainer.networks.D, trainer.config
 
-    def loss_of(real_img: Tensor, c: Tensor) -> tuple[Tensor, Stats]:
+    def losses_of(real_img: Tensor, c: Tensor) -> tuple[Losses, Stats]:
         real_img = real_img.detach().requires_grad_(True)
         penalty = r1_penalty(D(trainer.augment(real_img), c), real_img).mean()
-        return penalty * (config.r1_gamma / 2 * config.r1_interval), {"r1": penalty}
+        return {D: penalty * (config.r1_gamma / 2 * config.r1_interval)}, {"r1": penalty}
 
-    return trainer.minimize(D, (real_img, c), loss_of)
+    return trainer.minimize((real_img, c), losses_of)
 
 
 def draw_styles(G: Generator, c: Tensor, mixing: float, random: torch.Generator) -> Tensor:

@@ -15,9 +15,9 @@ import torch
 from ganaug.augment.controller import AdaController
 from ganaug.augment.pipeline import AugmentPipe
 from ganaug.augment.spec import SPECS
+from ganaug.checkpoint.adopt import adopt, is_state_of
 from ganaug.checkpoint.initial_weights import load_pretrained
 from ganaug.checkpoint.snapshot import digest_of_tensors, load_tensors, pack_optimizer, save_tensors, unpack_optimizer
-from ganaug.checkpoint.stylegan_pickles import adopt
 from ganaug.config import GanConfig, to_dict
 from ganaug.errors import CorruptFile, LeakError, WorkspaceError, some_of
 from ganaug.provenance import require_seal, sealed
@@ -33,6 +33,7 @@ FREE_FIELDS = (
     "snapshot_kimg",
     "keep_snapshots",
     "extractor",
+    "on_alarm",
     "micro_batch",
 )
 MAX_IMAGES = 10**10  # shown in one training; the names of states have ten digits
@@ -153,7 +154,8 @@ def _moment_shapes(
 
 def new_state(config: GanConfig, processes: ProcessGroup) -> TrainingState:
     """Networks with weights drawn from the configuration's seed, and optimizers that have taken no step."""
-    networks = make_networks(config.network, torch.Generator().manual_seed(config.seed))
+    random = torch.Generator().manual_seed(config.seed)
+    networks = make_networks(config.network, random, config.discriminator)
     for network in vars(networks).values():
         network.to(processes.device)
     pl_mean = torch.zeros([], device=processes.device)
@@ -163,11 +165,11 @@ def new_state(config: GanConfig, processes: ProcessGroup) -> TrainingState:
 
 
 def load_initial_weights(state: TrainingState, path: Path) -> None:
-    """Load weights from elsewhere; classes that they do not know, and a discriminator they lack, stay as drawn."""
+    """Load weights from elsewhere; classes that they do not know, and a discriminator that they lack, stay as drawn."""
     pretrained, networks = load_pretrained(path), state.trainer.networks
     adopt(networks.G, pretrained.G)
     adopt(networks.ema, pretrained.ema)
-    if pretrained.D is not None:
+    if pretrained.D is not None and is_state_of(pretrained.D, networks.D):
         adopt(networks.D, pretrained.D)
 
 

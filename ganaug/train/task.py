@@ -12,6 +12,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import find_seen
 from ganaug.data.schema import resolve_patients
 from ganaug.errors import ConfigError, DataError
+from ganaug.model.projected.frozen_maps import frozen_digest
 from ganaug.parallel.launcher import num_processes
 from ganaug.provenance import Provenance, Seen, digest_of, digest_of_file, sealed
 from ganaug.train.state import resumable_config
@@ -78,9 +79,14 @@ def plan_training(
     """
     seen_before = Seen()
     declared: tuple[str, ...] = ()
+    teachers: tuple[tuple[str, str], ...] = (
+        (("discriminator", frozen_digest()),) if config.discriminator == "projected" else ()
+    )
     if init is not None:
         config, pretrained = match_initial_weights(config, init)
         seen_before, declared = pretrained.seen, pretrained.declared
+        teachers += tuple((f"{role} of the initial weights", digest) for role, digest in pretrained.teachers)
+    config = replace(config, pretrained=teachers)
     if init_saw is not None:
         if init is None or not init_saw.strip():
             raise ConfigError("--init-saw without --init, or without words", expected="what the weights of --init saw")

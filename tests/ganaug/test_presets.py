@@ -51,6 +51,22 @@ def test_every_preset_gives_a_configuration_on_every_device() -> None:
         presets.gan("fast", 64, 4, "cpu")
 
 
+def test_a_cpu_trains_with_a_projected_discriminator_and_a_gpu_as_published_unless_another_is_asked_for() -> None:
+    for name in ("auto", "quick", "standard", "small-data"):
+        own, other = presets.gan(name, 64, 4, "cpu"), presets.gan(name, 64, 4, "cpu", discriminator="stylegan2")
+        assert (own.discriminator, own.r1_gamma) == ("projected", 0)
+        assert other.discriminator == "stylegan2"
+        assert other.r1_gamma > 0
+        assert presets.gan(name, 64, 4, "cuda").discriminator == "stylegan2"
+        assert presets.gan(name, 64, 4, "cuda", discriminator="projected").r1_gamma == 0
+    assert presets.gan("paper256", 256, 4, "cpu").discriminator == "stylegan2"
+
+
+def test_a_penalty_that_the_discriminator_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--gamma.*--discriminator stylegan2"):
+        override_preset(presets.gan("auto", 64, 4, "cpu"), {"r1_gamma": 1.0})
+
+
 def test_few_images_are_augmented_and_classes_come_late() -> None:
     for device in ("cpu", "cuda"):
         config = presets.gan("small-data", 64, 4, device)

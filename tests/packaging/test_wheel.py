@@ -40,7 +40,7 @@ def test_the_wheel_holds_every_module_and_every_data_file(wheel: Path) -> None:
         str(path.relative_to(ROOT))
         for package in ("ganaug", "classifiers", "custom_ops")
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and path.suffix in (".py", ".typed", ".j2", ".cpp", ".cu", ".h")
+        if path.is_file() and path.suffix in (".py", ".typed", ".j2", ".cpp", ".cu", ".h", ".safetensors")
     }
     assert sources | {PLANTED} <= names
 

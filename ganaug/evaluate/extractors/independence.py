@@ -17,7 +17,7 @@ from ganaug.provenance import digest_of_file, require_seal
 from ganaug.weights import find_weights
 from ganaug.workspace import TEXT, GanRun, read_json_object, read_jsonl
 
-PRETRAINED = "pretrained"  # the field of a generator's configuration that says what took part, none in today's
+PRETRAINED = "pretrained"  # the field of a generator's configuration that lists what taught it
 SNAPSHOT = "the choice of its snapshot"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -86,7 +86,7 @@ def teachers_of(run: GanRun | None, table: ImageTable) -> tuple[Teacher, ...]:
             scores = read_jsonl(run.scores, {"snapshot": TEXT, "extractor": TEXT})
     is_chosen = len({row["snapshot"] for row in scores}) > 1
     return find_teachers(
-        _mapping(config.get(PRETRAINED)), table.attrs, [row["extractor"] for row in scores] if is_chosen else ()
+        _pairs(config.get(PRETRAINED)), table.attrs, [row["extractor"] for row in scores] if is_chosen else ()
     )
 
 
@@ -180,6 +180,12 @@ def _add_notes(extractor: Extractor, judge: _Candidate, teachers: Sequence[Teach
     if judge.taught_as(teachers, forbids=False):
         notes.append("the snapshot was chosen by scores of this extractor, so its figures are somewhat too good")
     return replace(extractor, note="; ".join(filter(None, notes)))
+
+
+def _pairs(value: Any) -> Mapping[str, Any]:
+    """Pairs (role, digest), as a configuration lists them, by role."""
+    pairs = value if isinstance(value, list) else []
+    return {str(pair[0]): pair[1] for pair in pairs if isinstance(pair, list) and len(pair) == 2}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from ganaug.config import Compute
+from ganaug.evaluate.extractors.choice import ExtractorChoice
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
-from ganaug.evaluate.extractors.registry import open_extractor
+from ganaug.evaluate.extractors.independence import choose_judges, find_teachers
+from ganaug.evaluate.labels.linear import Labelled
 from ganaug.model.pixels import from_pixels, one_hot, to_pixels
 from ganaug.provenance import sealed
-from ganaug.train.monitoring.snapshot_scores import RealSides, SnapshotScores, match_classes, spread
+from ganaug.train.monitoring.snapshot_scores import ClassProbe, RealSides, SnapshotScores, match_classes, spread
 from ganaug.train.saving.publish import write_snapshot
 from ganaug.train.saving.retention import drop_snapshots
 from ganaug.train.schedule import blend_with_uniform, conditioning
@@ -70,7 +73,11 @@ class Monitor:
         and could not be judged by them any more.
         """
         assert self.extractor is not None
-        return self._real.scores(self.extractor.features(self._generate(generator, state)))
+        fake = self.extractor.features(self._generate(generator, state))
+        scores, probe = self._real.scores(fake), self._probe
+        if probe is None:
+            return scores
+        return replace(scores, agreement=probe.agreement(fake / self._real.scale), agreement_floor=probe.floor)
 
     @cached_property
     def extractor(self) -> Extractor | None:
@@ -78,7 +85,9 @@ class Monitor:
         if name == "none":
             return None
         inputs = ExtractorInputs(task.dataset, task.fold, task.run, Compute(weights_dir=self.weights_dir))
-        return open_extractor(None if name == "auto" else name, inputs)
+        choices = [] if name == "auto" else [ExtractorChoice(name)]
+        (judge,) = choose_judges(choices, find_teachers(dict(task.config.pretrained), {}), inputs)
+        return judge
 
     @cached_property
     def _scored(self) -> NDArray[np.int64]:
@@ -88,13 +97,29 @@ class Monitor:
     def _real(self) -> RealSides:
         """The features of the training images, and of validation images of the same classes, extracted once a run."""
         assert self.extractor is not None
-        data = self.task.dataset
-        val = data.val(self.task.fold)
-        matched, chosen = match_classes(data.table.label[self._scored], data.table.label[val])
-        val = val[chosen]
         train = self.extractor.features(self._images[self._scored])
-        held_out = self.extractor.features(self._images[val]) if len(val) else train[:0]
-        return RealSides(train, held_out, matched, self.extractor.feature_scale(train), self.task.config.seed)
+        held_out = self.extractor.features(self._images[self._val]) if len(self._val) else train[:0]
+        return RealSides(train, held_out, self._matched[0], self.extractor.feature_scale(train), self.task.config.seed)
+
+    @cached_property
+    def _matched(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Positions of scored training images, and of validation images, with equal numbers of every class."""
+        label, val = self.task.dataset.table.label, self.task.dataset.val(self.task.fold)
+        return match_classes(label[self._scored], label[val])
+
+    @property
+    def _val(self) -> NDArray[np.int64]:
+        """The validation images that are compared with."""
+        return self.task.dataset.val(self.task.fold)[self._matched[1]]
+
+    @cached_property
+    def _probe(self) -> ClassProbe | None:
+        """A classifier of the validation images that distances are taken to, on the same features."""
+        table, real = self.task.dataset.table, self._real
+        val = self._val
+        held_out = Labelled(real.val / real.scale, table.label[val], table.group_id[val])
+        own = Labelled(real.train / real.scale, table.label[self._scored], table.group_id[self._scored])
+        return ClassProbe.fit(held_out, own, self.task.config.seed) if table.num_classes > 1 and len(val) else None
 
     @torch.no_grad()
     def _generate(self, generator: Callable[..., torch.Tensor], state: TrainingState) -> NDArray[np.uint8]:

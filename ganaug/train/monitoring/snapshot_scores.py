@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.probe import LinearProbe
+from ganaug.evaluate.labels.linear import Labelled, fit_by_patients, predict
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.evaluate.metrics.metric import Features
 from ganaug.evaluate.metrics.registry import METRICS
@@ -28,10 +30,38 @@ class SnapshotScores:
     val_kernel: float | None = None  # kernel distance to the same
     val_floor: float | None = None  # Fréchet distance between training and validation images, the same every time
     val_kernel_floor: float | None = None  # kernel distance between the same
+    agreement: float | None = None  # how often a classifier of validation patients names the class asked for, by class
+    agreement_floor: float | None = None  # the same of the training images
 
     def to_dict(self) -> dict[str, float | None]:
         """As JSON values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ClassProbe:
+    """A linear classifier of validation patients, which names the classes of images as it sees them."""
+
+    probe: LinearProbe
+    label: NDArray[np.int64]  # [N], the classes of the training images and, in the same order, of generated ones
+    floor: float  # the agreement on the training images
+
+    @classmethod
+    def fit(cls, val: Labelled, train: Labelled, seed: int) -> "ClassProbe | None":
+        """None where a class of the training images has no validation image."""
+        num_classes = int(train.label.max()) + 1
+        if len(np.unique(val.label)) < num_classes:
+            return None
+        probe = fit_by_patients(val, num_classes, np.random.default_rng(seed))
+        return cls(probe, train.label, _mean_agreement(predict(probe, train.features), train.label))
+
+    def agreement(self, fake: Features) -> float:
+        """How often generated features [N,D] are named as asked, the mean over the classes."""
+        return _mean_agreement(predict(self.probe, fake), self.label)
+
+
+def _mean_agreement(named: NDArray[np.int64], label: NDArray[np.int64]) -> float:
+    return float(np.mean([(named[label == each] == each).mean() for each in np.unique(label)]))
 
 
 @dataclass(frozen=True)

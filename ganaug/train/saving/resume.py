@@ -28,7 +28,7 @@ def resume_latest(task: Task, state: TrainingState) -> bool:
 
 def drop_lines_after(run: GanRun, num_images: int) -> None:
     """Drop the lines between the state from which the run resumes and the moment it was killed."""
-    for path in (run.stats, run.scores):
+    for path in (run.stats, run.scores, run.alarms):
         if path.exists():
             lines = read_jsonl(path, {"kimg": NUMBER})
             write_jsonl(path, [line for line in lines if line["kimg"] * 1000 <= num_images])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from ganaug.checkpoint.stylegan_pickles import FIRST_LAYER, adopt, load_external
+from ganaug.checkpoint.adopt import FIRST_LAYER, adopt
+from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.errors import ConfigError, DataError
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator

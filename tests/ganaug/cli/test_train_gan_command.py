@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ganaug.checkpoint.builtin import phantom_weights
 from ganaug.cli.main import main
 from ganaug.config import FoldsConfig, PhantomConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate.extractors import trained_classifier
-from ganaug.workspace import Workspace
+from ganaug.model.projected.frozen_maps import frozen_digest
+from ganaug.provenance import digest_of_file
+from ganaug.workspace import Workspace, open_workspace
 
 DRAWN = PhantomConfig(resolution_px=16, num_patients=12, images_per_patient=6, um_per_px=8.0)
 TINY = PrepareConfig("phantom", resolution_px=16, phantom=DRAWN, folds=FoldsConfig(num_folds=3))
@@ -89,6 +92,51 @@ def test_a_file_to_begin_with_that_is_something_else_is_not_called_corrupt(
     assert f"{path} is no snapshot" in line
     assert "name another file with --init" in line
     assert "remove" not in line
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A data set of the usual size, for which weights come with the tool."""
+    workspace = open_workspace(tmp_path_factory.mktemp("usual") / "workspace")
+    drawn = PhantomConfig(resolution_px=64, num_patients=12, images_per_patient=4)
+    prepare_dataset(workspace, replace(TINY, resolution_px=64, phantom=drawn))
+    return workspace
+
+
+@pytest.mark.parametrize(
+    ("options", "begins", "discriminator", "num_teachers"),
+    [
+        ((), True, "projected", 2),
+        (("--init", "phantom", "--discriminator", "stylegan2"), True, "stylegan2", 1),
+        (("--init", "none"), False, "projected", 1),
+        (("--init", "none", "--discriminator", "stylegan2"), False, "stylegan2", 0),
+    ],
+)
+def test_what_a_training_on_a_cpu_begins_with_and_who_teaches_it_can_be_chosen(
+    usual: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    begins: bool,
+    discriminator: str,
+    num_teachers: int,
+) -> None:
+    monkeypatch.setattr("ganaug.train.cost.NUM_TIMED", 1)
+    common = ("train-gan", "--workspace", usual.root, "--fold", 0, "--device", "cpu", "--dry-run", "--json")
+    result = run(*common, *options)
+    assert result.exit_code == 0, result.stderr
+    config = json.loads(result.stdout)["config"]
+    assert config["init"] == (digest_of_file(phantom_weights(64)) if begins else None)
+    assert config["discriminator"] == discriminator
+    assert len(config["pretrained"]) == num_teachers
+    assert {digest for _, digest in config["pretrained"]} <= {frozen_digest()}
+
+
+def test_weights_for_another_size_are_refused_with_what_to_do(phantom: Workspace) -> None:
+    result = run("train-gan", "--workspace", phantom.root, "--init", "phantom", "--device", "cpu")
+    assert result.exit_code == 2
+    assert "--init phantom at 16 px; expected a data set of 64 px" in last_line(result)
+    assert "--init none" in last_line(result)
+    assert not phantom.gans()
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,11 @@ from ganaug.evaluate.advice import (
     Discriminator,
     advise,
     direction_of,
-    draw_curve,
-    judge_training,
-    read_curve,
-    read_discriminator,
     snapshot_kimg_for_trend,
     trend_of,
 )
 from ganaug.evaluate.metrics.metric import QUESTIONS
+from ganaug.evaluate.training_curve import draw_curve, judge_training, read_curve, read_discriminator
 from ganaug.provenance import sealed
 from ganaug.workspace import GanRun, append_jsonl, write_json
 

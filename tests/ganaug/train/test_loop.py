@@ -34,12 +34,16 @@ def weights_of(workspace: Workspace, dataset: DataSet, config: GanConfig) -> dic
     return load_tensors(run.states()[-1])[0]
 
 
+PROJECTED = replace(CONFIG, discriminator="projected", r1_gamma=0.0, pl_weight=0.0)
+
+
+@pytest.mark.parametrize("config", [CONFIG, PROJECTED], ids=["stylegan2", "projected"])
 def test_training_in_two_parts_equals_training_in_one_to_the_bit(
-    tmp_path: Path, workspace: Workspace, tiny: DataSet
+    config: GanConfig, tmp_path: Path, workspace: Workspace, tiny: DataSet
 ) -> None:
-    whole = weights_of(Workspace(tmp_path / "other"), tiny, CONFIG)
-    weights_of(workspace, tiny, replace(CONFIG, total_kimg=0.024))
-    parts = weights_of(workspace, tiny, CONFIG)
+    whole = weights_of(Workspace(tmp_path / "other"), tiny, config)
+    weights_of(workspace, tiny, replace(config, total_kimg=0.024))
+    parts = weights_of(workspace, tiny, config)
     assert whole.keys() == parts.keys()
     assert any(name.startswith("optimizer.") for name in whole)
     assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []

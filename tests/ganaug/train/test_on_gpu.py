@@ -20,21 +20,27 @@ NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA devic
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])]
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, state_kimg=0.016)
+CONFIGS = {"stylegan2": CONFIG, "projected": replace(CONFIG, discriminator="projected", r1_gamma=0.0)}
 
 
+@pytest.mark.parametrize("discriminator", CONFIGS)
 @pytest.mark.parametrize("device", DEVICES)
-def test_training_is_resumed_and_images_are_made(workspace: Workspace, tiny: DataSet, device: str) -> None:
-    train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024)), Compute(device))
-    run = train_gan(plan_training(workspace, tiny, 0, CONFIG), Compute(device))
+def test_training_is_resumed_and_images_are_made(
+    workspace: Workspace, tiny: DataSet, device: str, discriminator: str
+) -> None:
+    config = CONFIGS[discriminator]
+    train_gan(plan_training(workspace, tiny, 0, replace(config, total_kimg=0.024)), Compute(device))
+    run = train_gan(plan_training(workspace, tiny, 0, config), Compute(device))
     assert int(load_tensors(run.states()[-1])[1]["num_images"]) == 64
     path = synthesize(plan_synthesis(workspace, run, SynthesisConfig(per_class=3)), compute=Compute(device))
     assert read_table(path).class_counts().tolist() == [3, 3, 3, 3]
 
 
+@pytest.mark.parametrize("kind", CONFIGS)
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_first_iterations_agree_with_the_cpu(tmp_path: Path, tiny: DataSet, device: str) -> None:
+def test_the_first_iterations_agree_with_the_cpu(tmp_path: Path, tiny: DataSet, device: str, kind: str) -> None:
     """Each device draws latents of its own, so weights are compared loosely: both began alike and moved two steps."""
-    config = replace(CONFIG, total_kimg=0.016)
+    config = replace(CONFIGS[kind], total_kimg=0.016, learning_rate=0.001)
 
     def discriminator(name: str, device: str, seed: int) -> dict[str, Tensor]:
         run = train_gan(plan_training(Workspace(tmp_path / name), tiny, 0, replace(config, seed=seed)), Compute(device))

@@ -14,7 +14,14 @@ from ganaug.train.distributed.gradients import Gradients
 from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.losses import path_lengths
 from ganaug.train.networks import NetworkPair, make_networks, make_optimizers, step
-from ganaug.train.phases import Trainer, discriminator_step, draw_styles, generator_step, path_length_step, r1_step
+from ganaug.train.phases import (
+    Trainer,
+    discriminator_step,
+    draw_styles,
+    generator_step,
+    path_length_step,
+    r1_step,
+)
 
 NETWORK = NetworkConfig(8, 2, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
 CONFIG = GanConfig(NETWORK, total_kimg=1, batch=8, learning_rate=0.01, r1_gamma=0.01, r1_interval=4, pl_weight=0.0)
@@ -34,7 +41,7 @@ def real_batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def new_trainer(config: GanConfig = CONFIG) -> Trainer:
-    networks = make_networks(config.network, random())
+    networks = make_networks(config.network, random(), config.discriminator)
     return Trainer(networks, make_optimizers(networks, config), config)
 
 
@@ -146,7 +153,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch() -> None:
         hook = trainer.optimizers.D.register_step_pre_hook(
             lambda *_, D=D, found=found: found.update({n: p.grad.clone() for n, p in D.named_parameters()})
         )
-        trainer.minimize(D, (img, c), lambda img, c, D=D: (D(img, c).square().mean(), {"mean": D(img, c).mean()}))
+        trainer.minimize((img, c), lambda img, c, D=D: ({D: D(img, c).square().mean()}, {"mean": D(img, c).mean()}))
         hook.remove()
         grads.append(found)
     for other in grads[1:]:

@@ -11,6 +11,11 @@ from ganaug.config import BREAST_CLASSES, PhantomConfig, PrepareConfig
 from ganaug.data.sources.phantom.draw import draw_one
 from ganaug.data.sources.scans.scan import Drawn, Item, Load, Scan
 
+NOTE = (
+    "these images are drawn: what is found on them shows how this tool works. Generators that begin with --init "
+    "phantom, as on a CPU, have learnt such tissue from other drawn patients before; with --init none they have not"
+)
+
 
 def scan(config: PrepareConfig) -> Scan:
     """List the images of the phantom of `config.phantom`; none is drawn yet."""
@@ -33,6 +38,7 @@ def scan(config: PrepareConfig) -> Scan:
         licence="CC0",
         citation="none needed: drawn by ganaug",
         drawn=True,
+        notes=(NOTE,),
     )
 
 

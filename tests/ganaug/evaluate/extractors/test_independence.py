@@ -78,7 +78,7 @@ def test_teachers_are_found_by_name_and_by_digest() -> None:
 
 def test_a_run_and_its_images_say_who_taught(run: GanRun, dataset: DataSet) -> None:
     assert teachers_of(None, dataset.table) == teachers_of(run, dataset.table) == ()
-    config = {"config": {"seed": 0, "pretrained": {"discriminator": "efficientnet_lite0"}}}
+    config = {"config": {"seed": 0, "pretrained": [["discriminator", "efficientnet_lite0"]]}}
     write_json(run.config, sealed(config))
     append_jsonl(run.scores, {"snapshot": "ema-000001kimg.safetensors", "extractor": "x", "score": 1.0})
     assert teachers_of(run, dataset.table) == (LITE0,), "of one snapshot none was chosen"

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ganaug.checkpoint.snapshot import load_tensors
-from ganaug.config import GanConfig, NetworkConfig
+from ganaug.config import DISCRIMINATORS, GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, UserError
 from ganaug.train.distributed.gradients import Gradients
@@ -139,6 +139,8 @@ workspace = Workspace(Path(sys.argv[1]))
 network = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 config = GanConfig(network, total_kimg=float(sys.argv[2]), batch=8, r1_interval=2, pl_interval=2, state_kimg=0.016,
                    ada_pipeline="bgc")
+if "projected" in sys.argv:
+    config = replace(config, discriminator="projected", r1_gamma=0.0)
 try:
     train_gans([plan_training(workspace, open_dataset(workspace, "phantom"), 0, config)])
 except Ended:
@@ -150,13 +152,18 @@ def states(workspace: Workspace) -> list[Path]:
     return sorted(workspace.root.glob("gans/*/state/state-*.safetensors"))
 
 
-def test_two_processes_train_resume_and_hand_over_to_one(workspace: Workspace, tiny: DataSet) -> None:
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+def test_two_processes_train_resume_and_hand_over_to_one(
+    discriminator: str, workspace: Workspace, tiny: DataSet
+) -> None:
+    gamma = CONFIG.r1_gamma if discriminator == "stylegan2" else 0.0
+    config = replace(CONFIG, discriminator=discriminator, r1_gamma=gamma)
     for kimg in (0.032, 0.064):
-        process = torchrun(TRAIN, [str(workspace.root), str(kimg)], 2)
+        process = torchrun(TRAIN, [str(workspace.root), str(kimg), discriminator], 2)
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         assert int(load_tensors(states(workspace)[-1])[1]["num_images"]) == round(kimg * 1000)
-    run = train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.08)))
+    run = train_gan(plan_training(workspace, tiny, 0, replace(config, total_kimg=0.08)))
     assert len(workspace.gans()) == 1
     assert [line["kimg"] for line in read_jsonl(run.stats)] == [0.032, 0.064, 0.08]
     assert run.ema(0.08).exists()

@@ -8,7 +8,7 @@ import torch
 
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet
-from ganaug.errors import WeightsError
+from ganaug.errors import ConfigError, WeightsError
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.pixels import from_pixels
@@ -98,3 +98,34 @@ def test_a_score_without_its_weights_is_refused(task: Task) -> None:
     config = replace(CONFIG, extractor="inception", total_kimg=0.008)
     with pytest.raises(WeightsError):
         train_gan(replace(task, config=config))
+
+
+# ---- who judges ----
+
+PROJECTED = replace(CONFIG, discriminator="projected", r1_gamma=0.0)
+
+
+def test_a_generator_is_judged_by_another_network_than_its_teacher(workspace: Workspace, tiny: DataSet) -> None:
+    chosen = {
+        name: Monitor(plan_training(workspace, tiny, 0, replace(config, extractor="auto"))).extractor
+        for name, config in (("stylegan2", CONFIG), ("projected", PROJECTED))
+    }
+    names = {name: extractor.name for name, extractor in chosen.items() if extractor}
+    assert names["stylegan2"].startswith("efficientnet-lite0")
+    assert names["projected"].startswith("efficientnet-lite1")
+
+
+def test_the_teacher_is_refused_as_a_judge_before_anything_is_trained(workspace: Workspace, tiny: DataSet) -> None:
+    task = plan_training(workspace, tiny, 0, replace(PROJECTED, extractor="efficientnet_lite0"))
+    with pytest.raises(ConfigError, match="efficientnet_lite0 served this generator as the discriminator"):
+        train_gan(task)
+    assert not task.run.states()
+
+
+def test_scores_say_how_often_a_classifier_of_validation_patients_names_the_class_asked_for(
+    workspace: Workspace, tiny: DataSet
+) -> None:
+    run = train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, extractor="pixels_pca")))
+    (row,) = read_jsonl(run.scores)
+    for name in ("agreement", "agreement_floor"):
+        assert 0 <= row[name] <= 1

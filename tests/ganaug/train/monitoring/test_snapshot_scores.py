@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from ganaug.evaluate.labels.linear import Labelled
 from ganaug.evaluate.metrics.frechet import frechet_distance
 from ganaug.evaluate.metrics.metric import Features
-from ganaug.train.monitoring.snapshot_scores import FEWEST_IMAGES, RealSides, match_classes, spread
+from ganaug.train.monitoring.snapshot_scores import FEWEST_IMAGES, ClassProbe, RealSides, match_classes, spread
 
 RNG = np.random.default_rng(0)
 TRAIN = RNG.normal(size=(60, 4))
@@ -79,3 +80,18 @@ def test_spread_takes_evenly_and_never_more_than_there_are() -> None:
     assert spread(np.arange(10), 3).tolist() == [0, 4, 9]
     assert spread(np.arange(3), 10).tolist() == [0, 1, 2]
     assert spread(np.arange(0), 10).tolist() == []
+
+
+def test_the_agreement_is_one_for_images_of_the_class_asked_for_and_none_for_those_of_another() -> None:
+    label = np.repeat([0, 1, 2], 20)
+    centres = 5 * np.eye(3)
+    val, train, fake = (centres[label] + np.random.default_rng(seed).normal(size=(60, 3)) for seed in range(3))
+    groups = np.array([f"p{index % 10 + 10 * label[index]}" for index in range(60)])
+    probe = ClassProbe.fit(Labelled(val, label, groups), Labelled(train, label, groups), seed=0)
+    assert probe is not None
+    assert probe.floor > 0.95
+    assert probe.agreement(fake) > 0.95
+    assert probe.agreement(np.roll(fake, 20, axis=0)) < 0.05
+    assert probe.agreement(np.broadcast_to(fake[:1], fake.shape).copy()) == pytest.approx(1 / 3)
+    lacking = Labelled(val[:40], label[:40], groups[:40])
+    assert ClassProbe.fit(lacking, Labelled(train, label, groups), seed=0) is None

@@ -1,0 +1,88 @@
+"""The projected discriminator: heads over the frozen maps of an image, and one over its pixels."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganaug.config import NetworkConfig
+from ganaug.model.projected.frozen_maps import BLOCKS, STRIDES, FrozenMaps, enlarge
+from ganaug.model.projected.heads import GRID_PX, LEAK, Head, SpectralConv2d
+from ganaug.model.projected.mixing import RandomMixing
+
+WIDTH = 64  # channels of the mixed maps and of the heads over them
+PIXEL_WIDTHS = (32, 48)  # channels of the head over the pixels, at a half and a quarter of the resolution
+SMALLEST_PX = 96  # side to which smaller images are enlarged, as the frozen network begins with a stride of 2
+
+
+class PixelHead(nn.Module):
+    """Logits from the pixels themselves, whose exact colours and edges the frozen maps do not fix."""
+
+    def __init__(self, num_classes: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        first, second = PIXEL_WIDTHS
+        self.conv0 = SpectralConv2d(3, first, 4, generator=generator, stride=2)
+        self.conv1 = SpectralConv2d(first, second, 4, generator=generator, stride=2)
+        self.head = Head(second, GRID_PX, num_classes, second, generator=generator)
+
+    def forward(self, img: Tensor, c: Tensor | None) -> Tensor:
+        """Logits [N, places], means over the squares of a grid as coarse as that of the other heads."""
+        x = F.leaky_relu(self.conv1(F.leaky_relu(self.conv0(img), LEAK)), LEAK)
+        side = x.shape[2]
+        logits: Tensor = self.head(x, c).unflatten(1, (1, side, side))
+        return F.adaptive_avg_pool2d(logits, GRID_PX).flatten(1)
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Logits of an image being real, given its class, by heads on maps of a frozen network; one class: unconditional.
+
+    Small images are enlarged to SMALLEST_PX. Parameters are named heads.<i>, the finest map first, and pixels;
+    `generator` draws them and the mixing, as in `Generator`.
+    Source: Sauer et al. 2021, Projected GANs converge faster. Our choice: EfficientNet-Lite0, whose weights come with a
+    package; projection on the class as of Miyato and Koyama 2018; and a head over the pixels, without which colours and
+    edges keep the shifts that the frozen maps hardly see.
+    """
+
+    def __init__(self, config: NetworkConfig, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.enlargement = max(SMALLEST_PX / config.resolution_px, 1)
+        side = round(config.resolution_px * self.enlargement)
+        self.frozen = FrozenMaps()
+        self.mixing = RandomMixing(list(BLOCKS.values()), WIDTH, generator=generator)
+        self.heads = nn.ModuleList(
+            Head(WIDTH, side // stride, config.num_classes, WIDTH, generator=generator) for stride in STRIDES
+        )
+        self.pixels = PixelHead(config.num_classes, generator=generator)
+        self.mixing.calibrate(self.frozen(_draw_smooth(side, generator)))
+
+    def maps(self, img: Tensor) -> list[Tensor]:
+        """img [N, 3, H, W] in [-1, 1], as the heads see it: its mixed maps, the finest first, and itself."""
+        return [*self.mixing(self.frozen(enlarge(img, self.enlargement))), img]
+
+    def judge(self, maps: Sequence[Tensor], c: Tensor | None) -> Tensor:
+        """maps: of `maps`. c: one-hot [N, K], ignored for one class. Returns logits [N, heads · places]."""
+        heads = [*self.heads, self.pixels]
+        return torch.cat([head(seen, c) for head, seen in zip(heads, maps, strict=True)], dim=1)
+
+    def forward(self, img: Tensor, c: Tensor | None, force_float32: bool = False) -> Tensor:
+        """Logits [N, heads · places] of img [N, 3, H, W]; always computed in float32."""
+        return self.judge(self.maps(img), c)
+
+    def update_norms(self) -> None:
+        """Follow the weights with the singular vectors of all layers; due once after every step."""
+        for module in self.modules():
+            if isinstance(module, SpectralConv2d):
+                module.update_norm()
+
+
+def _draw_smooth(side_px: int, generator: torch.Generator, num_images: int = 8) -> Tensor:
+    """Random images in [-1, 1] with as much variance in each octave, as photographs have."""
+    img = torch.zeros(num_images, 3, side_px, side_px)
+    octave = 4
+    while octave <= side_px:
+        noise = torch.randn(num_images, 3, octave, octave, generator=generator)
+        img += F.interpolate(noise, size=(side_px, side_px), mode="bilinear", align_corners=False)
+        octave *= 2
+    return img.mul_(0.2).clamp_(-1, 1)

@@ -1,0 +1,123 @@
+"""The joint step of a generator and a projected discriminator: each its own gradient, parts as the whole, both move."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from ganaug.config import GanConfig, NetworkConfig
+from ganaug.model.projected.discriminator import ProjectedDiscriminator
+from ganaug.train import phases
+from ganaug.train.losses import hinge_discriminator_loss, hinge_generator_loss
+from ganaug.train.networks import make_networks, make_optimizers
+from ganaug.train.phases import Trainer, joint_step, train_iteration
+
+NETWORK = NetworkConfig(8, 2, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
+PROJECTED = GanConfig(
+    NETWORK, total_kimg=1, batch=8, discriminator="projected", r1_gamma=0.0, style_mixing=0.0, pl_weight=0.0
+)
+
+
+def random(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def real_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two classes, bright above and bright below."""
+    labels = torch.arange(PROJECTED.batch) % 2
+    img = torch.ones(PROJECTED.batch, 3, 8, 8)
+    img[:, :, 4:] = -1
+    img = torch.where(labels[:, None, None, None] == 0, img, img.flip(2))
+    return img + 0.1 * torch.randn(img.shape, generator=random(3)), torch.eye(2)[labels]
+
+
+def new_trainer(config: GanConfig = PROJECTED) -> Trainer:
+    networks = make_networks(config.network, random(), config.discriminator)
+    return Trainer(networks, make_optimizers(networks, config), config)
+
+
+def moved(before: dict[str, torch.Tensor], module: torch.nn.Module) -> bool:
+    return any(not torch.equal(before[name], parameter) for name, parameter in module.named_parameters())
+
+
+def copy_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def watch_gradients(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """The gradients that the optimizers of both networks get, by network and parameter, once they step."""
+    found: dict[str, torch.Tensor] = {}
+    networks = {"G": trainer.networks.G, "D": trainer.networks.D}
+    for name, network in networks.items():
+        parameters = dict(network.named_parameters())
+
+        def keep(*_: object, name: str = name, parameters: dict[str, Any] = parameters) -> None:
+            found.update({f"{name}.{key}": p.grad.clone() for key, p in parameters.items() if p.grad is not None})
+
+        getattr(trainer.optimizers, name).register_step_pre_hook(keep)
+    return found
+
+
+def step_jointly(config: GanConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[Trainer, dict[str, torch.Tensor]]:
+    """One joint step, with styles that depend on the class alone and without noise."""
+    trainer, (img, c) = new_trainer(config), real_batch()
+    found, D = watch_gradients(trainer), trainer.networks.D
+    assert isinstance(D, ProjectedDiscriminator)
+    monkeypatch.setattr(phases, "draw_styles", lambda G, c, *_: G.mapping(c.repeat(1, 4), c))
+    joint_step(trainer, D, img, c, random())
+    return trainer, found
+
+
+def test_a_joint_step_gives_each_network_the_gradient_of_its_own_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = step_jointly(PROJECTED, monkeypatch)
+    (G, D, _), (img, c) = vars(new_trainer(PROJECTED).networks).values(), real_batch()
+    fake = G.synthesis(G.mapping(c.repeat(1, 4), c), "random", random())
+    expected: dict[str, torch.Tensor] = {}
+    loss_d = hinge_discriminator_loss(D(img, c), D(fake.detach(), c))
+    loss_g = hinge_generator_loss(D(fake, c))
+    for name, network, loss in (("D", D, loss_d), ("G", G, loss_g)):
+        names, parameters = zip(*network.named_parameters(), strict=True)
+        grads = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        expected |= {f"{name}.{key}": grad for key, grad in zip(names, grads, strict=True) if grad is not None}
+    assert found.keys() == expected.keys()
+    assert any(name.startswith("G.synthesis") for name in found)
+    for name, grad in expected.items():
+        torch.testing.assert_close(found[name], grad, atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("micro", [2, 3])
+def test_a_joint_step_in_parts_is_that_of_the_whole_batch(micro: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = (step_jointly(replace(PROJECTED, micro_batch=size), monkeypatch) for size in (None, micro))
+    for name, grad in whole[1].items():
+        if not name.endswith("noise_strength"):  # whose gradient depends on the noise, which parts draw in other order
+            assert (parts[1][name] - grad).norm() <= 5e-3 * grad.norm() + 1e-6, name
+    for a, b in zip(whole[0].networks.D.state_dict().values(), parts[0].networks.D.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-2)
+
+
+def test_a_joint_step_moves_both_networks_and_follows_with_the_norms() -> None:
+    trainer, (img, c) = new_trainer(), real_batch()
+    G, D = trainer.networks.G, trainer.networks.D
+    assert isinstance(D, ProjectedDiscriminator)
+    before, norms = (copy_of(G), copy_of(D)), {k: v.clone() for k, v in D.state_dict().items() if k.endswith(".u")}
+    joint_step(trainer, D, img, c, random())
+    assert moved(before[0], G)
+    assert moved(before[1], D)
+    assert any(not torch.equal(norms[name], D.state_dict()[name]) for name in norms)
+    assert all(parameter.grad is None for parameter in [*G.parameters(), *D.parameters()])
+    assert all(parameter.requires_grad for parameter in [*G.parameters(), *D.parameters()])
+    assert G.mapping.w_avg.abs().sum() > 0
+
+
+def test_a_projected_discriminator_tells_apart_images_and_classes() -> None:
+    trainer, (img, c), latents = new_trainer(), real_batch(), random(1)
+    stats = [train_iteration(trainer, img, c, iteration, latents) for iteration in range(40)]
+    assert {"loss_g", "loss_d", "real_logits", "fake_logits"} <= stats[0].keys()
+    assert "r1" not in stats[0]
+    G, D = trainer.networks.G, trainer.networks.D
+    with torch.no_grad():
+        right, wrong = D(img, c).mean(), D(img, 1 - c).mean()
+        fake = D(G(torch.randn(8, 8, generator=random(7)), c, noise_mode="const"), c).mean()
+    assert right > wrong + 0.5
+    assert right > fake + 0.5
