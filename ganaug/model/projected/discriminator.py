@@ -12,6 +12,7 @@ from ganaug.model.projected.heads import GRID_PX, LEAK, Head, SpectralConv2d
 from ganaug.model.projected.mixing import RandomMixing
 
 WIDTH = 64  # channels of the mixed maps and of the heads over them
+PIXEL_WEIGHT = 2  # how often the logits of the head over the pixels count
 PIXEL_WIDTHS = (32, 48)  # channels of the head over the pixels, at a half and a quarter of the resolution
 SMALLEST_PX = 96  # side to which smaller images are enlarged, as the frozen network begins with a stride of 2
 
@@ -63,8 +64,9 @@ class ProjectedDiscriminator(nn.Module):
 
     def judge(self, maps: Sequence[Tensor], c: Tensor | None) -> Tensor:
         """maps: of `maps`. c: one-hot [N, K], ignored for one class. Returns logits [N, heads · places]."""
-        heads = [*self.heads, self.pixels]
-        return torch.cat([head(seen, c) for head, seen in zip(heads, maps, strict=True)], dim=1)
+        *mixed, img = maps
+        logits = [head(seen, c) for head, seen in zip(self.heads, mixed, strict=True)]
+        return torch.cat([*logits, *[self.pixels(img, c)] * PIXEL_WEIGHT], dim=1)
 
     def forward(self, img: Tensor, c: Tensor | None, force_float32: bool = False) -> Tensor:
         """Logits [N, heads · places] of img [N, 3, H, W]; always computed in float32."""

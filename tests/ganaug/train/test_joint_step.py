@@ -1,4 +1,4 @@
-"""The joint step of a generator and a projected discriminator: each its own gradient, parts as the whole, both move."""
+"""The joint step with a projected discriminator: who steps first, parts as the whole, and that both move."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from ganaug.config import GanConfig, NetworkConfig
 from ganaug.model.projected.discriminator import ProjectedDiscriminator
 from ganaug.train import phases
 from ganaug.train.losses import hinge_discriminator_loss, hinge_generator_loss
-from ganaug.train.networks import make_networks, make_optimizers
+from ganaug.train.networks import make_networks, make_optimizers, step
 from ganaug.train.phases import Trainer, joint_step, train_iteration
 
 NETWORK = NetworkConfig(8, 2, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
@@ -69,17 +69,20 @@ def step_jointly(config: GanConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[Tr
     return trainer, found
 
 
-def test_a_joint_step_gives_each_network_the_gradient_of_its_own_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_discriminator_steps_first_and_the_generator_against_the_stepped_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     _, found = step_jointly(PROJECTED, monkeypatch)
-    (G, D, _), (img, c) = vars(new_trainer(PROJECTED).networks).values(), real_batch()
+    trainer, (img, c) = new_trainer(), real_batch()
+    G, D = trainer.networks.G, trainer.networks.D
+    assert isinstance(D, ProjectedDiscriminator)
     fake = G.synthesis(G.mapping(c.repeat(1, 4), c), "random", random())
-    expected: dict[str, torch.Tensor] = {}
-    loss_d = hinge_discriminator_loss(D(img, c), D(fake.detach(), c))
-    loss_g = hinge_generator_loss(D(fake, c))
-    for name, network, loss in (("D", D, loss_d), ("G", G, loss_g)):
-        names, parameters = zip(*network.named_parameters(), strict=True)
-        grads = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        expected |= {f"{name}.{key}": grad for key, grad in zip(names, grads, strict=True) if grad is not None}
+    torch.autograd.backward(hinge_discriminator_loss(D(img, c), D(fake.detach(), c)))
+    expected = {f"D.{name}": p.grad.clone() for name, p in D.named_parameters() if p.grad is not None}
+    step(trainer.optimizers.D)
+    D.update_norms()
+    torch.autograd.backward(hinge_generator_loss(D(fake, c)))
+    expected |= {f"G.{name}": p.grad.clone() for name, p in G.named_parameters() if p.grad is not None}
     assert found.keys() == expected.keys()
     assert any(name.startswith("G.synthesis") for name in found)
     for name, grad in expected.items():
@@ -91,7 +94,7 @@ def test_a_joint_step_in_parts_is_that_of_the_whole_batch(micro: int, monkeypatc
     whole, parts = (step_jointly(replace(PROJECTED, micro_batch=size), monkeypatch) for size in (None, micro))
     for name, grad in whole[1].items():
         if not name.endswith("noise_strength"):  # whose gradient depends on the noise, which parts draw in other order
-            assert (parts[1][name] - grad).norm() <= 5e-3 * grad.norm() + 1e-6, name
+            assert (parts[1][name] - grad).norm() <= 0.05 * grad.norm() + 1e-6, name
     for a, b in zip(whole[0].networks.D.state_dict().values(), parts[0].networks.D.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-2)
 
