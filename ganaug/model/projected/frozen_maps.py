@@ -55,7 +55,7 @@ class FrozenMaps(nn.Module):
 def _fold_norms(module: nn.Module) -> None:
     """Fold the batch norms among the children of a module into the convolutions before them; activations stay.
 
-    A sixth of the time that the maps take on a CPU goes to norms that change nothing any more.
+    They change nothing any more once the network is frozen.
     """
     for (name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
