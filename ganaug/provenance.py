@@ -202,9 +202,12 @@ class Provenance:
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
-def read_provenance(stored: str | dict[str, Any] | None, source: Path | str) -> Provenance:
+def read_provenance(
+    stored: str | dict[str, Any] | None, source: Path | str, *, must_be_signed: bool = True
+) -> Provenance:
     """Parse and check a record, given as JSON or as its values; `require_content` checks what it is attached to.
 
+    must_be_signed: where there is a key; no user's key has signed what comes with this package.
     Raises LeakError where it is missing, malformed or edited.
     """
     if not stored:
@@ -216,7 +219,8 @@ def read_provenance(stored: str | dict[str, Any] | None, source: Path | str) -> 
     if record is None:
         raise malformed
     require_equal_seal(record._seal_with(record.content), record.seal, f"the provenance of {source}")
-    require_signature(record.seal, record.signature, f"the provenance of {source}")
+    if must_be_signed:
+        require_signature(record.seal, record.signature, f"the provenance of {source}")
     if not _is_plausible(record):
         raise malformed
     return record

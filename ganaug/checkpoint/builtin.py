@@ -1,9 +1,9 @@
 """Generators that come with this package, to begin a training with: trained on procedural tissue, they saw nobody."""
 
+import math
 from pathlib import Path
 
 from ganaug.config import NO_WEIGHTS, PHANTOM
-from ganaug.errors import ConfigError
 from ganaug.presets import PAPER
 
 BUILTIN_FOLDER = Path(__file__).parent / "weights"
@@ -15,16 +15,9 @@ def phantom_resolutions() -> tuple[int, ...]:
 
 
 def phantom_weights(resolution_px: int) -> Path:
-    """The snapshot that was trained on the phantom at a resolution; ConfigError where there is none."""
-    path = BUILTIN_FOLDER / f"phantom-{resolution_px}px.safetensors"
-    if not path.exists():
-        known = " or ".join(f"{resolution} px" for resolution in phantom_resolutions())
-        raise ConfigError(
-            f"--init phantom at {resolution_px} px",
-            expected=f"a data set of {known}",
-            todo="pass --init none, or prepare the data set at another --resolution",
-        )
-    return path
+    """The snapshot that was trained on the phantom at this resolution, or at the nearest one."""
+    nearest = min(phantom_resolutions(), key=lambda known: abs(math.log2(known / resolution_px)))
+    return BUILTIN_FOLDER / f"phantom-{nearest}px.safetensors"
 
 
 def _files() -> list[Path]:
@@ -32,18 +25,17 @@ def _files() -> list[Path]:
 
 
 def default_weights(preset: str, resolution_px: int, device: str) -> Path | None:
-    """The weights that a preset begins with: the phantom's on a CPU, where there are some, but for the papers' presets.
+    """The weights that a preset begins with: the phantom's on a CPU, but for the papers' presets.
 
     On a GPU, where the published rule has the time to learn all by itself, there are none.
     """
-    is_fit = device == "cpu" and preset not in PAPER and resolution_px in phantom_resolutions()
-    return phantom_weights(resolution_px) if is_fit else None
+    return phantom_weights(resolution_px) if device == "cpu" and preset not in PAPER else None
 
 
 def choose_weights(init: Path | str | None, preset: str, resolution_px: int, device: str) -> Path | None:
     """The file that a training begins with: the one asked for as `phantom` or by its path, or the preset's; or none.
 
-    init: one of BUILT_IN, a file, or None for what the preset begins with. Raises ConfigError where there is none.
+    init: one of BUILT_IN, a file, or None for what the preset begins with.
     """
     if init is None:
         return default_weights(preset, resolution_px, device)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ganaug.checkpoint.builtin import BUILTIN_FOLDER
 from ganaug.checkpoint.snapshot import COMPANIONS, Import, Snapshot, build_frozen_generator, load_snapshot
 from ganaug.checkpoint.stylegan_pickles import load_external
 from ganaug.config import GanConfig, NetworkConfig, to_dict
@@ -46,7 +47,7 @@ def load_pretrained(path: Path) -> Pretrained:
 
 def _own_snapshot(path: Path) -> Snapshot:
     try:
-        return load_snapshot(path)
+        return load_snapshot(path, must_be_signed=path.parent != BUILTIN_FOLDER)
     except CorruptFile as error:  # it may well be complete, and something else
         raise CorruptFile(
             f"{path} is no snapshot ({error.__cause__})",

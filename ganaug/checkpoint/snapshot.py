@@ -99,13 +99,13 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> Provenance:
     return record
 
 
-def load_snapshot(path: Path, device: torch.device | str = "cpu") -> Snapshot:
+def load_snapshot(path: Path, device: torch.device | str = "cpu", *, must_be_signed: bool = True) -> Snapshot:
     """Read a snapshot; raises WorkspaceError where it is missing or corrupt, LeakError where it was edited."""
     tensors, metadata = load_tensors(path)
     if "ada" in metadata or '"fit":' in metadata.get("config", ""):  # what lies next to snapshots
         kind = "a training state" if "ada" in metadata else "a classifier"
         raise ConfigError(f"{path} is {kind}", expected="a generator's snapshot, such as those in ema/")
-    record = snapshot_record(path, tensors, metadata)
+    record = snapshot_record(path, tensors, metadata, must_be_signed=must_be_signed)
     config, class_names = _about(path, metadata)
     companions = {name: tensors.pop(name) for name in list(tensors) if name.startswith(COMPANIONS)}
     _require_shapes(path, config.network, tensors)
@@ -145,9 +145,11 @@ def load_snapshot_of(run: GanRun, path: Path, device: torch.device | str = "cpu"
     return snapshot
 
 
-def snapshot_record(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Provenance:
+def snapshot_record(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], *, must_be_signed: bool = True
+) -> Provenance:
     """The provenance of a snapshot; raises LeakError where it, weights, configuration or classes were edited."""
-    record = read_provenance(metadata.get("provenance"), path)
+    record = read_provenance(metadata.get("provenance"), path, must_be_signed=must_be_signed)
     require_content(record, content_of(tensors, metadata), path)
     return record
 

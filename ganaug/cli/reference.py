@@ -123,8 +123,9 @@ number of processes. A batch that does not fit into a GPU's memory is computed i
 --micro-batch sets their size.
 
 Weights from elsewhere. --init FILE starts from a snapshot or an official pickle of StyleGAN2(-ADA), read without
-running anything in it; classes may differ. Nobody knows which patients such a pickle has seen, so the study refuses
-the result unless --init-saw "BreCaHAD, 162 images" states it, which the report repeats among its warnings.
+running anything in it; classes may differ, and so may the resolution: finer details are then left out, or begin with
+nothing. Nobody knows which patients such a pickle has seen, so the study refuses the result unless --init-saw
+"BreCaHAD, 162 images" states it, which the report repeats among its warnings.
 
 Weights for elsewhere. A snapshot is a safetensors file with JSON metadata (config, class_names, provenance) and
 float32 tensors. In Python: ganaug.checkpoint.load_generator(path)(z, c, psi=0.7, noise_mode="const").

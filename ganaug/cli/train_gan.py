@@ -119,6 +119,9 @@ def train_gan(
     if tasks[0].num_unknown:
         warn(f"note: a study refuses what is trained on from {init}, as it saw {tasks[0].num_unknown} patients whom "
              "this data set does not know; if none is one of its own, say what they are with --init-saw")  # fmt: skip
+    if tasks[0].init_px not in (None, resolution):
+        warn(f"note: the weights to begin with were trained at {tasks[0].init_px} px: the generator begins with their "
+             f"images, resized to {resolution} px, and has their details to learn or to forget")  # fmt: skip
     if common.dry_run:
         print_plan(common, tasks, compute)
         return

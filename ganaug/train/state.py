@@ -15,7 +15,7 @@ import torch
 from ganaug.augment.controller import AdaController
 from ganaug.augment.pipeline import AugmentPipe
 from ganaug.augment.spec import SPECS
-from ganaug.checkpoint.adopt import adopt, is_state_of
+from ganaug.checkpoint.adopt import adopt, fits
 from ganaug.checkpoint.initial_weights import load_pretrained
 from ganaug.checkpoint.snapshot import digest_of_tensors, load_tensors, pack_optimizer, save_tensors, unpack_optimizer
 from ganaug.config import GanConfig, to_dict
@@ -165,11 +165,14 @@ def new_state(config: GanConfig, processes: ProcessGroup) -> TrainingState:
 
 
 def load_initial_weights(state: TrainingState, path: Path) -> None:
-    """Load weights from elsewhere; classes that they do not know, and a discriminator that they lack, stay as drawn."""
+    """Load weights from elsewhere; classes and finer resolutions that they do not know stay as drawn.
+
+    So does a discriminator that they lack, or that is of another kind or size.
+    """
     pretrained, networks = load_pretrained(path), state.trainer.networks
     adopt(networks.G, pretrained.G)
     adopt(networks.ema, pretrained.ema)
-    if pretrained.D is not None and is_state_of(pretrained.D, networks.D):
+    if pretrained.D is not None and fits(networks.D, pretrained.D):
         adopt(networks.D, pretrained.D)
 
 

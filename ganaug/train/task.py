@@ -31,6 +31,7 @@ class Task:
     init: Path | None = None  # weights that it begins with
     seen_before: Seen = field(default_factory=Seen)  # what those weights have seen
     declared: tuple[str, ...] = ()  # what else they have seen, by the user's word
+    init_px: int | None = None  # the resolution of those weights
 
     def provenance(self, kimg: float) -> Provenance:
         """The record that the generator carries: it is shown the fold's training groups, and no others.
@@ -77,14 +78,14 @@ def plan_training(
     place of patients whom the data set does not know. Raises DataError where there are fewer images than a batch,
     ConfigError where the batch does not divide, or the weights are of another resolution.
     """
-    seen_before = Seen()
+    seen_before, init_px = Seen(), None
     declared: tuple[str, ...] = ()
     teachers: tuple[tuple[str, str], ...] = (
         (("discriminator", frozen_digest()),) if config.discriminator == "projected" else ()
     )
     if init is not None:
         config, pretrained = match_initial_weights(config, init)
-        seen_before, declared = pretrained.seen, pretrained.declared
+        seen_before, declared, init_px = pretrained.seen, pretrained.declared, pretrained.network.resolution_px
         teachers += tuple((f"{role} of the initial weights", digest) for role, digest in pretrained.teachers)
     config = replace(config, pretrained=teachers)
     if init_saw is not None:
@@ -107,19 +108,24 @@ def plan_training(
         )
     deciding = [resumable_config(config), dataset.table.fingerprint, dataset.folds.digest, fold]
     digest = digest_of([*deciding, list(declared)] if declared else deciding)
-    return Task(dataset, fold, config, workspace.gan(dataset.name, fold, digest), digest, init, seen_before, declared)
+    run = workspace.gan(dataset.name, fold, digest)
+    return Task(dataset, fold, config, run, digest, init, seen_before, declared, init_px)
 
 
 def match_initial_weights(config: GanConfig, init: Path) -> tuple[GanConfig, Pretrained]:
-    """The configuration with the shape of the weights that training begins with, and the weights."""
+    """The configuration with the widths of the weights that training begins with, and the weights.
+
+    Classes, resolution and precision stay the configuration's own.
+    """
     pretrained = load_pretrained(init)
-    if pretrained.network.resolution_px != config.network.resolution_px:
-        raise ConfigError(
-            f"the weights {init} are for {pretrained.network.resolution_px} px",
-            expected=f"{config.network.resolution_px} px, as the data set has",
-            todo=f"prepare the data set with --resolution {pretrained.network.resolution_px}",
-        )
-    network = replace(pretrained.network, num_classes=config.network.num_classes)
+    own = config.network
+    network = replace(
+        pretrained.network,
+        num_classes=own.num_classes,
+        resolution_px=own.resolution_px,
+        num_half=own.num_half,
+        conv_clamp=own.conv_clamp or pretrained.network.conv_clamp,
+    )
     return replace(config, network=network, init=digest_of_file(init)), pretrained
 
 

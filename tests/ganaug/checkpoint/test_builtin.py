@@ -1,5 +1,6 @@
 """Weights that come with the package: they saw nobody, say who taught them, and are taken where they fit."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from ganaug.checkpoint import builtin
 from ganaug.checkpoint.builtin import choose_weights, default_weights, phantom_resolutions, phantom_weights
 from ganaug.checkpoint.initial_weights import load_pretrained
 from ganaug.checkpoint.snapshot import load_snapshot
-from ganaug.config import BREAST_CLASSES
-from ganaug.errors import ConfigError
+from ganaug.config import BREAST_CLASSES, override_preset
+from ganaug.errors import LeakError
 from ganaug.model.projected.frozen_maps import frozen_digest
 from ganaug.presets import gan
 from ganaug.train.distributed.process_group import ProcessGroup
@@ -60,7 +61,6 @@ def test_the_default_is_a_cpu_without_the_papers_presets() -> None:
     assert default_weights("auto", 64, "cpu") == default_weights("quick", 64, "cpu") == phantom_weights(64)
     assert default_weights("auto", 64, "cuda") is None
     assert default_weights("paper256", 64, "cpu") is None
-    assert default_weights("auto", 32, "cpu") is None
 
 
 def test_what_is_asked_for_is_taken(tmp_path: Path) -> None:
@@ -70,8 +70,28 @@ def test_what_is_asked_for_is_taken(tmp_path: Path) -> None:
     assert choose_weights(None, "auto", 64, "cpu") == phantom_weights(64)
 
 
-def test_a_resolution_without_weights_is_refused_with_those_that_have_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"--init phantom at 32 px; expected a data set of 64 px.*--init none"):
-        phantom_weights(32)
-    monkeypatch.setattr(builtin, "BUILTIN_FOLDER", Path("/nowhere"))
-    assert default_weights("auto", 64, "cpu") is None
+def test_a_resolution_without_weights_begins_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for resolution_px in (64, 128):
+        (tmp_path / f"phantom-{resolution_px}px.safetensors").touch()
+    monkeypatch.setattr(builtin, "BUILTIN_FOLDER", tmp_path)
+    nearest = {resolution_px: phantom_weights(resolution_px).stem for resolution_px in (16, 64, 128, 512)}
+    assert nearest == {16: "phantom-64px", 64: "phantom-64px", 128: "phantom-128px", 512: "phantom-128px"}
+
+
+@pytest.mark.parametrize("precision", ["mixed", "float32"])
+def test_the_precision_is_that_of_the_training(precision: str) -> None:
+    own = override_preset(gan("auto", 64, 4, "cpu"), {}, precision)
+    config, _ = match_initial_weights(own, phantom_weights(64))
+    assert (config.network.num_half, config.network.conv_clamp) == (own.network.num_half, own.network.conv_clamp)
+    assert (config.network.num_half > 0) == (precision == "mixed")
+
+
+def test_a_key_that_did_not_sign_them_accepts_them_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ganaug.key").write_bytes(b"0123456789abcdef" * 2)
+    monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "ganaug.key"))
+    assert load_pretrained(phantom_weights(64)).seen.groups == ()
+    copy = shutil.copy(phantom_weights(64), tmp_path)
+    with pytest.raises(LeakError, match="is not signed"):
+        load_pretrained(Path(copy))
