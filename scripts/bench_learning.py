@@ -13,6 +13,7 @@ With --keep FOLDER, the same command resumes a run that was stopped.
 """
 
 import importlib
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from typing import Any
 import click
 import torch
 from bench import common
-from bench.race import CONTENDERS, DATA_SETS, HEAD, run_race, tabulate
+from bench.race import CONTENDERS, DATA_SETS, HEAD, ROW_KEY, run_race, tabulate
 
 from ganaug.augment.dihedral import random_dihedral
 from ganaug.config import Compute, FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
@@ -212,7 +213,7 @@ def compare_at_equal_times(
         root = Path(folder) / f"{resolution}px"
         rows = run_race(
             root,
-            data or DATA_SETS,
+            data or DATA_SETS[:2],
             chosen,
             options.seeds,
             minutes,
@@ -224,9 +225,16 @@ def compare_at_equal_times(
     print(common.markdown_table(HEAD, tabulate(rows)))
     if options.out:
         machine = common.describe_machine("cpu", "tuned")
+        rows = add_rows(options.out, rows)
         common.write_json(
             options.out, {"machine": machine, "question": "race", "resolution_px": resolution, "rows": rows}
         )
+
+
+def add_rows(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a file that earlier races wrote, and these in place of its own of the same run and time."""
+    earlier = json.loads(path.read_text())["rows"] if path.exists() else []
+    return list({tuple(row[name] for name in ROW_KEY): row for row in [*earlier, *rows]}.values())
 
 
 def compare(options: Options) -> None:

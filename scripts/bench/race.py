@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from classifiers.probe import LinearProbe
 from ganaug.checkpoint.builtin import phantom_weights
 from ganaug.config import Compute, FoldsConfig, GanConfig, PhantomConfig, PrepareConfig
 from ganaug.data.dataset import DataSet, TrainingImages, open_dataset
@@ -31,11 +32,12 @@ from ganaug.train.loop import iterate
 from ganaug.train.monitoring.snapshot_scores import match_classes
 from ganaug.train.saving.publish import sample_row, write_snapshot
 from ganaug.train.state import TrainingState, load_initial_weights, new_state
-from ganaug.train.task import Task, plan_training
+from ganaug.train.task import Task, plan_training, write_description
 from ganaug.workspace import open_workspace
 
 FOLD = 0
-DATA_SETS = ("breakhis", "phantom")
+DATA_SETS = ("breakhis", "phantom", "breakhis-macenko")  # the last without the stain by which its classes differ
+ROW_KEY = ("data", "contender", "seed", "minutes")  # no two rows of the race share these
 NUM_CHECKED = 10  # iterations between two looks at the clock
 OTHER_SEED = 777  # of the phantom's other patients, whose classifier judges
 Build = Callable[[GanConfig], GanConfig]
@@ -76,7 +78,10 @@ def make_dataset(root: Path, name: str, resolution_px: int, source: Path | None)
         phantom = PhantomConfig(resolution_px, num_patients=80, images_per_patient=12, um_per_px=128 / resolution_px)
         config = PrepareConfig(name, resolution_px=resolution_px, folds=FoldsConfig(4), phantom=phantom)
     else:
-        config = PrepareConfig(name, str(source), resolution_px=resolution_px, magnification="200", task="binary")
+        stain = name.partition("-")[2] or "none"
+        config = PrepareConfig(
+            "breakhis", str(source), name, stain=stain, resolution_px=resolution_px, magnification="200", task="binary"
+        )
     prepare_dataset(workspace, config)
 
 
@@ -94,23 +99,32 @@ class Judge:
         self.scale = self.extractor.feature_scale(real)
         self.real = real / self.scale
         self.val = self.extractor.features(images[val[chosen]]) / self.scale
-        self.probe = fit_by_patients(self._others(dataset, val[chosen]), self.table.num_classes, _rng())
+        self.val_label = self.table.label[val[chosen]]
+        self.probe = self._learn(*self._others(dataset, val[chosen]))
         self.floor = self.scores(self.real)
 
-    def _others(self, dataset: DataSet, val: NDArray[np.int64]) -> Labelled:
+    def _learn(self, features: NDArray[np.float64], label: NDArray[np.int64], group: NDArray[np.str_]) -> LinearProbe:
+        return fit_by_patients(Labelled(features, label, group), self.table.num_classes, _rng())
+
+    def _others(
+        self, dataset: DataSet, val: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.str_]]:
         """Patients to learn the classes from: of the phantom as many as one likes, else the validation part's."""
         if dataset.name != "phantom":
-            return Labelled(self.val, self.table.label[val], self.table.group_id[val])
+            return self.val, self.table.label[val], self.table.group_id[val]
         px = self.table.resolution_px
         drawn = list(draw(PhantomConfig(px, 200, 10, um_per_px=128 / px), OTHER_SEED))
         features = self.extractor.features(np.stack([each.image for each in drawn])) / self.scale
-        return Labelled(features, np.array([each.label for each in drawn]), np.array([e.group_id for e in drawn]))
+        return features, np.array([each.label for each in drawn]), np.array([each.group_id for each in drawn])
 
     def of_generator(self, state: TrainingState) -> dict[str, Any]:
         return self.scores(self.extractor.features(sample(state, self.label)) / self.scale)
 
     def scores(self, fake: NDArray[np.float64]) -> dict[str, Any]:
-        """Of features [N,D] of the classes of the training images, against equal numbers of validation patients."""
+        """Of features [N,D] of the classes of the training images, against equal numbers of validation patients.
+
+        cas: the balanced accuracy on these of a probe that learnt from the features judged.
+        """
         own, named = fake[self.matched], predict(self.probe, fake)
         found: dict[str, Any] = {
             "frechet": frechet_distance(self.val, own),
@@ -118,6 +132,8 @@ class Judge:
         }
         for name in ("kernel", "precision", "recall", "coverage"):
             found[name] = METRICS[name].compute(self.val, own, _rng()).value
+        by_made = predict(self._learn(fake, self.label, self.table.group_id[self.train]), self.val)
+        found["cas"] = float(np.mean([(by_made[self.val_label == k] == k).mean() for k in np.unique(self.val_label)]))
         of_class = [float((named[self.label == k] == k).mean()) for k in range(self.table.num_classes)]
         return {**found, "agreement": dict(zip(self.table.class_names, of_class, strict=True))}
 
@@ -147,6 +163,8 @@ def race(
         state.load(task.run.states()[-1], task.digest)
     elif task.init:
         load_initial_weights(state, task.init)
+    task.run.root.mkdir(parents=True, exist_ok=True)
+    write_description(task)  # so that `ganaug synthesize --gan` and `evaluate-gan` can go on from here
     order = TrainingImages(dataset, FOLD, task.config.batch, task.config.seed)
     for time_limit in sorted(set(minutes) - {row["minutes"] for row in clock.rows}):
         clock.train(lambda: iterate(task, state, order), 60 * time_limit)
