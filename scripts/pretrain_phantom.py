@@ -1,7 +1,7 @@
 """The generators that come with the package, trained on procedural tissue: `ganaug train-gan --init phantom`.
 
     python scripts/pretrain_phantom.py --resolution 64 --keep FOLDER
-    python scripts/pretrain_phantom.py --resolution 128 --keep FOLDER
+    python scripts/pretrain_phantom.py --resolution 128 --keep FOLDER --init WEIGHTS-OF-64-PX
 
 Draws fields of many scales, as real data sets have, trains on them with the projected discriminator, and writes the
 averaged generator and the discriminator's heads in half precision into the package. The images belong to nobody and are
@@ -28,6 +28,7 @@ from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.phantom.draw import PhantomImage, draw_one
 from ganaug.parallel.processes import run_parallel, tune_allocator
 from ganaug.presets import gan
+from ganaug.provenance import Seen
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace, open_workspace
@@ -101,16 +102,24 @@ def export(snapshot: Path, state: Path, target: Path) -> None:
 @click.command()
 @click.option("--resolution", "resolution_px", type=int, default=64, show_default=True)
 @click.option("--patients", "num_patients", type=int, default=1000, show_default=True)
-@click.option("--kimg", type=float, default=50.0, show_default=True, help="Length of the training")
+@click.option("--kimg", type=float, default=80.0, show_default=True, help="Length of the training")
 @click.option("--jobs", "num_jobs", type=int, default=os.cpu_count() or 1, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), required=True, help="Work in this folder, and resume there")
+@click.option(
+    "--init", type=click.Path(path_type=Path, exists=True), help="Weights to begin with, of a lower resolution"
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write  [default: the package's own]")
-def main(resolution_px: int, num_patients: int, kimg: float, num_jobs: int, keep: Path, out: Path | None) -> None:
+def main(
+    resolution_px: int, num_patients: int, kimg: float, num_jobs: int, keep: Path, init: Path | None, out: Path | None
+) -> None:
     """Train the generator that comes with the package, and write it."""
     tune_allocator()
     workspace = open_workspace(keep / f"{resolution_px}px")
     dataset = make_dataset(workspace, keep / f"images-{resolution_px}px", num_patients, resolution_px, num_jobs)
-    run = train_gan(plan_training(workspace, dataset, 0, training_config(resolution_px, kimg)), Compute(progress=True))
+    task = plan_training(workspace, dataset, 0, training_config(resolution_px, kimg), init)
+    if task.seen_before != Seen() or task.declared:
+        raise click.UsageError(f"{init} saw {len(task.seen_before.groups)} patients; expected weights that saw nobody")
+    run = train_gan(task, Compute(progress=True))
     newest = run.newest_ema()
     assert newest is not None
     export(newest, run.states()[-1], out or BUILTIN_FOLDER / f"phantom-{resolution_px}px.safetensors")
