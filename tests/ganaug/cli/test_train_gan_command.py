@@ -131,12 +131,14 @@ def test_what_a_training_on_a_cpu_begins_with_and_who_teaches_it_can_be_chosen(
     assert {digest for _, digest in config["pretrained"]} <= {frozen_digest()}
 
 
-def test_weights_for_another_size_are_refused_with_what_to_do(phantom: Workspace) -> None:
-    result = run("train-gan", "--workspace", phantom.root, "--init", "phantom", "--device", "cpu")
-    assert result.exit_code == 2
-    assert "--init phantom at 16 px; expected a data set of 64 px" in last_line(result)
-    assert "--init none" in last_line(result)
-    assert not phantom.gans()
+def test_weights_of_another_size_are_taken_and_said_to_be(
+    usual: Workspace, phantom: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganaug.train.cost.NUM_TIMED", 1)
+    for workspace, is_noted in ((phantom, True), (usual, False)):
+        result = run("train-gan", "--workspace", workspace.root, "--device", "cpu", "--dry-run", "--fold", 0)
+        assert result.exit_code == 0, result.stderr
+        assert ("were trained at 64 px" in result.stderr) == is_noted
 
 
 @pytest.mark.parametrize(
