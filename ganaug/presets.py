@@ -44,7 +44,7 @@ def gan(
 
     The paper's presets are the same everywhere. The others follow the published automatic rule on a GPU; on a
     CPU, where that rule would take months, they train a compact network with small batches and a projected
-    discriminator, chosen by the screening in scripts/results/learning-screening.json, of one seed each.
+    discriminator, by the race in scripts/results/learning-race.json.
     discriminator: one of DISCRIMINATORS; None is the preset's own, and all else is set to suit it.
     Source: Karras et al. 2020a, 2020b, and the automatic preset of StyleGAN2-ADA; Sauer et al. 2021.
     """
