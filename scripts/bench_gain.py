@@ -2,7 +2,7 @@
 
     python scripts/bench_gain.py --keep FOLDER [--kimg 85] [--init none|phantom] [--jobs 2] [--out FILE]
 
-Each of --sets training sets is a data set of its own with 40 training images of each class, of 10 patients a class. A
+Each of --sets training sets is a data set of its own with 40 training images of each class, of 10 patients per class. A
 generator is trained on each. A linear probe on frozen features that did not teach the generator learns from the real
 images, from them twice, with as many generated ones, and with as many of other patients, which is the most that a
 generator could be worth. All are tested on the same drawn patients, of whom nobody has learnt. Every seed draws the
@@ -39,7 +39,7 @@ from ganaug.train.task import Task, plan_training
 from ganaug.workspace import open_workspace
 
 RESOLUTION_PX, UM_PER_PX = 64, 2.0
-PATIENTS, IMAGES = 80, 4  # of a data set in four parts, two of which are trained on: 40 images a class
+PATIENTS, IMAGES = 80, 4  # of a data set in four parts, two of which are trained on: 40 images per class
 TEST = PhantomConfig(RESOLUTION_PX, 400, IMAGES, um_per_px=UM_PER_PX)
 TEST_SEED, OTHER_SEED = 4_000_000, 5_000_000  # far from those of the data sets
 ARMS = ("real", "real-oversampled", "real+synthetic", "real+more-real")

@@ -112,16 +112,7 @@ def train_gan(
     folds = choose_folds(common, data, fold)
     weights = choose_weights(init, common.preset, resolution, compute.device)
     tasks = [plan_training(common.workspace, data, fold, config, weights, init_saw) for fold in folds]
-    for task in tasks:
-        if task.num_held_out:
-            warn(f"note: a study refuses what is trained on from {init} for fold {task.fold}, as it saw "
-                 f"{task.num_held_out} images that this fold holds back")  # fmt: skip
-    if tasks[0].num_unknown:
-        warn(f"note: a study refuses what is trained on from {init}, as it saw {tasks[0].num_unknown} patients whom "
-             "this data set does not know; if none is one of its own, say what they are with --init-saw")  # fmt: skip
-    if tasks[0].init_px not in (None, resolution):
-        warn(f"note: the weights to begin with were trained at {tasks[0].init_px} px: the generator begins with their "
-             f"images, resized to {resolution} px, and has their details to learn or to forget")  # fmt: skip
+    warn_of_weights(tasks, init)
     if common.dry_run:
         print_plan(common, tasks, compute)
         return
@@ -139,6 +130,21 @@ def train_gan(
         alarms = [[vars(alarm) for alarm in raised(run)] for run in runs]
         advice = [finding.to_dict() for finding in findings]
         common.report({"snapshots": snapshots, "advice": advice, "alarms": alarms}, "\n".join(snapshots))
+
+
+def warn_of_weights(tasks: Sequence["Task"], init: Path | str | None) -> None:
+    """Say what the weights that the training begins with have seen, and what they do not fit."""
+    for task in tasks:
+        if task.num_held_out:
+            warn(f"note: a study refuses what is trained on from {init} for fold {task.fold}, as it saw "
+                 f"{task.num_held_out} images that this fold holds back")  # fmt: skip
+    if tasks[0].num_unknown:
+        warn(f"note: a study refuses what is trained on from {init}, as it saw {tasks[0].num_unknown} patients whom "
+             "this data set does not know; if none is one of its own, say what they are with --init-saw")  # fmt: skip
+    resolution_px = tasks[0].dataset.table.resolution_px
+    if tasks[0].init_px not in (None, resolution_px):
+        warn(f"note: the weights to begin with were trained at {tasks[0].init_px} px: the generator begins with their "
+             f"images, resized to {resolution_px} px, and has their details to learn or to forget")  # fmt: skip
 
 
 def _shown(value: object) -> str:
