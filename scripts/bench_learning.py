@@ -191,7 +191,9 @@ def report(rows: list[dict[str, Any]], about: dict[str, Any], out: Path | None) 
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="Train in this folder, and resume what is there")
-@click.option("--data", multiple=True, type=click.Choice(DATA_SETS), help="race: only on these  [default: both]")
+@click.option(
+    "--data", multiple=True, type=click.Choice(DATA_SETS), help="race: only on these  [default: the first two]"
+)
 @click.option("--minutes", type=float, multiple=True, default=(5.0, 20.0), show_default=True, help="race: of the CPU")
 @click.option("--resolution", type=int, default=64, show_default=True, help="race: in pixels")
 @click.option("--source", type=click.Path(path_type=Path, exists=True), help="race: the folder of BreakHis")
@@ -225,16 +227,15 @@ def compare_at_equal_times(
     print(common.markdown_table(HEAD, tabulate(rows)))
     if options.out:
         machine = common.describe_machine("cpu", "tuned")
-        rows = add_rows(options.out, rows)
-        common.write_json(
-            options.out, {"machine": machine, "question": "race", "resolution_px": resolution, "rows": rows}
-        )
+        about = {"machine": machine, "question": "race", "resolution_px": resolution}
+        common.write_json(options.out, add_rows(options.out, about, rows))
 
 
-def add_rows(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a file that earlier races wrote, and these in place of its own of the same run and time."""
-    earlier = json.loads(path.read_text())["rows"] if path.exists() else []
-    return list({tuple(row[name] for name in ROW_KEY): row for row in [*earlier, *rows]}.values())
+def add_rows(path: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What earlier races wrote into a file, with these rows in place of its own of the same run and time."""
+    earlier: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    by_key = {tuple(row[name] for name in ROW_KEY): row for row in [*earlier["rows"], *rows]}
+    return {**earlier, **about, "rows": list(by_key.values())}
 
 
 def compare(options: Options) -> None:

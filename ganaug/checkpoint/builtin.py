@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from ganaug.config import NO_WEIGHTS, PHANTOM
+from ganaug.errors import ConfigError
 from ganaug.presets import PAPER
 
 BUILTIN_FOLDER = Path(__file__).parent / "weights"
@@ -15,7 +16,16 @@ def phantom_resolutions() -> tuple[int, ...]:
 
 
 def phantom_weights(resolution_px: int) -> Path:
-    """The snapshot that was trained on the phantom at this resolution, or at the nearest one."""
+    """The snapshot that was trained on the phantom at this resolution, or at the nearest one.
+
+    Raises ConfigError where none came with the installation.
+    """
+    if not phantom_resolutions():
+        raise ConfigError(
+            "--init phantom, for which this installation holds no weights",
+            expected=f"snapshots in {BUILTIN_FOLDER}",
+            todo="install ganaug again, or pass --init none",
+        )
     nearest = min(phantom_resolutions(), key=lambda known: abs(math.log2(known / resolution_px)))
     return BUILTIN_FOLDER / f"phantom-{nearest}px.safetensors"
 
@@ -25,17 +35,18 @@ def _files() -> list[Path]:
 
 
 def default_weights(preset: str, resolution_px: int, device: str) -> Path | None:
-    """The weights that a preset begins with: the phantom's on a CPU, but for the papers' presets.
+    """The weights that a preset begins with: the phantom's on a CPU, where there are some, but for the papers' presets.
 
     On a GPU, where the published rule has the time to learn all by itself, there are none.
     """
-    return phantom_weights(resolution_px) if device == "cpu" and preset not in PAPER else None
+    is_fit = device == "cpu" and preset not in PAPER and bool(phantom_resolutions())
+    return phantom_weights(resolution_px) if is_fit else None
 
 
 def choose_weights(init: Path | str | None, preset: str, resolution_px: int, device: str) -> Path | None:
     """The file that a training begins with: the one asked for as `phantom` or by its path, or the preset's; or none.
 
-    init: one of BUILT_IN, a file, or None for what the preset begins with.
+    init: one of BUILT_IN, a file, or None for what the preset begins with. Raises ConfigError where there is none.
     """
     if init is None:
         return default_weights(preset, resolution_px, device)

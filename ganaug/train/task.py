@@ -76,7 +76,7 @@ def plan_training(
 
     init: a snapshot or an external pickle to begin with. init_saw: the user's word for what those weights have seen in
     place of patients whom the data set does not know. Raises DataError where there are fewer images than a batch,
-    ConfigError where the batch does not divide, or the weights are of another resolution.
+    ConfigError where the batch does not divide.
     """
     seen_before, init_px = Seen(), None
     declared: tuple[str, ...] = ()

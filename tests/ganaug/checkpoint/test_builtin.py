@@ -11,7 +11,7 @@ from ganaug.checkpoint.builtin import choose_weights, default_weights, phantom_r
 from ganaug.checkpoint.initial_weights import load_pretrained
 from ganaug.checkpoint.snapshot import load_snapshot
 from ganaug.config import BREAST_CLASSES, override_preset
-from ganaug.errors import LeakError
+from ganaug.errors import ConfigError, LeakError
 from ganaug.model.projected.frozen_maps import frozen_digest
 from ganaug.presets import gan
 from ganaug.train.distributed.process_group import ProcessGroup
@@ -76,6 +76,15 @@ def test_a_resolution_without_weights_begins_with_the_nearest(tmp_path: Path, mo
     monkeypatch.setattr(builtin, "BUILTIN_FOLDER", tmp_path)
     nearest = {resolution_px: phantom_weights(resolution_px).stem for resolution_px in (16, 64, 128, 512)}
     assert nearest == {16: "phantom-64px", 64: "phantom-64px", 128: "phantom-128px", 512: "phantom-128px"}
+
+
+def test_an_installation_without_weights_begins_with_none_unless_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(builtin, "BUILTIN_FOLDER", Path("/nowhere"))
+    assert default_weights("auto", 64, "cpu") is None
+    with pytest.raises(ConfigError, match=r"holds no weights.*--init none"):
+        choose_weights("phantom", "auto", 64, "cpu")
 
 
 @pytest.mark.parametrize("precision", ["mixed", "float32"])
