@@ -31,8 +31,8 @@ def test_same_seed_same_bytes_and_another_seed_other_weights(D: ProjectedDiscrim
 
 
 def test_a_state_holds_heads_and_mixing_but_not_the_frozen_network(D: ProjectedDiscriminator) -> None:
-    assert {name.partition(".")[0] for name in D.state_dict()} == {"heads", "mixing", "pixels"}
-    assert {name.partition(".")[0] for name, _ in D.named_parameters()} == {"heads", "pixels"}
+    assert {name.partition(".")[0] for name in D.state_dict()} == {"heads", "layout", "mixing", "pixels"}
+    assert {name.partition(".")[0] for name, _ in D.named_parameters()} == {"heads", "layout", "pixels"}
 
 
 def test_gradients_reach_every_parameter_and_the_image(D: ProjectedDiscriminator) -> None:
@@ -56,6 +56,17 @@ def test_every_resolution_has_logits_of_all_heads(side_px: int) -> None:
     assert logits.shape[0] == 2
     assert torch.isfinite(logits).all()
     assert logits.abs().max() < 100
+
+
+@pytest.mark.parametrize("side_px", [32, 128])
+def test_the_layout_head_sees_nearly_the_whole_field_at_each_place(side_px: int) -> None:
+    config = NetworkConfig(side_px, 2, z_dim=8, w_dim=8, channel_base=1024, channel_max=8)
+    D, img = new(config), images(1, side_px).requires_grad_()
+    num_places = D.layout(img[:, :, :16, :16].detach(), torch.eye(2)[:1]).shape[1]
+    for logit in D(img, torch.eye(2)[:1])[0, -num_places:]:
+        (grad,) = torch.autograd.grad(logit, img, retain_graph=True)
+        assert (grad.abs().sum(1) > 0).float().mean() > 0.6
+    assert not torch.equal(D.layout.conv0.weight, D.pixels.conv0.weight)
 
 
 def test_one_class_makes_it_unconditional() -> None:
