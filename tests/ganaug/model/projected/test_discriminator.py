@@ -59,14 +59,15 @@ def test_every_resolution_has_logits_of_all_heads(side_px: int) -> None:
 
 
 @pytest.mark.parametrize("side_px", [32, 128])
-def test_the_layout_head_sees_nearly_the_whole_field_at_each_place(side_px: int) -> None:
+def test_each_place_of_the_layout_head_sees_a_third_of_the_field_and_the_middle_most_of_it(side_px: int) -> None:
     config = NetworkConfig(side_px, 2, z_dim=8, w_dim=8, channel_base=1024, channel_max=8)
     D, img = new(config), images(1, side_px).requires_grad_()
-    num_places = D.layout(img[:, :, :16, :16].detach(), torch.eye(2)[:1]).shape[1]
-    for logit in D(img, torch.eye(2)[:1])[0, -num_places:]:
+    logits, seen = D(img, torch.eye(2)[:1])[0, -16:], []
+    for logit in logits:
         (grad,) = torch.autograd.grad(logit, img, retain_graph=True)
-        assert (grad.abs().sum(1) > 0).float().mean() > 0.6
-    assert not torch.equal(D.layout.conv0.weight, D.pixels.conv0.weight)
+        seen.append((grad.abs().sum(1) > 0).float().mean().item())
+    assert min(seen) > 1 / 3
+    assert seen[5] > 0.7  # of 4 × 4 places
 
 
 def test_one_class_makes_it_unconditional() -> None:
