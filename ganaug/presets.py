@@ -52,7 +52,7 @@ def gan(
     if preset in PAPER:
         return _with_discriminator(_paper(preset, resolution_px, num_classes), discriminator)
     if device == "cpu":
-        config = _compact(resolution_px, num_classes, 4.0 if preset == "quick" else 40.0)
+        config = _compact(resolution_px, num_classes, 3.0 if preset == "quick" else 40.0)
         config = _with_discriminator(config, discriminator or "projected")
     else:
         config = _automatic(resolution_px, num_classes, num_gpus, 100.0 if preset == "quick" else 25_000.0)
@@ -85,6 +85,7 @@ def _compact(resolution_px: int, num_classes: int, total_kimg: float) -> GanConf
         style_mixing=0.0,  # neither brings, in so short a run, what it costs
         pl_weight=0.0,
         ema_kimg=2.0,
+        ema_rampup=0.1,  # single iterations' colours differ, which averages over fewer of them show
         snapshot_kimg=total_kimg / 4,
         extractor="auto",
     )
