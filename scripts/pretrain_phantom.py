@@ -78,9 +78,9 @@ def make_dataset(workspace: Workspace, images: Path, num_patients: int, resoluti
 
 
 def training_config(resolution_px: int, kimg: float) -> GanConfig:
-    """The CPU's default, from nothing; averaged over longer, as nothing is due early."""
+    """The CPU's default, from nothing; averaged over more images, as none are wanted early."""
     config = gan("auto", resolution_px, len(BREAST_CLASSES), "cpu")
-    return replace(config, total_kimg=kimg, ema_kimg=5.0, snapshot_kimg=10.0, extractor="none")
+    return replace(config, total_kimg=kimg, ema_kimg=5.0, ema_rampup=0.05, snapshot_kimg=10.0, extractor="none")
 
 
 def export(snapshot: Path, state: Path, target: Path) -> None:

@@ -43,8 +43,8 @@ class ProjectedDiscriminator(nn.Module):
     `generator` draws them and the mixing, as in `Generator`.
     Source: Sauer et al. 2021, Projected GANs converge faster. Our choice: EfficientNet-Lite0, whose weights come with a
     package; projection on the class as of Miyato and Koyama 2018; a head over the pixels, without which colours and
-    edges keep the shifts that the frozen maps hardly see; and one over a thumbnail, without which large white or dark
-    areas become rare, as the others judge neighbourhoods.
+    edges keep the shifts that the frozen maps hardly see; and one over a thumbnail, as large white areas and all else
+    that spans the field were too rare without it, and still are by less.
     """
 
     def __init__(self, config: NetworkConfig, *, generator: torch.Generator) -> None:
