@@ -16,6 +16,7 @@ from ganaug.config import GanConfig, NetworkConfig, gan_config_from_dict, networ
 from ganaug.errors import ConfigError, CorruptFile, LeakError, UserError, WorkspaceError
 from ganaug.fields import require_kinds
 from ganaug.model.generator import Generator
+from ganaug.model.shapes import shapes_of
 from ganaug.model.synthesis import NoiseMode
 from ganaug.provenance import Provenance, digest_of, digest_of_bytes, read_provenance, require_content, require_seal
 from ganaug.workspace import (
@@ -117,18 +118,14 @@ def _require_shapes(path: Path, network: NetworkConfig, tensors: Mapping[str, Te
     mismatch = f"{network.mapping_layers} mapping layers in {len(tensors)} tensors"
     if network.mapping_layers <= len(tensors):
         try:
-            with torch.device("meta"):  # shapes alone
-                own = Generator(network, generator=torch.Generator()).state_dict()
-            names = (name for name in sorted({*own, *tensors}) if _shape(own, name) != _shape(tensors, name))
-            mismatch = next((f"{name} is {_shape(tensors, name)}, not {_shape(own, name)}" for name in names), "")
+            expected = shapes_of(lambda: Generator(network, generator=torch.Generator()))
+            seen = {name: list(tensor.shape) for name, tensor in tensors.items()}
+            names = (name for name in sorted({*expected, *seen}) if expected.get(name) != seen.get(name))
+            mismatch = next((f"{name} is {seen.get(name)}, not {expected.get(name)}" for name in names), "")
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes that no tensor can have
             mismatch = str(error).splitlines()[0][:200]
     if mismatch:
         raise CorruptFile(f"the weights of {path} do not fit its configuration ({mismatch})", todo="train it again")
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str) -> list[int] | str:
-    return list(tensors[name].shape) if name in tensors else "missing"
 
 
 def load_snapshot_of(run: GanRun, path: Path, device: torch.device | str = "cpu") -> Snapshot:

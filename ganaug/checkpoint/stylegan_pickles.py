@@ -14,6 +14,7 @@ from ganaug.config import NetworkConfig
 from ganaug.errors import DataError, UserError
 from ganaug.model.discriminator import Discriminator
 from ganaug.model.generator import Generator
+from ganaug.model.shapes import shapes_of
 
 State = dict[str, Tensor]
 MAX_WIDTH = 8192  # of any layer; more is no network but an attack on the memory
@@ -121,10 +122,9 @@ def _state(network: PickledNetwork, config: NetworkConfig, kind: type[Generator 
     if _precision(network) != (config.num_half, config.conv_clamp):
         raise DataError("has another precision or clamp than G_ema")
     tensors = {_our_name(name, kind): value for name, value in network.tensors.items() if "resample_filter" not in name}
-    with torch.device("meta"):  # shapes alone: a network that is only declared may be of any size
-        expected = kind(config, generator=torch.Generator()).state_dict()
+    expected = shapes_of(lambda: kind(config, generator=torch.Generator()))  # it may be declared of any size
     for name in sorted(expected.keys() | tensors.keys()):
-        seen, wanted = (list(state[name].shape) if name in state else None for state in (tensors, expected))
+        seen, wanted = list(tensors[name].shape) if name in tensors else None, expected.get(name)
         if seen != wanted:
             raise DataError(f"has {name} {seen or 'missing'}, where {wanted or 'none'} was expected")
         if not tensors[name].isfinite().all():
