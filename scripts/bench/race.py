@@ -36,7 +36,12 @@ from ganaug.train.task import Task, plan_training, write_description
 from ganaug.workspace import open_workspace
 
 FOLD = 0
-DATA_SETS = ("breakhis", "phantom", "breakhis-macenko")  # the last without the stain by which its classes differ
+BREAKHIS: dict[str, dict[str, Any]] = {
+    "breakhis": {},
+    "breakhis-macenko": {"stain": "macenko"},  # without the stain by which its classes differ
+    "breakhis-tiles": {"fit": "tile", "field_px": 112},  # quarters of the fields: four times the images, larger nuclei
+}
+DATA_SETS = ("breakhis", "phantom", "breakhis-macenko", "breakhis-tiles")
 ROW_KEY = ("data", "contender", "seed", "minutes")  # no two rows of the race share these
 NUM_CHECKED = 10  # iterations between two looks at the clock
 OTHER_SEED = 777  # of the phantom's other patients, whose classifier judges
@@ -70,7 +75,7 @@ CONTENDERS = {
 
 
 def make_dataset(root: Path, name: str, resolution_px: int, source: Path | None) -> None:
-    """BreakHis 200X, binary, from a folder; or a phantom with 480 training images of 40 patients in fold 0."""
+    """BreakHis 200X of 224 px images, binary, from a folder; or a phantom with 480 training images of 40 patients in fold 0."""
     workspace = open_workspace(root)
     if name in workspace.datasets():
         return
@@ -78,10 +83,8 @@ def make_dataset(root: Path, name: str, resolution_px: int, source: Path | None)
         phantom = PhantomConfig(resolution_px, num_patients=80, images_per_patient=12, um_per_px=128 / resolution_px)
         config = PrepareConfig(name, resolution_px=resolution_px, folds=FoldsConfig(4), phantom=phantom)
     else:
-        stain = name.partition("-")[2] or "none"
-        config = PrepareConfig(
-            "breakhis", str(source), name, stain=stain, resolution_px=resolution_px, magnification="200", task="binary"
-        )
+        given = {"magnification": "200", "task": "binary", **BREAKHIS[name]}
+        config = PrepareConfig("breakhis", str(source), name, resolution_px=resolution_px, **given)
     prepare_dataset(workspace, config)
 
 
