@@ -22,7 +22,7 @@ from ganaug.errors import ConfigError, DataError, UserError
 from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.files import MAX_DEPTH, parse_json, require_output
 from ganaug.provenance import read_provenance, require_content, require_seal
-from ganaug.workspace import Workspace, os_errors_as_workspace_errors
+from ganaug.workspace import MARKER, Workspace, os_errors_as_workspace_errors
 
 MAX_TEXT_BYTES = 256 * 2**20  # of a file or a member that is read whole
 _AGAIN = "make it again with the command that wrote it"
@@ -50,7 +50,7 @@ def _known_patients(path: Path, record: Any) -> dict[str, str]:
 
     Empty where there is no such data set; `ganaug.data.schema.resolve_patients` gives their names.
     """
-    root = next((folder for folder in path.resolve().parents if (folder / "workspace.json").is_file()), None)
+    root = next((folder for folder in path.resolve().parents if (folder / MARKER).is_file()), None)
     name = record.get("dataset") if isinstance(record, dict) else None
     groups = record.get("groups_seen") if isinstance(record, dict) else None
     if root is None or name not in Workspace(root).datasets() or not isinstance(groups, list):

@@ -30,6 +30,7 @@ from ganaug.folders import Study as Study
 from ganaug.folders import kimg_name as kimg_name
 from ganaug.folders import kimg_of as kimg_of
 
+MARKER = "workspace.json"  # the file that makes a folder a workspace
 WORKSPACE_VERSION = 3
 ENVIRONMENT_VARIABLE = "GANAUG_WORKSPACE"
 PROVENANCE_BESIDE_IMAGES = "provenance.json"  # marks a folder of exported synthetic images
@@ -107,6 +108,17 @@ class Workspace:
 
     root: Path
 
+    def begin(self) -> "Workspace":
+        """Make it unless it is there, and return it; for those that write the first of it.
+
+        Raises WorkspaceError where the folder cannot be written.
+        """
+        marker = self.root / MARKER
+        with os_errors_as_workspace_errors(marker):
+            if not marker.exists():
+                write_json(marker, {"version": WORKSPACE_VERSION})
+        return self
+
     def dataset(self, name: str) -> Path:
         return self.root / "datasets" / f"{name}.h5"
 
@@ -178,14 +190,14 @@ def workspace_root(path: str | Path | None = None) -> Path:
     return user_path(path or os.environ.get(ENVIRONMENT_VARIABLE) or "ganaug-workspace")
 
 
-def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Workspace:
-    """Open the workspace at `workspace_root(path)`; without `create` nothing is written or removed.
+def open_workspace(path: str | Path | None = None, *, tidy: bool = True) -> Workspace:
+    """Open the workspace at `workspace_root(path)`, which may be missing: `Workspace.begin` makes it.
 
-    With it a missing workspace is made, and images that killed commands left half-written are removed. Raises
-    WorkspaceError where the folder cannot be written, is no workspace or is one of another version.
+    tidy: remove images that killed commands left half-written. Raises WorkspaceError where the folder is no workspace
+    or is one of another version.
     """
     root = workspace_root(path)
-    marker = root / "workspace.json"
+    marker = root / MARKER
     with os_errors_as_workspace_errors(marker):
         is_there = marker.exists()
         is_other = not is_there and root.is_dir() and any(root.glob("datasets/*.h5"))
@@ -203,9 +215,7 @@ def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Wo
                 expected=f"version {WORKSPACE_VERSION}",
                 todo="use the ganaug that wrote it, or name another folder with --workspace",
             )
-    if create:
-        if not is_there:
-            write_json(marker, {"version": WORKSPACE_VERSION})
+    if is_there and tidy:
         # Cells and states hold no pixels: what is left of those goes when the next one is written there.
         for folder in (root / "datasets", root / "synthetic", *root.glob("gans/*/samples")):
             sweep_parts(folder)

@@ -75,7 +75,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return open_workspace(tmp_path / "workspace")
+    return open_workspace(tmp_path / "workspace").begin()
 
 
 @pytest.fixture

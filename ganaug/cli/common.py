@@ -30,8 +30,8 @@ class Common:
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace that was named; a dry run does not make it."""
-        return open_workspace(self.workspace_path, create=not self.dry_run)
+        """The workspace that was named; a dry run removes nothing from it."""
+        return open_workspace(self.workspace_path, tidy=not self.dry_run)
 
     @property
     def device(self) -> str:

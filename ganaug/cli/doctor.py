@@ -17,7 +17,7 @@ from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options
 from ganaug.cli.find import weights_option
 from ganaug.errors import for_terminal
-from ganaug.workspace import NUMBER, WORKSPACE_VERSION, Workspace, read_json_object, workspace_root
+from ganaug.workspace import MARKER, NUMBER, WORKSPACE_VERSION, Workspace, read_json_object, workspace_root
 
 
 @click.command(epilog=reference.DOCTOR)
@@ -99,7 +99,7 @@ def _workspace(common: Common) -> dict[str, Any]:
     if not os.path.lexists(root):
         return {"folder": str(root), "state": "none yet"}
     os.listdir(root)  # raises where it is no folder, or may not be read
-    if not (root / "workspace.json").exists():
+    if not (root / MARKER).exists():
         return {"folder": str(root), "state": "none yet, the folder is there"}
     workspace = Workspace(root)
     return {
@@ -112,7 +112,7 @@ def _workspace(common: Common) -> dict[str, Any]:
 
 
 def _version_of(root: Path) -> str:
-    version = read_json_object(root / "workspace.json", {"version": NUMBER})["version"]
+    version = read_json_object(root / MARKER, {"version": NUMBER})["version"]
     return f"{version}" if version == WORKSPACE_VERSION else f"{version} (other commands need {WORKSPACE_VERSION})"
 
 

@@ -61,7 +61,7 @@ def predict(
     require_writable(out, is_test=is_test)
     stored = _open(common, choice, pretrained, weights_dir)
     images = list_images(existing(str(source), "SOURCE"), stored.class_names, layout=layout, patients=patients)
-    dataset = dataset_of(stored, open_workspace(common.workspace_path, create=False))
+    dataset = dataset_of(stored, open_workspace(common.workspace_path, tidy=False))
     if is_test:
         require_testable(images, stored, dataset)
     warn(f"note: {stored.name} of fold {stored.fold} of {stored.dataset}, {stored.run.root.name}")

@@ -18,7 +18,7 @@ def shapes_of(make: Callable[[], nn.Module]) -> dict[str, list[int]]:
 
 
 class _DrawNothing(TorchFunctionMode):
-    """Leaves initial values out: to draw and scale them without memory, torch loads its compiler, which takes seconds."""
+    """Leaves initial values out: to draw them without memory, torch loads its compiler, which takes seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.randn:

@@ -114,9 +114,14 @@ def test_a_workspace_file_of_another_kind_is_refused_in_one_line(tmp_path: Path,
         open_workspace(tmp_path)
 
 
-def test_opening_to_look_writes_and_removes_nothing(tmp_path: Path) -> None:
-    assert open_workspace(tmp_path / "a", create=False).datasets() == []
+def test_opening_a_workspace_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path / "a")
+    assert workspace.datasets() == []
     assert list(tmp_path.iterdir()) == []
+    workspace.begin()
+    before = (tmp_path / "a" / "workspace.json").stat()
+    open_workspace(tmp_path / "a").begin()
+    assert (tmp_path / "a" / "workspace.json").stat() == before
 
 
 def test_opening_a_workspace_removes_what_killed_commands_left_of_images(tmp_path: Path) -> None:
@@ -127,7 +132,7 @@ def test_opening_a_workspace_removes_what_killed_commands_left_of_images(tmp_pat
     for path in left:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"pixels")
-    open_workspace(tmp_path, create=False)
+    open_workspace(tmp_path, tidy=False)
     assert [path.exists() for path in left] == [True, True, True]
     open_workspace(tmp_path)
     assert [path.exists() for path in left] == [False, False, False]

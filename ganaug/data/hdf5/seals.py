@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ganaug.errors import DataError, LeakError, UserError
 from ganaug.provenance import digest_of_bytes, require_seal, sealed
-from ganaug.workspace import Workspace, read_json, write_json
+from ganaug.workspace import MARKER, Workspace, read_json, write_json
 
 ROWS_AT_A_TIME = 256  # rows read at a time
 _checked: dict[tuple[str, str], list[int]] = {}  # path and array: what the file's status was when it was found right
@@ -102,7 +102,7 @@ def _status(path: Path) -> list[int]:
 def _note_of(path: Path, name: str) -> Path | None:
     """Where the workspace of a data set or a synthetic file notes a check; None of a file outside of one."""
     root = path.resolve().parent.parent
-    if path.parent.name not in ("datasets", "synthetic") or not (root / "workspace.json").exists():
+    if path.parent.name not in ("datasets", "synthetic") or not (root / MARKER).exists():
         return None
     place = path.resolve().relative_to(root).as_posix()  # the note says nothing of where the workspace lies
     return Workspace(root).checked(hashlib.sha256(json.dumps([place, name]).encode()).hexdigest())

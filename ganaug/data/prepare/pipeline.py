@@ -74,6 +74,7 @@ def prepare_dataset(workspace: Workspace, config: PrepareConfig, *, progress: bo
     config = _resolve(config)
     scan, _ = _feasible_scan(config)
     path = workspace.dataset(config.workspace_name)
+    workspace.begin()
     with (
         os_errors_as_workspace_errors(path),
         writing_images(path, config.resolution_px, masks=scan.has_masks) as writer,

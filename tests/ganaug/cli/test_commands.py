@@ -190,6 +190,7 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, arguments: tuple[str
     assert result.stderr.startswith("ganaug: ")
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == [], "no workspace is made where a command only failed to find one"
 
 
 def test_a_fold_that_is_not_there_is_named_with_those_that_are(phantom: Workspace) -> None:

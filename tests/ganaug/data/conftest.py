@@ -21,7 +21,7 @@ Pixels = NDArray[np.uint8]  # [H,W,3]
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return open_workspace(tmp_path / "workspace")
+    return open_workspace(tmp_path / "workspace").begin()
 
 
 @pytest.fixture

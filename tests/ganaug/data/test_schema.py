@@ -198,7 +198,7 @@ def test_a_forged_note_of_a_check_hides_no_change_of_pixels(
     if signed:
         (tmp_path / "key").write_bytes(b"k" * 32)
         monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
-    workspace = open_workspace(tmp_path / "ws")
+    workspace = open_workspace(tmp_path / "ws").begin()
     path = write(workspace.dataset("a"), table)
     expected = require_array(path, read_table(path))
     (note,) = workspace.root.glob("cache/checked/*")
@@ -218,7 +218,7 @@ def test_a_forged_note_of_a_check_hides_no_change_of_pixels(
 def test_a_check_of_pixels_is_remembered_until_the_file_changes(
     tmp_path: Path, table: ImageTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = open_workspace(tmp_path / "ws")
+    workspace = open_workspace(tmp_path / "ws").begin()
     path = write(workspace.dataset("a"), table)
     reads: list[str] = []
     original = seals.digest_of_array

@@ -65,7 +65,7 @@ def prepare(workspace: Workspace, name: str, num_patients: int = 20, per_patient
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return open_workspace(tmp_path / "ws")
+    return open_workspace(tmp_path / "ws").begin()
 
 
 @pytest.fixture
