@@ -75,7 +75,7 @@ CONTENDERS = {
 
 
 def make_dataset(root: Path, name: str, resolution_px: int, source: Path | None) -> None:
-    """BreakHis 200X of 224 px, binary, from a folder; or a phantom with 480 images of 40 patients to train fold 0 on."""
+    """BreakHis 200X of 224 px, binary, from a folder; or a phantom, 480 images of 40 patients to train on."""
     workspace = open_workspace(root)
     if name in workspace.datasets():
         return

@@ -15,6 +15,7 @@ WIDTH = 64  # channels of the mixed maps and of the heads over them
 PIXEL_WEIGHT = 2  # how often the logits of the head over the pixels count
 PIXEL_WIDTHS = (32, 48)  # channels of the heads over pixels, at a half and a quarter of their resolution
 THUMBNAIL_PX = 16  # side of the image of means whose head sees how colours lie in the whole field
+LAYOUT_WEIGHT = 12  # the same of that head: what the generator heeds most, by the trials in learning-race.json
 SMALLEST_PX = 96  # side to which smaller images are enlarged, as the frozen network begins with a stride of 2
 
 
@@ -69,8 +70,9 @@ class ProjectedDiscriminator(nn.Module):
         """maps: of `maps`. c: one-hot [N, K], ignored for one class. Returns logits [N, heads · places]."""
         *mixed, img = maps
         logits = [head(seen, c) for head, seen in zip(self.heads, mixed, strict=True)]
-        thumbnail = F.adaptive_avg_pool2d(img, THUMBNAIL_PX)
-        return torch.cat([*logits, *[self.pixels(img, c)] * PIXEL_WEIGHT, self.layout(thumbnail, c)], dim=1)
+        logits += [self.pixels(img, c)] * PIXEL_WEIGHT
+        logits += [self.layout(F.adaptive_avg_pool2d(img, THUMBNAIL_PX), c)] * LAYOUT_WEIGHT
+        return torch.cat(logits, dim=1)
 
     def forward(self, img: Tensor, c: Tensor | None, force_float32: bool = False) -> Tensor:
         """Logits [N, heads · places] of img [N, 3, H, W]; always computed in float32."""
