@@ -193,7 +193,8 @@ def workspace_root(path: str | Path | None = None) -> Path:
 def open_workspace(path: str | Path | None = None, *, tidy: bool = True) -> Workspace:
     """Open the workspace at `workspace_root(path)`, which may be missing: `Workspace.begin` makes it.
 
-    tidy: remove images that killed commands left half-written. Raises WorkspaceError where the folder is no workspace
+    tidy: make one of a folder of copied generators, whose images will lie there, and remove images that killed commands
+    left half-written; without it nothing is written or removed. Raises WorkspaceError where the folder is no workspace
     or is one of another version.
     """
     root = workspace_root(path)
@@ -215,11 +216,13 @@ def open_workspace(path: str | Path | None = None, *, tidy: bool = True) -> Work
                 expected=f"version {WORKSPACE_VERSION}",
                 todo="use the ganaug that wrote it, or name another folder with --workspace",
             )
-    if is_there and tidy:
+    workspace = Workspace(root)
+    if tidy and (is_there or any(root.glob("gans/*"))):
+        workspace.begin()
         # Cells and states hold no pixels: what is left of those goes when the next one is written there.
         for folder in (root / "datasets", root / "synthetic", *root.glob("gans/*/samples")):
             sweep_parts(folder)
-    return Workspace(root)
+    return workspace
 
 
 def creation_time(config: Path) -> str:

@@ -120,8 +120,8 @@ def _require_shapes(path: Path, network: NetworkConfig, tensors: Mapping[str, Te
         try:
             expected = shapes_of(lambda: Generator(network, generator=torch.Generator()))
             seen = {name: list(tensor.shape) for name, tensor in tensors.items()}
-            names = (name for name in sorted({*expected, *seen}) if expected.get(name) != seen.get(name))
-            mismatch = next((f"{name} is {seen.get(name)}, not {expected.get(name)}" for name in names), "")
+            shapes = ((name, seen.get(name, "missing"), expected.get(name, "missing")) for name in {**expected, **seen})
+            mismatch = next((f"{name} is {own}, not {due}" for name, own, due in sorted(shapes) if own != due), "")
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes that no tensor can have
             mismatch = str(error).splitlines()[0][:200]
     if mismatch:

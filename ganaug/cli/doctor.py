@@ -94,7 +94,7 @@ def _weights(weights_dir: Path | None) -> list[dict[str, Any]]:
 
 
 def _workspace(common: Common) -> dict[str, Any]:
-    """What stands in the workspace, if there is one; `open_workspace` would make it."""
+    """What stands in the workspace, if there is one, of whatever version; `open_workspace` refuses others."""
     root = Path(os.path.abspath(workspace_root(common.workspace_path)))
     if not os.path.lexists(root):
         return {"folder": str(root), "state": "none yet"}

@@ -40,6 +40,7 @@ from ganaug.provenance import (
     require_equal_seal,
     require_signature,
 )
+from ganaug.workspace import MARKER
 
 SCHEMA_VERSION = 4
 IMAGES_AT_A_TIME = 64  # that are read or written together
@@ -223,7 +224,7 @@ def require_array(path: Path, table: ImageTable, name: str = "images") -> str:
 
 def name_to_share(path: Path, digest: str) -> str:
     """How records call a file: by its name in a workspace; elsewhere a user gave the name, so by its digest."""
-    is_ours = path.parent.name in ("datasets", "synthetic") and (path.parent.parent / "workspace.json").exists()
+    is_ours = path.parent.name in ("datasets", "synthetic") and (path.parent.parent / MARKER).exists()
     return path.name if is_ours else f"file-{digest[:12]}{path.suffix}"
 
 

@@ -124,6 +124,14 @@ def test_opening_a_workspace_that_is_not_there_makes_none(tmp_path: Path) -> Non
     assert (tmp_path / "a" / "workspace.json").stat() == before
 
 
+def test_a_folder_of_copied_generators_becomes_a_workspace(tmp_path: Path) -> None:
+    (tmp_path / "gans" / "a-fold0-11111111").mkdir(parents=True)
+    open_workspace(tmp_path, tidy=False)
+    assert not (tmp_path / "workspace.json").exists()
+    open_workspace(tmp_path)
+    assert (tmp_path / "workspace.json").exists()
+
+
 def test_opening_a_workspace_removes_what_killed_commands_left_of_images(tmp_path: Path) -> None:
     left = [
         tmp_path / folder / f".a.{_MACHINE}-abcdefgh.part" for folder in ("datasets", "synthetic", "gans/b/samples")
