@@ -1,4 +1,4 @@
-"""The projected discriminator: heads over the frozen maps of an image, over its pixels and over its thumbnail."""
+"""The projected discriminator: heads over the frozen maps of an image and over its pixels."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,12 @@ from ganaug.model.projected.mixing import RandomMixing
 
 WIDTH = 64  # channels of the mixed maps and of the heads over them
 PIXEL_WEIGHT = 2  # how often the logits of the head over the pixels count
-PIXEL_WIDTHS = (32, 48)  # channels of the heads over pixels, at a half and a quarter of their resolution
-THUMBNAIL_PX = 16  # side of the image of means whose head sees how colours lie in the whole field
-LAYOUT_WEIGHT = 12  # the same of that head, by a trial on BreakHis; images of the phantom it brought no nearer
+PIXEL_WIDTHS = (32, 48)  # channels of the head over the pixels, at a half and a quarter of their resolution
 SMALLEST_PX = 96  # side to which smaller images are enlarged, as the frozen network begins with a stride of 2
 
 
 class PixelHead(nn.Module):
-    """Logits from the pixels themselves: of an image its exact colours and edges, of its thumbnail where they lie."""
+    """Logits from the pixels themselves: exact colours and edges."""
 
     def __init__(self, num_classes: int, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -40,12 +38,12 @@ class PixelHead(nn.Module):
 class ProjectedDiscriminator(nn.Module):
     """Logits of an image being real, given its class, by heads on maps of a frozen network; one class: unconditional.
 
-    Small images are enlarged to SMALLEST_PX. Parameters are named heads.<i>, the finest map first, pixels and layout;
+    Small images are enlarged to SMALLEST_PX. Parameters are named heads.<i>, the finest map first, and pixels;
     `generator` draws them and the mixing, as in `Generator`.
     Source: Sauer et al. 2021, Projected GANs converge faster. Our choice: EfficientNet-Lite0, whose weights come with a
-    package; projection on the class as of Miyato and Koyama 2018; a head over the pixels, without which colours and
-    edges keep the shifts that the frozen maps hardly see; and one over a thumbnail, which sees colours in the whole
-    field and brought images of BreakHis nearer to validation patients. Large white areas are still too rare.
+    package; projection on the class as of Miyato and Koyama 2018; and a head over the pixels, without which colours and
+    edges keep the shifts that the frozen maps hardly see. Every head judges a neighbourhood: large white areas are too
+    rare. A head over a thumbnail brought images of BreakHis nearer, and those of the phantom's rarer forms farther.
     """
 
     def __init__(self, config: NetworkConfig, *, generator: torch.Generator) -> None:
@@ -59,7 +57,6 @@ class ProjectedDiscriminator(nn.Module):
             Head(WIDTH, side // stride, config.num_classes, WIDTH, generator=generator) for stride in STRIDES
         )
         self.pixels = PixelHead(config.num_classes, generator=generator)
-        self.layout = PixelHead(config.num_classes, generator=generator)
         self.mixing.calibrate(self.frozen(_draw_smooth(side, generator)))
 
     def maps(self, img: Tensor) -> list[Tensor]:
@@ -71,7 +68,6 @@ class ProjectedDiscriminator(nn.Module):
         *mixed, img = maps
         logits = [head(seen, c) for head, seen in zip(self.heads, mixed, strict=True)]
         logits += [self.pixels(img, c)] * PIXEL_WEIGHT
-        logits += [self.layout(F.adaptive_avg_pool2d(img, THUMBNAIL_PX), c)] * LAYOUT_WEIGHT
         return torch.cat(logits, dim=1)
 
     def forward(self, img: Tensor, c: Tensor | None, force_float32: bool = False) -> Tensor:
