@@ -52,7 +52,7 @@ def gan(
     if preset in PAPER:
         return _with_discriminator(_paper(preset, resolution_px, num_classes), discriminator)
     if device == "cpu":
-        config = _compact(resolution_px, num_classes, 3.0 if preset == "quick" else 40.0)
+        config = _compact(resolution_px, num_classes, 2.5 if preset == "quick" else 40.0)
         config = _with_discriminator(config, discriminator or "projected")
     else:
         config = _automatic(resolution_px, num_classes, num_gpus, 100.0 if preset == "quick" else 25_000.0)
@@ -152,7 +152,7 @@ def _paper(preset: str, resolution_px: int, num_classes: int) -> GanConfig:
 def synthesis(preset: str) -> SynthesisConfig:
     """How many images are made of each class."""
     require_preset(preset)
-    return SynthesisConfig(per_class=250 if preset == "quick" else 500)
+    return SynthesisConfig(per_class=150 if preset == "quick" else 500)
 
 
 def study(preset: str) -> StudyConfig:
