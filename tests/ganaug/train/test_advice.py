@@ -129,3 +129,13 @@ def test_what_was_trained_longer_than_asked_costs_nothing_and_is_said_to_stand(t
     assert not any(line.startswith("fold 1 stands") for line in lines)
     assert estimate_training_cost(tasks, CPU).seconds > 0
     assert estimate_training_cost(tasks[:1], CPU).seconds == 0
+
+
+def test_the_gain_of_few_images_is_the_one_in_the_results() -> None:
+    found = json.loads((RESULTS / "gain-phantom-cpu.json").read_text(encoding="utf-8"))
+    differences = {each["arm"]: each for each in found["rows"][0]["differences"]}
+    for value in (differences["real+synthetic"][name] for name in ("estimate", "low", "high")):
+        assert f"{100 * value:+.1f}".replace("-", "−").removeprefix("+") in MEASURED[2]
+    assert f"{100 * differences['real+more-real']['estimate']:+.1f}" in MEASURED[2]
+    assert f"{found['images_per_class']} images per class" in MEASURED[2]
+    assert f"{found['kimg']:g} kimg" in MEASURED[2]
