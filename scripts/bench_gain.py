@@ -32,7 +32,8 @@ from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.parallel.processes import run_parallel, tune_allocator
 from ganaug.presets import gan
-from ganaug.study.statistics.paired import OutOfFold, paired_difference, resample, score_counts
+from ganaug.study.statistics.out_of_fold import OutOfFold, score_counts
+from ganaug.study.statistics.paired import paired_difference, resample
 from ganaug.study.statistics.resampling import confusions
 from ganaug.train.loop import train_gan
 from ganaug.train.task import Task, plan_training

@@ -26,7 +26,7 @@ from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot
 from ganaug.study.guard import AdmittedSupply
 from ganaug.study.looks import Look
-from ganaug.study.statistics.paired import pool, runs_of
+from ganaug.study.statistics.out_of_fold import pool, runs_of
 from ganaug.study.statistics.verdict import Verdict
 from ganaug.weights import WEIGHTS, published_name
 from ganaug.workspace import Study, write_text

@@ -1,24 +1,15 @@
 """Paired differences between two arms on patients neither has seen, with a patient-clustered interval."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ganaug.classify.predictions import Predictions
 from ganaug.config.choices import BASELINE, TREATMENT
 from ganaug.interval import Interval, percentile_interval
-from ganaug.study.cells import CellResult
-from ganaug.study.statistics.resampling import (
-    PREDICTION_METRICS,
-    Counts,
-    confusions,
-    group_weights,
-    seed_weights,
-    strata_of,
-)
+from ganaug.study.statistics.out_of_fold import OutOfFold, score_counts
+from ganaug.study.statistics.resampling import PREDICTION_METRICS, Counts, group_weights, seed_weights, strata_of
 
 
 @dataclass(frozen=True)
@@ -50,36 +41,6 @@ class Difference:
         return values
 
 
-@dataclass(frozen=True)
-class OutOfFold:
-    """The out-of-fold test predictions of one classifier under every arm, as counts.
-
-    In each of `P` repeats of the folds every patient is tested in at most one fold, by the `S` seeds of that fold; in
-    a repeat that was studied in part some patients are not tested, and their counts there are zero.
-    """
-
-    counts: dict[str, NDArray[np.int64]]  # per arm [P·S, G, K, K]: repeat and seed, patient, true and predicted class
-    fold: NDArray[np.int64]  # [P, G], the fold in which the patient is tested; -1 where in none
-
-    def __post_init__(self) -> None:
-        shapes = {counts.shape for counts in self.counts.values()}
-        assert len(shapes) == 1, f"arms of different shapes {shapes}"
-        (shape,) = shapes
-        assert shape[1] == self.fold.shape[1], f"{shape[1]} patients, folds of {self.fold.shape[1]}"
-        assert shape[0] % len(self.fold) == 0, f"{shape[0]} runs in {len(self.fold)} repeats"
-
-    @property
-    def num_seeds(self) -> int:
-        """`S`, the seeds of each fold."""
-        return len(next(iter(self.counts.values()))) // len(self.fold)
-
-    @property
-    def images(self) -> NDArray[np.int64]:
-        """The tested images of each patient and true class, [G, K], however often they are tested."""
-        images: NDArray[np.int64] = next(iter(self.counts.values())).sum(axis=-1).max(axis=0)
-        return images
-
-
 def resample(tested: OutOfFold, num_resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """The weight of every (run, patient) in every resample: [R, P·S, G].
 
@@ -97,11 +58,6 @@ def resample(tested: OutOfFold, num_resamples: int, rng: np.random.Generator) ->
     runs = [seeds[:, of_repeat, :].transpose(0, 2, 1) for of_repeat in fold.reshape(tested.fold.shape)]
     weights: NDArray[np.float64] = patients[:, None, :] * np.concatenate(runs, axis=1)
     return weights
-
-
-def score_counts(counts: Counts, metric: str) -> float:
-    """The metric over all patients, runs pooled; for accuracies it is their mean. `counts` [P·S, G, K, K]."""
-    return float(PREDICTION_METRICS[metric](counts.sum(axis=(0, 1))))
 
 
 def score_resamples(counts: Counts, weights: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
@@ -144,35 +100,3 @@ def paired_difference(
         num_seeds=tested.num_seeds,
         folds=tuple(np.unique(tested.fold[tested.fold >= 0]).tolist()),
     )
-
-
-def out_of_fold(results: Sequence[CellResult], classifier: str, num_classes: int) -> OutOfFold:
-    """The predictions of one classifier's cells, pooled over the folds, as counts."""
-    mine = [result for result in results if result.cell.classifier == classifier]
-    patients = np.unique(np.concatenate([result.predictions.groups for result in mine]))
-    repeats = sorted({result.cell.repeat for result in mine})
-    fold = np.full((len(repeats), len(patients)), -1)
-    for result in mine:
-        tested = np.searchsorted(patients, result.predictions.groups)
-        fold[repeats.index(result.cell.repeat), tested] = result.cell.fold
-    counts: dict[str, NDArray[np.int64]] = {}
-    for arm in dict.fromkeys(result.cell.arm for result in mine):
-        runs = runs_of([result for result in mine if result.cell.arm == arm])
-        counts[arm] = np.zeros((len(runs), len(patients), num_classes, num_classes), dtype=np.int64)
-        for of_run, run in zip(counts[arm], map(pool, runs), strict=True):
-            of_run[np.isin(patients, run.groups)] = confusions(
-                run.labels, run.probs.argmax(axis=1), run.groups, num_classes
-            )
-    return OutOfFold(counts, fold)
-
-
-def runs_of(results: Sequence[CellResult]) -> list[list[CellResult]]:
-    """The cells of each (repeat, seed), in this order: those that together test every patient once."""
-    keys = sorted({(result.cell.repeat, result.cell.seed) for result in results})
-    return [[result for result in results if (result.cell.repeat, result.cell.seed) == key] for key in keys]
-
-
-def pool(results: Sequence[CellResult]) -> Predictions:
-    """The predictions of several cells, one after another."""
-    parts = [vars(result.predictions) for result in results]
-    return Predictions(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

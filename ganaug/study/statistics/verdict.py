@@ -10,7 +10,8 @@ from ganaug.config.choices import BASELINE, CONTROL, SYNTHETIC_ONLY, TREATMENT
 from ganaug.report.numbers import percent, points
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.statistics.paired import Difference, OutOfFold, out_of_fold, paired_difference, resample, score_counts
+from ganaug.study.statistics.out_of_fold import OutOfFold, out_of_fold, score_counts
+from ganaug.study.statistics.paired import Difference, paired_difference, resample
 
 GAIN, LOSS, INCONCLUSIVE = "gain", "loss", "inconclusive"
 FEW_PATIENTS = 20  # below it percentile intervals of patients are known to be too narrow

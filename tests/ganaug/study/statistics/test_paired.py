@@ -9,15 +9,8 @@ import pytest
 from ganaug.classify.predictions import Predictions
 from ganaug.study.cells import CellRecord, CellResult
 from ganaug.study.design import Cell
-from ganaug.study.statistics.paired import (
-    Difference,
-    OutOfFold,
-    out_of_fold,
-    paired_difference,
-    resample,
-    score_counts,
-    score_resamples,
-)
+from ganaug.study.statistics.out_of_fold import OutOfFold, out_of_fold, score_counts
+from ganaug.study.statistics.paired import Difference, paired_difference, resample, score_resamples
 
 TRUTH = 0.05  # by how much the arm is better in the simulated world
 ARM, BASELINE = "real+synthetic", "real"
