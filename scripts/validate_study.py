@@ -82,7 +82,9 @@ def validate(world: World, num_studies: int) -> dict[str, Any]:
 
 @click.command()
 @click.option("--studies", "num_studies", default=1000, show_default=True, help="Made up in each setting")
-@click.option("--setting", "chosen", multiple=True, type=click.Choice(list(SETTINGS)), help="One of them  [default: all]")
+@click.option(
+    "--setting", "chosen", multiple=True, type=click.Choice(list(SETTINGS)), help="One of them  [default: all]"
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
 def main(num_studies: int, chosen: tuple[str, ...], out: Path | None) -> None:
     """Simulate studies, and print how often their intervals hold the truth."""

@@ -35,6 +35,7 @@ ON_ALARM = CONTINUE, STOP = "continue", "stop"  # what a training does when it r
 DISCRIMINATORS = ("stylegan2", "projected")  # that teach a generator
 ADA_PIPELINES = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images
 BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
+POOLED = f"mean of {BASELINE} and {CONTROL}"  # what the treatment is judged against: both hold the real images alone
 ARM_NAMES = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier may be trained on
 MAP_METHODS = ("gradcam", "dt_gradcam", "winsor_cam", "random", "centre")  # that show what a decision rests on
 LAYOUT_LEVELS = ("class", "part", "magnification", "site", "patient", "other")  # what a folder level can be

@@ -26,7 +26,8 @@ class StudyConfig:
     body_learning_rate: float = 3e-3  # of pretrained layers; of 3e-3 to 1e-4 the best on phantom validation patients
     classical_augmentation: ClassicalAugmentation = "standard"  # of every arm alike; strong also varies the stain
     metric: str = "balanced_accuracy"  # what the verdict is about
-    confidence: float = 0.95  # of the verdict's intervals, shared among the classifiers
+    confidence: float = 0.95  # of the verdict's intervals
+    margin: float = 0.02  # of the metric: an effect that would not matter, see "equivalent"
     num_resamples: int = 5000  # bootstrap resamples of patients
 
     def __post_init__(self) -> None:
@@ -40,6 +41,7 @@ class StudyConfig:
             require(len(values) > 0, f"no {name}", f"at least one of the {name}")
             require(len(set(values)) == len(values), f"{name} {', '.join(map(str, values))}", "each one once")
         require(0.5 < self.confidence < 1, f"confidence {self.confidence}", "a number between 0.5 and 1")
+        require(0 < self.margin < 1, f"margin {self.margin}", "a number between 0 and 1, such as 0.02 for two points")
         require(0 < self.ratio <= 1000, f"ratio {self.ratio}", "a positive number up to 1000")
         require(self.num_steps >= 1, f"{self.num_steps} steps", "at least 1")
         require(self.batch >= 2, f"batch {self.batch}", "at least 2, as batch normalisation compares images")

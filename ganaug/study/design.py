@@ -78,11 +78,6 @@ class Design:
         """Repeats of which at least one fold is studied."""
         return len({self.repeat_of(fold) for fold in self.folds})
 
-    @property
-    def confidence(self) -> float:
-        """The confidence of each classifier's interval: the config's, divided among the classifiers (Bonferroni)."""
-        return 1 - (1 - self.config.confidence) / len(self.config.classifiers)
-
     def to_dict(self) -> dict[str, Any]:
         return {
             "dataset": self.dataset,

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from ganaug.interval import Interval
@@ -30,9 +29,13 @@ class Part:
         spread = sum(part.variance**2 / part.df for part in parts)
         return Part(variance, variance**2 / spread if spread > 0 else np.inf)
 
+    @property
+    def used_df(self) -> float:
+        return max(self.df, FEWEST_DF)
+
     def half_width(self, confidence: float) -> float:
         """Half the width of an interval by Student's t."""
-        return float(stats.t.ppf((1 + confidence) / 2, max(self.df, FEWEST_DF)) * self.variance**0.5)
+        return float(stats.t.ppf((1 + confidence) / 2, self.used_df) * self.variance**0.5)
 
 
 NONE = Part(0.0, np.inf)
@@ -85,8 +88,8 @@ def spread_of(contrast: Contrast, tested: OutOfFold, metric: str) -> Spread:
         alone = tested.repeat(index)
         of_repeat = contrast.influence(alone, metric)
         between = _between_folds(of_repeat.sum(axis=(0, 2)), alone)
-        explained = _of_patients(of_repeat, alone, metric) + _of_runs(of_repeat.sum(axis=2), alone)
-        excess += max(between.variance - explained.variance, 0.0) / len(tested.fold) ** 2
+        expected = _of_patients(of_repeat, alone, metric) + _of_runs(of_repeat.sum(axis=2), alone)
+        excess += max(between.variance - expected.variance, 0.0) / len(tested.fold) ** 2
         df += int(between.df)
     return Spread(patients, runs, Part((patients + runs).variance + excess, df) if excess > 0 else NONE)
 
@@ -110,8 +113,6 @@ def _of_patients(parts: Floats, tested: OutOfFold, metric: str) -> Part:
     sum_of_strata = NONE
     for stratum in np.unique(strata):
         size = images[strata == stratum].sum(axis=1)
-        if not size.any():  # of a class that is not judged
-            continue
         num_equal = size.sum() ** 2 / (size**2).sum()  # patients of equal size that vary as much; Kish 1965
         variance = float((corrected[strata == stratum] ** 2).sum())
         sum_of_strata += Part(variance, max(num_equal - 1, 0.5))

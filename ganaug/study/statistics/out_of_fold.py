@@ -60,11 +60,22 @@ class OutOfFold:
         counts = {arm: counts[runs] for arm, counts in self.counts.items()}
         return OutOfFold(counts, self.fold[index : index + 1], self.generator)
 
+    def is_judged(self, fewest_patients: int) -> NDArray[np.bool_]:
+        """Of each class whether so many patients are tested, [K]."""
+        judged: NDArray[np.bool_] = (self.images > 0).sum(axis=0) >= fewest_patients
+        return judged
+
     def judge_classes(self, fewest_patients: int) -> "OutOfFold":
-        """The same without the images of classes of which fewer patients are tested."""
-        is_kept = (self.images > 0).sum(axis=0) >= fewest_patients
-        counts = {arm: counts * is_kept[:, None] for arm, counts in self.counts.items()}
-        return OutOfFold(counts, self.fold, self.generator)
+        """The same without the images of classes of which fewer patients are tested, and without who has no others.
+
+        Where fewer than two classes would be left, all are.
+        """
+        is_judged = self.is_judged(fewest_patients)
+        if is_judged.sum() < 2:
+            return self
+        is_left = self.images[:, is_judged].any(axis=1)
+        counts = {arm: (counts * is_judged[:, None])[:, is_left] for arm, counts in self.counts.items()}
+        return OutOfFold(counts, self.fold[:, is_left], self.generator)
 
 
 def score_counts(counts: Counts, metric: str) -> float:

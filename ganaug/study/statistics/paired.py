@@ -1,15 +1,19 @@
-"""Paired differences between two arms on patients neither has seen, with a patient-clustered interval."""
+"""Differences between arms on patients neither has seen, with cluster-robust intervals and a bootstrap as a check."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from ganaug.config.choices import BASELINE, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, POOLED, TREATMENT
 from ganaug.interval import Interval, percentile_interval
-from ganaug.study.statistics.out_of_fold import OutOfFold, score_counts
+from ganaug.study.statistics.clustered import METHOD, Contrast, Part, spread_of
+from ganaug.study.statistics.out_of_fold import OutOfFold
 from ganaug.study.statistics.resampling import PREDICTION_METRICS, Counts, group_weights, seed_weights, strata_of
+
+POWER = 0.8  # with which a gain is said to be one that a design can show
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Difference:
     metric: str
     estimate: float
     interval: Interval
+    bootstrap: Interval  # of the same confidence; a check that knows nothing of the luck of a fold's one generator
+    variance: Part
     num_patients: int
     num_images: int
     num_seeds: int
@@ -30,15 +36,97 @@ class Difference:
     @property
     def is_answer(self) -> bool:
         """Whether this comparison is the question itself: synthetic images added, or not."""
-        return (self.arm, self.baseline) == (TREATMENT, BASELINE)
+        return (self.arm, self.baseline) == (TREATMENT, POOLED)
+
+    @property
+    def p_value(self) -> float:
+        """Of no difference, two-sided."""
+        error = self.variance.variance**0.5
+        if error == 0:
+            return 1.0 if self.estimate == 0 else 0.0
+        return float(2 * stats.t.sf(abs(self.estimate) / error, self.variance.used_df))
+
+    @property
+    def smallest_gain(self) -> float:
+        """The true gain that a study like this one would have shown in `POWER` of its repetitions."""
+        quantile, error = stats.t.ppf(POWER, self.variance.used_df), self.variance.variance**0.5
+        return float(self.variance.half_width(self.interval.confidence) + quantile * error)
+
+    def is_within(self, margin: float) -> bool:
+        """Whether no effect larger than the margin remains possible, by two one-sided tests.
+
+        Source: Schuirmann 1987; each test at (1 − confidence), so that the interval has 1 − 2 (1 − confidence).
+        """
+        half = self.variance.half_width(2 * self.interval.confidence - 1)
+        return abs(self.estimate) + half < margin
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values, the interval's bounds and confidence among the others."""
-        values: dict[str, Any] = {}
-        for name, value in vars(self).items():
-            bounds = {"low": self.interval.low, "high": self.interval.high, "confidence": self.interval.confidence}
-            values |= bounds if name == "interval" else {name: value}
-        return values
+        """As JSON values, the intervals' bounds among the others."""
+        values = {
+            name: value for name, value in vars(self).items() if name not in ("interval", "bootstrap", "variance")
+        }
+        return {
+            **values,
+            "low": self.interval.low,
+            "high": self.interval.high,
+            "confidence": self.interval.confidence,
+            "method": self.interval.method,
+            "bootstrap_low": self.bootstrap.low,
+            "bootstrap_high": self.bootstrap.high,
+            "p": self.p_value,
+            "smallest_gain": self.smallest_gain,
+            "standard_error": self.variance.variance**0.5,
+            "df": self.variance.used_df if np.isfinite(self.variance.used_df) else None,
+        }
+
+
+def contrast_of(arm: str, baseline: str) -> Contrast:
+    """The arm minus a baseline; minus the mean of the real arms where the baseline is `POOLED`."""
+    subtracted = {BASELINE: -0.5, CONTROL: -0.5} if baseline == POOLED else {baseline: -1.0}
+    return Contrast({arm: 1.0, **subtracted})
+
+
+def paired_difference(
+    tested: OutOfFold,
+    weights: NDArray[np.float64],
+    *,
+    classifier: str,
+    arm: str,
+    baseline: str,
+    metric: str,
+    confidence: float,
+) -> Difference:
+    """Arm minus baseline; the resamples of `weights` [R, P·S, G] are the same for both.
+
+    >>> real = np.tile([[2, 1], [0, 3]], (1, 20, 1, 1))  # a run, 20 patients: 2 of 3 and 3 of 3 images are right
+    >>> treated = np.tile([[3, 0], [0, 3]], (1, 20, 1, 1))
+    >>> tested = OutOfFold({"real": real, "real+synthetic": treated}, fold=np.zeros((1, 20), int))
+    >>> difference = paired_difference(
+    ...     tested, resample(tested, 1000, np.random.default_rng(0)), classifier="net", arm="real+synthetic",
+    ...     baseline="real", metric="balanced_accuracy", confidence=0.95)
+    >>> round(difference.estimate, 3), round(difference.interval.low, 3), difference.num_patients
+    (0.167, 0.167, 20)
+    """
+    contrast = contrast_of(arm, baseline)
+    estimate, variance = contrast.estimate(tested, metric), spread_of(contrast, tested, metric).total
+    half = variance.half_width(confidence)
+    drawn = sum(
+        weight * score_resamples(tested.counts[name], weights, metric) for name, weight in contrast.weights.items()
+    )
+    return Difference(
+        classifier=classifier,
+        arm=arm,
+        baseline=baseline,
+        metric=metric,
+        estimate=estimate,
+        interval=Interval(estimate - half, estimate + half, confidence, METHOD),
+        bootstrap=percentile_interval(np.asarray(drawn), confidence),
+        variance=variance,
+        num_patients=len(tested.images),
+        num_images=int(tested.images.sum()),
+        num_seeds=tested.num_seeds,
+        folds=tuple(np.unique(tested.fold[tested.fold >= 0]).tolist()),
+    )
 
 
 def resample(tested: OutOfFold, num_resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -63,40 +151,3 @@ def resample(tested: OutOfFold, num_resamples: int, rng: np.random.Generator) ->
 def score_resamples(counts: Counts, weights: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
     """The metric on every resample, [R], of `counts` [P·S, G, K, K] under `weights` [R, P·S, G]."""
     return PREDICTION_METRICS[metric](np.tensordot(weights, counts.astype(np.float64), axes=([1, 2], [0, 1])))
-
-
-def paired_difference(
-    tested: OutOfFold,
-    weights: NDArray[np.float64],
-    *,
-    classifier: str,
-    arm: str,
-    baseline: str,
-    metric: str,
-    confidence: float,
-) -> Difference:
-    """Arm minus baseline, and the percentile interval over resamples that are the same for both.
-
-    >>> real = np.tile([[2, 1], [0, 3]], (1, 20, 1, 1))  # a run, 20 patients: 2 of 3 and 3 of 3 images are right
-    >>> treated = np.tile([[3, 0], [0, 3]], (1, 20, 1, 1))
-    >>> tested = OutOfFold({"real": real, "real+synthetic": treated}, fold=np.zeros((1, 20), int))
-    >>> difference = paired_difference(
-    ...     tested, resample(tested, 1000, np.random.default_rng(0)), classifier="net", arm="real+synthetic",
-    ...     baseline="real", metric="balanced_accuracy", confidence=0.95)
-    >>> round(difference.estimate, 3), round(difference.interval.low, 3), difference.num_patients
-    (0.167, 0.167, 20)
-    """
-    treated, untreated = tested.counts[arm], tested.counts[baseline]
-    differences = score_resamples(treated, weights, metric) - score_resamples(untreated, weights, metric)
-    return Difference(
-        classifier=classifier,
-        arm=arm,
-        baseline=baseline,
-        metric=metric,
-        estimate=score_counts(treated, metric) - score_counts(untreated, metric),
-        interval=percentile_interval(differences, confidence),
-        num_patients=treated.shape[1],
-        num_images=int(tested.images.sum()),
-        num_seeds=tested.num_seeds,
-        folds=tuple(np.unique(tested.fold[tested.fold >= 0]).tolist()),
-    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.study.statistics.out_of_fold import OutOfFold

@@ -74,8 +74,8 @@ def test_patients_alone_give_the_textbook_standard_error() -> None:
 def test_fixed_number_of_copies_of_each_image_changes_nothing() -> None:
     tested = simulate(World(num_generators=2), np.random.default_rng(4))
     copied = OutOfFold({arm: 3 * counts for arm, counts in tested.counts.items()}, tested.fold, tested.generator)
-    one, other = interval_of(ANSWER, tested, METRIC, 0.95), interval_of(ANSWER, copied, METRIC, 0.95)
-    assert (one.low, one.high) == pytest.approx((other.low, other.high))
+    first, other = interval_of(ANSWER, tested, METRIC, 0.95), interval_of(ANSWER, copied, METRIC, 0.95)
+    assert (first.low, first.high) == pytest.approx((other.low, other.high))
 
 
 def test_repeats_that_test_the_same_patients_again_make_these_no_more() -> None:

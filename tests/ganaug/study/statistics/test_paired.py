@@ -89,7 +89,7 @@ def difference(tested: OutOfFold, rng: np.random.Generator, num_resamples: int =
 def coverage(num_studies: int, change: Callable[[OutOfFold], OutOfFold] = lambda tested: tested, **world: Any) -> float:
     rng = np.random.default_rng(0)
     found = [difference(change(simulate(rng, **world)), rng) for _ in range(num_studies)]
-    return float(np.mean([d.interval.low <= TRUTH <= d.interval.high for d in found]))
+    return float(np.mean([d.bootstrap.low <= TRUTH <= d.bootstrap.high for d in found]))
 
 
 @pytest.mark.parametrize(("patient", "run", "num_seeds"), [(0.25, 0.0, 1), (0.15, 0.05, 2), (0.0, 0.1, 3)])

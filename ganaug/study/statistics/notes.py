@@ -1,0 +1,109 @@
+"""Notes on a study: what its reader has to know before believing the verdict."""
+
+from collections.abc import Sequence
+
+from ganaug.config.choices import BASELINE, CONTROL, POOLED, SYNTHETIC_ONLY, TREATMENT
+from ganaug.report.numbers import percent, points
+from ganaug.study.design import Design
+from ganaug.study.statistics.clustered import Part, spread_of
+from ganaug.study.statistics.out_of_fold import OutOfFold, score_counts
+from ganaug.study.statistics.paired import Difference, contrast_of
+
+FEWEST_PATIENTS = 3  # tested of a class, or the verdict leaves it out: with one, simulated intervals cover 78 to 88 %
+FEW_PATIENTS_PER_CLASS = 5
+MUCH = 0.10  # ten points of the metric: what counts as much worse
+
+
+def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequence[Difference]) -> list[str]:
+    by_pair = {(d.arm, d.baseline): d for d in differences}
+    notes = []
+    placebo = by_pair[CONTROL, BASELINE]
+    if placebo.interval.is_above(0) or placebo.interval.is_below(0):
+        notes.append(
+            f"{classifier}: repeats of real images alone changed the score by {points(placebo.estimate)} points "
+            f"({points(placebo.interval.low)} to {points(placebo.interval.high)}). They hold nothing new, so training "
+            "noise is as large as the effects that are looked for; use more seeds or more steps."
+        )
+    alone = by_pair.get((SYNTHETIC_ONLY, BASELINE))
+    if alone is not None and alone.estimate < -MUCH and alone.interval.is_below(0):
+        notes.append(
+            f"{classifier}: trained on synthetic images alone it scores {points(alone.estimate)} points against real "
+            "ones. The generator has learned little of what separates the classes; train it longer before "
+            "concluding that such images cannot help."
+        )
+    notes += _note_on_luck(classifier, by_pair[TREATMENT, POOLED], tested)
+    counts = tested.counts[BASELINE]
+    guessing = 1 / counts.shape[-1]
+    if score_counts(counts, "balanced_accuracy") < guessing + 0.05:
+        notes.append(
+            f"{classifier}: on real images it is hardly better than guessing ({percent(guessing)} balanced accuracy): "
+            "the comparison says nothing about the images; use more steps or another classifier."
+        )
+    return notes
+
+
+def _note_on_luck(classifier: str, answer: Difference, tested: OutOfFold) -> list[str]:
+    """What one generator per fold costs, and what a second one would buy."""
+    if tested.num_generators > 1:
+        return []
+    spread = spread_of(contrast_of(answer.arm, answer.baseline), tested, answer.metric)
+    crossed = spread.patients + spread.runs
+    luck = max(spread.folds.variance - crossed.variance, 0.0)
+    now, then = (
+        part.half_width(answer.interval.confidence)
+        for part in (spread.total, Part(crossed.variance + luck / 2, max(crossed.df, 2 * spread.total.df)))
+    )
+    return [
+        f"{classifier}: one generator serves each fold, so its luck is in every seed of the fold. Only the differences "
+        f"between folds show it; they are in the interval. With a second generator per fold it would be about "
+        f"±{100 * then:.1f} points in place of ±{100 * now:.1f}."
+    ]
+
+
+def notes_on_sample(tested: OutOfFold, design: Design, class_names: Sequence[str], num_folds: int) -> list[str]:
+    num_patients, num_images = len(tested.images), int(tested.images.sum())
+    notes = []
+    if num_patients == num_images:
+        notes.append(
+            "Every image counts as its own patient. If several come from one patient, the folds leak and the intervals "
+            "are too narrow."
+        )
+    for text in sorted({text for supply in design.supplies.values() for text in supply.provenance.declared}):
+        notes.append(
+            f"The generators started from weights whose training data are declared and checked by nothing: {text}. If "
+            "patients of this data set were among them, the comparison leaks."
+        )
+    for name, origin in design.origins.items():
+        if origin.startswith("declared"):
+            notes.append(
+                f"The weights that {name} started from have no record: {origin}. If patients of this data set were "
+                "among it, the comparison leaks."
+            )
+    holders = dict(zip(class_names, (tested.images > 0).sum(axis=0).tolist(), strict=True))
+    unjudged = [f"{name} {n}" for name, n in holders.items() if n < FEWEST_PATIENTS]
+    if len(holders) - len(unjudged) < 2:
+        notes.append(
+            f"Of fewer than two classes {FEWEST_PATIENTS} patients or more were tested ({', '.join(unjudged)}). With "
+            "so few nobody can say how much patients differ, so the verdict is inconclusive whatever the intervals say."
+        )
+    elif unjudged:
+        notes.append(
+            f"Classes with fewer than {FEWEST_PATIENTS} patients tested ({', '.join(unjudged)}) are left out of the "
+            "differences and of the verdict: with so few nobody can say how much patients differ."
+        )
+    few = [f"{name} {n}" for name, n in holders.items() if FEWEST_PATIENTS <= n < FEW_PATIENTS_PER_CLASS]
+    if few:
+        notes.append(
+            f"Patients tested of some classes are few ({', '.join(few)}): results on these classes are results on "
+            "these patients."
+        )
+    if len(design.folds) < num_folds:
+        left = num_folds - len(design.folds)
+        often = " in every repeat" if any(design.repeats) else ""
+        notes.append(f"{left} of {num_folds} folds were not studied, so not every patient was tested{often}.")
+    if len(design.config.seeds) == 1:
+        notes.append(
+            "One seed: nothing shows how much a training run strays by itself, so the verdict is inconclusive whatever "
+            "the interval says; use two seeds or more."
+        )
+    return notes
