@@ -55,7 +55,7 @@ def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
     context = Context(
         dataset=dataset,
         train=dataset.train(cell.fold),
-        supply=design.supplies[cell.fold],
+        supply=design.supply_of(cell.fold, cell.seed),
         ratio=design.config.ratio * arm.dose,
         rng=np.random.default_rng(seeds_of(cell.fold, cell.seed).draw),
     )

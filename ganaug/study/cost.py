@@ -71,7 +71,7 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
     origins_of(dataset, request.folds, config)
     supplies = find_supplies(workspace, request)
     require_scorable(dataset, supplies, extractor=request.extractor, weights_dir=compute.weights_dir)
-    served = tuple(supply.fold for supply in supplies)
+    served = tuple(dict.fromkeys(supply.fold for supply in supplies))
     if supplies:
         design = design_study(workspace, dataset, supplies, replace(config, folds=served))
         study = design.study(workspace)

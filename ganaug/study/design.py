@@ -1,6 +1,7 @@
 """The design of a study, which is fixed before anything is trained, and the cells that follow from it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Design:
     dataset: str
     dataset_fingerprint: str
     folds_digest: str
-    supplies: dict[int, AdmittedSupply]  # per fold that is studied
+    supplies: Mapping[int, tuple[AdmittedSupply, ...]]  # per fold that is studied, equally many: one per generator
     config: StudyConfig
     pretrained: dict[str, str] = field(default_factory=dict)  # digest of the pretrained weights, by classifier
     origins: dict[str, str] = field(default_factory=dict)  # origin of the pretrained weights, by classifier
@@ -69,6 +70,20 @@ class Design:
     @property
     def folds(self) -> tuple[int, ...]:
         return tuple(sorted(self.supplies))
+
+    @property
+    def num_generators(self) -> int:
+        """The generators of each fold."""
+        return min(map(len, self.supplies.values()))
+
+    @property
+    def generators(self) -> tuple[int, ...]:
+        """Of each seed, in order, which of its fold's generators serves it."""
+        return tuple(position % self.num_generators for position in range(len(self.config.seeds)))
+
+    def supply_of(self, fold: int, seed: int) -> AdmittedSupply:
+        """The synthetic file that serves a fold under a seed."""
+        return self.supplies[fold][self.generators[self.config.seeds.index(seed)]]
 
     def repeat_of(self, fold: int) -> int:
         return self.repeats[fold] if self.repeats else 0
@@ -85,7 +100,9 @@ class Design:
             "folds_digest": self.folds_digest,
             "folds": list(self.folds),
             "config": to_dict(self.config) | {"folds": list(self.folds), "pretrained": self.pretrained},
-            "synthetic": {str(fold): self.supplies[fold].provenance.content for fold in self.folds},
+            "synthetic": {
+                str(fold): [supply.provenance.content for supply in self.supplies[fold]] for fold in self.folds
+            },
         }
 
     @property
@@ -98,7 +115,7 @@ class Design:
 
 def make_design(
     dataset: DataSet,
-    supplies: dict[int, AdmittedSupply],
+    supplies: Mapping[int, tuple[AdmittedSupply, ...]],
     config: StudyConfig,
     origins: dict[str, str] | None = None,
 ) -> Design:
@@ -110,6 +127,14 @@ def make_design(
         for name in asked:
             if name not in known:
                 raise ConfigError(f"unknown {what} {name!r}", expected=", ".join(known))
+    num_generators = {fold: len(of_fold) for fold, of_fold in supplies.items()}
+    if len(set(num_generators.values())) > 1 or max(num_generators.values()) > len(config.seeds):
+        raise ConfigError(
+            f"generators per fold: {', '.join(f'{number} of fold {fold}' for fold, number in num_generators.items())}; "
+            f"{len(config.seeds)} seeds",
+            expected="equally many for each fold, and at most one per seed",
+            todo="train the missing ones, or choose another --generators or --seeds",
+        )
     missing = [name for name in (BASELINE, CONTROL, TREATMENT) if name not in config.arms]
     if missing:
         raise ConfigError(
@@ -175,7 +200,7 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
         "cell": [classifier, arm, fold, seed],
         "fit": asdict(fit_config_of(config, fold, seed)),  # with the default device, as it is not the experiment
         "ratio": config.ratio if "ratio" in depends_on else None,
-        "synthetic": design.supplies[fold].provenance.content if "synthetic" in depends_on else None,
+        "synthetic": design.supply_of(fold, seed).provenance.content if "synthetic" in depends_on else None,
     }
     if classifier in design.pretrained:
         decides["pretrained"] = design.pretrained[classifier]

@@ -102,7 +102,7 @@ class PartSize:
 
 @dataclass(frozen=True)
 class FoldRow:
-    """A fold: its train, validation and test part, and the file that serves it."""
+    """A fold: its train, validation and test part, and a file that serves it."""
 
     parts: tuple[PartSize, ...]
     supply: AdmittedSupply
@@ -186,7 +186,7 @@ def command_of(design: Design, num_folds: int) -> str:
 def sample_rows(design: Design, dataset: DataSet) -> list[SampleRow]:
     """Per class a strip of real and one of synthetic images of the first studied fold, drawn at random, not chosen."""
     fold, rng = design.folds[0], np.random.default_rng(0)
-    path = design.supplies[fold].synthetic
+    path = design.supplies[fold][0].synthetic
     train, labels, synthetic_labels = dataset.train(fold), dataset.table.label, read_table(path).label
     rows = []
     for index, name in enumerate(dataset.table.class_names):
@@ -241,7 +241,7 @@ def fold_rows(design: Design, dataset: DataSet) -> list[FoldRow]:
     for fold in design.folds:
         parts = dataset.train(fold), dataset.val(fold), dataset.test(fold)
         sizes = tuple(PartSize(len(np.unique(group[indices])), len(indices)) for indices in parts)
-        rows.append(FoldRow(sizes, design.supplies[fold]))
+        rows += [FoldRow(sizes, supply) for supply in design.supplies[fold]]
     return rows
 
 

@@ -109,7 +109,7 @@ def run_study(
     for supply in supplies:
         print_note(f"note: {supply.sentence}")
     scores = score_images(workspace, request.dataset, supplies, extractor=request.extractor, compute=compute)
-    config = replace(request.config, folds=tuple(supply.fold for supply in supplies))
+    config = replace(request.config, folds=tuple(dict.fromkeys(supply.fold for supply in supplies)))
     return evaluate_augmentation(workspace, request.dataset, supplies, config, compute=compute, image_scores=scores)
 
 

@@ -77,17 +77,17 @@ def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supp
     unknown = [str(fold) for fold in folds if not 0 <= fold < dataset.folds.num_folds]
     if unknown:
         raise ConfigError(f"fold {', '.join(unknown)}", expected=f"folds from 0 to {dataset.folds.num_folds - 1}")
-    of_fold = {supply.fold: supply for supply in supplies}
-    missing = [str(fold) for fold in folds if fold not in of_fold]
+    of_fold = {fold: [supply for supply in supplies if supply.fold == fold] for fold in folds}
+    missing = [str(fold) for fold in folds if not of_fold[fold]]
     if missing:
         raise ConfigError(
             f"no synthetic images for fold {', '.join(missing)} of {dataset.name}",
             todo="make them with `ganaug train-gan --fold K` and `ganaug synthesize`, or add --train-missing",
         )
     require_buildable(dataset, config)
-    admitted = {fold: admit(workspace, dataset, of_fold[fold]) for fold in folds}
+    admitted = {fold: tuple(admit(workspace, dataset, each) for each in of_fold[fold]) for fold in folds}
     design = make_design(dataset, admitted, config, origins_of(dataset, list(folds), config))
-    for cell in {(cell.arm, cell.fold): cell for cell in plan_cells(design)}.values():
+    for cell in {(cell.arm, design.supply_of(cell.fold, cell.seed)): cell for cell in plan_cells(design)}.values():
         compose(dataset, design, cell)  # raises where the synthetic images are too few
     return design
 
@@ -100,7 +100,7 @@ def extract_features(
         arms = {cell.arm for cell in cells if (cell.classifier, cell.fold) == (classifier, fold)}
         sources = [dataset.images(fold)]
         if any("synthetic" in ARMS[arm].depends_on for arm in arms):
-            sources.append(ImageReader(design.supplies[fold].synthetic))
+            sources += [ImageReader(supply.synthetic) for supply in design.supplies[fold]]
         extractor = extractor_of(classifier, design.config.weights_of(classifier), compute.device)
         for images in sources:
             extract(workspace, images, extractor, progress=compute.progress)
@@ -143,7 +143,7 @@ def _design_record(design: Design, cells: Sequence[Cell], created: str) -> dict[
         **design.to_dict(),
         "origins": design.origins,
         "tested": list(design.tested),
-        "served": {str(fold): _supply_record(supply) for fold, supply in design.supplies.items()},
+        "served": {str(fold): [_supply_record(each) for each in of_fold] for fold, of_fold in design.supplies.items()},
         "cells": [cell.name for cell in cells],
     }
 

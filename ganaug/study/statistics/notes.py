@@ -68,7 +68,9 @@ def notes_on_sample(tested: OutOfFold, design: Design, class_names: Sequence[str
             "Every image counts as its own patient. If several come from one patient, the folds leak and the intervals "
             "are too narrow."
         )
-    for text in sorted({text for supply in design.supplies.values() for text in supply.provenance.declared}):
+    for text in sorted(
+        {text for of_fold in design.supplies.values() for supply in of_fold for text in supply.provenance.declared}
+    ):
         notes.append(
             f"The generators started from weights whose training data are declared and checked by nothing: {text}. If "
             "patients of this data set were among them, the comparison leaks."

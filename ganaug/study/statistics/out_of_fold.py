@@ -83,8 +83,10 @@ def score_counts(counts: Counts, metric: str) -> float:
     return float(PREDICTION_METRICS[metric](counts.sum(axis=(0, 1))))
 
 
-def out_of_fold(results: Sequence[CellResult], classifier: str, num_classes: int) -> OutOfFold:
-    """The predictions of one classifier's cells, pooled over the folds, as counts."""
+def out_of_fold(
+    results: Sequence[CellResult], classifier: str, num_classes: int, generator: tuple[int, ...] = ()
+) -> OutOfFold:
+    """The predictions of one classifier's cells, pooled over the folds, as counts; `generator` as in `OutOfFold`."""
     mine = [result for result in results if result.cell.classifier == classifier]
     patients = np.unique(np.concatenate([result.predictions.groups for result in mine]))
     repeats = sorted({result.cell.repeat for result in mine})
@@ -100,7 +102,7 @@ def out_of_fold(results: Sequence[CellResult], classifier: str, num_classes: int
             of_run[np.isin(patients, run.groups)] = confusions(
                 run.labels, run.probs.argmax(axis=1), run.groups, num_classes
             )
-    return OutOfFold(counts, fold)
+    return OutOfFold(counts, fold, generator)
 
 
 def runs_of(results: Sequence[CellResult]) -> list[list[CellResult]]:

@@ -45,7 +45,7 @@ def judge(design: Design, results: Sequence[CellResult], class_names: Sequence[s
     differences: list[Difference] = []
     notes: list[str] = []
     for classifier in config.classifiers:
-        everybody = out_of_fold(results, classifier, len(class_names))
+        everybody = out_of_fold(results, classifier, len(class_names), design.generators)
         tested = everybody.judge_classes(FEWEST_PATIENTS)
         found = compare(tested, design, classifier)
         differences += found

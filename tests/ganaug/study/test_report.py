@@ -104,7 +104,7 @@ def test_page_says_verdict_scores_warnings_and_proof(outcome_of: Callable[..., O
         *outcome.verdict.warnings,
         design["dataset_fingerprint"],
         design["folds_digest"],
-        design["served"]["0"]["generator"][:16],
+        design["served"]["0"][0]["generator"][:16],
         "14.25",
         "9.75 ± 1.5",
         "LPIPS: not computed: weights missing",
@@ -148,7 +148,7 @@ def test_the_command_names_the_weights_where_they_are_not_the_default(
     classifier: str, digest: str | None, says: str | None
 ) -> None:
     pretrained = {classifier: digest} if digest else {}
-    supplies: Any = {0: None, 1: None}
+    supplies: Any = {0: (None,), 1: (None,)}
     design = Design("tiny", "", "", supplies, StudyConfig(classifiers=(classifier,)), pretrained)
     words = command_of(design, 2).split()
     assert [words[i + 1] for i, word in enumerate(words) if word == "--pretrained"] == ([says] if says else [])

@@ -129,7 +129,8 @@ def study(
     config = StudyConfig(**given)
     file = world.workspace.root
     supplies = {
-        fold: AdmittedSupply(**vars(world.supply(fold, file)), provenance=world.provenance(fold)) for fold in range(3)
+        fold: (AdmittedSupply(**vars(world.supply(fold, file)), provenance=world.provenance(fold)),)
+        for fold in range(3)
     }
     design = Design("tiny", "f" * 64, "d" * 64, supplies, config)
     results = []
@@ -209,7 +210,10 @@ def test_warning_is_given_where_it_is_due_and_only_there(
 def test_a_generators_declared_weights_are_warned_of_once(world: "World") -> None:
     design, results = study(world, FLAT)
     text = "network.pkl (aaaa): BreCaHAD"
-    declared = {k: replace(s, provenance=replace(s.provenance, declared=(text,))) for k, s in design.supplies.items()}
+    declared = {
+        fold: (replace(supply, provenance=replace(supply.provenance, declared=(text,))),)
+        for fold, (supply,) in design.supplies.items()
+    }
     warnings = judge(replace(design, supplies=declared), results, ("Benign", "Malignant"), 3).warnings
     (warning,) = [each for each in warnings if text in each]
     assert "leaks" in warning
