@@ -163,6 +163,12 @@ def study(preset: str) -> StudyConfig:
     return StudyConfig()
 
 
+def num_generators(preset: str) -> int:
+    """The generators of each fold that a study trains: with two, the luck of one is seen and averaged."""
+    require_preset(preset)
+    return 1 if preset == "quick" else 2
+
+
 def num_folds_studied(preset: str) -> int | None:
     """The number of folds whose generators are trained and studied by default; None is all."""
     require_preset(preset)

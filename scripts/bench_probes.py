@@ -27,7 +27,7 @@ from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import ImageReader, ImageTable
 from ganaug.evaluate.features import feature_paths
-from ganaug.generate.find import Supply
+from ganaug.generate.supplies import Supply
 from ganaug.parallel.processes import run_parallel
 from ganaug.provenance import Provenance, digest_of
 from ganaug.study.cells import run_cell

@@ -44,6 +44,9 @@ from ganaug.errors import ConfigError
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
+@click.option("--generators", "num_generators", type=click.IntRange(1, 100),
+              help="Of each fold, one for each seed in turn  [default: up to 2; quick: 1]")  # fmt: skip
+@click.option("--margin", type=float, help="Effect that would not matter, as a fraction of the metric  [default: 0.02]")
 @click.option("--workers", "num_workers", type=click.IntRange(1),
               help="Cells trained at a time  [default: one per core; on a GPU one]")  # fmt: skip
 @gan_option
@@ -62,6 +65,7 @@ def evaluate_augmentation(
     num_seeds: int | None,
     train_missing: bool,
     total_kimg: float | None,
+    num_generators: int | None,
     num_workers: int | None,
     gans: tuple[str, ...],
     files: tuple[Path, ...],
@@ -92,12 +96,20 @@ def evaluate_augmentation(
     require_used(config, given)
     if total_kimg is not None and not train_missing:
         raise ConfigError("--kimg without --train-missing", expected="both, or neither")
+    if num_generators is not None and num_generators > len(config.seeds):
+        raise ConfigError(
+            f"--generators {num_generators} with {len(config.seeds)} seeds",
+            expected="at most one generator per seed",
+            todo=f"add --seeds {num_generators}",
+        )
     request = StudyRequest(
         dataset=data,
         folds=choose_folds(common, data, fold),
         config=config,
         missing=missing_config(common.preset, data, compute, total_kimg) if train_missing else None,
         needs_all=fold is not None,
+        num_generators=min(num_generators or presets.num_generators(common.preset), len(config.seeds)),
+        needs_generators=num_generators is not None,
         extractor=extractor,
         choice=Choice(gans, files),
     )

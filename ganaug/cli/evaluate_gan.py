@@ -60,8 +60,9 @@ def evaluate_gan(
     Inception's weights only; a distance of other features is named after them.
     """
     from ganaug.evaluate.table import format_judgement
-    from ganaug.generate.find import Choice, num_drawn, require_supplies
+    from ganaug.generate.find import Choice
     from ganaug.generate.score_supplies import judge_images, plan_judging
+    from ganaug.generate.supplies import num_drawn, require_supplies
 
     data = find_dataset(common, dataset)
     folds, compute = choose_folds(common, data, fold), common.compute(weights_dir=weights_dir)

@@ -69,7 +69,8 @@ def train_classifier(
     stopped; what is finished is not trained again.
     """
     from ganaug.classify.train_stored import train_stored
-    from ganaug.generate.find import Choice, num_drawn, require_supplies
+    from ganaug.generate.find import Choice
+    from ganaug.generate.supplies import num_drawn, require_supplies
     from ganaug.study.request import add_published_weights
     from ganaug.study.training_set import name_classifier, plan_classifiers
 

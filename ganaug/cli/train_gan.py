@@ -1,6 +1,7 @@
 """`ganaug train-gan`: one generator for each fold, trained on that fold's training patients alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,8 @@ class InitialWeights(click.ParamType[Path | str]):
 @click.option("--init-saw", metavar="TEXT", help="Your word for what those weights saw, if no patient of this data set")
 @click.option("--on-alarm", type=click.Choice(ON_ALARM), help="What an alarm does  [default: continue]")
 @click.option("--tensorboard", is_flag=True, help="Also write the stats for TensorBoard")
+@click.option("--generators", "num_generators", type=click.IntRange(1, 100), default=1, show_default=True,
+              help="Of each fold; they differ by their seed, from --seed on")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), help="Generators trained at a time  [default: all; on a GPU one]")
 @weights_option
 @verify_option
@@ -84,6 +87,7 @@ def train_gan(
     init: Path | str | None,
     init_saw: str | None,
     tensorboard: bool,
+    num_generators: int,
     workers: int | None,
     weights_dir: Path | None,
     **given: Any,
@@ -111,7 +115,8 @@ def train_gan(
         find_weights(compute.weights_dir, config.extractor)
     folds = choose_folds(common, data, fold)
     weights = choose_weights(init, common.preset, resolution, compute.device)
-    tasks = [plan_training(common.workspace, data, fold, config, weights, init_saw) for fold in folds]
+    configs = [replace(config, seed=config.seed + k) for k in range(num_generators)]
+    tasks = [plan_training(common.workspace, data, fold, each, weights, init_saw) for fold in folds for each in configs]
     warn_of_weights(tasks, init)
     if common.dry_run:
         print_plan(common, tasks, compute)

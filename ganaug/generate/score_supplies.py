@@ -19,7 +19,7 @@ from ganaug.evaluate.features import num_missing
 from ganaug.evaluate.judge_file import Case, judge_case, open_case, score_case
 from ganaug.evaluate.judgement import Judgement, ScoredFile
 from ganaug.evaluate.page import write_page
-from ganaug.generate.find import Supply
+from ganaug.generate.supplies import Supply
 from ganaug.weights import find_weights
 from ganaug.workspace import Workspace
 

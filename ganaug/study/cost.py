@@ -32,12 +32,11 @@ from ganaug.study.design import fit_config_of, plan_cells
 from ganaug.study.executors.local import num_workers_of
 from ganaug.study.executors.registry import EXECUTORS
 from ganaug.study.guard import origins_of
-from ganaug.study.request import StudyRequest, find_supplies
+from ganaug.study.request import StudyRequest, find_supplies, plan_missing
 from ganaug.study.run import design_study, require_buildable
 from ganaug.study.subtypes import ARMS, Trainings, parts_of
 from ganaug.study.subtypes import fit_config_of as fit_config_of_arms
 from ganaug.train.cost import estimate_training_cost
-from ganaug.train.task import plan_training
 from ganaug.workspace import Workspace
 
 NUM_TIMED = 3  # optimiser steps
@@ -49,7 +48,7 @@ class StudyPlan:
 
     dataset: str
     folds: tuple[int, ...]
-    generators_to_train: tuple[int, ...]  # their folds
+    generators_to_train: tuple[int, ...]  # the fold of each
     classifiers: tuple[str, ...]
     arms: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -78,7 +77,7 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
         todo = [cell for cell in plan_cells(design) if find_cell(study, cell, dataset) is None]
         for _ in EXECUTORS["dry-run"](workspace, design, compute).run(todo):
             pass
-    missing = tuple(fold for fold in request.folds if fold not in served) if request.missing else ()
+    missing = plan_missing(workspace, request, request.missing) if request.missing else []
     folds = tuple(request.folds) if request.missing else tuple(sorted(served))
     num_workers = num_workers_of(compute)
     networks = [name for name in config.classifiers if not is_probe(name)]
@@ -91,14 +90,12 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
     readers = [dataset.images(supply.fold) for supply in supplies]
     readers += [ImageReader(supply.synthetic) for supply in supplies]
     seconds += sum(estimate_extraction(workspace, dataset, readers, name, config, compute.device) for name in probes)
-    if request.missing and missing:
-        made = request.missing
-        tasks = [plan_training(workspace, dataset, fold, made.gan, made.init) for fold in missing]
-        seconds += estimate_training_cost(tasks, compute).seconds
+    if missing:
+        seconds += estimate_training_cost(missing, compute).seconds
     return StudyPlan(
         dataset=dataset.name,
         folds=folds,
-        generators_to_train=missing,
+        generators_to_train=tuple(task.fold for task in missing),
         classifiers=config.classifiers,
         arms=config.arms,
         seeds=config.seeds,

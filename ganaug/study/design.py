@@ -135,6 +135,13 @@ def make_design(
             expected="equally many for each fold, and at most one per seed",
             todo="train the missing ones, or choose another --generators or --seeds",
         )
+    for fold, of_fold in supplies.items():
+        if len({supply.provenance.generator for supply in of_fold}) < len(of_fold):
+            raise ConfigError(
+                f"{len(of_fold)} synthetic files for fold {fold} of one generator",
+                expected="each of a generator of its own, as the luck of a generator is what they tell apart",
+                todo="train another with `ganaug train-gan --seed N` and synthesize",
+            )
     missing = [name for name in (BASELINE, CONTROL, TREATMENT) if name not in config.arms]
     if missing:
         raise ConfigError(

@@ -18,7 +18,7 @@ from ganaug.data.schema import ImageReader, name_to_share, resolve_patients
 from ganaug.data.synthetic import admit_synthetic, require_serves, require_unseen
 from ganaug.errors import DataError, LeakError, private
 from ganaug.evaluate.extractors.trained_classifier import content_of_weights
-from ganaug.generate.find import Supply
+from ganaug.generate.supplies import Supply
 from ganaug.provenance import Provenance, digest_of_file, read_provenance, require_content
 from ganaug.weights import WEIGHTS
 from ganaug.workspace import Workspace, parse_json

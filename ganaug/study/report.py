@@ -180,6 +180,7 @@ def command_of(design: Design, num_folds: int) -> str:
     words += ["--seeds", str(len(config.seeds)), "--steps", str(config.num_steps), "--ratio", f"{config.ratio:g}"]
     if config.seeds[0]:
         words += ["--seed", str(config.seeds[0])]
+    words += ["--generators", str(design.num_generators), "--margin", f"{config.margin:g}"]
     return shlex.join([*words, "--classical-augmentation", config.classical_augmentation])
 
 

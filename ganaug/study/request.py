@@ -1,5 +1,6 @@
 """A study as it is asked for: supply every fold with synthetic images, score them, run the study."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,21 +12,13 @@ from ganaug.checkpoint.builtin import default_weights
 from ganaug.config import Compute, GanConfig, StudyConfig, SynthesisConfig
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, WorkspaceError
-from ganaug.generate.find import (
-    NO_CHOICE,
-    Choice,
-    Supply,
-    num_drawn,
-    require_all_used,
-    require_supplies,
-    supplies_for,
-    supply_for,
-)
+from ganaug.generate.find import NO_CHOICE, Choice
 from ganaug.generate.score_supplies import require_scorable, score_images
+from ganaug.generate.supplies import Supply, num_drawn, require_all_used, require_some, supplies_for, synthetics_of
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.run import Outcome, evaluate_augmentation
 from ganaug.train.loop import train_gans
-from ganaug.train.task import plan_training
+from ganaug.train.task import Task, plan_training
 from ganaug.weights import WEIGHTS, find_weights, published_name
 from ganaug.workspace import Workspace
 
@@ -48,6 +41,8 @@ class StudyRequest:
     config: StudyConfig  # its folds are those of the request that have synthetic images
     missing: MissingConfig | None = None  # None: folds without synthetic images are left out
     needs_all: bool = False  # a fold without synthetic images is an error, where none are to be made
+    num_generators: int = 1  # of each fold, at most one per seed
+    needs_generators: bool = False  # fewer of a fold are an error, where none are to be made
     extractor: str | None = None  # of the image scores; None: the best that is available
     choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.generate.find` takes
 
@@ -114,12 +109,10 @@ def run_study(
 
 
 def make_missing(workspace: Workspace, request: StudyRequest, config: MissingConfig, compute: Compute) -> list[Supply]:
-    """Train and synthesize for every fold that has no synthetic images, and return what then serves all folds."""
-    dataset, folds, choice = request.dataset, request.folds, request.choice
-    require_all_used(workspace, dataset, folds, choice)
-    missing = [fold for fold in folds if supply_for(workspace, dataset, fold, choice=choice) is None]
-    tasks = [plan_training(workspace, dataset, fold, config.gan, config.init) for fold in missing]
-    runs = train_gans(tasks, compute)
+    """Train and synthesize the generators that folds lack, and return what then serves all folds."""
+    dataset, folds = request.dataset, request.folds
+    require_all_used(workspace, dataset, folds, request.choice, request.num_generators)
+    runs = train_gans(plan_missing(workspace, request, config), compute)
     drawn = num_drawn(dataset, folds, request.config.ratio)
     synthesis = replace(config.synthesis, per_class=max(drawn, config.synthesis.per_class))
     for run in runs:
@@ -127,18 +120,37 @@ def make_missing(workspace: Workspace, request: StudyRequest, config: MissingCon
     return find_supplies(workspace, request)
 
 
-def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
-    """The synthetic files that serve the folds now.
+def plan_missing(workspace: Workspace, request: StudyRequest, config: MissingConfig) -> list[Task]:
+    """The trainings of the generators that folds lack: of one configuration, which differ by their seed alone."""
+    have = Counter(supply.fold for supply in find_supplies(workspace, request))
+    few = [fold for fold in request.folds if have[fold] < request.num_generators]
+    configs = [replace(config.gan, seed=config.gan.seed + k) for k in range(request.num_generators)]
+    tasks = [plan_training(workspace, request.dataset, fold, each, config.init) for fold in few for each in configs]
+    return [task for task in tasks if not synthetics_of(workspace, task.run)]
 
-    Raises WorkspaceError where there are none and none are to be made.
+
+def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
+    """The synthetic files that serve the folds now, of as many generators for each fold where none are to be made.
+
+    Raises WorkspaceError where there are none, or too few, and none are to be made.
     """
-    dataset, folds, choice = request.dataset, request.folds, request.choice
+    dataset, folds, choice, num_generators = request.dataset, request.folds, request.choice, request.num_generators
     at_least = num_drawn(dataset, folds, request.config.ratio)
+    supplies = supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice, num_generators=num_generators)
     if request.missing is not None:
-        return supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice)
+        return supplies
     todo = "run `ganaug train-gan` and `ganaug synthesize`, or add --train-missing"
-    supplies = require_supplies(workspace, dataset, folds, at_least=at_least, choice=choice, todo=todo)
-    without = [str(fold) for fold in folds if fold not in {supply.fold for supply in supplies}]
+    require_some(workspace, dataset, supplies, todo)
+    have = Counter(supply.fold for supply in supplies)
+    without = [str(fold) for fold in folds if not have[fold]]
     if request.needs_all and without:
         raise WorkspaceError(f"fold {', '.join(without)} of {dataset.name} has no synthetic images", todo=todo)
-    return supplies
+    fewest = min(have.values())
+    if request.needs_generators and fewest < request.num_generators:
+        few = ", ".join(f"{number} for fold {fold}" for fold, number in have.items() if number < request.num_generators)
+        raise WorkspaceError(
+            f"{dataset.name} has synthetic images of too few generators: {few}",
+            expected=f"{request.num_generators} for each fold, which differ by their seed alone",
+            todo="train with other seeds by `ganaug train-gan --generators`, synthesize, or add --train-missing",
+        )
+    return [supply for fold in have for supply in [each for each in supplies if each.fold == fold][:fewest]]

@@ -13,7 +13,7 @@ from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.evaluate.judgement import Judgement
-from ganaug.generate.find import Supply
+from ganaug.generate.supplies import Supply
 from ganaug.provenance import sealed
 from ganaug.study.arms import ARMS
 from ganaug.study.cells import CellResult, adopt_cell, compose, load_cell

@@ -15,7 +15,7 @@ from ganaug.config import StudyConfig
 from ganaug.config.choices import TREATMENT
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError
-from ganaug.generate.find import Supply
+from ganaug.generate.supplies import Supply
 from ganaug.provenance import Seen, digest_of_file, read_provenance
 from ganaug.study.arms import ARMS, Context
 from ganaug.study.design import fit_config_of, seeds_of

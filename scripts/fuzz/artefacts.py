@@ -37,7 +37,7 @@ from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.evaluate.extractors import trained_classifier
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.features import features_of
-from ganaug.generate.find import Supply
+from ganaug.generate.supplies import Supply
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.provenance import digest_of_file, sealed
 from ganaug.study.run import evaluate_augmentation

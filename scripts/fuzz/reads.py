@@ -32,7 +32,8 @@ from ganaug.errors import UserError, WeightsError
 from ganaug.evaluate.extractors.trained_classifier import open_classifier
 from ganaug.evaluate.features import features_of
 from ganaug.evaluate.judge_file import open_case, score_case
-from ganaug.generate.find import Choice, Supply, config_of, generator_for, supply_for
+from ganaug.generate.find import Choice, config_of, generator_for
+from ganaug.generate.supplies import Supply, supply_for
 from ganaug.inspect import describe, write_sheet
 from ganaug.provenance import require_seal, sealed
 from ganaug.study.cells import load_cell

@@ -14,7 +14,7 @@ from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.schema import ImageTable
 from ganaug.evaluate.judgement import Judgement
-from ganaug.generate.find import Supply
+from ganaug.generate.supplies import Supply
 from ganaug.provenance import Provenance, digest_of
 from ganaug.study.design import Design
 from ganaug.study.run import Outcome, design_study, evaluate_augmentation

@@ -19,7 +19,7 @@ from ganaug.data.held_out import find_seen, find_shown, held_out
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.synthetic import require_serves
 from ganaug.errors import LeakError
-from ganaug.generate.find import Supply
+from ganaug.generate.supplies import Supply
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.guard import admit
 from ganaug.train.task import plan_training

@@ -12,7 +12,8 @@ from ganaug.data.dataset import open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.synthetic import admit_synthetic
 from ganaug.errors import ConfigError, LeakError, WorkspaceError
-from ganaug.generate.find import Choice, Supply, supplies_for, supply_for
+from ganaug.generate.find import Choice
+from ganaug.generate.supplies import Supply, supplies_for, supply_for
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.guard import admit
 from ganaug.train.loop import train_gan
@@ -54,7 +55,7 @@ def test_what_was_chosen_serves_or_is_refused_and_nothing_takes_its_place(traine
     for choice in (Choice(files=(paths[0],)), Choice(gans=(trained.root.name,))):
         with pytest.raises(ConfigError, match="is of fold 2 of phantom; expected of fold 0, 1 of phantom"):
             supplies_for(workspace, dataset, [0, 1], choice=choice)
-    with pytest.raises(ConfigError, match="are both of fold 2"):
+    with pytest.raises(ConfigError, match="are all of fold 2"):
         supplies_for(workspace, dataset, [2], choice=Choice(files=tuple(paths)))
 
 
