@@ -1,4 +1,4 @@
-"""Notes on a study: what its reader has to know before believing the verdict."""
+"""Notes on a study that its reader has to know before believing the verdict."""
 
 from collections.abc import Sequence
 
