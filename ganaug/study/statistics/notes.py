@@ -1,13 +1,14 @@
 """Notes on a study that its reader has to know before believing the verdict."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ganaug.config.choices import BASELINE, CONTROL, POOLED, SYNTHETIC_ONLY, TREATMENT
 from ganaug.report.numbers import percent, points
 from ganaug.study.design import Design
-from ganaug.study.statistics.clustered import Part, spread_of
 from ganaug.study.statistics.out_of_fold import OutOfFold, score_counts
-from ganaug.study.statistics.paired import Difference, contrast_of
+from ganaug.study.statistics.paired import Difference
+from ganaug.study.statistics.power import scale
 
 FEWEST_PATIENTS = 3  # tested of a class, or the verdict leaves it out: with one, simulated intervals cover 78 to 88 %
 FEW_PATIENTS_PER_CLASS = 5
@@ -31,7 +32,7 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
             "ones. The generator has learned little of what separates the classes; train it longer before "
             "concluding that such images cannot help."
         )
-    notes += _note_on_luck(classifier, by_pair[TREATMENT, POOLED], tested)
+    notes += _note_on_luck(by_pair[TREATMENT, POOLED])
     counts = tested.counts[BASELINE]
     guessing = 1 / counts.shape[-1]
     if score_counts(counts, "balanced_accuracy") < guessing + 0.05:
@@ -42,21 +43,16 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
     return notes
 
 
-def _note_on_luck(classifier: str, answer: Difference, tested: OutOfFold) -> list[str]:
+def _note_on_luck(answer: Difference) -> list[str]:
     """What one generator per fold costs, and what a second one would buy."""
-    if tested.num_generators > 1:
+    if answer.num_generators > 1:
         return []
-    spread = spread_of(contrast_of(answer.arm, answer.baseline), tested, answer.metric)
-    crossed = spread.patients + spread.runs
-    luck = max(spread.folds.variance - crossed.variance, 0.0)
-    now, then = (
-        part.half_width(answer.interval.confidence)
-        for part in (spread.total, Part(crossed.variance + luck / 2, max(crossed.df, 2 * spread.total.df)))
-    )
+    second = scale(answer.spread, answer.size, replace(answer.size, num_generators=2))
+    now, then = (100 * part.half_width(answer.interval.confidence) for part in (answer.variance, second))
     return [
-        f"{classifier}: one generator serves each fold, so its luck is in every seed of the fold. Only the differences "
-        f"between folds show it; they are in the interval. With a second generator per fold it would be about "
-        f"±{100 * then:.1f} points in place of ±{100 * now:.1f}."
+        f"{answer.classifier}: one generator serves each fold, so its luck is in every seed of the fold. Only the "
+        f"differences between folds show it; they are in the interval. With a second generator per fold it would be "
+        f"about ±{then:.1f} points in place of ±{now:.1f}."
     ]
 
 

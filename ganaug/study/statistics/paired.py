@@ -9,11 +9,10 @@ from scipy import stats
 
 from ganaug.config.choices import BASELINE, CONTROL, POOLED, TREATMENT
 from ganaug.interval import Interval, percentile_interval
-from ganaug.study.statistics.clustered import METHOD, Contrast, Part, spread_of
+from ganaug.study.statistics.clustered import METHOD, Contrast, Part, Spread, spread_of
 from ganaug.study.statistics.out_of_fold import OutOfFold
+from ganaug.study.statistics.power import Size, smallest_gain
 from ganaug.study.statistics.resampling import PREDICTION_METRICS, Counts, group_weights, seed_weights, strata_of
-
-POWER = 0.8  # with which a gain is said to be one that a design can show
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,25 @@ class Difference:
     estimate: float
     interval: Interval
     bootstrap: Interval  # of the same confidence; a check that knows nothing of the luck of a fold's one generator
-    variance: Part
+    spread: Spread
     num_patients: int
     num_images: int
     num_seeds: int
+    num_generators: int  # of each fold
     folds: tuple[int, ...]
 
     @property
     def is_answer(self) -> bool:
         """Whether this comparison is the question itself: synthetic images added, or not."""
         return (self.arm, self.baseline) == (TREATMENT, POOLED)
+
+    @property
+    def variance(self) -> Part:
+        return self.spread.total
+
+    @property
+    def size(self) -> Size:
+        return Size(self.num_patients, self.num_seeds, self.num_generators)
 
     @property
     def p_value(self) -> float:
@@ -48,9 +56,8 @@ class Difference:
 
     @property
     def smallest_gain(self) -> float:
-        """The true gain that a study like this one would have shown in `POWER` of its repetitions."""
-        quantile, error = stats.t.ppf(POWER, self.variance.used_df), self.variance.variance**0.5
-        return float(self.variance.half_width(self.interval.confidence) + quantile * error)
+        """The true gain that a study like this one would have shown in four of five repetitions."""
+        return smallest_gain(self.variance, self.interval.confidence)
 
     def is_within(self, margin: float) -> bool:
         """Whether no effect larger than the margin remains possible, by two one-sided tests.
@@ -62,9 +69,7 @@ class Difference:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, the intervals' bounds among the others."""
-        values = {
-            name: value for name, value in vars(self).items() if name not in ("interval", "bootstrap", "variance")
-        }
+        values = {name: value for name, value in vars(self).items() if name not in ("interval", "bootstrap", "spread")}
         return {
             **values,
             "low": self.interval.low,
@@ -108,8 +113,8 @@ def paired_difference(
     (0.167, 0.167, 20)
     """
     contrast = contrast_of(arm, baseline)
-    estimate, variance = contrast.estimate(tested, metric), spread_of(contrast, tested, metric).total
-    half = variance.half_width(confidence)
+    estimate, spread = contrast.estimate(tested, metric), spread_of(contrast, tested, metric)
+    half = spread.total.half_width(confidence)
     drawn = sum(
         weight * score_resamples(tested.counts[name], weights, metric) for name, weight in contrast.weights.items()
     )
@@ -121,10 +126,11 @@ def paired_difference(
         estimate=estimate,
         interval=Interval(estimate - half, estimate + half, confidence, METHOD),
         bootstrap=percentile_interval(np.asarray(drawn), confidence),
-        variance=variance,
+        spread=spread,
         num_patients=len(tested.images),
         num_images=int(tested.images.sum()),
         num_seeds=tested.num_seeds,
+        num_generators=tested.num_generators,
         folds=tuple(np.unique(tested.fold[tested.fold >= 0]).tolist()),
     )
 

@@ -51,12 +51,24 @@ class World:
         return float(ndtri(self.accuracy) * (1 + self.variance) ** 0.5)
 
 
-def simulate(world: World, rng: np.random.Generator) -> OutOfFold:
-    """A study: the counts of real, real-oversampled and real+synthetic, whose true difference is `world.gain`."""
-    label, fold = _patients(world, rng)
+@dataclass(frozen=True)
+class Patients:
+    """Whom a study tests, each of one class and in one fold."""
+
+    label: NDArray[np.int64]  # [G]
+    fold: NDArray[np.int64]  # [G], from 0 to the world's number of folds
+    images: NDArray[np.int64]  # [G], their number
+
+
+def simulate(world: World, rng: np.random.Generator, patients: Patients | None = None) -> OutOfFold:
+    """A study: the counts of real, real-oversampled and real+synthetic, whose true difference is `world.gain`.
+
+    patients: those of a data set in place of the world's.
+    """
+    patients = patients or _draw_patients(world, rng)
+    label, fold, images = patients.label, patients.fold, patients.images
     num_patients, num_seeds = len(label), world.num_seeds
     generator = np.arange(num_seeds) % world.num_generators
-    images = rng.integers(world.fewest_images, world.most_images + 1, num_patients)
     patient = np.repeat(np.arange(num_patients), images)
     common = world.base + world.patient * rng.standard_normal(num_patients)
     lucky = world.luck * rng.standard_normal((world.num_generators, world.num_folds))[generator][:, fold]
@@ -74,8 +86,8 @@ def simulate(world: World, rng: np.random.Generator) -> OutOfFold:
     return OutOfFold(counts, fold[None], tuple(generator.tolist()) if world.num_generators > 1 else ())
 
 
-def _patients(world: World, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The class of each patient, and its fold, dealt class by class."""
+def _draw_patients(world: World, rng: np.random.Generator) -> Patients:
+    """Patients of every class, dealt to the folds class by class."""
     label = np.arange(world.num_patients) % world.num_classes
     if world.rarest is not None:
         others = np.arange(world.num_patients - world.rarest) % (world.num_classes - 1)
@@ -83,13 +95,13 @@ def _patients(world: World, rng: np.random.Generator) -> tuple[NDArray[np.int64]
     order = np.argsort(label, kind="stable")
     fold = np.empty(len(label), dtype=np.int64)
     fold[order] = (np.arange(len(label)) + rng.integers(world.num_folds)) % world.num_folds
-    return label, fold
+    return Patients(label, fold, rng.integers(world.fewest_images, world.most_images + 1, len(label)))
 
 
 def _taught(world: World, fold: NDArray[np.int64], rng: np.random.Generator) -> Floats:
     """What the training patients of each patient's fold bring, [G]: each patient teaches all folds but its own."""
     worth = rng.standard_normal(len(fold))
-    taught = np.array([worth[fold != k].mean() * (fold != k).sum() ** 0.5 for k in range(world.num_folds)])
+    taught = np.array([worth[fold != k].sum() / max((fold != k).sum(), 1) ** 0.5 for k in range(world.num_folds)])
     of_fold: Floats = world.training * taught[fold]
     return of_fold
 

@@ -14,6 +14,7 @@ from ganaug.study.design import Design
 from ganaug.study.statistics.notes import FEWEST_PATIENTS, notes_on_classifier, notes_on_sample
 from ganaug.study.statistics.out_of_fold import OutOfFold, out_of_fold
 from ganaug.study.statistics.paired import Difference, paired_difference, resample
+from ganaug.study.statistics.power import say_what_would_show
 
 GAIN, LOSS, EQUIVALENT, INCONCLUSIVE = "gain", "loss", "equivalent", "inconclusive"
 BOOTSTRAP_SEED = 0  # the resamples are part of the method, not a choice to be made after seeing the result
@@ -135,7 +136,15 @@ def write_sentence(word: str, differences: Sequence[Difference], margin: float) 
     return (
         f"On {first.num_patients} patients whom neither the generator nor the classifier had seen, adding GAN images "
         f"changed {first.metric.replace('_', ' ')} by {_join(parts)}: {_say(word, margin)}."
-    )
+    ) + _outlook(word, answers, margin)
+
+
+def _outlook(word: str, answers: Sequence[Difference], margin: float) -> str:
+    """What would make the verdict conclusive, by the classifier that varies most; empty where it is."""
+    if word != INCONCLUSIVE:
+        return ""
+    widest = max(answers, key=lambda d: d.variance.variance)
+    return " " + say_what_would_show(widest.spread, widest.size, margin, widest.interval.confidence)
 
 
 def _say(word: str, margin: float) -> str:

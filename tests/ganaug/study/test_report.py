@@ -18,7 +18,7 @@ from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot
 from ganaug.study.report import command_of
 from ganaug.study.run import Outcome
-from ganaug.study.statistics.clustered import Part
+from ganaug.study.statistics.clustered import NONE, Part, Spread
 from ganaug.study.statistics.paired import Difference
 from ganaug.weights import WEIGHTS
 from ganaug.workspace import read_json
@@ -121,10 +121,8 @@ def test_every_table_has_a_caption_and_every_image_a_text(outcome_of: Callable[.
 
 
 def difference(arm: str, low: float, high: float) -> Difference:
-    interval = Interval(low, high, 0.95, "percentile")
-    return Difference(
-        "net", arm, "real", "accuracy", (low + high) / 2, interval, interval, Part(1e-4, 9), 9, 9, 2, (0,)
-    )
+    interval, spread = Interval(low, high, 0.95, "percentile"), Spread(Part(1e-4, 9), NONE, NONE)
+    return Difference("net", arm, "real", "accuracy", (low + high) / 2, interval, interval, spread, 9, 9, 2, 1, (0,))
 
 
 def test_plot_is_an_image_that_does_not_change_with_the_clock() -> None:

@@ -1,0 +1,140 @@
+"""The smallest gain that a design can show, and what it would take to show a smaller one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ganaug.study.statistics.clustered import Contrast, Part, Spread, spread_of
+from ganaug.study.statistics.simulated import Patients, World, simulate
+
+POWER = 0.8  # with which a gain is said to be one that a design can show
+NUM_STUDIES = 400  # made up, to see beforehand what a design can show
+MOST = 1000  # times as many patients, or generators, that are worth naming
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of what varies a study has drawn."""
+
+    num_patients: int
+    num_seeds: int
+    num_generators: int  # of each fold
+
+
+def power(gain: float, variance: Part, confidence: float) -> float:
+    """The fraction of studies with this variance whose interval excludes zero where the true difference is `gain`."""
+    error, df = variance.variance**0.5, variance.used_df
+    if error == 0:
+        return float(gain != 0)
+    limit = stats.t.ppf((1 + confidence) / 2, df)
+    return float(stats.nct.sf(limit, df, gain / error) + stats.nct.cdf(-limit, df, gain / error))
+
+
+def smallest_gain(variance: Part, confidence: float) -> float:
+    """The true difference that `POWER` of such studies would show; in units of the metric."""
+    quantiles = stats.t.ppf((1 + confidence) / 2, variance.used_df) + stats.t.ppf(POWER, variance.used_df)
+    return float(quantiles * variance.variance**0.5)
+
+
+def scale(spread: Spread, now: Size, then: Size) -> Part:
+    """The variance that a study of another size would have.
+
+    Patients and their interaction with runs shrink with the patients alone, which errs on the wide side. What folds
+    vary beyond patients and runs is the luck of their generators, which is averaged over as many as there are.
+    """
+    crossed = spread.patients + spread.runs
+    luck = max(spread.folds.variance - crossed.variance, 0.0)
+    units_now, units_then = _units(now), _units(then)
+    patients = Part(
+        spread.patients.variance * now.num_patients / then.num_patients,
+        spread.patients.df * then.num_patients / now.num_patients,
+    )
+    runs = Part(
+        spread.runs.variance * units_now / units_then + luck * now.num_generators / then.num_generators,
+        max(spread.total.df, 1.0) * units_then / units_now,
+    )
+    return patients + runs
+
+
+def _units(size: Size) -> int:
+    """The runs of a fold that differ by more than the order of their images."""
+    return size.num_seeds if size.num_generators == 1 else size.num_generators
+
+
+def say_what_would_show(spread: Spread, now: Size, gain: float, confidence: float) -> str:
+    """What it would take to show a gain, in one sentence."""
+    points = f"{100 * gain:g} points"
+    if smallest_gain(spread.total, confidence) <= gain:
+        return f"A gain of {points} would have shown in four of five such studies."
+    patients = _times(lambda k: replace(now, num_patients=k * now.num_patients), spread, now, gain, confidence)
+    several = replace(now, num_generators=max(now.num_generators, 2), num_seeds=max(now.num_seeds, 2))
+    generators = _times(
+        lambda k: replace(several, num_generators=k * several.num_generators, num_seeds=k * several.num_seeds),
+        spread,
+        now,
+        gain,
+        confidence,
+    )
+    ways = [f"{patients * now.num_patients} patients"] if patients else []
+    ways += [f"{generators * several.num_generators} generators per fold, each with a seed"] if generators else []
+    if ways:
+        return f"A gain of {points} would show in four of five studies of about {', or '.join(ways)}."
+    both = _times(
+        lambda k: Size(k * now.num_patients, k * several.num_seeds, k * several.num_generators),
+        spread,
+        now,
+        gain,
+        confidence,
+    )
+    if both is None:
+        return f"A gain of {points} is out of reach of such studies."
+    return (
+        f"A gain of {points} would show in four of five studies of about {both * now.num_patients} patients with "
+        f"{both * several.num_generators} generators per fold; more of one alone is not enough."
+    )
+
+
+def _times(grow: Callable[[int], Size], spread: Spread, now: Size, gain: float, confidence: float) -> int | None:
+    """How many times a study must grow to show the gain; None where nothing up to `MOST` times is enough."""
+    return next((k for k in range(1, MOST) if smallest_gain(scale(spread, now, grow(k)), confidence) <= gain), None)
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What studies of a design would find: how far from the truth, and how wide their intervals."""
+
+    errors: NDArray[np.float64]  # [N] of the estimates
+    half_widths: NDArray[np.float64]  # [N]
+
+    def power(self, gain: float) -> float:
+        """The fraction of studies that would show a true difference of `gain`."""
+        return float(np.mean(self.errors + gain > self.half_widths))
+
+    @property
+    def smallest_gain(self) -> float:
+        """The true difference that `POWER` of the studies would show."""
+        return float(np.quantile(self.half_widths - self.errors, POWER))
+
+
+def simulate_prospect(world: World, patients: Patients, contrast: Contrast, metric: str, confidence: float) -> Prospect:
+    """Studies of these patients where all varies as in `world`, before the first is run.
+
+    They are made up twice, without a gain and with the smallest that these show: the better an arm is, the less its
+    score can vary.
+    """
+    without = _simulate_all(replace(world, gain=0.0), patients, contrast, metric, confidence)
+    gain = min(without.smallest_gain, 1 - world.accuracy - 0.01)
+    return _simulate_all(replace(world, gain=gain), patients, contrast, metric, confidence)
+
+
+def _simulate_all(world: World, patients: Patients, contrast: Contrast, metric: str, confidence: float) -> Prospect:
+    rng, rows = np.random.default_rng(0), []
+    for _ in range(NUM_STUDIES):
+        tested = simulate(world, rng, patients)
+        half = spread_of(contrast, tested, metric).total.half_width(confidence)
+        rows.append((contrast.estimate(tested, metric) - world.gain, half))
+    errors, half_widths = np.array(rows).T
+    return Prospect(errors, half_widths)
