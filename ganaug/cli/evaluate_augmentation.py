@@ -19,7 +19,7 @@ from ganaug.cli.find import (
     weights_option,
 )
 from ganaug.cli.training_options import classical_option, rate_options, require_used
-from ganaug.config import to_dict
+from ganaug.config import StudyConfig, to_dict
 from ganaug.config.study import change_study
 from ganaug.errors import ConfigError
 
@@ -41,6 +41,8 @@ from ganaug.errors import ConfigError
 @click.option("--steps", "num_steps", type=click.IntRange(1), help="Optimiser steps of every cell")
 @rate_options
 @classical_option("That of every arm")
+@click.option("--arm", "more_arms", multiple=True, metavar="NAME",
+              help="Arm in addition to the preset's, such as real+synthetic@0.5; repeatable")  # fmt: skip
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
@@ -63,6 +65,7 @@ def evaluate_augmentation(
     pretrained: tuple[str, ...],
     pretrained_saw: tuple[str, ...],
     num_seeds: int | None,
+    more_arms: tuple[str, ...],
     train_missing: bool,
     total_kimg: float | None,
     num_generators: int | None,
@@ -83,15 +86,7 @@ def evaluate_augmentation(
     from ganaug.study.request import StudyRequest, add_published_weights, missing_config, run_study
 
     data, compute = find_dataset(common, dataset), common.compute(num_workers=num_workers, weights_dir=weights_dir)
-    config = change_study(
-        presets.study(common.preset),
-        seed=common.seed,
-        num_seeds=num_seeds,
-        classifiers=classifiers,
-        pretrained=tuple(_name_and_value("--pretrained", pair) for pair in pretrained),
-        pretrained_saw=tuple(_name_and_value("--pretrained-saw", pair) for pair in pretrained_saw),
-        **given,
-    )
+    config = _config(common, classifiers, pretrained, pretrained_saw, num_seeds, more_arms, given)
     config = add_published_weights(config, compute)
     require_used(config, given)
     if total_kimg is not None and not train_missing:
@@ -122,6 +117,29 @@ def evaluate_augmentation(
         warn(f"note: {warning}")
     report = outcome.study.report.resolve()
     common.report({**outcome.verdict.to_dict(), "report": str(report)}, f"{outcome.verdict.sentence}\nreport: {report}")
+
+
+def _config(
+    common: Common,
+    classifiers: tuple[str, ...],
+    pretrained: tuple[str, ...],
+    pretrained_saw: tuple[str, ...],
+    num_seeds: int | None,
+    more_arms: tuple[str, ...],
+    given: dict[str, Any],
+) -> StudyConfig:
+    """The preset's study with what was chosen."""
+    preset = presets.study(common.preset)
+    return change_study(
+        preset,
+        seed=common.seed,
+        num_seeds=num_seeds,
+        classifiers=classifiers,
+        arms=tuple(dict.fromkeys((*preset.arms, *more_arms))),
+        pretrained=tuple(_name_and_value("--pretrained", pair) for pair in pretrained),
+        pretrained_saw=tuple(_name_and_value("--pretrained-saw", pair) for pair in pretrained_saw),
+        **given,
+    )
 
 
 def _name_and_value(option: str, pair: str) -> tuple[str, str]:

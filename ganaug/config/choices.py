@@ -36,6 +36,13 @@ DISCRIMINATORS = ("stylegan2", "projected")  # that teach a generator
 ADA_PIPELINES = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images
 BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
 POOLED = f"mean of {BASELINE} and {CONTROL}"  # what the treatment is judged against: both hold the real images alone
-ARM_NAMES = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier may be trained on
+DEFAULT_ARMS = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier is trained on
+ARM_NAMES = (
+    *DEFAULT_ARMS,
+    "real-weighted",
+    "real-classical",
+    "real+synthetic-balanced",
+    "real+shuffled-synthetic",
+)  # those that add images also with a ratio of their own, such as real+synthetic@0.5
 MAP_METHODS = ("gradcam", "dt_gradcam", "winsor_cam", "random", "centre")  # that show what a decision rests on
 LAYOUT_LEVELS = ("class", "part", "magnification", "site", "patient", "other")  # what a folder level can be

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from classifiers.config import ClassicalAugmentation
 from ganaug.config.checks import require
-from ganaug.config.choices import ARM_NAMES
+from ganaug.config.choices import DEFAULT_ARMS
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class StudyConfig:
     classifiers: tuple[str, ...] = ("resvit_gannet_small", "dalaresnet50_small")
     pretrained: tuple[tuple[str, str], ...] = ()  # pairs (classifier, local file of the weights that it starts from)
     pretrained_saw: tuple[tuple[str, str], ...] = ()  # pairs (classifier, the user's word for what these weights saw)
-    arms: tuple[str, ...] = ARM_NAMES
+    arms: tuple[str, ...] = DEFAULT_ARMS
     folds: tuple[int, ...] | None = None  # None: every fold of the data set
     seeds: tuple[int, ...] = (0, 1)
     ratio: float = 1.0  # synthetic images added, per real training image of the same class

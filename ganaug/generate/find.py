@@ -59,9 +59,9 @@ def find_generators(
             todo="train one with `ganaug train-gan --dataset NAME`",
         )
     name = runs[-1].dataset
-    fitting = [run for run in runs if run.dataset == name and (gans or _fits(workspace, runs, run))]
+    serving = [run for run in runs if run.dataset == name and (gans or _fits(workspace, runs, run))]
     of_fold = {
-        number: [run for run in fitting if run.fold == number] for number in sorted({run.fold for run in fitting})
+        number: [run for run in serving if run.fold == number] for number in sorted({run.fold for run in serving})
     }
     if not of_fold:
         raise WorkspaceError(

@@ -17,7 +17,7 @@ from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.mixture import Mixture
 from ganaug.errors import CorruptFile, LeakError, UserError
 from ganaug.provenance import digest_of_file, require_seal, sealed
-from ganaug.study.arms import ARMS, Context
+from ganaug.study.arms import Context, find_arm
 from ganaug.study.design import Cell, Design, fit_config_of, seeds_of
 from ganaug.workspace import NUMBER, TEXT, Study, Workspace, atomic_path, is_record, read_json, write_json
 
@@ -51,12 +51,12 @@ class CellResult:
 
 def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
     """The training images of a cell; raises DataError where the synthetic file has too few of a class."""
-    arm = ARMS[cell.arm]
+    arm = find_arm(cell.arm)
     context = Context(
         dataset=dataset,
         train=dataset.train(cell.fold),
         supply=design.supply_of(cell.fold, cell.seed),
-        ratio=design.config.ratio * arm.dose,
+        ratio=arm.ratio_of(design.config.ratio),
         rng=np.random.default_rng(seeds_of(cell.fold, cell.seed).draw),
     )
     return arm.compose(context)
@@ -66,7 +66,7 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
     """Train, test and write one cell; the JSON comes last, so a cell that has one is complete."""
     dataset, study = open_dataset(workspace, design.dataset), design.study(workspace)
     table, images = dataset.table, compose(dataset, design, cell)
-    config = fit_config_of(design.config, cell.fold, cell.seed, device)
+    config = fit_config_of(design.config, cell.fold, cell.seed, device, arm=cell.arm)
     trained, tested = train_and_test(
         workspace,
         dataset,

@@ -15,7 +15,7 @@ from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError
 from ganaug.provenance import digest_of, digest_of_file
-from ganaug.study.arms import ARMS
+from ganaug.study.arms import find_arm
 from ganaug.study.guard import AdmittedSupply
 from ganaug.study.statistics.resampling import PREDICTION_METRICS
 from ganaug.workspace import Study, Workspace
@@ -123,10 +123,10 @@ def make_design(
 
     origins: by classifier where its pretrained weights come from, see `ganaug.study.guard.origins_of`.
     """
-    for known, asked, what in ((ARMS, config.arms, "arm"), (PREDICTION_METRICS, (config.metric,), "metric")):
-        for name in asked:
-            if name not in known:
-                raise ConfigError(f"unknown {what} {name!r}", expected=", ".join(known))
+    for name in config.arms:
+        find_arm(name)
+    if config.metric not in PREDICTION_METRICS:
+        raise ConfigError(f"unknown metric {config.metric!r}", expected=", ".join(PREDICTION_METRICS))
     num_generators = {fold: len(of_fold) for fold, of_fold in supplies.items()}
     if len(set(num_generators.values())) > 1 or max(num_generators.values()) > len(config.seeds):
         raise ConfigError(
@@ -164,14 +164,14 @@ def make_design(
     )
 
 
-def fit_config_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu") -> FitConfig:
-    """How every cell of this fold and seed is trained, whatever its arm."""
+def fit_config_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu", *, arm: str = BASELINE) -> FitConfig:
+    """How the cells of this fold and seed are trained: arms differ in classical augmentation alone, if in that."""
     return FitConfig(
         num_steps=config.num_steps,
         batch=config.batch,
         learning_rate=config.learning_rate,
         body_learning_rate=config.body_learning_rate,
-        classical_augmentation=config.classical_augmentation,
+        classical_augmentation=find_arm(arm).classical_augmentation or config.classical_augmentation,
         eval_every=max(1, config.num_steps // 8),
         seed=seeds_of(fold, seed).fit,
         device=device,
@@ -199,13 +199,15 @@ def plan_cells(design: Design) -> list[Cell]:
 
 def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int) -> str:
     """The digest of what this cell depends on, so that it is reused where another part of the design changes."""
-    config, depends_on = design.config, ARMS[arm].depends_on
+    config, depends_on = design.config, find_arm(arm).depends_on
     decides = {
         "version": CELL_VERSION,
         "dataset": design.dataset_fingerprint,  # which also covers the pixels
         "folds": design.folds_digest,
         "cell": [classifier, arm, fold, seed],
-        "fit": asdict(fit_config_of(config, fold, seed)),  # with the default device, as it is not the experiment
+        "fit": asdict(
+            fit_config_of(config, fold, seed, arm=arm)
+        ),  # with the default device, as it is not the experiment
         "ratio": config.ratio if "ratio" in depends_on else None,
         "synthetic": design.supply_of(fold, seed).provenance.content if "synthetic" in depends_on else None,
     }

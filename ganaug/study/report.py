@@ -12,7 +12,7 @@ import numpy as np
 
 from classifiers.scores import AVERAGING, score
 from ganaug.classify.probes import PROBE, is_probe
-from ganaug.config import to_dict
+from ganaug.config import DEFAULT_ARMS, to_dict
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.schema import ImageReader, read_table
@@ -20,7 +20,7 @@ from ganaug.errors import for_sharing
 from ganaug.evaluate.judgement import Judgement
 from ganaug.report.page import render_page
 from ganaug.report.pictures import strip
-from ganaug.study.arms import ARMS
+from ganaug.study.arms import find_arm
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot
@@ -180,6 +180,8 @@ def command_of(design: Design, num_folds: int) -> str:
     words += ["--seeds", str(len(config.seeds)), "--steps", str(config.num_steps), "--ratio", f"{config.ratio:g}"]
     if config.seeds[0]:
         words += ["--seed", str(config.seeds[0])]
+    for arm in config.arms:
+        words += [] if arm in DEFAULT_ARMS else ["--arm", arm]
     words += ["--generators", str(design.num_generators), "--margin", f"{config.margin:g}"]
     return shlex.join([*words, "--classical-augmentation", config.classical_augmentation])
 
@@ -232,7 +234,7 @@ def _score_row(arm: str, results: Sequence[CellResult], class_names: Sequence[st
 def arm_rows(design: Design, results: Sequence[CellResult]) -> list[ArmRow]:
     """Each arm, and how many images it trained on, class by class, in the first studied fold."""
     first = {result.cell.arm: result for result in reversed(results) if result.cell.fold == design.folds[0]}
-    return [ArmRow(arm, ARMS[arm].meaning, first[arm].record.train_images) for arm in design.config.arms]
+    return [ArmRow(arm, find_arm(arm).meaning, first[arm].record.train_images) for arm in design.config.arms]
 
 
 def fold_rows(design: Design, dataset: DataSet) -> list[FoldRow]:

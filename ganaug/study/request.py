@@ -16,6 +16,7 @@ from ganaug.generate.find import NO_CHOICE, Choice
 from ganaug.generate.score_supplies import require_scorable, score_images
 from ganaug.generate.supplies import Supply, num_drawn, require_all_used, require_some, supplies_for, synthetics_of
 from ganaug.generate.synthesize import plan_synthesis, synthesize
+from ganaug.study.arms import most_added
 from ganaug.study.run import Outcome, evaluate_augmentation
 from ganaug.train.loop import train_gans
 from ganaug.train.task import Task, plan_training
@@ -45,6 +46,11 @@ class StudyRequest:
     needs_generators: bool = False  # fewer of a fold are an error, where none are to be made
     extractor: str | None = None  # of the image scores; None: the best that is available
     choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.generate.find` takes
+
+    @property
+    def most_added(self) -> float:
+        """Synthetic images per real one that the arms draw, at most."""
+        return most_added(self.config.arms, self.config.ratio)
 
 
 def missing_config(preset: str, dataset: DataSet, compute: Compute, total_kimg: float | None = None) -> MissingConfig:
@@ -113,7 +119,7 @@ def make_missing(workspace: Workspace, request: StudyRequest, config: MissingCon
     dataset, folds = request.dataset, request.folds
     require_all_used(workspace, dataset, folds, request.choice, request.num_generators)
     runs = train_gans(plan_missing(workspace, request, config), compute)
-    drawn = num_drawn(dataset, folds, request.config.ratio)
+    drawn = num_drawn(dataset, folds, request.most_added)
     synthesis = replace(config.synthesis, per_class=max(drawn, config.synthesis.per_class))
     for run in runs:
         synthesize(plan_synthesis(workspace, run, synthesis), compute=compute)
@@ -135,7 +141,7 @@ def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
     Raises WorkspaceError where there are none, or too few, and none are to be made.
     """
     dataset, folds, choice, num_generators = request.dataset, request.folds, request.choice, request.num_generators
-    at_least = num_drawn(dataset, folds, request.config.ratio)
+    at_least = num_drawn(dataset, folds, request.most_added)
     supplies = supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice, num_generators=num_generators)
     if request.missing is not None:
         return supplies

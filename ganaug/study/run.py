@@ -15,7 +15,7 @@ from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.evaluate.judgement import Judgement
 from ganaug.generate.supplies import Supply
 from ganaug.provenance import sealed
-from ganaug.study.arms import ARMS
+from ganaug.study.arms import find_arm
 from ganaug.study.cells import CellResult, adopt_cell, compose, load_cell
 from ganaug.study.design import Cell, Design, make_design, plan_cells
 from ganaug.study.executors.registry import EXECUTORS
@@ -99,7 +99,7 @@ def extract_features(
     for classifier, fold in sorted({(cell.classifier, cell.fold) for cell in cells if is_probe(cell.classifier)}):
         arms = {cell.arm for cell in cells if (cell.classifier, cell.fold) == (classifier, fold)}
         sources = [dataset.images(fold)]
-        if any("synthetic" in ARMS[arm].depends_on for arm in arms):
+        if any("synthetic" in find_arm(arm).depends_on for arm in arms):
             sources += [ImageReader(supply.synthetic) for supply in design.supplies[fold]]
         extractor = extractor_of(classifier, design.config.weights_of(classifier), compute.device)
         for images in sources:

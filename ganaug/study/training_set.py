@@ -83,7 +83,7 @@ def _compose(
         dataset=dataset,
         train=dataset.train(fold),
         supply=admitted,
-        ratio=config.ratio * arm.dose,
+        ratio=arm.ratio_of(config.ratio),
         rng=np.random.default_rng(seeds_of(fold, config.seeds[0]).draw),
     )
     record = admitted.provenance

@@ -90,8 +90,8 @@ def cohens_d(contrast: Contrast, tested: OutOfFold, metric: str) -> float:
     Each patient counts with its weight in the metric. Source: Cohen 1988, section 2.3, equation 2.3.5.
     """
     by_patient = patient_differences(contrast, tested, metric)
-    deviation = float(by_patient.std(ddof=1)) if len(by_patient) > 1 else 0.0
-    return float(by_patient.mean() / deviation) if deviation > 0 else float("nan")
+    spread = float(by_patient.std(ddof=1)) if len(by_patient) > 1 else 0.0
+    return float(by_patient.mean() / spread) if spread > 0 else float("nan")
 
 
 def patient_differences(contrast: Contrast, tested: OutOfFold, metric: str) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import numpy as np
 from ganaug.config.choices import BASELINE, CONTROL, POOLED, TREATMENT
 from ganaug.interval import Interval
 from ganaug.report.numbers import percent, points
+from ganaug.study.arms import same_dose
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.statistics.notes import FEWEST_PATIENTS, notes_on_classifier, notes_on_sample
@@ -64,6 +65,8 @@ def compare(tested: OutOfFold, design: Design, classifier: str) -> list[Differen
     config = design.config
     weights = resample(tested, config.num_resamples, np.random.default_rng(BOOTSTRAP_SEED))
     pairs = [(TREATMENT, POOLED), *((arm, BASELINE) for arm in config.arms if arm != BASELINE), (TREATMENT, CONTROL)]
+    doses = [(arm, same_dose(arm, CONTROL)) for arm in config.arms if arm.startswith(f"{TREATMENT}@")]
+    pairs += [(arm, control) for arm, control in doses if control in config.arms]
     return [
         paired_difference(
             tested,

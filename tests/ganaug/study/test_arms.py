@@ -8,9 +8,10 @@ import pytest
 from ganaug.config import StudyConfig
 from ganaug.data.mixture import Mixture
 from ganaug.errors import ConfigError
-from ganaug.study.arms import ARMS
+from ganaug.study.arms import ARMS, Context, find_arm
 from ganaug.study.cells import compose
-from ganaug.study.design import plan_cells, seeds_of
+from ganaug.study.design import fit_config_of, plan_cells, seeds_of
+from ganaug.study.run import design_study
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def mixtures(world: "World") -> dict[str, Mixture]:
-    config = StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), folds=(0,), ratio=1.5)
+    arms = (*ARMS, "real+synthetic@0.5", "real-oversampled@2")
+    config = StudyConfig(classifiers=("dalaresnet50_small",), arms=arms, seeds=(0,), folds=(0,), ratio=1.5)
     design = world.design(config)
     return {cell.arm: compose(world.dataset, design, cell) for cell in plan_cells(design)}
 
@@ -30,11 +32,62 @@ def test_a_ratio_that_adds_no_image_of_a_class_is_refused_before_a_cell(world: "
 
 
 def test_control_has_the_class_counts_of_the_treatment(mixtures: dict[str, Mixture]) -> None:
-    assert set(mixtures) == set(ARMS)
+    assert set(ARMS) < set(mixtures)
     counts = {arm: np.bincount(mixture.labels).tolist() for arm, mixture in mixtures.items()}
     assert counts["real"] == [8, 8]
     assert counts["real-oversampled"] == counts["real+synthetic"] == [20, 20]
     assert counts["synthetic-only"] == [12, 12]
+    assert counts["real-weighted"] == counts["real-classical"] == [8, 8]
+    assert counts["real+synthetic-balanced"] == [20, 20]
+    assert counts["real+synthetic@0.5"] == [12, 12]
+    assert counts["real-oversampled@2"] == [24, 24]
+
+
+def test_balancing_arms_give_every_class_as_many_images(world: "World") -> None:
+    train = world.dataset.train(0)
+    label = world.dataset.table.label[train]
+    fewer = np.concatenate([train[label == 0][:3], train[label == 1]])
+    design = world.design(StudyConfig(classifiers=("dalaresnet50_small",), seeds=(0,), folds=(0,)))
+    context = Context(world.dataset, fewer, design.supply_of(0, 0), 1.0, np.random.default_rng(0))
+    assert np.bincount(ARMS["real"].compose(context).labels).tolist() == [3, 8]
+    assert np.bincount(ARMS["real-weighted"].compose(context).labels).tolist() == [8, 8]
+    balanced = ARMS["real+synthetic-balanced"].compose(context)
+    assert np.bincount(balanced.labels).tolist() == [14, 14]
+    assert (balanced.source == 0).sum() == 11
+
+
+def test_shuffled_images_are_those_of_the_treatment_with_labels_that_say_nothing(mixtures: dict[str, Mixture]) -> None:
+    shuffled, treated = mixtures["real+shuffled-synthetic"], mixtures["real+synthetic"]
+    assert shuffled.index.tolist() == treated.index.tolist()
+    drawn = shuffled.source == 1
+    assert (shuffled.labels[~drawn] == treated.labels[~drawn]).all()
+    assert sorted(shuffled.labels[drawn]) == sorted(treated.labels[drawn])
+    assert 0.2 < (shuffled.labels[drawn] == treated.labels[drawn]).mean() < 0.8
+
+
+@pytest.mark.parametrize(
+    "name", ["fake", "real@0.5", "real+synthetic@", "real+synthetic@0", "real+synthetic@nan", "real+synthetic@0.50"]
+)
+def test_a_name_that_is_no_arm_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="unknown arm"):
+        find_arm(name)
+
+
+def test_a_ratio_of_its_own_is_not_that_of_the_study(world: "World") -> None:
+    arms = ("real", "real-oversampled", "real+synthetic", "real+synthetic@0.5")
+    digests = []
+    for ratio in (1.0, 1.5):
+        config = StudyConfig(classifiers=("dalaresnet50_small",), arms=arms, seeds=(0,), folds=(0,), ratio=ratio)
+        design = design_study(world.workspace, world.dataset, [world.supply(0)], config)
+        digests.append({cell.arm: cell.digest for cell in plan_cells(design)})
+    same = {arm for arm in arms if digests[0][arm] == digests[1][arm]}
+    assert same == {"real", "real+synthetic@0.5"}
+
+
+def test_classical_augmentation_of_an_arm_is_its_own(world: "World") -> None:
+    config = StudyConfig(arms=tuple(ARMS))
+    level = {arm: fit_config_of(config, 0, 0, arm=arm).classical_augmentation for arm in ARMS}
+    assert {arm for arm, own in level.items() if own != "standard"} == {"real-classical"}
 
 
 def test_control_holds_real_training_images_alone_and_evenly(world: "World", mixtures: dict[str, Mixture]) -> None:
@@ -51,9 +104,11 @@ def test_synthetic_images_are_drawn_once_and_alike_for_both_arms(mixtures: dict[
 
 
 def test_labels_belong_to_the_images_that_are_read(mixtures: dict[str, Mixture]) -> None:
-    assert len(mixtures) == len(ARMS)
-    for mixture in mixtures.values():
-        assert len(mixture) in (16, 24, 40)
+    assert len(mixtures) == len(ARMS) + 2
+    for arm, mixture in mixtures.items():
+        if arm == "real+shuffled-synthetic":
+            continue
+        assert len(mixture) in (16, 24, 40, 48)
         images = mixture[np.arange(len(mixture))].astype(float)
         assert ((images[..., 2].mean((1, 2)) > images[..., 0].mean((1, 2))) == (mixture.labels == 1)).all()
 

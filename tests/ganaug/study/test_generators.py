@@ -120,7 +120,7 @@ def test_siblings_differ_by_their_seed_alone(trained: GanRun) -> None:
     dataset = open_dataset(workspace, "phantom")
     own = GanConfig(**{**vars(GAN), "seed": 3})
     runs = [train_gan(plan_training(workspace, dataset, FOLD, config), Compute()) for config in (GAN, own)]
-    longer = train_gan(plan_training(workspace, dataset, FOLD, replace(GAN, total_kimg=0.024)), Compute())
+    longer = train_gan(plan_training(workspace, dataset, FOLD, replace(GAN, total_kimg=0.04)), Compute())
     everybody = workspace.gans("phantom", FOLD)
     assert siblings_of(runs[1], everybody) == runs
     assert siblings_of(longer, everybody) == [longer]
