@@ -27,12 +27,14 @@ from classifiers.transforms import NUM_ORIENTATIONS, orient
 from ganaug.classify.predictions import Predictions, find_tested, find_tested_images
 from ganaug.classify.train import TrainedModel
 from ganaug.config import EXTRACTOR_NAMES, FITTED_EXTRACTORS, Compute
+from ganaug.config.choices import COLOUR_PROBE
 from ganaug.data.dataset import DataSet
 from ganaug.data.mixture import Mixture
 from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, DataError
 from ganaug.evaluate.extractors.choice import spelling_of, split_name
 from ganaug.evaluate.extractors.extractor import Extractor, ExtractorInputs
+from ganaug.evaluate.extractors.networks.colour import colour
 from ganaug.evaluate.extractors.record import ExtractorPlace, ExtractorRecord
 from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.evaluate.features import map_features
@@ -106,6 +108,8 @@ def extractor_of(name: str, weights: Path | None, device: str = "cpu") -> Extrac
 
     Raises ConfigError for an unknown name or no file, WeightsError where the file is something else.
     """
+    if name == COLOUR_PROBE:
+        return colour(ExtractorInputs(compute=Compute(device)))
     require_known_extractor(name)
     if weights is None:
         raise ConfigError(

@@ -34,6 +34,7 @@ BUILT_IN = PHANTOM, NO_WEIGHTS = "phantom", "none"  # what a training can begin 
 ON_ALARM = CONTINUE, STOP = "continue", "stop"  # what a training does when it raises an alarm
 DISCRIMINATORS = ("stylegan2", "projected")  # that teach a generator
 ADA_PIPELINES = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the discriminator's images
+COLOUR_PROBE = "probe:colour"  # that sees the mean colour and the stain of an image only
 BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
 POOLED = f"mean of {BASELINE} and {CONTROL}"  # what the treatment is judged against: both hold the real images alone
 DEFAULT_ARMS = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier is trained on

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from classifiers.config import ClassicalAugmentation
 from ganaug.config.checks import require
-from ganaug.config.choices import DEFAULT_ARMS
+from ganaug.config.choices import COLOUR_PROBE, DEFAULT_ARMS
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class StudyConfig:
     pretrained: tuple[tuple[str, str], ...] = ()  # pairs (classifier, local file of the weights that it starts from)
     pretrained_saw: tuple[tuple[str, str], ...] = ()  # pairs (classifier, the user's word for what these weights saw)
     arms: tuple[str, ...] = DEFAULT_ARMS
+    shortcuts: tuple[str, ...] = (COLOUR_PROBE,)  # classifiers of what needs no tissue, on the real images alone
     folds: tuple[int, ...] | None = None  # None: every fold of the data set
     seeds: tuple[int, ...] = (0, 1)
     ratio: float = 1.0  # synthetic images added, per real training image of the same class
@@ -40,6 +41,8 @@ class StudyConfig:
             values = getattr(self, name)
             require(len(values) > 0, f"no {name}", f"at least one of the {name}")
             require(len(set(values)) == len(values), f"{name} {', '.join(map(str, values))}", "each one once")
+        both = set(self.shortcuts) & set(self.classifiers)
+        require(not both, f"{', '.join(sorted(both))} as classifier and as shortcut", "one of them")
         require(0.5 < self.confidence < 1, f"confidence {self.confidence}", "a number between 0.5 and 1")
         require(0 < self.margin < 1, f"margin {self.margin}", "a number between 0 and 1, such as 0.02 for two points")
         require(0 < self.ratio <= 1000, f"ratio {self.ratio}", "a positive number up to 1000")

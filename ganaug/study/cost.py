@@ -99,7 +99,7 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
         classifiers=config.classifiers,
         arms=config.arms,
         seeds=config.seeds,
-        cells=per_fold * len(folds) * len(config.classifiers),
+        cells=(per_fold * len(config.classifiers) + len(config.shortcuts)) * len(folds),
         steps_per_cell=config.num_steps,
         device=compute.device,
         workers=num_workers,

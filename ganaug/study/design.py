@@ -179,8 +179,16 @@ def fit_config_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu"
 
 
 def plan_cells(design: Design) -> list[Cell]:
-    """Every cell, fold by fold, the arms of one comparison next to each other."""
+    """Every cell, fold by fold, the arms of one comparison next to each other; those of the shortcuts at the end."""
     config = design.config
+    runs = [
+        (fold, seed, classifier, arm)
+        for fold in design.folds
+        for seed in config.seeds
+        for classifier in config.classifiers
+        for arm in config.arms
+    ]
+    runs += [(fold, config.seeds[0], name, BASELINE) for fold in design.folds for name in config.shortcuts]
     return [
         Cell(
             classifier,
@@ -190,10 +198,7 @@ def plan_cells(design: Design) -> list[Cell]:
             digest=_cell_digest(design, classifier, arm, fold, seed),
             repeat=design.repeat_of(fold),
         )
-        for fold in design.folds
-        for seed in config.seeds
-        for classifier in config.classifiers
-        for arm in config.arms
+        for fold, seed, classifier, arm in runs
     ]
 
 

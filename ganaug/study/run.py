@@ -109,7 +109,7 @@ def extract_features(
 def require_buildable(dataset: DataSet, config: StudyConfig) -> None:
     """Build every classifier once; raise ConfigError, before hours of training, where one cannot be built."""
     pretrained = dict(config.pretrained)
-    for name in config.classifiers:
+    for name in (*config.classifiers, *config.shortcuts):
         weights = Path(pretrained[name]) if name in pretrained else None
         try:
             if is_probe(name):

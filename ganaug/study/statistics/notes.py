@@ -1,6 +1,6 @@
 """Notes on a study that its reader has to know before believing the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ganaug.config.choices import BASELINE, CONTROL, POOLED, SYNTHETIC_ONLY, TREATMENT
@@ -12,6 +12,7 @@ from ganaug.study.statistics.power import scale
 
 FEWEST_PATIENTS = 3  # tested of a class, or the verdict leaves it out: with one, simulated intervals cover 78 to 88 %
 FEW_PATIENTS_PER_CLASS = 5
+CLOSE = 0.05  # of the metric: a shortcut that near is most of the task
 MUCH = 0.10  # ten points of the metric: what counts as much worse
 
 
@@ -54,6 +55,21 @@ def _note_on_luck(answer: Difference) -> list[str]:
         f"differences between folds show it; they are in the interval. With a second generator per fold it would be "
         f"about ±{then:.1f} points in place of ±{now:.1f}."
     ]
+
+
+def notes_on_shortcuts(shortcuts: Mapping[str, float], classifiers: Mapping[str, float], metric: str) -> list[str]:
+    """How far a classifier gets without tissue; an alarm where others get hardly farther. Scores on real images."""
+    notes = []
+    for name, score in shortcuts.items():
+        close = [other for other, own in classifiers.items() if own - score < CLOSE]
+        if close:
+            notes.append(
+                f"{name}, which sees the mean colour and the stain of a whole image and no tissue, reaches "
+                f"{percent(score)} {metric.replace('_', ' ')} on real images, within {100 * CLOSE:g} points of "
+                f"{', '.join(close)} or above: as posed, the task is mostly one of stain, and so is whatever synthetic "
+                "images add to it. Prepare the data set with --stain macenko, and at a higher resolution."
+            )
+    return notes
 
 
 def notes_on_sample(tested: OutOfFold, design: Design, class_names: Sequence[str], num_folds: int) -> list[str]:

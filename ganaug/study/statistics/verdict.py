@@ -12,7 +12,7 @@ from ganaug.report.numbers import percent, points
 from ganaug.study.arms import same_dose
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.statistics.notes import FEWEST_PATIENTS, notes_on_classifier, notes_on_sample
+from ganaug.study.statistics.notes import FEWEST_PATIENTS, notes_on_classifier, notes_on_sample, notes_on_shortcuts
 from ganaug.study.statistics.out_of_fold import OutOfFold, out_of_fold
 from ganaug.study.statistics.paired import Difference, paired_difference, resample
 from ganaug.study.statistics.power import say_what_would_show
@@ -46,18 +46,27 @@ def judge(design: Design, results: Sequence[CellResult], class_names: Sequence[s
     config = design.config
     differences: list[Difference] = []
     notes: list[str] = []
+    real_scores: dict[str, float] = {}
     for classifier in config.classifiers:
         everybody = out_of_fold(results, classifier, len(class_names), design.generators)
         tested = everybody.judge_classes(FEWEST_PATIENTS)
         found = compare(tested, design, classifier)
         differences += found
+        real_scores[classifier] = tested.score(BASELINE, config.metric)
         notes += notes_on_classifier(classifier, tested, found)
     notes = notes_on_sample(everybody, design, class_names, num_folds) + notes
+    scores = {name: score_real(results, name, len(class_names), config.metric) for name in config.shortcuts}
+    notes += notes_on_shortcuts(scores, real_scores, config.metric)
     words = words_of(differences, config.margin, config.confidence)
     can_answer = len(config.seeds) > 1 and everybody.is_judged(FEWEST_PATIENTS).sum() > 1
     word = common_word(words.values()) if can_answer else INCONCLUSIVE
     words = words if can_answer else dict.fromkeys(words, INCONCLUSIVE)
     return Verdict(word, write_sentence(word, differences, config.margin), words, tuple(differences), tuple(notes))
+
+
+def score_real(results: Sequence[CellResult], classifier: str, num_classes: int, metric: str) -> float:
+    """The score of a classifier on real images alone, over the classes that are judged."""
+    return out_of_fold(results, classifier, num_classes).judge_classes(FEWEST_PATIENTS).score(BASELINE, metric)
 
 
 def compare(tested: OutOfFold, design: Design, classifier: str) -> list[Difference]:

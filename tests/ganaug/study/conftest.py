@@ -137,5 +137,11 @@ def world_of(tmp_path: Path) -> Callable[..., World]:
 def quick() -> StudyConfig:
     """Two steps of the smallest classifier on one fold: enough to go the whole way, not to learn."""
     return StudyConfig(
-        classifiers=("dalaresnet50_small",), seeds=(0,), folds=(0,), num_steps=2, batch=4, num_resamples=100
+        classifiers=("dalaresnet50_small",),
+        shortcuts=(),
+        seeds=(0,),
+        folds=(0,),
+        num_steps=2,
+        batch=4,
+        num_resamples=100,
     )

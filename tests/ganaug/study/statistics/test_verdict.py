@@ -127,7 +127,7 @@ def study(
     world: "World", accuracy: dict[str, float], patients_per_fold: int = 16, **options: Any
 ) -> tuple[Design, list[CellResult]]:
     """A design and made-up results in which each arm is right as often as `accuracy` says."""
-    given: dict[str, Any] = {"classifiers": ("net",), "seeds": (0, 1), "num_resamples": 1000} | options
+    given: dict[str, Any] = {"classifiers": ("net",), "seeds": (0, 1), "num_resamples": 1000, "shortcuts": ()} | options
     config = StudyConfig(**given)
     file = world.workspace.root
     supplies = {
