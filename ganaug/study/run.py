@@ -58,7 +58,7 @@ def evaluate_augmentation(
     write_json(study.design, sealed(_design_record(design, cells, created)))
     todo = [cell for cell in cells if adopt_cell(study, cell, dataset) is None]
     extract_features(workspace, dataset, design, todo, compute)
-    for _ in EXECUTORS["local"](workspace, design, compute).run(todo):
+    for _ in EXECUTORS[compute.executor](workspace, design, compute).run(todo):
         pass
     results = [_load_finished(study, cell, dataset) for cell in cells]
     write_text(study.results, "".join(json.dumps(_row(result), ensure_ascii=False) + "\n" for result in results))

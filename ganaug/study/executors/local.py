@@ -36,7 +36,7 @@ class LocalExecutor(Executor):
         calls = [(self.workspace, self.design, cell, self.compute.device) for cell in cells]
         names = [cell.name for cell in cells]
         faults: dict[int, UserError] = {}
-        ended = run_parallel(_run_cell, calls, num_workers_of(self.compute), names)
+        ended = run_parallel(run_safely, calls, num_workers_of(self.compute), names)
         try:
             for position, fault in tqdm(
                 ended, total=len(cells), desc="cells", unit="cell", disable=not self.compute.progress or None
@@ -48,11 +48,11 @@ class LocalExecutor(Executor):
         except DiskFull:
             raise
         except UserError as error:  # some processes were killed
-            _raise_faults(names, faults, error)
-        _raise_faults(names, faults)
+            raise_faults(names, faults, error)
+        raise_faults(names, faults)
 
 
-def _raise_faults(names: Sequence[str], faults: dict[int, UserError], killed: UserError | None = None) -> None:
+def raise_faults(names: Sequence[str], faults: dict[int, UserError], killed: UserError | None = None) -> None:
     """Raise one error for all faults; return where there is none."""
     errors = [faults[position] for position in sorted(faults)] + ([killed] if killed else [])
     if len(errors) == 1:
@@ -65,7 +65,7 @@ def _raise_faults(names: Sequence[str], faults: dict[int, UserError], killed: Us
         )
 
 
-def _run_cell(workspace: Workspace, design: Design, cell: Cell, device: str) -> UserError | None:
+def run_safely(workspace: Workspace, design: Design, cell: Cell, device: str) -> UserError | None:
     """Run a cell, and return its error, so that the other cells go on; None where it finished."""
     try:
         run_cell(workspace, design, cell, device)
