@@ -51,11 +51,14 @@ class Common:
                 todo="use --device cpu, or see `ganaug doctor`",
             ) from error
 
-    def compute(self, *, num_workers: int | None = None, weights_dir: Path | None = None) -> Compute:
-        """The means of this run, with its progress shown; None for what the command has no option for."""
+    def compute(self, *, num_workers: int | None = None, weights_dir: Path | None = None, **cells: Any) -> Compute:
+        """The means of this run, with its progress shown; None for what the command has no option for.
+
+        cells: how those of a study are run, see `Compute`.
+        """
         from ganaug.weights import weights_folder
 
-        return Compute(self.device, num_workers, weights_folder(weights_dir), progress=True)
+        return Compute(self.device, num_workers, weights_folder(weights_dir), progress=True, **cells)
 
     def report(self, value: dict[str, Any], text: str) -> None:
         """Print a result to stdout: `value` for machines with --json, else `text` for people."""

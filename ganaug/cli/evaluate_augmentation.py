@@ -51,6 +51,13 @@ from ganaug.errors import ConfigError
 @click.option("--margin", type=float, help="Effect that would not matter, as a fraction of the metric  [default: 0.02]")
 @click.option("--workers", "num_workers", type=click.IntRange(1),
               help="Cells trained at a time  [default: one per core; on a GPU one]")  # fmt: skip
+@click.option("--executor", type=click.Choice(("local", "slurm")), default="local", show_default=True,
+              help="Where the cells are trained")  # fmt: skip
+@click.option("--slurm", "slurm_options", multiple=True, metavar="KEY=VALUE",
+              help="Option of sbatch, such as partition=gpu or time=120; repeatable")  # fmt: skip
+@click.option(
+    "--shard", metavar="I/N", help="Train only the cells of shard I, from 0, of N; auto: as a Slurm array says"
+)
 @gan_option
 @synthetic_option
 @extractor_option
@@ -70,6 +77,9 @@ def evaluate_augmentation(
     total_kimg: float | None,
     num_generators: int | None,
     num_workers: int | None,
+    executor: str,
+    slurm_options: tuple[str, ...],
+    shard: str | None,
     gans: tuple[str, ...],
     files: tuple[Path, ...],
     extractor: str | None,
@@ -82,10 +92,17 @@ def evaluate_augmentation(
     resumes a run that was stopped.
     """
     from ganaug.generate.find import Choice
+    from ganaug.parallel.shards import WHOLE, read_shard
     from ganaug.study.cost import plan_study
     from ganaug.study.request import StudyRequest, add_published_weights, missing_config, run_study
 
-    data, compute = find_dataset(common, dataset), common.compute(num_workers=num_workers, weights_dir=weights_dir)
+    if slurm_options and executor != "slurm":
+        raise ConfigError(f"--slurm {slurm_options[0]} with --executor {executor}", expected="--executor slurm")
+    if shard is not None and (train_missing or executor == "slurm"):
+        raise ConfigError("--shard with --train-missing or --executor slurm", expected="cells alone, in this process")
+    options = tuple(_name_and_value("--slurm", pair) for pair in slurm_options)
+    compute = common.compute(num_workers=num_workers, weights_dir=weights_dir, executor=executor, slurm=options)
+    data = find_dataset(common, dataset)
     config = _config(common, classifiers, pretrained, pretrained_saw, num_seeds, more_arms, given)
     config = add_published_weights(config, compute)
     require_used(config, given)
@@ -105,6 +122,7 @@ def evaluate_augmentation(
         needs_all=fold is not None,
         num_generators=min(num_generators or presets.num_generators(common.preset), len(config.seeds)),
         needs_generators=num_generators is not None,
+        shard=read_shard(shard) if shard else WHOLE,
         extractor=extractor,
         choice=Choice(gans, files),
     )
@@ -113,6 +131,9 @@ def evaluate_augmentation(
         common.report(plan, "\n".join(f"{name}: {value}" for name, value in plan.items()))
         return
     outcome = run_study(common.workspace, request, compute, warn)
+    if outcome is None:
+        warn(f"note: shard {shard} is done; the last shard to end writes the report")
+        return
     for warning in outcome.verdict.warnings:
         warn(f"note: {warning}")
     report = outcome.study.report.resolve()
@@ -142,11 +163,14 @@ def _config(
     )
 
 
+EXAMPLES = {"--pretrained": "dalaresnet50=resnet50.pth", "--pretrained-saw": "dalaresnet50=TEXT", "--slurm": "time=120"}
+
+
 def _name_and_value(option: str, pair: str) -> tuple[str, str]:
     name, _, value = pair.partition("=")
     if not name or not value.strip():
         raise ConfigError(
             f"{option} {pair}",
-            expected=f"{option} dalaresnet50={'resnet50.pth' if option == '--pretrained' else 'TEXT'}",
+            expected=f"{option} {EXAMPLES[option]}",
         )
     return name, value

@@ -16,8 +16,9 @@ from ganaug.generate.find import NO_CHOICE, Choice
 from ganaug.generate.score_supplies import require_scorable, score_images
 from ganaug.generate.supplies import Supply, num_drawn, require_all_used, require_some, supplies_for, synthetics_of
 from ganaug.generate.synthesize import plan_synthesis, synthesize
+from ganaug.parallel.shards import WHOLE, Shard
 from ganaug.study.arms import most_added
-from ganaug.study.run import Outcome, evaluate_augmentation
+from ganaug.study.run import Outcome, evaluate_augmentation, train_shard
 from ganaug.train.loop import train_gans
 from ganaug.train.task import Task, plan_training
 from ganaug.weights import WEIGHTS, find_weights, published_name
@@ -44,6 +45,7 @@ class StudyRequest:
     needs_all: bool = False  # a fold without synthetic images is an error, where none are to be made
     num_generators: int = 1  # of each fold, at most one per seed
     needs_generators: bool = False  # fewer of a fold are an error, where none are to be made
+    shard: Shard = WHOLE  # whose cells are trained; only without missing generators
     extractor: str | None = None  # of the image scores; None: the best that is available
     choice: Choice = NO_CHOICE  # of generators and synthetic files in place of what `ganaug.generate.find` takes
 
@@ -98,8 +100,10 @@ def run_study(
     request: StudyRequest,
     compute: Compute,
     print_note: Callable[[str], None] = lambda note: None,
-) -> Outcome:
+) -> Outcome | None:
     """Do all of the request that is not done yet, and report; `print_note` gets a line on each file that serves.
+
+    None where only a shard was asked for and cells of others lack still: the last shard to end writes the report.
 
     Raises WorkspaceError where no fold has synthetic images and none are to be made.
     """
@@ -109,8 +113,12 @@ def run_study(
         supplies = make_missing(workspace, request, request.missing, compute)
     for supply in supplies:
         print_note(f"note: {supply.sentence}")
-    scores = score_images(workspace, request.dataset, supplies, extractor=request.extractor, compute=compute)
     config = replace(request.config, folds=tuple(dict.fromkeys(supply.fold for supply in supplies)))
+    if request.shard != WHOLE and not train_shard(
+        workspace, request.dataset, supplies, config, compute=compute, shard=request.shard
+    ):
+        return None
+    scores = score_images(workspace, request.dataset, supplies, extractor=request.extractor, compute=compute)
     return evaluate_augmentation(workspace, request.dataset, supplies, config, compute=compute, image_scores=scores)
 
 

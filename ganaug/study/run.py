@@ -14,9 +14,10 @@ from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.evaluate.judgement import Judgement
 from ganaug.generate.supplies import Supply
+from ganaug.parallel.shards import Shard
 from ganaug.provenance import sealed
 from ganaug.study.arms import find_arm
-from ganaug.study.cells import CellResult, adopt_cell, compose, load_cell
+from ganaug.study.cells import CellResult, adopt_cell, compose, find_cell, load_cell
 from ganaug.study.design import Cell, Design, make_design, plan_cells
 from ganaug.study.executors.registry import EXECUTORS
 from ganaug.study.guard import AdmittedSupply, admit, origins_of
@@ -47,8 +48,8 @@ def evaluate_augmentation(
 ) -> Outcome:
     """Answer whether the synthetic images make the classifiers better on unseen patients, and write the report.
 
-    `image_scores` are shown in the report. Cells that are done, here or in an earlier study,
-    are not trained again; the same call resumes an interrupted run.
+    `image_scores` are shown in the report. Cells that are done, here or in an earlier study, are not trained again; the
+    same call resumes an interrupted run.
 
     Raises LeakError, DataError or ConfigError before anything is trained or written, and UserError where a cell fails.
     """
@@ -56,10 +57,7 @@ def evaluate_augmentation(
     study, cells = design.study(workspace), plan_cells(design)
     created = _creation_time(workspace, study)
     write_json(study.design, sealed(_design_record(design, cells, created)))
-    todo = [cell for cell in cells if adopt_cell(study, cell, dataset) is None]
-    extract_features(workspace, dataset, design, todo, compute)
-    for _ in EXECUTORS[compute.executor](workspace, design, compute).run(todo):
-        pass
+    num_trained = _train(workspace, dataset, design, cells, compute)
     results = [_load_finished(study, cell, dataset) for cell in cells]
     write_text(study.results, "".join(json.dumps(_row(result), ensure_ascii=False) + "\n" for result in results))
     verdict = judge(design, results, dataset.table.class_names, dataset.folds.num_folds)
@@ -68,7 +66,36 @@ def evaluate_augmentation(
         verdict = replace(verdict, warnings=(warning_of(looks, created), *verdict.warnings))
     write_json(study.verdict, sealed({"study": design.name, **verdict.to_dict()}))
     write_report(study, design, dataset, verdict, results, image_scores, looks)
-    return Outcome(verdict, study, len(cells), len(cells) - len(todo))
+    return Outcome(verdict, study, len(cells), len(cells) - num_trained)
+
+
+def train_shard(
+    workspace: Workspace,
+    dataset: DataSet,
+    supplies: Sequence[Supply],
+    config: StudyConfig,
+    *,
+    compute: Compute,
+    shard: Shard,
+) -> bool:
+    """Train the cells of a shard; True where no cell of the whole study lacks then, so that it can be judged.
+
+    Raises what `evaluate_augmentation` raises.
+    """
+    design = design_study(workspace, dataset, supplies, config)
+    cells = plan_cells(design)
+    _train(workspace, dataset, design, shard.of(cells), compute)
+    return all(find_cell(design.study(workspace), cell, dataset) for cell in cells)
+
+
+def _train(workspace: Workspace, dataset: DataSet, design: Design, cells: Sequence[Cell], compute: Compute) -> int:
+    """Train those of the cells that are not done, and return their number."""
+    study = design.study(workspace)
+    todo = [cell for cell in cells if adopt_cell(study, cell, dataset) is None]
+    extract_features(workspace, dataset, design, todo, compute)
+    for _ in EXECUTORS[compute.executor](workspace, design, compute).run(todo):
+        pass
+    return len(todo)
 
 
 def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supply], config: StudyConfig) -> Design:

@@ -98,6 +98,7 @@ def test_missing_generators_are_trained_with_seeds_of_their_own_and_found_again(
     request = StudyRequest(dataset, [FOLD], config, missing, num_generators=2)
     assert plan_study(workspace, request, Compute()).generators_to_train == (FOLD, FOLD)
     outcome = run_study(workspace, request, Compute())
+    assert outcome is not None
     assert outcome.num_cells == 2 * len(config.arms)
     assert plan_study(workspace, request, Compute()).generators_to_train == ()
     runs = find_generators(workspace, "phantom", FOLD)
