@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +179,9 @@ class SlurmExecutor(Executor):
 
 
 def require_slurm() -> None:
-    """Raise ConfigError where no Slurm can be reached from here."""
+    """Raise ConfigError where no Slurm can be reached from here, or the package that speaks to it is missing."""
+    if find_spec("submitit") is None:
+        raise ConfigError("the package submitit is missing", todo="install it with `pip install 'ganaug[slurm]'`")
     missing = [name for name in ("sbatch", "squeue") if shutil.which(name) is None]
     if missing:
         raise ConfigError(
