@@ -32,6 +32,7 @@ from ganaug.study.design import fit_config_of, plan_cells
 from ganaug.study.executors.local import num_workers_of
 from ganaug.study.executors.registry import EXECUTORS
 from ganaug.study.guard import origins_of
+from ganaug.study.prospect import foresee
 from ganaug.study.request import StudyRequest, find_supplies, plan_missing
 from ganaug.study.run import design_study, require_buildable
 from ganaug.study.subtypes import ARMS, Trainings, parts_of
@@ -57,6 +58,7 @@ class StudyPlan:
     device: str
     workers: int  # cells trained at a time
     seconds: int  # a rough estimate
+    smallest_gain: float | None  # of the metric, that four of five such studies would show; None: it cannot answer
 
 
 def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) -> StudyPlan:
@@ -92,6 +94,7 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
     seconds += sum(estimate_extraction(workspace, dataset, readers, name, config, compute.device) for name in probes)
     if missing:
         seconds += estimate_training_cost(missing, compute).seconds
+    prospect = foresee(dataset, folds, config, min(request.num_generators, len(config.seeds)))
     return StudyPlan(
         dataset=dataset.name,
         folds=folds,
@@ -104,6 +107,7 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
         device=compute.device,
         workers=num_workers,
         seconds=round(seconds),
+        smallest_gain=round(prospect.smallest_gain, 4) if prospect else None,
     )
 
 

@@ -91,6 +91,9 @@ def contrast_of(arm: str, baseline: str) -> Contrast:
     return Contrast({arm: 1.0, **subtracted})
 
 
+ANSWER = contrast_of(TREATMENT, POOLED)  # the question itself
+
+
 def paired_difference(
     tested: OutOfFold,
     weights: NDArray[np.float64],
