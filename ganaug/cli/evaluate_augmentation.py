@@ -1,7 +1,7 @@
 """`ganaug evaluate-augmentation`: from a data set and its generators to a verdict and a report."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,10 @@ from ganaug.cli.training_options import classical_option, rate_options, require_
 from ganaug.config import StudyConfig, to_dict
 from ganaug.config.study import change_study
 from ganaug.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ganaug.study.plan.cost import StudyPlan
+    from ganaug.study.run import Outcome
 
 
 @click.command(epilog=reference.EVALUATE_AUGMENTATION)
@@ -93,27 +97,17 @@ def evaluate_augmentation(
     """
     from ganaug.generate.find import Choice
     from ganaug.parallel.shards import WHOLE, read_shard
-    from ganaug.study.cost import plan_study
+    from ganaug.study.plan.cost import plan_study
     from ganaug.study.request import StudyRequest, add_published_weights, missing_config, run_study
 
-    if slurm_options and executor != "slurm":
-        raise ConfigError(f"--slurm {slurm_options[0]} with --executor {executor}", expected="--executor slurm")
-    if shard is not None and (train_missing or executor == "slurm"):
-        raise ConfigError("--shard with --train-missing or --executor slurm", expected="cells alone, in this process")
-    options = tuple(_name_and_value("--slurm", pair) for pair in slurm_options)
-    compute = common.compute(num_workers=num_workers, weights_dir=weights_dir, executor=executor, slurm=options)
+    _require_one_way(executor, slurm_options, shard, train_missing, total_kimg)
+    slurm = tuple(_name_and_value("--slurm", pair) for pair in slurm_options)
+    compute = common.compute(num_workers=num_workers, weights_dir=weights_dir, executor=executor, slurm=slurm)
     data = find_dataset(common, dataset)
     config = _config(common, classifiers, pretrained, pretrained_saw, num_seeds, more_arms, given)
     config = add_published_weights(config, compute)
     require_used(config, given)
-    if total_kimg is not None and not train_missing:
-        raise ConfigError("--kimg without --train-missing", expected="both, or neither")
-    if num_generators is not None and num_generators > len(config.seeds):
-        raise ConfigError(
-            f"--generators {num_generators} with {len(config.seeds)} seeds",
-            expected="at most one generator per seed",
-            todo=f"add --seeds {num_generators}",
-        )
+    _require_seeds(num_generators, config)
     request = StudyRequest(
         dataset=data,
         folds=choose_folds(common, data, fold),
@@ -127,17 +121,46 @@ def evaluate_augmentation(
         choice=Choice(gans, files),
     )
     if common.dry_run:
-        plan = to_dict(plan_study(common.workspace, request, compute))
-        common.report(plan, "\n".join(f"{name}: {value}" for name, value in plan.items()))
-        return
-    outcome = run_study(common.workspace, request, compute, warn)
+        _print_plan(common, plan_study(common.workspace, request, compute))
+    else:
+        _print_outcome(common, run_study(common.workspace, request, compute, warn))
+
+
+def _print_plan(common: Common, plan: "StudyPlan") -> None:
+    values = to_dict(plan)
+    common.report(values, "\n".join(f"{name}: {value}" for name, value in values.items()))
+
+
+def _print_outcome(common: Common, outcome: "Outcome | None") -> None:
     if outcome is None:
-        warn(f"note: shard {shard} is done; the last shard to end writes the report")
+        warn("note: this shard is done; the last shard to end writes the report")
         return
     for warning in outcome.verdict.warnings:
         warn(f"note: {warning}")
     report = outcome.study.report.resolve()
     common.report({**outcome.verdict.to_dict(), "report": str(report)}, f"{outcome.verdict.sentence}\nreport: {report}")
+
+
+def _require_one_way(
+    executor: str, slurm_options: tuple[str, ...], shard: str | None, train_missing: bool, total_kimg: float | None
+) -> None:
+    """Raise ConfigError where options ask for two ways of running the cells, or would have no effect."""
+    if slurm_options and executor != "slurm":
+        raise ConfigError(f"--slurm {slurm_options[0]} with --executor {executor}", expected="--executor slurm")
+    if shard is not None and (train_missing or executor == "slurm"):
+        raise ConfigError("--shard with --train-missing or --executor slurm", expected="cells alone, in this process")
+    if total_kimg is not None and not train_missing:
+        raise ConfigError("--kimg without --train-missing", expected="both, or neither")
+
+
+def _require_seeds(num_generators: int | None, config: StudyConfig) -> None:
+    """Raise ConfigError where more generators are asked for than there are seeds to serve."""
+    if num_generators is not None and num_generators > len(config.seeds):
+        raise ConfigError(
+            f"--generators {num_generators} with {len(config.seeds)} seeds",
+            expected="at most one generator per seed",
+            todo=f"add --seeds {num_generators}",
+        )
 
 
 def _config(

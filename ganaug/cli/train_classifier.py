@@ -151,7 +151,7 @@ def _print_kept(common: Common, kept: "KeptClassifier") -> dict[str, Any]:
 
 def print_plan(common: Common, tasks: Sequence["ClassifierTask"], config: StudyConfig, compute: Compute) -> None:
     """Print what would be trained, on what, and how long it takes."""
-    from ganaug.study.cost import estimate_classifiers
+    from ganaug.study.plan.cost import estimate_classifiers
 
     task = tasks[0]
     todo = [task for task in tasks if not task.run.weights.exists()]

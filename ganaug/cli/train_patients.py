@@ -56,7 +56,7 @@ def train_patients(
     from classifiers.registry import CLASSIFIERS
     from ganaug.classify.patients import choose_tiles
     from ganaug.data.expression_table import read_expression_table
-    from ganaug.study.cost import estimate_subtypes
+    from ganaug.study.plan.cost import estimate_subtypes
     from ganaug.study.subtypes import ARMS, compare_arms
 
     name = canonical_name(classifier, CLASSIFIERS)

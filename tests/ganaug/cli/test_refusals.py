@@ -94,7 +94,7 @@ def test_the_rates_of_a_study_are_those_that_were_chosen(
         configs.append(request.config)
         raise ConfigError("enough is known")
 
-    monkeypatch.setattr("ganaug.study.cost.plan_study", keep)
+    monkeypatch.setattr("ganaug.study.plan.cost.plan_study", keep)
     study = ("evaluate-augmentation", "--preset", "quick", "--pretrained", f"{name}={path}", "--dry-run")
     for given in ((), ("--learning-rate", 1e-3, "--body-learning-rate", 1e-4)):
         assert "enough is known" in refusal(run(home, *study, *given))

@@ -14,8 +14,8 @@ from ganaug.classify.fold import train_and_test
 from ganaug.classify.train import build_classifier, images_of
 from ganaug.classify.train_stored import train_stored
 from ganaug.config import StudyConfig
-from ganaug.study import cost
 from ganaug.study.design import fit_config_of, plan_cells
+from ganaug.study.plan import cost
 from ganaug.study.training_set import plan_classifiers
 
 if TYPE_CHECKING:

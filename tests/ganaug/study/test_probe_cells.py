@@ -13,8 +13,8 @@ from ganaug.config import Compute, StudyConfig
 from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, LeakError
 from ganaug.study.cells import load_cell
-from ganaug.study.cost import estimate_extraction, time_probe
 from ganaug.study.design import plan_cells
+from ganaug.study.plan.cost import estimate_extraction, time_probe
 from ganaug.study.request import add_published_weights
 from ganaug.weights import find_weights
 from ganaug.workspace import read_jsonl

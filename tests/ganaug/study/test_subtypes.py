@@ -21,7 +21,7 @@ from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.phantom.paired import SUBTYPES, TISSUES, draw_expression, draw_genes, draw_tissue, subtype_of
 from ganaug.errors import ConfigError, DataError
 from ganaug.evaluate.extractors.extractor import Extractor
-from ganaug.study import cost
+from ganaug.study.plan import cost
 from ganaug.study.statistics.increments import BOTH, GENES, IMAGE, PUBLISHED, PatientPredictions, compare
 from ganaug.study.subtypes import (
     ARMS,

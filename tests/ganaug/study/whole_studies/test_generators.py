@@ -12,8 +12,8 @@ from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.generate.find import find_generators, siblings_of
 from ganaug.generate.supplies import Supply, supplies_for
 from ganaug.provenance import digest_of
-from ganaug.study.cost import plan_study
 from ganaug.study.design import plan_cells
+from ganaug.study.plan.cost import plan_study
 from ganaug.study.request import MissingConfig, StudyRequest, run_study
 from ganaug.study.run import design_study
 from ganaug.train.loop import train_gan
@@ -121,9 +121,9 @@ def test_siblings_differ_by_their_seed_alone(trained: GanRun) -> None:
     dataset = open_dataset(workspace, "phantom")
     own = GanConfig(**{**vars(GAN), "seed": 3})
     runs = [train_gan(plan_training(workspace, dataset, FOLD, config), Compute()) for config in (GAN, own)]
-    longer = train_gan(plan_training(workspace, dataset, FOLD, replace(GAN, total_kimg=0.04)), Compute())
+    other = train_gan(plan_training(workspace, dataset, FOLD, replace(GAN, batch=4)), Compute())
     everybody = workspace.gans("phantom", FOLD)
     siblings = siblings_of(runs[1], everybody)
     assert [run for run in siblings if run in runs] == runs
-    assert longer not in siblings
-    assert siblings_of(longer, everybody) == [longer]
+    assert other not in siblings
+    assert siblings_of(other, everybody) == [other]

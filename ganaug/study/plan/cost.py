@@ -32,7 +32,7 @@ from ganaug.study.design import fit_config_of, plan_cells
 from ganaug.study.executors.local import num_workers_of
 from ganaug.study.executors.registry import EXECUTORS
 from ganaug.study.guard import origins_of
-from ganaug.study.prospect import foresee
+from ganaug.study.plan.prospect import foresee
 from ganaug.study.request import StudyRequest, find_supplies, plan_missing
 from ganaug.study.run import design_study, require_buildable
 from ganaug.study.subtypes import ARMS, Trainings, parts_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ganaug.config import StudyConfig
-from ganaug.study.prospect import foresee, patients_of
+from ganaug.study.plan.prospect import foresee, patients_of
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
