@@ -54,9 +54,9 @@ class CellJob:
 class SlurmExecutor(Executor):
     """Submits the cells as one job array and waits for them; what is finished stays whatever happens to the rest.
 
-    The options of sbatch come with `compute.slurm`, such as ("partition", "gpu"). Stopped while it waits, it leaves the
-    jobs in the queue; the same call waits for these and submits what no job has. Cells whose job failed, or left no
-    result, are named in a UserError at the end.
+    The options of sbatch come with `compute.slurm`, such as ("partition", "gpu"). Its records are in the study's folder
+    until all jobs have ended well. Stopped while it waits, it leaves the jobs in the queue; the same call waits for
+    these and submits what no job has. Cells whose job failed, or left no result, are named in a UserError at the end.
     """
 
     workspace: Workspace
@@ -132,6 +132,7 @@ class SlurmExecutor(Executor):
                 else:
                     faults[names.index(cell.name)] = UserError(fault)
         raise_faults(names, faults)
+        shutil.rmtree(self.folder, ignore_errors=True)  # it names paths and computers
 
     def _collect(self, waiting: dict[str, list[Cell]]) -> Iterator[tuple[Cell, str | None]]:
         """Each cell with its error as its job ends, in the order in which they do."""
