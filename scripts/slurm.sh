@@ -6,6 +6,11 @@ action="$1" folder="$(realpath -m "$2")"
 export PATH="$PATH:/usr/sbin" SLURM_CONF="$folder/slurm.conf"
 
 stop() {
+    scancel --user=root 2>/dev/null || true # or their steps would outlive the daemons
+    for _ in $(seq 20); do
+        [ -z "$(squeue --noheader 2>/dev/null)" ] && break
+        sleep 0.5
+    done
     for name in slurmd slurmctld munged; do
         [ -f "$folder/$name.pid" ] && kill "$(cat "$folder/$name.pid")" 2>/dev/null || true
     done
