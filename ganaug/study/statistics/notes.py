@@ -57,12 +57,17 @@ def _note_on_luck(answer: Difference) -> list[str]:
     ]
 
 
-def notes_on_shortcuts(shortcuts: Mapping[str, float], classifiers: Mapping[str, float], metric: str) -> list[str]:
-    """How far a classifier gets without tissue; an alarm where others get hardly farther. Scores on real images."""
+def notes_on_shortcuts(
+    shortcuts: Mapping[str, float], classifiers: Mapping[str, float], metric: str, guessing: float
+) -> list[str]:
+    """How far a classifier gets without tissue; an alarm where others get hardly farther. Scores on real images.
+
+    None where the shortcut is hardly better than guessing: then a classifier that is near it has learnt nothing.
+    """
     notes = []
     for name, score in shortcuts.items():
         close = [other for other, own in classifiers.items() if own - score < CLOSE]
-        if close:
+        if close and score - guessing >= MUCH:
             notes.append(
                 f"{name}, which sees the mean colour and the stain of a whole image and no tissue, reaches "
                 f"{percent(score)} {metric.replace('_', ' ')} on real images, within {100 * CLOSE:g} points of "

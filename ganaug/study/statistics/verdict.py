@@ -56,7 +56,7 @@ def judge(design: Design, results: Sequence[CellResult], class_names: Sequence[s
         notes += notes_on_classifier(classifier, tested, found)
     notes = notes_on_sample(everybody, design, class_names, num_folds) + notes
     scores = {name: score_real(results, name, len(class_names), config.metric) for name in config.shortcuts}
-    notes += notes_on_shortcuts(scores, real_scores, config.metric)
+    notes += notes_on_shortcuts(scores, real_scores, config.metric, guessing=1 / len(class_names))
     words = words_of(differences, config.margin, config.confidence)
     can_answer = len(config.seeds) > 1 and everybody.is_judged(FEWEST_PATIENTS).sum() > 1
     word = common_word(words.values()) if can_answer else INCONCLUSIVE

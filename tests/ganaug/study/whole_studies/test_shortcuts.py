@@ -36,8 +36,12 @@ def test_a_shortcut_is_trained_once_per_fold_on_real_images_alone(world: "World"
 
 @pytest.mark.parametrize(("score", "is_named"), [(0.92, True), (0.86, True), (0.84, False), (0.5, False)])
 def test_alarm_is_a_matter_of_five_points(score: float, is_named: bool) -> None:
-    notes = notes_on_shortcuts({COLOUR: score}, {"net": 0.9}, "balanced_accuracy")
+    notes = notes_on_shortcuts({COLOUR: score}, {"net": 0.9}, "balanced_accuracy", guessing=0.5)
     assert bool(notes) == is_named
+
+
+def test_no_alarm_where_nobody_has_learnt_anything() -> None:
+    assert notes_on_shortcuts({COLOUR: 0.34}, {"net": 0.36}, "balanced_accuracy", guessing=0.25) == []
 
 
 def test_classifier_that_is_its_own_shortcut_is_refused() -> None:
@@ -48,4 +52,5 @@ def test_classifier_that_is_its_own_shortcut_is_refused() -> None:
 
 def test_random_labels_are_no_shortcut() -> None:
     rng = np.random.default_rng(0)
-    assert notes_on_shortcuts({COLOUR: float(rng.uniform(0.4, 0.6))}, {"net": 0.8, "other": 0.7}, "accuracy") == []
+    score = float(rng.uniform(0.4, 0.6))
+    assert notes_on_shortcuts({COLOUR: score}, {"net": 0.8, "other": 0.7}, "accuracy", guessing=0.5) == []
