@@ -24,6 +24,7 @@ from ganaug.cli.import_gan import import_gan
 from ganaug.cli.inspect import inspect
 from ganaug.cli.predict import predict
 from ganaug.cli.prepare import prepare
+from ganaug.cli.reader_study import reader_study
 from ganaug.cli.strips import strips
 from ganaug.cli.synthesize import synthesize
 from ganaug.cli.train_classifier import train_classifier
@@ -148,6 +149,7 @@ for command in (
     audit,
     train_gan,
     synthesize,
+    reader_study,
     strips,
     evaluate_gan,
     evaluate_augmentation,
