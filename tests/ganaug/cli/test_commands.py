@@ -44,6 +44,7 @@ SHARED_OPTIONS = {  # of each command, in the order of their use; and every comm
     "evaluate-gan": ("--workspace", "--preset", "--device", "--dry-run"),
     "evaluate-augmentation": EVERY,
     "train-classifier": EVERY,
+    "reader-study": ("--workspace", "--seed"),
     "predict": ("--workspace", "--device"),
     "explain": ("--workspace", "--seed", "--device", "--dry-run"),
     "import-gan": ("--dry-run",),

@@ -53,6 +53,7 @@ ways = {  # each once as it makes its files, and then as it would replace them o
     "strips": [("strips",), ("strips",)],
     "evaluate-gan": [("inspect", data), ("evaluate-gan", *fold, "--extractor", "classifier")],
     "evaluate-augmentation": [("evaluate-augmentation", *fold, "--workers", 1, "--seed", seed) for seed in (0, 1)],
+    "reader-study": [("reader-study", *fold, "--per-class", 2, "--out", root / "page.html")] * 2,
     "export": [("export", data, "--zip", root / "data.zip")] * 2,
     "export-gan": [("export-gan", "GENERATOR", "--out", root / "gan.safetensors")] * 2,
     "import-gan": [("import-gan", pickled, "--out", root / "peer.safetensors")] * 2,
