@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 @classical_option("That of every arm")
 @click.option("--arm", "more_arms", multiple=True, metavar="NAME",
               help="Arm in addition to the preset's, such as real+synthetic@0.5; repeatable")  # fmt: skip
+@click.option("--real-fraction", metavar="LIST",
+              help="Ask the question for fewer real images, too: fractions of them, such as 0.1,0.25,0.5")  # fmt: skip
+@click.option("--leak-audit", is_flag=True, default=None,
+              help="Add an arm whose generator knows patients under test, to show what a leak would do")  # fmt: skip
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
@@ -77,6 +81,7 @@ def evaluate_augmentation(
     pretrained_saw: tuple[str, ...],
     num_seeds: int | None,
     more_arms: tuple[str, ...],
+    real_fraction: str | None,
     train_missing: bool,
     total_kimg: float | None,
     num_generators: int | None,
@@ -97,6 +102,7 @@ def evaluate_augmentation(
     """
     from ganaug.generate.find import Choice
     from ganaug.parallel.shards import WHOLE, read_shard
+    from ganaug.study.arms.names import name_arms, read_fractions
     from ganaug.study.plan.cost import plan_study
     from ganaug.study.request import StudyRequest, add_published_weights, missing_config, run_study
 
@@ -104,7 +110,9 @@ def evaluate_augmentation(
     slurm = tuple(_name_and_value("--slurm", pair) for pair in slurm_options)
     compute = common.compute(num_workers=num_workers, weights_dir=weights_dir, executor=executor, slurm=slurm)
     data = find_dataset(common, dataset)
-    config = _config(common, classifiers, pretrained, pretrained_saw, num_seeds, more_arms, given)
+    fractions = read_fractions(real_fraction) if real_fraction else ()
+    arms = name_arms((*presets.study(common.preset).arms, *more_arms), fractions, leak_audit=bool(given["leak_audit"]))
+    config = _config(common, classifiers, pretrained, pretrained_saw, num_seeds, arms, given)
     config = add_published_weights(config, compute)
     require_used(config, given)
     _require_seeds(num_generators, config)
@@ -169,7 +177,7 @@ def _config(
     pretrained: tuple[str, ...],
     pretrained_saw: tuple[str, ...],
     num_seeds: int | None,
-    more_arms: tuple[str, ...],
+    arms: tuple[str, ...],
     given: dict[str, Any],
 ) -> StudyConfig:
     """The preset's study with what was chosen."""
@@ -179,7 +187,7 @@ def _config(
         seed=common.seed,
         num_seeds=num_seeds,
         classifiers=classifiers,
-        arms=tuple(dict.fromkeys((*preset.arms, *more_arms))),
+        arms=arms,
         pretrained=tuple(_name_and_value("--pretrained", pair) for pair in pretrained),
         pretrained_saw=tuple(_name_and_value("--pretrained-saw", pair) for pair in pretrained_saw),
         **given,

@@ -37,13 +37,19 @@ ADA_PIPELINES = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the d
 COLOUR_PROBE = "probe:colour"  # that sees the mean colour and the stain of an image only
 BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
 POOLED = f"mean of {BASELINE} and {CONTROL}"  # what the treatment is judged against: both hold the real images alone
+FILTERED = "real+synthetic-filtered"
+ORACLE = "real+more-real"  # real images that the other arms of a fraction do not have
+LEAKY = "real+leaky-synthetic"  # under --leak-audit alone, and never part of an answer
 DEFAULT_ARMS = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier is trained on
 ARM_NAMES = (
     *DEFAULT_ARMS,
     "real-weighted",
     "real-classical",
     "real+synthetic-balanced",
+    FILTERED,
     "real+shuffled-synthetic",
+    ORACLE,
+    LEAKY,
 )  # those that add images also with a ratio of their own, such as real+synthetic@0.5
 MAP_METHODS = ("gradcam", "dt_gradcam", "winsor_cam", "random", "centre")  # that show what a decision rests on
 LAYOUT_LEVELS = ("class", "part", "magnification", "site", "patient", "other")  # what a folder level can be

@@ -15,9 +15,11 @@ from ganaug.classify.predictions import Predictions, read_predictions, write_pre
 from ganaug.classify.probes import PROBE, is_probe
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.mixture import Mixture
+from ganaug.data.subset import rest_of, subset_of
 from ganaug.errors import CorruptFile, LeakError, UserError
 from ganaug.provenance import digest_of_file, require_seal, sealed
-from ganaug.study.arms import Context, find_arm
+from ganaug.study.arms.compose import Context
+from ganaug.study.arms.registry import find_arm
 from ganaug.study.design import Cell, Design, fit_config_of, seeds_of
 from ganaug.workspace import NUMBER, TEXT, Study, Workspace, atomic_path, is_record, read_json, write_json
 
@@ -54,8 +56,10 @@ def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
     arm = find_arm(cell.arm)
     context = Context(
         dataset=dataset,
-        train=dataset.train(cell.fold),
+        train=subset_of(dataset, cell.fold, arm.fraction),
+        rest=rest_of(dataset, cell.fold, arm.fraction),
         supply=design.supply_of(cell.fold, cell.seed),
+        leaky=design.leaky.get((cell.fold, cell.seed)),
         ratio=arm.ratio_of(design.config.ratio),
         rng=np.random.default_rng(seeds_of(cell.fold, cell.seed).draw),
     )

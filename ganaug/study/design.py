@@ -13,14 +13,15 @@ from ganaug.classify.probes import identity_of, is_probe
 from ganaug.config import StudyConfig, to_dict
 from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.data.dataset import DataSet
-from ganaug.errors import ConfigError
+from ganaug.errors import ConfigError, LeakError
 from ganaug.provenance import digest_of, digest_of_file
-from ganaug.study.arms import find_arm
-from ganaug.study.guard import AdmittedSupply
+from ganaug.study.arms.registry import find_arm
+from ganaug.study.guard import AdmittedSupply, LeakySupply, find_leaky
 from ganaug.study.statistics.resampling import PREDICTION_METRICS
 from ganaug.workspace import Study, Workspace
 
 CELL_VERSION = 5  # raise it when a cell of the same options would come out otherwise
+FILTER_VERSION = 1  # the same of the filter of `ganaug.study.filtered`
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Design:
     origins: dict[str, str] = field(default_factory=dict)  # origin of the pretrained weights, by classifier
     tested: tuple[str, ...] = ()  # the patients under test in the folds studied: keyed digests, sorted
     repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
+    leaky: Mapping[tuple[int, int], LeakySupply] = field(default_factory=dict)  # by fold and seed, for a leak audit
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -123,32 +125,10 @@ def make_design(
 
     origins: by classifier where its pretrained weights come from, see `ganaug.study.guard.origins_of`.
     """
-    for name in config.arms:
-        find_arm(name)
+    _require_arms(config)
     if config.metric not in PREDICTION_METRICS:
         raise ConfigError(f"unknown metric {config.metric!r}", expected=", ".join(PREDICTION_METRICS))
-    num_generators = {fold: len(of_fold) for fold, of_fold in supplies.items()}
-    if len(set(num_generators.values())) > 1 or max(num_generators.values()) > len(config.seeds):
-        raise ConfigError(
-            f"generators per fold: {', '.join(f'{number} of fold {fold}' for fold, number in num_generators.items())}; "
-            f"{len(config.seeds)} seeds",
-            expected="equally many for each fold, and at most one per seed",
-            todo="train the missing ones, or choose another --generators or --seeds",
-        )
-    for fold, of_fold in supplies.items():
-        if len({supply.provenance.generator for supply in of_fold}) < len(of_fold):
-            raise ConfigError(
-                f"{len(of_fold)} synthetic files for fold {fold} of one generator",
-                expected="each of a generator of its own, as the luck of a generator is what they tell apart",
-                todo="train another with `ganaug train-gan --seed N` and synthesize",
-            )
-    missing = [name for name in (BASELINE, CONTROL, TREATMENT) if name not in config.arms]
-    if missing:
-        raise ConfigError(
-            f"the arms {', '.join(config.arms)}",
-            expected=f"{', '.join(missing)} among them",
-            todo="a verdict compares the treatment with the baseline and with the control",
-        )
+    _require_generators(supplies, len(config.seeds))
     pretrained = {name: digest_of_file(Path(path)) for name, path in config.pretrained}
     tested = {group for fold in supplies for group in dataset.folds.test_groups(fold)}
     return Design(
@@ -161,7 +141,65 @@ def make_design(
         origins=origins or {},
         tested=tuple(sorted(map(dataset.table.patient_digest, tested))),
         repeats=tuple(map(dataset.folds.repeat_of, range(dataset.folds.num_folds))),
+        leaky=_find_all_leaky(dataset, supplies, config),
     )
+
+
+def _require_arms(config: StudyConfig) -> None:
+    """Raise ConfigError where no verdict could come of these arms, or one of them would leak unasked."""
+    arms = [find_arm(name) for name in config.arms]
+    needed = [BASELINE, CONTROL, TREATMENT]
+    needed += [f"{BASELINE}/{arm.fraction:g}" for arm in arms if arm.fraction < 1]
+    missing = [name for name in dict.fromkeys(needed) if name not in config.arms]
+    if missing:
+        raise ConfigError(
+            f"the arms {', '.join(config.arms)}",
+            expected=f"{', '.join(missing)} among them",
+            todo="a verdict compares the treatment with the baseline and with the control, a fraction with its own",
+        )
+    leaky = [arm.name for arm in arms if "leak" in arm.depends_on]
+    if leaky and not config.leak_audit:
+        raise LeakError(
+            f"the arm {', '.join(leaky)} holds images of a generator that knows patients under test",
+            expected="such images only where a study is to show what a leak would do",
+            todo="add --leak-audit, which marks the arm in all that it reports, or leave the arm out",
+        )
+
+
+def _require_generators(supplies: Mapping[int, tuple[AdmittedSupply, ...]], num_seeds: int) -> None:
+    num_generators = {fold: len(of_fold) for fold, of_fold in supplies.items()}
+    if len(set(num_generators.values())) > 1 or max(num_generators.values()) > num_seeds:
+        raise ConfigError(
+            f"generators per fold: {', '.join(f'{number} of fold {fold}' for fold, number in num_generators.items())}; "
+            f"{num_seeds} seeds",
+            expected="equally many for each fold, and at most one per seed",
+            todo="train the missing ones, or choose another --generators or --seeds",
+        )
+    for fold, of_fold in supplies.items():
+        if len({supply.provenance.generator for supply in of_fold}) < len(of_fold):
+            raise ConfigError(
+                f"{len(of_fold)} synthetic files for fold {fold} of one generator",
+                expected="each of a generator of its own, as the luck of a generator is what they tell apart",
+                todo="train another with `ganaug train-gan --seed N` and synthesize",
+            )
+
+
+def _find_all_leaky(
+    dataset: DataSet, supplies: Mapping[int, tuple[AdmittedSupply, ...]], config: StudyConfig
+) -> dict[tuple[int, int], LeakySupply]:
+    """For a leak audit, by fold and seed, the file whose generator knows most of the patients under test there."""
+    if not config.leak_audit:
+        return {}
+    runs = [(fold, seed) for fold in supplies for seed in config.seeds]
+    found = {run: find_leaky(dataset, supplies, *run) for run in runs}
+    clean = sorted({fold for (fold, _), leaky in found.items() if leaky is None})
+    if clean:
+        raise ConfigError(
+            f"no generator of another studied fold knows patients that fold {clean[0]} tests",
+            expected="one, whose images a leak audit adds",
+            todo="study more folds, or leave out --leak-audit",
+        )
+    return {run: leaky for run, leaky in found.items() if leaky is not None}
 
 
 def fit_config_of(config: StudyConfig, fold: int, seed: int, device: str = "cpu", *, arm: str = BASELINE) -> FitConfig:
@@ -216,6 +254,10 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
         "ratio": config.ratio if "ratio" in depends_on else None,
         "synthetic": design.supply_of(fold, seed).provenance.content if "synthetic" in depends_on else None,
     }
+    if "filter" in depends_on:
+        decides["filter"] = FILTER_VERSION
+    if "leak" in depends_on:
+        decides["leak"] = design.leaky[fold, seed].supply.provenance.content
     if classifier in design.pretrained:
         decides["pretrained"] = design.pretrained[classifier]
     if is_probe(classifier):

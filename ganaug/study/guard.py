@@ -5,10 +5,11 @@ checked; a published file, known by its digest; or what the user declares, which
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.checkpoint.snapshot import content_of, load_tensors, snapshot_record
 from ganaug.config import StudyConfig
@@ -37,11 +38,36 @@ class AdmittedSupply(Supply):
     """The synthetic file of a fold after `admit`, with the provenance that its record states."""
 
     provenance: Provenance
+    accepted: NDArray[np.bool_] | None = field(default=None, compare=False)  # by the filter [N]; None: not filtered yet
 
     @property
     def file_name(self) -> str:
         """How records and reports call the file."""
         return name_to_share(self.synthetic, self.provenance.content)
+
+
+@dataclass(frozen=True)
+class LeakySupply:
+    """A synthetic file whose generator knows patients that a fold tests: for a leak audit, and for nothing else."""
+
+    supply: AdmittedSupply  # admitted to another fold
+    num_known: int  # patients under test whom its generator saw
+    num_tested: int
+
+
+def find_leaky(
+    dataset: DataSet, supplies: Mapping[int, tuple[AdmittedSupply, ...]], fold: int, seed: int
+) -> LeakySupply | None:
+    """Of the other folds' supplies that whose generator saw most of the patients under test; None where none did.
+
+    seed: which of that fold's generators, where it has several.
+    """
+    tested = {dataset.table.patient_digest(group) for group in dataset.folds.test_groups(fold)}
+    others = [of_fold[seed % len(of_fold)] for other, of_fold in supplies.items() if other != fold]
+    known = [len(tested & set(supply.provenance.groups_seen)) for supply in others]
+    if not known or max(known) == 0:
+        return None
+    return LeakySupply(others[int(np.argmax(known))], max(known), len(tested))
 
 
 def admit(workspace: Workspace, dataset: DataSet, supply: Supply) -> AdmittedSupply:

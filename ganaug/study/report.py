@@ -13,6 +13,7 @@ import numpy as np
 from classifiers.scores import AVERAGING, score
 from ganaug.classify.probes import PROBE, is_probe
 from ganaug.config import DEFAULT_ARMS, to_dict
+from ganaug.config.choices import LEAKY
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.attributes import NOTES, SKIPPED
 from ganaug.data.schema import ImageReader, read_table
@@ -20,7 +21,7 @@ from ganaug.errors import for_sharing
 from ganaug.evaluate.judgement import Judgement
 from ganaug.report.page import render_page
 from ganaug.report.pictures import strip
-from ganaug.study.arms import find_arm
+from ganaug.study.arms.registry import find_arm
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.figures import difference_plot
@@ -181,7 +182,8 @@ def command_of(design: Design, num_folds: int) -> str:
     if config.seeds[0]:
         words += ["--seed", str(config.seeds[0])]
     for arm in config.arms:
-        words += [] if arm in DEFAULT_ARMS else ["--arm", arm]
+        words += [] if arm in (*DEFAULT_ARMS, LEAKY) else ["--arm", arm]
+    words += ["--leak-audit"] if config.leak_audit else []
     words += ["--generators", str(design.num_generators), "--margin", f"{config.margin:g}"]
     return shlex.join([*words, "--classical-augmentation", config.classical_augmentation])
 

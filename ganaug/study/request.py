@@ -17,7 +17,7 @@ from ganaug.generate.score_supplies import require_scorable, score_images
 from ganaug.generate.supplies import Supply, num_drawn, require_all_used, require_some, supplies_for, synthetics_of
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.parallel.shards import WHOLE, Shard
-from ganaug.study.arms import most_added
+from ganaug.study.arms.registry import most_added
 from ganaug.study.run import Outcome, evaluate_augmentation, train_shard
 from ganaug.train.loop import train_gans
 from ganaug.train.task import Task, plan_training

@@ -16,10 +16,11 @@ from ganaug.evaluate.judgement import Judgement
 from ganaug.generate.supplies import Supply
 from ganaug.parallel.shards import Shard
 from ganaug.provenance import sealed
-from ganaug.study.arms import find_arm
+from ganaug.study.arms.registry import draws, find_arm
 from ganaug.study.cells import CellResult, adopt_cell, compose, find_cell, load_cell
 from ganaug.study.design import Cell, Design, make_design, plan_cells
 from ganaug.study.executors.registry import EXECUTORS
+from ganaug.study.filtered import accept
 from ganaug.study.guard import AdmittedSupply, admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.report import write_report
@@ -53,7 +54,7 @@ def evaluate_augmentation(
 
     Raises LeakError, DataError or ConfigError before anything is trained or written, and UserError where a cell fails.
     """
-    design = design_study(workspace, dataset, supplies, config)
+    design = filter_supplies(workspace, dataset, design_study(workspace, dataset, supplies, config), compute)
     study, cells = design.study(workspace), plan_cells(design)
     created = _creation_time(workspace, study)
     write_json(study.design, sealed(_design_record(design, cells, created)))
@@ -82,7 +83,7 @@ def train_shard(
 
     Raises what `evaluate_augmentation` raises.
     """
-    design = design_study(workspace, dataset, supplies, config)
+    design = filter_supplies(workspace, dataset, design_study(workspace, dataset, supplies, config), compute)
     cells = plan_cells(design)
     _train(workspace, dataset, design, shard.of(cells), compute)
     return all(find_cell(design.study(workspace), cell, dataset) for cell in cells)
@@ -114,8 +115,31 @@ def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supp
     require_buildable(dataset, config)
     admitted = {fold: tuple(admit(workspace, dataset, each) for each in of_fold[fold]) for fold in folds}
     design = make_design(dataset, admitted, config, origins_of(dataset, list(folds), config))
+    _require_composable(dataset, design, is_filtered=False)
+    return design
+
+
+def _require_composable(dataset: DataSet, design: Design, *, is_filtered: bool) -> None:
+    """Compose every arm once, which raises where images are too few; filtered arms only where that was done."""
     for cell in {(cell.arm, design.supply_of(cell.fold, cell.seed)): cell for cell in plan_cells(design)}.values():
-        compose(dataset, design, cell)  # raises where the synthetic images are too few
+        if ("filter" in find_arm(cell.arm).depends_on) == is_filtered:
+            compose(dataset, design, cell)
+
+
+def filter_supplies(workspace: Workspace, dataset: DataSet, design: Design, compute: Compute) -> Design:
+    """The design with its synthetic files filtered, where an arm asks for that; raises where too few images are left.
+
+    An image is accepted where a classifier of the fold's training images assigns it to its class. It is the one that
+    `evaluate-gan --extractor classifier` uses, stored in the generator's folder.
+    """
+    if not any("filter" in find_arm(name).depends_on for name in design.config.arms):
+        return design
+    filtered = {
+        fold: tuple(replace(each, accepted=accept(dataset, each, compute)) for each in of_fold)
+        for fold, of_fold in design.supplies.items()
+    }
+    design = replace(design, supplies=filtered)
+    _require_composable(dataset, design, is_filtered=True)
     return design
 
 
@@ -126,8 +150,9 @@ def extract_features(
     for classifier, fold in sorted({(cell.classifier, cell.fold) for cell in cells if is_probe(cell.classifier)}):
         arms = {cell.arm for cell in cells if (cell.classifier, cell.fold) == (classifier, fold)}
         sources = [dataset.images(fold)]
-        if any("synthetic" in find_arm(arm).depends_on for arm in arms):
+        if any(draws(find_arm(arm)) for arm in arms):
             sources += [ImageReader(supply.synthetic) for supply in design.supplies[fold]]
+        # Those of a leak audit are of other folds, which are in turn here.
         extractor = extractor_of(classifier, design.config.weights_of(classifier), compute.device)
         for images in sources:
             extract(workspace, images, extractor, progress=compute.progress)

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ganaug.config.choices import BASELINE, CONTROL, POOLED, TREATMENT
+from ganaug.config.choices import POOLED, TREATMENT
 from ganaug.interval import Interval, percentile_interval
+from ganaug.study.arms.names import pooled_arms
 from ganaug.study.statistics.clustered import METHOD, Contrast, Part, Spread, spread_of
 from ganaug.study.statistics.out_of_fold import OutOfFold
 from ganaug.study.statistics.power import Size, smallest_gain
@@ -86,9 +87,9 @@ class Difference:
 
 
 def contrast_of(arm: str, baseline: str) -> Contrast:
-    """The arm minus a baseline; minus the mean of the real arms where the baseline is `POOLED`."""
-    subtracted = {BASELINE: -0.5, CONTROL: -0.5} if baseline == POOLED else {baseline: -1.0}
-    return Contrast({arm: 1.0, **subtracted})
+    """The arm minus a baseline, which may be the mean of two arms, as `POOLED` is."""
+    subtracted = pooled_arms(baseline)
+    return Contrast({arm: 1.0, **dict.fromkeys(subtracted, -1 / len(subtracted))})
 
 
 ANSWER = contrast_of(TREATMENT, POOLED)  # the question itself

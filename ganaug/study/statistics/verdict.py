@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.config.choices import BASELINE, CONTROL, POOLED, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.interval import Interval
 from ganaug.report.numbers import percent, points
-from ganaug.study.arms import same_dose
+from ganaug.study.arms.names import pairs_of
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.statistics.notes import FEWEST_PATIENTS, notes_on_classifier, notes_on_sample, notes_on_shortcuts
@@ -73,9 +73,6 @@ def compare(tested: OutOfFold, design: Design, classifier: str) -> list[Differen
     """The answer, every arm against the baseline, and the treatment against the control, all on the same resamples."""
     config = design.config
     weights = resample(tested, config.num_resamples, np.random.default_rng(BOOTSTRAP_SEED))
-    pairs = [(TREATMENT, POOLED), *((arm, BASELINE) for arm in config.arms if arm != BASELINE), (TREATMENT, CONTROL)]
-    doses = [(arm, same_dose(arm, CONTROL)) for arm in config.arms if arm.startswith(f"{TREATMENT}@")]
-    pairs += [(arm, control) for arm, control in doses if control in config.arms]
     return [
         paired_difference(
             tested,
@@ -86,7 +83,7 @@ def compare(tested: OutOfFold, design: Design, classifier: str) -> list[Differen
             metric=config.metric,
             confidence=config.confidence,
         )
-        for arm, baseline in pairs
+        for arm, baseline in pairs_of(config.arms)
     ]
 
 

@@ -1,14 +1,18 @@
 """What each arm trains on, and that arms differ by nothing else."""
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from ganaug.config import StudyConfig
+from ganaug.config import DEFAULT_ARMS, StudyConfig
+from ganaug.config.choices import FILTERED, LEAKY, ORACLE
 from ganaug.data.mixture import Mixture
-from ganaug.errors import ConfigError
-from ganaug.study.arms import ARMS, Context, find_arm
+from ganaug.errors import ConfigError, DataError, LeakError
+from ganaug.study.arms.compose import Context
+from ganaug.study.arms.names import name_arms
+from ganaug.study.arms.registry import ARMS, find_arm
 from ganaug.study.cells import compose
 from ganaug.study.design import fit_config_of, plan_cells, seeds_of
 from ganaug.study.run import design_study
@@ -17,9 +21,12 @@ if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
 
 
+TRIED_ALONE = (FILTERED, ORACLE, LEAKY)  # as they need a filter, a fraction or a leak audit
+
+
 @pytest.fixture
 def mixtures(world: "World") -> dict[str, Mixture]:
-    arms = (*ARMS, "real+synthetic@0.5", "real-oversampled@2")
+    arms = (*(arm for arm in ARMS if arm not in TRIED_ALONE), "real+synthetic@0.5", "real-oversampled@2")
     config = StudyConfig(
         classifiers=("dalaresnet50_small",), shortcuts=(), arms=arms, seeds=(0,), folds=(0,), ratio=1.5
     )
@@ -35,7 +42,6 @@ def test_a_ratio_that_adds_no_image_of_a_class_is_refused_before_a_cell(world: "
 
 
 def test_control_has_the_class_counts_of_the_treatment(mixtures: dict[str, Mixture]) -> None:
-    assert set(ARMS) < set(mixtures)
     counts = {arm: np.bincount(mixture.labels).tolist() for arm, mixture in mixtures.items()}
     assert counts["real"] == [8, 8]
     assert counts["real-oversampled"] == counts["real+synthetic"] == [20, 20]
@@ -110,7 +116,7 @@ def test_synthetic_images_are_drawn_once_and_alike_for_both_arms(mixtures: dict[
 
 
 def test_labels_belong_to_the_images_that_are_read(mixtures: dict[str, Mixture]) -> None:
-    assert len(mixtures) == len(ARMS) + 2
+    assert len(mixtures) == len(ARMS) - len(TRIED_ALONE) + 2
     for arm, mixture in mixtures.items():
         if arm == "real+shuffled-synthetic":
             continue
@@ -131,3 +137,73 @@ def test_seeds_depend_on_fold_and_seed_alone_and_differ() -> None:
     drawn = [seeds_of(fold, seed) for fold in range(3) for seed in range(3)]
     assert len(drawn) == len({seeds.weights for seeds in drawn}) == 9
     assert seeds_of(1, 2) == seeds_of(1, 2) != seeds_of(2, 1)
+
+
+# ---- fractions, filters and leaks ------------------------------------------------------------------------------------
+
+
+def compose_all(world: "World", config: StudyConfig) -> dict[str, Mixture]:
+    design = world.design(config)
+    return {cell.arm: compose(world.dataset, design, cell) for cell in plan_cells(design) if cell.fold == 0}
+
+
+def quick(arms: tuple[str, ...], **options: Any) -> StudyConfig:
+    return StudyConfig(classifiers=("dalaresnet50_small",), shortcuts=(), seeds=(0,), arms=arms, **options)
+
+
+def test_the_arms_of_a_fraction_hold_the_same_real_images_and_the_oracle_others_in_addition(world: "World") -> None:
+    arms = name_arms((*DEFAULT_ARMS, "real+more-real/0.5"), (0.5, 0.25))
+    mixtures = compose_all(world, quick(arms, folds=(0,)))
+    assert np.bincount(mixtures["real/0.5"].labels).tolist() == [4, 4]
+    assert np.bincount(mixtures["real+synthetic/0.5"].labels).tolist() == [8, 8]
+    half = mixtures["real/0.5"].index
+    for arm in ("real-oversampled/0.5", "real+synthetic/0.5", "real+more-real/0.5"):
+        real = mixtures[arm].index[mixtures[arm].source == 0]
+        assert set(real.tolist()) == set(half.tolist()), arm
+    oracle = mixtures["real+more-real/0.5"]
+    added = oracle.index[oracle.source == 1]
+    assert not set(added.tolist()) & set(half.tolist())
+    assert set(added.tolist()) <= set(world.dataset.train(0).tolist())
+    assert set(mixtures["real/0.25"].index.tolist()) < set(half.tolist())
+
+
+def test_an_oracle_without_real_images_to_spare_is_refused_before_a_cell(world: "World") -> None:
+    with pytest.raises(DataError, match=r"real\+more-real in fold 0: 0 real images of Benign are held back"):
+        world.design(quick((*DEFAULT_ARMS, "real+more-real"), folds=(0,)))
+
+
+def test_a_fraction_without_its_baseline_is_refused(world: "World") -> None:
+    with pytest.raises(ConfigError, match=r"expected real/0\.5 among them"):
+        world.design(quick((*DEFAULT_ARMS, "real+synthetic/0.5"), folds=(0,)))
+
+
+def test_a_leaky_arm_is_refused_unless_a_leak_audit_asks_for_it(world: "World") -> None:
+    arms = name_arms(DEFAULT_ARMS, leak_audit=True)
+    with pytest.raises(LeakError, match=r"add --leak-audit"):
+        world.design(quick(arms))
+    with pytest.raises(ConfigError, match="study more folds"):
+        world.design(quick(arms, leak_audit=True, folds=(0,)))
+
+
+def test_a_leak_audit_draws_from_a_generator_that_knows_patients_under_test(world: "World") -> None:
+    config = quick(name_arms(DEFAULT_ARMS, leak_audit=True), leak_audit=True)
+    design = world.design(config)
+    leaky = design.leaky[0, 0]
+    tested = set(map(world.dataset.table.patient_digest, world.dataset.folds.test_groups(0)))
+    assert leaky.num_known == len(tested & set(leaky.supply.provenance.groups_seen)) > 0
+    assert leaky.supply.fold != 0
+    mixture = compose_all(world, config)["real+leaky-synthetic"]
+    assert [getattr(source, "path", None) for source in mixture.sources][1] == leaky.supply.synthetic
+
+
+def test_a_filtered_arm_holds_accepted_images_only(world: "World") -> None:
+    config = quick((*DEFAULT_ARMS, "real+synthetic-filtered"), folds=(0,))
+    design = world.design(config)
+    accepted = np.arange(60) % 3 > 0
+    supplies = {0: tuple(replace(supply, accepted=accepted) for supply in design.supplies[0])}
+    filtered = replace(design, supplies=supplies)
+    (cell,) = [cell for cell in plan_cells(filtered) if cell.arm == "real+synthetic-filtered"]
+    mixture = compose(world.dataset, filtered, cell)
+    assert accepted[mixture.index[mixture.source == 1]].all()
+    (other,) = [cell for cell in plan_cells(design) if cell.arm == "real+synthetic"]
+    assert not accepted[compose(world.dataset, design, other).index[-16:]].all()
