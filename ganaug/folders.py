@@ -156,6 +156,9 @@ class Study:
     def predictions(self, name: str) -> Path:
         return self.root / "cells" / f"{name}.npz"
 
+    def maps(self, name: str) -> Path:
+        return self.root / "cells" / f"{name}.maps.npy"
+
     @property
     def results(self) -> Path:
         return self.root / "results.jsonl"
@@ -167,3 +170,14 @@ class Study:
     @property
     def report(self) -> Path:
         return self.root / "report.html"
+
+    @property
+    def text(self) -> Path:
+        return self.root / "report.md"
+
+    @property
+    def data_card(self) -> Path:
+        return self.root / "data-card.md"
+
+    def table(self, name: str) -> Path:
+        return self.root / "tables" / f"{name}.csv"

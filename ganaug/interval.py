@@ -16,6 +16,10 @@ class Interval:
     method: str
     reason: str = ""  # why there is none
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
     def is_above(self, value: float) -> bool:
         """Whether all of the interval lies above; False where there is none."""
         return self.low > value

@@ -12,7 +12,7 @@ from ganaug.evaluate.judged import Chapter, Exhibit, Finding
 from ganaug.files import NUMBER, TEXT, is_record, read_json_object, read_jsonl
 from ganaug.folders import GanRun
 from ganaug.provenance import require_seal
-from ganaug.report.pictures import plot, plot_style
+from ganaug.report.pictures import ALARM, GREY, OTHER, plot, plot_style
 
 
 def judge_training(run: GanRun) -> Chapter:
@@ -83,16 +83,16 @@ def draw_curve(curve: Curve) -> Exhibit:
 
         drawing = Figure(figsize=(6.4, 3.2), layout="constrained")
         axes = drawing.add_subplot()
-        axes.plot(curve.kimg, curve.val, "o-", color="#b3001b", markersize=4, label="to validation patients")
-        axes.plot(curve.kimg, curve.train, "s-", color="#00589c", markersize=4, label="to training patients")
+        axes.plot(curve.kimg, curve.val, "o-", color=ALARM, markersize=4, label="to validation patients")
+        axes.plot(curve.kimg, curve.train, "s-", color=OTHER, markersize=4, label="to training patients")
         if math.isfinite(curve.floor):
-            axes.axhline(curve.floor, color="#555555", linestyle="--", label="floor")
+            axes.axhline(curve.floor, color=GREY, linestyle="--", label="floor")
         if len(curve.kimg) >= FEWEST_SNAPSHOTS:
-            axes.axvspan(curve.kimg[curve.first], curve.kimg[-1], color="#000000", alpha=0.05, linewidth=0)
+            axes.axvspan(curve.kimg[curve.first], curve.kimg[-1], color=GREY, alpha=0.15, linewidth=0)
         axes.set_xlabel("training, thousands of images shown (kimg)")
         axes.set_ylabel("kernel distance")
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        axes.legend(frameon=False)
+        axes.legend()
         uri = plot(drawing)
     caption = (
         "The kernel distance of each snapshot's images to those of training patients, and of validation patients whom "

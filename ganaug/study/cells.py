@@ -21,6 +21,7 @@ from ganaug.provenance import digest_of_file, require_seal, sealed
 from ganaug.study.arms.compose import Context
 from ganaug.study.arms.registry import find_arm
 from ganaug.study.design import Cell, Design, fit_config_of, seeds_of
+from ganaug.study.maps import keeps_maps, write_maps
 from ganaug.workspace import NUMBER, TEXT, Study, Workspace, atomic_path, is_record, read_json, write_json
 
 _OF_SCORES = {"num_images": (int,), "by_image": (dict,), "by_patient": (dict,)}
@@ -81,6 +82,8 @@ def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cp
         seed=seeds_of(cell.fold, cell.seed).weights,
         weights=design.config.weights_of(cell.classifier),
     )
+    if keeps_maps(design, cell):
+        write_maps(study.maps(cell.name), trained.model, dataset, cell, tested)
     counts = np.bincount(images.labels, minlength=table.num_classes).tolist()
     record = CellRecord(
         predictions=write_predictions(study.predictions(cell.name), tested),
@@ -143,10 +146,9 @@ def adopt_cell(study: Study, cell: Cell, dataset: DataSet) -> CellResult | None:
     if found is None or found[0].root == study.root:
         return found and found[1]
     other, _ = found
-    for source, target in (
-        (other.predictions(cell.name), study.predictions(cell.name)),
-        (other.cell(cell.name), study.cell(cell.name)),
-    ):
-        with atomic_path(target) as part:
-            shutil.copyfile(source, part)
+    for file in ("maps", "predictions", "cell"):
+        source, target = getattr(other, file)(cell.name), getattr(study, file)(cell.name)
+        if source.exists():
+            with atomic_path(target) as part:
+                shutil.copyfile(source, part)
     return load_cell(study, cell, dataset)

@@ -23,8 +23,9 @@ from ganaug.study.executors.registry import EXECUTORS
 from ganaug.study.filtered import accept
 from ganaug.study.guard import AdmittedSupply, admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
-from ganaug.study.report import write_report
-from ganaug.study.statistics.verdict import Verdict, judge
+from ganaug.study.pages.report import write_report
+from ganaug.study.verdict.findings import gather
+from ganaug.study.verdict.verdict import Verdict, judge
 from ganaug.workspace import Study, Workspace, creation_time, moment, write_json, write_text
 
 
@@ -66,7 +67,7 @@ def evaluate_augmentation(
     if looks:
         verdict = replace(verdict, warnings=(warning_of(looks, created), *verdict.warnings))
     write_json(study.verdict, sealed({"study": design.name, **verdict.to_dict()}))
-    write_report(study, design, dataset, verdict, results, image_scores, looks)
+    write_report(study, gather(design, dataset, verdict, results, image_scores, looks))
     return Outcome(verdict, study, len(cells), len(cells) - num_trained)
 
 

@@ -17,7 +17,7 @@ from ganaug.classify.stored import StoredClassifier
 from ganaug.data.dataset import DataSet
 from ganaug.data.images.png import encode_png
 from ganaug.report.page import render_page
-from ganaug.report.pictures import png
+from ganaug.report.pictures import overlay, png
 from ganaug.workspace import atomic_path, os_errors_as_workspace_errors, write_text
 
 PAGE = "explanations.html"
@@ -177,16 +177,6 @@ def pictures_of(shown: ShownImage) -> list[tuple[str, str, NDArray[np.uint8]]]:
                 (f"{name}_contour", f"{name.replace('_', ' ')}: contour", draw_contour(plain, marked, MARKED)),
             ]
     return pictures
-
-
-def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The image in grey, u8 [H,W,3], under a map [H,W] in [0,1], whose colour covers it the more the higher it is."""
-    import matplotlib as mpl
-
-    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-    colour = 255 * mpl.colormaps["inferno"](heat)[..., :3]
-    opacity = 0.75 * np.clip(heat, 0, 1)[..., None]
-    return np.asarray((1 - opacity) * grey + opacity * colour).round().astype(np.uint8)
 
 
 def draw_contour(image: NDArray[np.uint8], area: NDArray[np.bool_], colour: tuple[int, int, int]) -> NDArray[np.uint8]:

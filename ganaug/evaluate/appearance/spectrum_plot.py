@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ganaug.evaluate.judged import Exhibit
-from ganaug.report.pictures import plot, plot_style
+from ganaug.report.pictures import GREY, INK, MARK, plot, plot_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 MAX_PANELS = 8  # classes that are shown
 PANELS_PER_ROW = 4
 GRID_PERIODS = (8, 4, 2)  # px
-_INK, _BAND, _MARK = "#1a1a1a", "#c9c9c9", "#7a1f5c"
 
 
 def spectrum_exhibit(panels: Mapping[str, "tuple[Spectra, Spectra]"]) -> Exhibit:
@@ -35,7 +34,7 @@ def spectrum_exhibit(panels: Mapping[str, "tuple[Spectra, Spectra]"]) -> Exhibit
             axes.set_visible(False)
         figure.supxlabel("frequency, cycles per pixel", fontsize=10)
         figure.supylabel("power, squared grey levels", fontsize=10)
-        grid.flat[0].legend(frameon=False, fontsize=8, loc="lower left")
+        grid.flat[0].legend(fontsize=8, loc="lower left")
         uri = plot(figure)
     more = f" {len(panels) - len(shown)} more classes are not shown." if len(panels) > len(shown) else ""
     return Exhibit(
@@ -57,10 +56,10 @@ def _draw(axes: "Axes", name: str, real: "Spectra", synthetic: "Spectra") -> Non
     patients = np.stack([real.levels[real.group == patient].mean(0) for patient in np.unique(real.group)])
     low, high = (10 ** (bound / 10) for bound in (patients.min(0), patients.max(0)))
     for period in GRID_PERIODS:
-        axes.axvline(1 / period, color=_BAND, linewidth=0.8, linestyle=":")
-    axes.fill_between(frequency, low, high, color=_BAND, linewidth=0, label="real patients")
-    axes.plot(frequency, 10 ** (real.levels.mean(0) / 10), color=_INK, linewidth=0.8, label="real images")
-    axes.plot(frequency, 10 ** (synthetic.levels.mean(0) / 10), color=_MARK, linewidth=1.8, label="synthetic images")
+        axes.axvline(1 / period, color=GREY, linewidth=0.8, linestyle=":")
+    axes.fill_between(frequency, low, high, color=GREY, alpha=0.4, linewidth=0, label="real patients")
+    axes.plot(frequency, 10 ** (real.levels.mean(0) / 10), color=INK, linewidth=0.8, label="real images")
+    axes.plot(frequency, 10 ** (synthetic.levels.mean(0) / 10), color=MARK, linewidth=1.8, label="synthetic images")
     axes.set(xscale="log", yscale="log", title=name)
     ticks = [1 / period for period in (128, 64, 32, 16, 8, 4, 2) if side >= period]
     axes.set_xticks(ticks, [f"1/{round(1 / tick)}" for tick in ticks])

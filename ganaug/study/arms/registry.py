@@ -1,5 +1,6 @@
 """ARMS: the training images of each arm, what decides them, and what each is there for."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -27,6 +28,11 @@ class Arm:
     classical_augmentation: ClassicalAugmentation | None = None  # of its own, in place of the study's
     fills: float = 0.0  # images that it may add in addition to its ratio, per real one of the largest class
     fraction: float = 1.0  # of the fold's real training images, that it holds
+
+    @property
+    def base(self) -> str:
+        """The arm of `ARMS` that it is, whatever its ratio and fraction."""
+        return re.split("[@/]", self.name)[0]
 
     def ratio_of(self, study: float) -> float:
         """Images that the arm adds per real one, in a study with this --ratio."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
-from ganaug.study.statistics.notes import FEWEST_PATIENTS
+from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS
 from ganaug.study.statistics.paired import ANSWER
 from ganaug.study.statistics.power import Prospect, simulate_prospect
 from ganaug.study.statistics.simulated import Patients, World

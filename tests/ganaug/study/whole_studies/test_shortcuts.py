@@ -9,7 +9,7 @@ import pytest
 from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError
 from ganaug.study.design import plan_cells
-from ganaug.study.statistics.notes import notes_on_shortcuts
+from ganaug.study.verdict.notes import notes_on_shortcuts
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World

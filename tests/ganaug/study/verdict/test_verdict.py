@@ -16,7 +16,7 @@ from ganaug.study.design import Design, plan_cells
 from ganaug.study.guard import AdmittedSupply
 from ganaug.study.statistics.clustered import NONE, Part, Spread
 from ganaug.study.statistics.paired import Difference
-from ganaug.study.statistics.verdict import common_word, judge, words_of, write_sentence
+from ganaug.study.verdict.verdict import common_word, judge, words_of, write_sentence
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World

@@ -12,10 +12,10 @@ from ganaug.report.numbers import percent, points
 from ganaug.study.arms.names import pairs_of
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.statistics.notes import FEWEST_PATIENTS, notes_on_classifier, notes_on_sample, notes_on_shortcuts
-from ganaug.study.statistics.out_of_fold import OutOfFold, out_of_fold
+from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS, OutOfFold, out_of_fold
 from ganaug.study.statistics.paired import Difference, paired_difference, resample
 from ganaug.study.statistics.power import say_what_would_show
+from ganaug.study.verdict.notes import notes_on_classifier, notes_on_sample, notes_on_shortcuts
 
 GAIN, LOSS, EQUIVALENT, INCONCLUSIVE = "gain", "loss", "equivalent", "inconclusive"
 BOOTSTRAP_SEED = 0  # the resamples are part of the method, not a choice to be made after seeing the result

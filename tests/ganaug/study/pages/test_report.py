@@ -15,8 +15,8 @@ from ganaug.evaluate.judgement import Judgement, ScoredFile
 from ganaug.evaluate.scores import ImageScore
 from ganaug.interval import Interval
 from ganaug.study.design import Design
-from ganaug.study.figures import difference_plot
-from ganaug.study.report import command_of
+from ganaug.study.pages.figures import difference_plot
+from ganaug.study.pages.provenance import command_of
 from ganaug.study.run import Outcome
 from ganaug.study.statistics.clustered import NONE, Part, Spread
 from ganaug.study.statistics.paired import Difference
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
 
 HOSTILE = '<script>alert("x")</script>'
-VOID = {"meta", "img", "br", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "link", "input", "hr", "source"}
 
 
 class Page(HTMLParser):
@@ -127,7 +127,7 @@ def difference(arm: str, low: float, high: float) -> Difference:
 
 def test_plot_is_an_image_that_does_not_change_with_the_clock() -> None:
     differences = [difference("real+synthetic", -0.02, 0.05), difference("synthetic-only", -0.6, -0.4)]
-    first, second = difference_plot(differences), difference_plot(differences)
+    first, second = difference_plot(differences).wide, difference_plot(differences).wide
     assert first == second
     assert ET.fromstring(b64decode(first.partition(",")[2])).tag.endswith("svg")
 
