@@ -38,6 +38,7 @@ COLOUR_PROBE = "probe:colour"  # that sees the mean colour and the stain of an i
 BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
 POOLED = f"mean of {BASELINE} and {CONTROL}"  # what the treatment is judged against: both hold the real images alone
 FILTERED = "real+synthetic-filtered"
+SHUFFLED = "real+shuffled-synthetic"
 ORACLE = "real+more-real"  # real images that the other arms of a fraction do not have
 LEAKY = "real+leaky-synthetic"  # under --leak-audit alone, and never part of an answer
 DEFAULT_ARMS = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier is trained on
@@ -47,7 +48,7 @@ ARM_NAMES = (
     "real-classical",
     "real+synthetic-balanced",
     FILTERED,
-    "real+shuffled-synthetic",
+    SHUFFLED,
     ORACLE,
     LEAKY,
 )  # those that add images also with a ratio of their own, such as real+synthetic@0.5

@@ -24,6 +24,8 @@ STOPS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal, "
 STOPS_OF_ALL = [signal.SIGINT] + (
     [signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []
 )  # reach all processes of a terminal or job
+SECONDS_TO_LOOK = 5.0  # between looks at calls that may hang
+SECONDS_TO_HANG = 600.0  # that a call may take in any case
 SECONDS_TO_STOP = 20.0  # what a process gets to save its state once it was asked to stop
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
@@ -34,14 +36,20 @@ def num_cores() -> int:
 
 
 def run_parallel(
-    function: Callable[..., Result], calls: Sequence[tuple[object, ...]], num_workers: int, names: Sequence[str] = ()
+    function: Callable[..., Result],
+    calls: Sequence[tuple[object, ...]],
+    num_workers: int,
+    names: Sequence[str] = (),
+    *,
+    patience: float | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Call `function` with each tuple of arguments, `num_workers` at a time; yields (position, result) as they finish.
 
     One worker is this process; several are fresh processes, which share the cores. Raises the first error of a call. An
     error or an interrupt stops the other calls: they are asked to, and get SECONDS_TO_STOP to save what they have. A
     process that is killed, as where memory runs out, loses the call that it was at: the others go on, and at the end a
-    UserError says which were lost, by their `names`.
+    UserError says which were lost, by their `names`. With `patience` a call that takes so many times longer than the
+    longest that has ended, and SECONDS_TO_HANG at least, is killed and lost as well.
     """
     if num_workers == 1 or len(calls) <= 1:
         for position, arguments in enumerate(calls):
@@ -49,15 +57,17 @@ def run_parallel(
         return
     waiting = deque(range(len(calls)))
     lost: list[int] = []
+    longest = 0.0
     with _slots(min(num_workers, len(calls))) as slots:
-        running: dict[Future[Result], tuple[_Slot, int]] = {}
+        running: dict[Future[Result], tuple[_Slot, int, float]] = {}
         free = deque(slots)
         while waiting or running:
             while waiting and free:
                 slot, position = free.popleft(), waiting.popleft()
-                running[slot.submit(_call, function, calls[position])] = slot, position
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                slot, position = running.pop(future)
+                running[slot.submit(_call, function, calls[position])] = slot, position, time.monotonic()
+            for future in wait(running, SECONDS_TO_LOOK if patience else None, FIRST_COMPLETED).done:
+                slot, position, started = running.pop(future)
+                longest = max(longest, time.monotonic() - started)
                 free.append(slot)
                 try:
                     result = future.result()
@@ -66,11 +76,14 @@ def run_parallel(
                     lost.append(position)
                     continue
                 yield position, result
+            for slot, _, started in running.values():
+                if patience and longest and time.monotonic() - started > max(SECONDS_TO_HANG, patience * longest):
+                    slot.kill()
     if lost:
         which = some_of([names[position] if names else f"call {position + 1}" for position in sorted(lost)])
         raise UserError(
-            f"{len(lost)} of {len(calls)} pieces of work were lost, as their processes were killed, most likely for "
-            f"lack of memory: {which}",
+            f"{len(lost)} of {len(calls)} pieces of work were lost, as their processes were killed, for lack of memory "
+            f"or as they hung: {which}",
             todo=f"run the same command again with --workers {max(1, num_workers // 2)}; what is finished is kept",
         )
 
@@ -91,6 +104,11 @@ class _Slot:
         # Spawned, not forked: a fork of a process with torch's threads and open HDF5 files may hang.
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=(self._num_threads,))
+
+    def kill(self) -> None:
+        """End the process that runs a call; the call is lost."""
+        for process in list((self.pool._processes or {}).values()):  # no public way before Python 3.14
+            process.kill()
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
         try:

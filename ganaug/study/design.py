@@ -68,6 +68,7 @@ class Design:
     tested: tuple[str, ...] = ()  # the patients under test in the folds studied: keyed digests, sorted
     repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
     leaky: Mapping[tuple[int, int], LeakySupply] = field(default_factory=dict)  # by fold and seed, for a leak audit
+    part_of: str = ""  # of a part that is judged alone, the name of the whole study
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -109,7 +110,7 @@ class Design:
 
     @property
     def name(self) -> str:
-        return f"{self.dataset}-{digest_of(self.to_dict())[:8]}"
+        return self.part_of or f"{self.dataset}-{digest_of(self.to_dict())[:8]}"
 
     def study(self, workspace: Workspace) -> Study:
         return workspace.study(self.name)

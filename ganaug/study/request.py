@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from classifiers.names import canonical_name
@@ -118,8 +119,8 @@ def run_study(
         workspace, request.dataset, supplies, config, compute=compute, shard=request.shard
     ):
         return None
-    scores = score_images(workspace, request.dataset, supplies, extractor=request.extractor, compute=compute)
-    return evaluate_augmentation(workspace, request.dataset, supplies, config, compute=compute, image_scores=scores)
+    score = partial(score_images, workspace, request.dataset, supplies, extractor=request.extractor, compute=compute)
+    return evaluate_augmentation(workspace, request.dataset, supplies, config, compute=compute, score=score)
 
 
 def make_missing(workspace: Workspace, request: StudyRequest, config: MissingConfig, compute: Compute) -> list[Supply]:

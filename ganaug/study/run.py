@@ -1,7 +1,7 @@
 """The run of a study: admit, design, train, judge, report."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ganaug.study.filtered import accept
 from ganaug.study.guard import AdmittedSupply, admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.pages.report import write_report
+from ganaug.study.partial import CellsFailed, complete_part
 from ganaug.study.verdict.findings import gather
 from ganaug.study.verdict.verdict import Verdict, judge
 from ganaug.workspace import Study, Workspace, creation_time, moment, write_json, write_text
@@ -46,12 +47,12 @@ def evaluate_augmentation(
     config: StudyConfig,
     *,
     compute: Compute,
-    image_scores: Sequence[Judgement] = (),
+    score: Callable[[], Sequence[Judgement]] = tuple,
 ) -> Outcome:
     """Answer whether the synthetic images make the classifiers better on unseen patients, and write the report.
 
-    `image_scores` are shown in the report. Cells that are done, here or in an earlier study, are not trained again; the
-    same call resumes an interrupted run.
+    `score` makes the scores of the images that the report shows, once nothing is refused. Cells that are done, here or
+    in an earlier study, are not trained again; the same call resumes an interrupted run.
 
     Raises LeakError, DataError or ConfigError before anything is trained or written, and UserError where a cell fails.
     """
@@ -59,16 +60,61 @@ def evaluate_augmentation(
     study, cells = design.study(workspace), plan_cells(design)
     created = _creation_time(workspace, study)
     write_json(study.design, sealed(_design_record(design, cells, created)))
-    num_trained = _train(workspace, dataset, design, cells, compute)
+    image_scores = score()
+    try:
+        num_trained = _train(workspace, dataset, design, cells, compute)
+    except CellsFailed as error:
+        if _report_part(workspace, dataset, design, cells, image_scores):
+            raise CellsFailed(f"{error}; what is complete is judged in {study.report}") from error
+        raise
     results = [_load_finished(study, cell, dataset) for cell in cells]
+    verdict = _report(workspace, dataset, design, results, image_scores)
+    return Outcome(verdict, study, len(cells), len(cells) - num_trained)
+
+
+def _report(
+    workspace: Workspace,
+    dataset: DataSet,
+    design: Design,
+    results: Sequence[CellResult],
+    image_scores: Sequence[Judgement],
+    warnings: Sequence[str] = (),
+) -> Verdict:
+    """Judge the results and write all that a study leaves to be read, with these warnings before its own."""
+    study = design.study(workspace)
     write_text(study.results, "".join(json.dumps(_row(result), ensure_ascii=False) + "\n" for result in results))
     verdict = judge(design, results, dataset.table.class_names, dataset.folds.num_folds)
     looks = other_looks(workspace, design.name, design.tested)
     if looks:
-        verdict = replace(verdict, warnings=(warning_of(looks, created), *verdict.warnings))
-    write_json(study.verdict, sealed({"study": design.name, **verdict.to_dict()}))
+        warnings = (*warnings, warning_of(looks, creation_time(study.design)))
+    verdict = replace(verdict, warnings=(*warnings, *verdict.warnings))
+    write_json(study.verdict, sealed({"study": design.name, "is_whole": not design.part_of, **verdict.to_dict()}))
     write_report(study, gather(design, dataset, verdict, results, image_scores, looks))
-    return Outcome(verdict, study, len(cells), len(cells) - num_trained)
+    return verdict
+
+
+def _report_part(
+    workspace: Workspace,
+    dataset: DataSet,
+    design: Design,
+    cells: Sequence[Cell],
+    image_scores: Sequence[Judgement],
+) -> bool:
+    """Report the largest complete part of a study some of whose cells failed; False where nothing can be judged."""
+    study = design.study(workspace)
+    found = {cell: load_cell(study, cell, dataset) for cell in cells}
+    part = complete_part(design, cells, [cell for cell, result in found.items() if result is None])
+    if part is None:
+        return False
+    reduced, warning = part
+    kept = set(map(_place_of, plan_cells(reduced)))
+    results = [result for cell, result in found.items() if result is not None and _place_of(cell) in kept]
+    _report(workspace, dataset, reduced, results, image_scores, [warning])
+    return True
+
+
+def _place_of(cell: Cell) -> tuple[str, str, int, int]:
+    return cell.classifier, cell.arm, cell.fold, cell.seed
 
 
 def train_shard(

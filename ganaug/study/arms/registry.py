@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from classifiers.config import ClassicalAugmentation
-from ganaug.config.choices import BASELINE, CONTROL, FILTERED, LEAKY, ORACLE, SYNTHETIC_ONLY, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, FILTERED, LEAKY, ORACLE, SHUFFLED, SYNTHETIC_ONLY, TREATMENT
 from ganaug.data.mixture import Mixture
 from ganaug.errors import ConfigError
 from ganaug.study.arms import compose
@@ -88,7 +88,7 @@ _ARMS = (
         "their class",
     ),
     Arm(
-        "real+shuffled-synthetic",
+        SHUFFLED,
         compose.compose_shuffled,
         ("ratio", "synthetic"),
         "real+synthetic with the labels of the drawn images permuted; they teach nothing of the classes, so what this "

@@ -16,5 +16,5 @@ class Executor(Protocol):
     def run(self, cells: Sequence[Cell]) -> Iterator[Cell]:
         """Run every cell, and yield each one as it finishes: its record then stands in the study's folder.
 
-        Raises UserError where cells failed, after those that did not have finished.
+        Raises CellsFailed where cells failed, after those that did not have finished.
         """

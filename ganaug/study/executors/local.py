@@ -11,7 +11,10 @@ from ganaug.parallel.processes import num_cores, run_parallel
 from ganaug.study.cells import run_cell
 from ganaug.study.design import Cell, Design
 from ganaug.study.executors.executor import Executor
+from ganaug.study.partial import CellsFailed
 from ganaug.workspace import Workspace
+
+PATIENCE = 20.0  # times as long as the longest finished cell, after which a cell counts as hung
 
 
 def num_workers_of(compute: Compute) -> int:
@@ -23,9 +26,9 @@ def num_workers_of(compute: Compute) -> int:
 class LocalExecutor(Executor):
     """Runs the cells of a study in processes of this machine; what is finished stays whatever happens to the rest.
 
-    A cell that fails, or whose process is killed, lets the others finish. UserError is raised then: the error of the
-    one cell that failed, or the names of several with the error of the first. An interrupt ends the processes at once,
-    and so does a full disk, which raises DiskFull: all that the others train would be lost.
+    A cell that fails, hangs, or whose process is killed, lets the others finish. CellsFailed is raised then: with the
+    error of the one cell that failed, or the names of several and the error of the first. An interrupt ends the
+    processes at once, and so does a full disk, which raises DiskFull: all that the others train would be lost.
     """
 
     workspace: Workspace
@@ -36,7 +39,7 @@ class LocalExecutor(Executor):
         calls = [(self.workspace, self.design, cell, self.compute.device) for cell in cells]
         names = [cell.name for cell in cells]
         faults: dict[int, UserError] = {}
-        ended = run_parallel(run_safely, calls, num_workers_of(self.compute), names)
+        ended = run_parallel(run_safely, calls, num_workers_of(self.compute), names, patience=PATIENCE)
         try:
             for position, fault in tqdm(
                 ended, total=len(cells), desc="cells", unit="cell", disable=not self.compute.progress or None
@@ -53,13 +56,13 @@ class LocalExecutor(Executor):
 
 
 def raise_faults(names: Sequence[str], faults: dict[int, UserError], killed: UserError | None = None) -> None:
-    """Raise one error for all faults; return where there is none."""
+    """Raise one CellsFailed for all faults; return where there is none."""
     errors = [faults[position] for position in sorted(faults)] + ([killed] if killed else [])
     if len(errors) == 1:
-        raise errors[0]
+        raise CellsFailed(str(errors[0]))
     if errors:
         failed = some_of([names[position] for position in sorted(faults)])
-        raise UserError(
+        raise CellsFailed(
             f"{len(faults)} of {len(names)} cells failed, {failed}; {errors[0]}" + (f"; {killed}" if killed else ""),
             todo="fix that and run the same command again; the other cells are kept",
         )

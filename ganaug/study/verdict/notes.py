@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ganaug.config.choices import BASELINE, CONTROL, POOLED, SYNTHETIC_ONLY, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, LEAKY, POOLED, SHUFFLED, SYNTHETIC_ONLY, TREATMENT
 from ganaug.report.numbers import percent, points
 from ganaug.study.design import Design
 from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS, OutOfFold, score_counts
@@ -32,6 +32,14 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
             "ones. The generator has learned little of what separates the classes; train it longer before "
             "concluding that such images cannot help."
         )
+    shuffled = by_pair.get((SHUFFLED, BASELINE))
+    if shuffled is not None and shuffled.interval.is_above(0):
+        notes.append(
+            f"{classifier}: synthetic images with permuted labels changed the score by {points(shuffled.estimate)} "
+            f"points ({points(shuffled.interval.low)} to {points(shuffled.interval.high)}). They teach nothing of the "
+            "classes, so whatever the others gain may be a regulariser's and not the generator's."
+        )
+    notes += _note_on_leak(classifier, by_pair.get((LEAKY, TREATMENT)))
     notes += _note_on_luck(by_pair[TREATMENT, POOLED])
     counts = tested.counts[BASELINE]
     guessing = 1 / counts.shape[-1]
@@ -41,6 +49,17 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
             "the comparison says nothing about the images; use more steps or another classifier."
         )
     return notes
+
+
+def _note_on_leak(classifier: str, inflation: Difference | None) -> list[str]:
+    """What a leak would have been reported as."""
+    if inflation is None:
+        return []
+    return [
+        f"{classifier}: this is a leak audit. Images of generators that know patients under test scored "
+        f"{points(inflation.estimate)} points ({points(inflation.interval.low)} to {points(inflation.interval.high)}) "
+        "against those of generators that do not. That is what a study that leaks gains, and no result."
+    ]
 
 
 def _note_on_luck(answer: Difference) -> list[str]:

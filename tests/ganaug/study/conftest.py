@@ -82,7 +82,7 @@ class World:
             self.supply_all() if supplies is None else supplies,
             config,
             compute=Compute(num_workers=num_workers),
-            image_scores=image_scores,
+            score=lambda: image_scores,
         )
 
 
