@@ -16,7 +16,8 @@ from bench import common
 
 from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.study.statistics.clustered import Contrast, spread_of
-from ganaug.study.statistics.simulated import World, simulate
+from ganaug.study.statistics.power import simulate_prospect
+from ganaug.study.statistics.simulated import World, draw_patients, simulate
 
 METRIC = "balanced_accuracy"
 ANSWER = Contrast({TREATMENT: 1.0, BASELINE: -0.5, CONTROL: -0.5})
@@ -54,6 +55,9 @@ SETTINGS = {
 }
 
 
+PERCENTAGES = ("coverage", "above", "below", "gains", "gains_foreseen", "width", "bias")
+
+
 def is_flagged(world: World) -> bool:
     """Whether the report of such a study says that its interval is not to be trusted as it stands."""
     return world.num_generators == 1 or world.num_seeds == 1
@@ -67,11 +71,13 @@ def validate(world: World, num_studies: int) -> dict[str, Any]:
         total = spread_of(ANSWER, tested, METRIC).total
         rows.append((ANSWER.estimate(tested, METRIC), total.half_width(0.95), total.variance, total.df))
     estimate, half, variance, df = np.array(rows).T
+    foreseen = simulate_prospect(world, draw_patients(world, rng), ANSWER, METRIC, 0.95)
     return {
         "coverage": float(np.mean(abs(estimate - world.gain) <= half)),
         "above": float(np.mean(estimate - half > world.gain)),
         "below": float(np.mean(estimate + half < world.gain)),
         "gains": float(np.mean(estimate - half > 0)),
+        "gains_foreseen": foreseen.power(world.gain),  # as `--dry-run` would, of one draw of patients
         "width": float(2 * np.median(half)),
         "bias": float(np.mean(estimate) - world.gain),
         "standard_deviation": float(np.std(estimate)),
@@ -96,11 +102,14 @@ def main(num_studies: int, chosen: tuple[str, ...], out: Path | None) -> None:
         lines.append(
             [
                 name + (" (flagged)" if is_flagged(world) else ""),
-                *(f"{100 * found[key]:.1f}" for key in ("coverage", "above", "below", "gains", "width", "bias")),
+                *(
+                    f"{100 * found[key]:.1f}"
+                    for key in ("coverage", "above", "below", "gains", "gains_foreseen", "width", "bias")
+                ),
                 f"{found['df']:.0f}",
             ]
         )
-    headings = ["setting", "coverage, %", "above", "below", "gain said", "width, points", "bias", "df"]
+    headings = ["setting", "coverage, %", "above", "below", "gain said", "foreseen", "width, points", "bias", "df"]
     print(common.markdown_table(headings, lines))
     if out:
         common.write_json(out, {"studies": num_studies, "confidence": 0.95, "metric": METRIC, "rows": rows})

@@ -20,6 +20,7 @@ from ganaug.cli.find import (
 )
 from ganaug.cli.training_options import classical_option, rate_options, require_used
 from ganaug.config import StudyConfig, to_dict
+from ganaug.config.choices import PAPER_NAMES
 from ganaug.config.study import change_study
 from ganaug.errors import ConfigError
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
               help="Ask the question for fewer real images, too: fractions of them, such as 0.1,0.25,0.5")  # fmt: skip
 @click.option("--leak-audit", is_flag=True, default=None,
               help="Add an arm whose generator knows patients under test, to show what a leak would do")  # fmt: skip
+@click.option("--replicate", type=click.Choice(PAPER_NAMES),
+              help="Run this paper's protocol beside, which divides images, and show the inflation")  # fmt: skip
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
@@ -104,6 +107,7 @@ def evaluate_augmentation(
     from ganaug.parallel.shards import WHOLE, read_shard
     from ganaug.study.arms.names import name_arms, read_fractions
     from ganaug.study.plan.cost import plan_study
+    from ganaug.study.replication import find_paper
     from ganaug.study.request import StudyRequest, add_published_weights, missing_config, run_study
 
     _require_one_way(executor, slurm_options, shard, train_missing, total_kimg)
@@ -112,6 +116,8 @@ def evaluate_augmentation(
     data = find_dataset(common, dataset)
     fractions = read_fractions(real_fraction) if real_fraction else ()
     arms = name_arms((*presets.study(common.preset).arms, *more_arms), fractions, leak_audit=bool(given["leak_audit"]))
+    if given["replicate"]:
+        classifiers = classifiers or (find_paper(given["replicate"]).classifier,)
     config = _config(common, classifiers, pretrained, pretrained_saw, num_seeds, arms, given)
     config = add_published_weights(config, compute)
     require_used(config, given)

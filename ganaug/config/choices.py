@@ -41,6 +41,7 @@ FILTERED = "real+synthetic-filtered"
 SHUFFLED = "real+shuffled-synthetic"
 ORACLE = "real+more-real"  # real images that the other arms of a fraction do not have
 LEAKY = "real+leaky-synthetic"  # under --leak-audit alone, and never part of an answer
+PAPER_NAMES = ("resvit-gannet", "dalaresnet50")  # whose protocol can be replicated
 DEFAULT_ARMS = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier is trained on
 ARM_NAMES = (
     *DEFAULT_ARMS,

@@ -29,6 +29,7 @@ class StudyConfig:
     metric: str = "balanced_accuracy"  # what the verdict is about
     confidence: float = 0.95  # of the verdict's intervals
     leak_audit: bool = False  # whether an arm may leak, to show what that would do; every report of it says so
+    replicate: str = ""  # a paper whose protocol runs beside, see `ganaug.study.replication`; empty: none
     margin: float = 0.02  # of the metric: an effect that would not matter, see "equivalent"
     num_resamples: int = 5000  # bootstrap resamples of patients
 

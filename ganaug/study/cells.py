@@ -14,6 +14,7 @@ from ganaug.classify.fold import train_and_test
 from ganaug.classify.predictions import Predictions, read_predictions, write_predictions
 from ganaug.classify.probes import PROBE, is_probe
 from ganaug.data.dataset import DataSet, open_dataset
+from ganaug.data.folds.by_image import divide_by_image
 from ganaug.data.mixture import Mixture
 from ganaug.data.subset import rest_of, subset_of
 from ganaug.errors import CorruptFile, LeakError, UserError
@@ -70,6 +71,7 @@ def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
 def run_cell(workspace: Workspace, design: Design, cell: Cell, device: str = "cpu") -> None:
     """Train, test and write one cell; the JSON comes last, so a cell that has one is complete."""
     dataset, study = open_dataset(workspace, design.dataset), design.study(workspace)
+    dataset = divide_by_image(dataset) if design.by_image else dataset
     table, images = dataset.table, compose(dataset, design, cell)
     config = fit_config_of(design.config, cell.fold, cell.seed, device, arm=cell.arm)
     trained, tested = train_and_test(

@@ -68,6 +68,7 @@ class Design:
     tested: tuple[str, ...] = ()  # the patients under test in the folds studied: keyed digests, sorted
     repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
     leaky: Mapping[tuple[int, int], LeakySupply] = field(default_factory=dict)  # by fold and seed, for a leak audit
+    by_image: bool = False  # whether images are divided and not patients, as in `ganaug.study.replication`
     part_of: str = ""  # of a part that is judged alone, the name of the whole study
 
     @property

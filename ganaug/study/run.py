@@ -10,6 +10,7 @@ from ganaug.classify.probes import extract, extractor_of, is_probe
 from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
+from ganaug.data.folds.by_image import divide_by_image
 from ganaug.data.schema import ImageReader
 from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.evaluate.judgement import Judgement
@@ -25,6 +26,7 @@ from ganaug.study.guard import AdmittedSupply, admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.pages.report import write_report
 from ganaug.study.partial import CellsFailed, complete_part
+from ganaug.study.replication import Replication, by_image_design, compare_protocols, find_paper
 from ganaug.study.verdict.findings import gather
 from ganaug.study.verdict.verdict import Verdict, judge
 from ganaug.workspace import Study, Workspace, creation_time, moment, write_json, write_text
@@ -69,6 +71,9 @@ def evaluate_augmentation(
         raise
     results = [_load_finished(study, cell, dataset) for cell in cells]
     verdict = _report(workspace, dataset, design, results, image_scores)
+    if config.replicate:
+        beside = _replicate(workspace, dataset, design, results, compute)
+        verdict = _report(workspace, dataset, design, results, image_scores, replication=beside)
     return Outcome(verdict, study, len(cells), len(cells) - num_trained)
 
 
@@ -79,6 +84,7 @@ def _report(
     results: Sequence[CellResult],
     image_scores: Sequence[Judgement],
     warnings: Sequence[str] = (),
+    replication: Replication | None = None,
 ) -> Verdict:
     """Judge the results and write all that a study leaves to be read, with these warnings before its own."""
     study = design.study(workspace)
@@ -89,8 +95,21 @@ def _report(
         warnings = (*warnings, warning_of(looks, creation_time(study.design)))
     verdict = replace(verdict, warnings=(*warnings, *verdict.warnings))
     write_json(study.verdict, sealed({"study": design.name, "is_whole": not design.part_of, **verdict.to_dict()}))
-    write_report(study, gather(design, dataset, verdict, results, image_scores, looks))
+    found = gather(design, dataset, verdict, results, image_scores, looks)
+    write_report(study, replace(found, replication=replication))
     return verdict
+
+
+def _replicate(
+    workspace: Workspace, dataset: DataSet, design: Design, honest: Sequence[CellResult], compute: Compute
+) -> Replication:
+    """Train the same classifiers on folds that divide images, and compare the scores."""
+    beside, divided = by_image_design(dataset, design), divide_by_image(dataset)
+    study, cells = beside.study(workspace), plan_cells(beside)
+    write_json(study.design, sealed(_design_record(beside, cells, _creation_time(workspace, study))))
+    _train(workspace, divided, beside, cells, compute)
+    results = [_load_finished(study, cell, divided) for cell in cells]
+    return compare_protocols(dataset, find_paper(design.config.replicate), design.config, honest, results)
 
 
 def _report_part(
@@ -163,6 +182,8 @@ def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supp
     admitted = {fold: tuple(admit(workspace, dataset, each) for each in of_fold[fold]) for fold in folds}
     design = make_design(dataset, admitted, config, origins_of(dataset, list(folds), config))
     _require_composable(dataset, design, is_filtered=False)
+    if config.replicate:
+        by_image_design(dataset, design)  # raises where it cannot be
     return design
 
 

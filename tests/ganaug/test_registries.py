@@ -24,6 +24,7 @@ from ganaug.config import (
     PrepareConfig,
     StudyConfig,
 )
+from ganaug.config.choices import PAPER_NAMES
 from ganaug.data.sources import SOURCES
 from ganaug.evaluate.extractors.registry import EXTRACTORS
 from ganaug.evaluate.metrics.registry import METRICS
@@ -32,13 +33,20 @@ from ganaug.study.arms.registry import ARMS, draws
 from ganaug.study.design import Cell, Design
 from ganaug.study.executors import local
 from ganaug.study.executors.registry import EXECUTORS
+from ganaug.study.replication import PAPERS
 from ganaug.workspace import Workspace
 
 
 @pytest.mark.parametrize(
     ("registry", "offered"),
-    [(SOURCES, SOURCE_NAMES), (SPECS, ADA_PIPELINES), (EXTRACTORS, EXTRACTOR_NAMES), (ARMS, ARM_NAMES)],
-    ids=["sources", "ada-pipelines", "extractors", "arms"],
+    [
+        (SOURCES, SOURCE_NAMES),
+        (SPECS, ADA_PIPELINES),
+        (EXTRACTORS, EXTRACTOR_NAMES),
+        (ARMS, ARM_NAMES),
+        (PAPERS, PAPER_NAMES),
+    ],
+    ids=["sources", "ada-pipelines", "extractors", "arms", "papers"],
 )
 def test_the_options_offer_what_exists_in_the_same_order(registry: Iterable[str], offered: tuple[str, ...]) -> None:
     assert tuple(registry) == offered

@@ -83,6 +83,7 @@ def command_of(design: Design, num_folds: int) -> str:
     for arm in config.arms:
         words += [] if arm in (*DEFAULT_ARMS, LEAKY) else ["--arm", arm]
     words += ["--leak-audit"] if config.leak_audit else []
+    words += ["--replicate", config.replicate] if config.replicate else []
     words += ["--generators", str(design.num_generators), "--margin", f"{config.margin:g}"]
     return shlex.join([*words, "--classical-augmentation", config.classical_augmentation])
 

@@ -65,7 +65,7 @@ def simulate(world: World, rng: np.random.Generator, patients: Patients | None =
 
     patients: those of a data set in place of the world's.
     """
-    patients = patients or _draw_patients(world, rng)
+    patients = patients or draw_patients(world, rng)
     label, fold, images = patients.label, patients.fold, patients.images
     num_patients, num_seeds = len(label), world.num_seeds
     generator = np.arange(num_seeds) % world.num_generators
@@ -86,7 +86,7 @@ def simulate(world: World, rng: np.random.Generator, patients: Patients | None =
     return OutOfFold(counts, fold[None], tuple(generator.tolist()) if world.num_generators > 1 else ())
 
 
-def _draw_patients(world: World, rng: np.random.Generator) -> Patients:
+def draw_patients(world: World, rng: np.random.Generator) -> Patients:
     """Patients of every class, dealt to the folds class by class."""
     label = np.arange(world.num_patients) % world.num_classes
     if world.rarest is not None:

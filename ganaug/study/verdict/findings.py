@@ -12,6 +12,7 @@ from ganaug.interval import Interval
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.looks import Look
+from ganaug.study.replication import Replication
 from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS, out_of_fold, pool, runs_of
 from ganaug.study.statistics.paired import ANSWER
 from ganaug.study.statistics.reminders import McNemar, cohens_d, mcnemar, nadeau_bengio, sign_flip_p
@@ -44,6 +45,7 @@ class Findings:
     curves: Sequence[Curves]
     parts: Sequence[PartDifference]
     reminders: Sequence[Reminder]
+    replication: Replication | None = None  # a paper's protocol beside
 
     @property
     def num_train(self) -> int:
