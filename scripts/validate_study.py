@@ -55,12 +55,18 @@ SETTINGS = {
 }
 
 
-PERCENTAGES = ("coverage", "above", "below", "gains", "gains_foreseen", "width", "bias")
+PERCENTAGES = ("coverage", "above", "below", "gains", "width", "bias", "foreseen", "power")
 
 
 def is_flagged(world: World) -> bool:
     """Whether the report of such a study says that its interval is not to be trusted as it stands."""
     return world.num_generators == 1 or world.num_seeds == 1
+
+
+def is_shown(world: World, rng: np.random.Generator) -> bool:
+    """Whether a made-up study says that there is a gain."""
+    tested = simulate(world, rng)
+    return ANSWER.estimate(tested, METRIC) > spread_of(ANSWER, tested, METRIC).total.half_width(0.95)
 
 
 def validate(world: World, num_studies: int) -> dict[str, Any]:
@@ -71,13 +77,14 @@ def validate(world: World, num_studies: int) -> dict[str, Any]:
         total = spread_of(ANSWER, tested, METRIC).total
         rows.append((ANSWER.estimate(tested, METRIC), total.half_width(0.95), total.variance, total.df))
     estimate, half, variance, df = np.array(rows).T
-    foreseen = simulate_prospect(world, draw_patients(world, rng), ANSWER, METRIC, 0.95)
+    foreseen = simulate_prospect(world, draw_patients(world, rng), ANSWER, METRIC, 0.95).smallest_gain
     return {
         "coverage": float(np.mean(abs(estimate - world.gain) <= half)),
         "above": float(np.mean(estimate - half > world.gain)),
         "below": float(np.mean(estimate + half < world.gain)),
         "gains": float(np.mean(estimate - half > 0)),
-        "gains_foreseen": foreseen.power(world.gain),  # as `--dry-run` would, of one draw of patients
+        "foreseen": foreseen,  # the smallest gain that `--dry-run` would name, for one draw of patients
+        "power": float(np.mean([is_shown(replace(world, gain=foreseen), rng) for _ in range(num_studies)])),
         "width": float(2 * np.median(half)),
         "bias": float(np.mean(estimate) - world.gain),
         "standard_deviation": float(np.std(estimate)),
@@ -104,12 +111,23 @@ def main(num_studies: int, chosen: tuple[str, ...], out: Path | None) -> None:
                 name + (" (flagged)" if is_flagged(world) else ""),
                 *(
                     f"{100 * found[key]:.1f}"
-                    for key in ("coverage", "above", "below", "gains", "gains_foreseen", "width", "bias")
+                    for key in ("coverage", "above", "below", "gains", "width", "bias", "foreseen", "power")
                 ),
                 f"{found['df']:.0f}",
             ]
         )
-    headings = ["setting", "coverage, %", "above", "below", "gain said", "foreseen", "width, points", "bias", "df"]
+    headings = [
+        "setting",
+        "coverage, %",
+        "above",
+        "below",
+        "gain said",
+        "width, points",
+        "bias",
+        "foreseen",
+        "power there",
+        "df",
+    ]
     print(common.markdown_table(headings, lines))
     if out:
         common.write_json(out, {"studies": num_studies, "confidence": 0.95, "metric": METRIC, "rows": rows})

@@ -9,6 +9,7 @@ import numpy as np
 from ganaug.config.choices import LEAKY, SYNTHETIC_ONLY
 from ganaug.report.numbers import points
 from ganaug.report.pictures import ALARM, GREY, INK, MARK, plot, plot_style
+from ganaug.study.arms.names import pooled_arms
 from ganaug.study.arms.registry import find_arm
 from ganaug.study.statistics.paired import Difference
 
@@ -83,7 +84,9 @@ def _with_headings(differences: Sequence[Difference]) -> list[str | Difference]:
 
 
 def _label(row: str | Difference) -> str:
-    return row if isinstance(row, str) else f"{row.arm} − {row.baseline}"
+    if isinstance(row, str):
+        return row
+    return f"{row.arm} − {'both arms of real images' if len(pooled_arms(row.baseline)) > 1 else row.baseline}"
 
 
 def _draw_interval(axes: "Axes", height: int, row: Difference, limit: float, is_narrow: bool) -> None:

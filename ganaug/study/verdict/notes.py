@@ -58,7 +58,7 @@ def _note_on_leak(classifier: str, inflation: Difference | None) -> list[str]:
     return [
         f"{classifier}: this is a leak audit. Images of generators that know patients under test scored "
         f"{points(inflation.estimate)} points ({points(inflation.interval.low)} to {points(inflation.interval.high)}) "
-        "against those of generators that do not. That is what a study that leaks gains, and no result."
+        "against those of generators that do not. That is what a leak adds here, and no result."
     ]
 
 
