@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ganaug.config import Compute, FoldsConfig, StudyConfig
+from ganaug.config import DEFAULT_ARMS, Compute, FoldsConfig, StudyConfig
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.data.hdf5.image_writer import writing_images
@@ -16,6 +16,7 @@ from ganaug.data.schema import ImageTable
 from ganaug.evaluate.judgement import Judgement
 from ganaug.generate.supplies import Supply
 from ganaug.provenance import Provenance, digest_of
+from ganaug.study.arms.names import name_arms
 from ganaug.study.design import Design
 from ganaug.study.run import Outcome, design_study, evaluate_augmentation
 from ganaug.workspace import Workspace, open_workspace
@@ -131,6 +132,25 @@ def world(tmp_path: Path) -> World:
 def world_of(tmp_path: Path) -> Callable[..., World]:
     """`make_world` in a folder of this test."""
     return lambda **options: make_world(tmp_path / "workspace", **options)
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Outcome]:
+    """A finished study with all that a report can show; tests read it and leave it as it is."""
+    world = make_world(tmp_path_factory.mktemp("shown"), ("Benign-with-a-rather-long-name", "Malignant"))
+    return world, world.run(EVERYTHING)
+
+
+EVERYTHING = StudyConfig(
+    classifiers=("dalaresnet50_small",),
+    shortcuts=(),
+    arms=name_arms((*DEFAULT_ARMS, "real+synthetic@0.5"), (0.5,), leak_audit=True),
+    leak_audit=True,
+    seeds=(0, 1),
+    num_steps=2,
+    batch=4,
+    num_resamples=100,
+)
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from PIL import Image
 
 from classifiers.explain.measures import MEASURES
 from ganaug.classify.explain.explain import Explanations, MethodScores
-from ganaug.classify.explain.page import draw_contour, notes_of, overlay, pictures_of, unlike_a_prior, write_page
+from ganaug.classify.explain.page import draw_contour, notes_of, pictures_of, unlike_a_prior, write_page
 from ganaug.classify.stored import StoredClassifier
 from ganaug.data.dataset import DataSet
+from ganaug.report.pictures import overlay
 
 
 def test_the_page_and_its_pictures_name_nobody(

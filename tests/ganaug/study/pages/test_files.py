@@ -1,30 +1,34 @@
 """What stands beside the page: tables that other programs read, the answer as text, a card for the images."""
 
 import csv
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from ganaug.config import DEFAULT_ARMS, StudyConfig
-from ganaug.study.arms.names import name_arms
+from ganaug.config import StudyConfig
 from ganaug.study.maps import MAP_PX, read_maps
 from ganaug.study.run import Outcome
 from ganaug.workspace import read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.ganaug.study.conftest import World
 
 
+CLASS_NAMES = ("Benign-with-a-rather-long-name", "Malignant")
+
+
 @pytest.fixture
-def outcome(world: "World") -> Outcome:
-    arms = name_arms((*DEFAULT_ARMS, "real+synthetic@0.5"), (0.5,), leak_audit=True)
-    return world.run(
-        StudyConfig(
-            classifiers=("dalaresnet50_small",), shortcuts=(), seeds=(0, 1), num_steps=2, batch=4, num_resamples=100,
-            arms=arms, leak_audit=True,
-        )
-    )  # fmt: skip
+def world(shown: "tuple[World, Outcome]") -> "World":
+    return shown[0]
+
+
+@pytest.fixture
+def outcome(shown: "tuple[World, Outcome]") -> Outcome:
+    return shown[1]
 
 
 def read(outcome: Outcome, name: str) -> list[dict[str, str]]:
@@ -38,7 +42,7 @@ def test_tables_hold_the_numbers_of_the_verdict(outcome: Outcome) -> None:
     assert [(row["arm"], row["baseline"]) for row in rows] == [(each["arm"], each["baseline"]) for each in stored]
     assert [float(row["difference"]) for row in rows] == pytest.approx([d["estimate"] for d in stored], abs=1e-5)
     assert [float(row["low"]) for row in rows] == pytest.approx([d["low"] for d in stored], abs=1e-5)
-    assert {row["part"] for row in read(outcome, "parts")} == {"class Benign", "class Malignant"}
+    assert [row["part"] for row in read(outcome, "parts")] == [f"class {name}" for name in CLASS_NAMES]
     assert [row["arm"] for row in read(outcome, "scores")] == list(dict.fromkeys(outcome_arms(outcome)))
     curves = read(outcome, "curves")
     assert {(row["arm"], row["fraction_of_real"]) for row in curves} == {
@@ -82,19 +86,23 @@ def test_maps_of_the_two_arms_in_question_are_kept_for_the_first_seed(outcome: O
     assert maps is not None
     assert maps.shape == (num_images, MAP_PX, MAP_PX)
     assert read_maps(kept[0], num_images + 1) is None
-    kept[0].write_bytes(b"no array")
-    assert read_maps(kept[0], num_images) is None
 
 
-def test_a_study_is_shown_again_where_its_maps_are_gone(outcome: Outcome, world: "World") -> None:
-    for path in outcome.study.root.glob("cells/*.maps.npy"):
+def test_what_is_no_map_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "cell.maps.npy"
+    assert read_maps(path, 1) is None
+    path.write_bytes(b"no array")
+    assert read_maps(path, 1) is None
+    np.save(path, np.zeros((1, MAP_PX, MAP_PX)))
+    assert read_maps(path, 1) is None
+
+
+def test_a_study_is_shown_again_where_its_maps_are_gone(world_of: "Callable[..., World]", quick: StudyConfig) -> None:
+    world = world_of()
+    supplies = world.supply_all()
+    first = world.run(quick, supplies)
+    for path in first.study.root.glob("cells/*.maps.npy"):
         path.unlink()
-    config = StudyConfig(
-        classifiers=("dalaresnet50_small",), shortcuts=(), seeds=(0, 1), num_steps=2, batch=4, num_resamples=100,
-        arms=name_arms((*DEFAULT_ARMS, "real+synthetic@0.5"), (0.5,), leak_audit=True), leak_audit=True,
-    )  # fmt: skip
-    again = world.run(
-        config, [world.supply(fold, path) for fold, path in enumerate(sorted(world.workspace.synthetics()))]
-    )
+    again = world.run(quick, supplies)
     assert again.num_reused == again.num_cells
-    assert np.isclose(again.verdict.differences[0].estimate, outcome.verdict.differences[0].estimate)
+    assert "<h2>Test images whose answer changed</h2>" in again.study.report.read_text(encoding="utf-8")

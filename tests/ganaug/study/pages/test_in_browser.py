@@ -15,15 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ganaug.config import DEFAULT_ARMS, StudyConfig
-from ganaug.study.arms.names import name_arms
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ganaug.study.run import Outcome
     from tests.ganaug.study.conftest import World
 
-LONG_NAMES = ("Benign-with-a-rather-long-name", "Malignant")
 
 _MEASURE = """
 <script>
@@ -90,29 +85,20 @@ def show(page: Path, folder: Path, *, width_px: int, is_dark: bool = False) -> S
     )  # fmt: skip
 
 
-@pytest.fixture
-def page(world_of: "Callable[..., World]") -> Path:
-    """The report of a study with all that a report can show."""
-    config = StudyConfig(
-        classifiers=("dalaresnet50_small",), shortcuts=(), seeds=(0, 1), num_steps=2, batch=4, num_resamples=100,
-        arms=name_arms((*DEFAULT_ARMS, "real+synthetic@0.5"), (0.5,), leak_audit=True), leak_audit=True,
-    )  # fmt: skip
-    return world_of(class_names=LONG_NAMES).run(config).study.report
-
-
-def test_page_fits_every_screen_and_loads_nothing(page: Path, tmp_path: Path) -> None:
+def test_page_fits_every_screen_and_loads_nothing(shown: "tuple[World, Outcome]", tmp_path: Path) -> None:
+    page = shown[1].study.report
     for width_px in (1200, 390):
         for is_dark in (False, True):
-            shown = show(page, tmp_path, width_px=width_px, is_dark=is_dark)
-            assert shown.errors == []
-            assert shown.requests == []
-            assert shown.images > 10
-            assert shown.broken == 0
-            assert shown.width == width_px
-            assert shown.too_wide == []
-            assert shown.scroll_width <= width_px
-            assert (brightness(shown.paper) < brightness(shown.ink)) == is_dark
-            assert (shown.narrow_plots > 0) == (width_px < 640)
+            seen = show(page, tmp_path, width_px=width_px, is_dark=is_dark)
+            assert seen.errors == []
+            assert seen.requests == []
+            assert seen.images > 10
+            assert seen.broken == 0
+            assert seen.width == width_px
+            assert seen.too_wide == []
+            assert seen.scroll_width <= width_px
+            assert (brightness(seen.paper) < brightness(seen.ink)) == is_dark
+            assert (seen.narrow_plots > 0) == (width_px < 640)
     assert page.stat().st_size < 5e6
 
 
