@@ -30,9 +30,9 @@ from ganaug.evaluate.features import feature_paths
 from ganaug.generate.supplies import Supply
 from ganaug.parallel.processes import run_parallel
 from ganaug.provenance import Provenance, digest_of
+from ganaug.study.admission.admit import design_study
 from ganaug.study.cells import run_cell
 from ganaug.study.design import Cell, Design, plan_cells
-from ganaug.study.run import design_study
 from ganaug.workspace import Workspace, open_workspace
 
 SIDE_PX, NUM_FEATURES = 8, 1280

@@ -22,10 +22,10 @@ from ganaug.classify.predictions import Predictions, find_tested_images, write_p
 from ganaug.config import DEFAULT_ARMS, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.provenance import sealed
+from ganaug.study.admission.admit import design_study
 from ganaug.study.cells import CellRecord, CellResult, load_cell
 from ganaug.study.design import Cell, Design, plan_cells
 from ganaug.study.pages.report import write_report
-from ganaug.study.run import design_study
 from ganaug.study.verdict.findings import gather
 from ganaug.study.verdict.verdict import judge
 from ganaug.workspace import Workspace, open_workspace, write_json

@@ -50,6 +50,11 @@ if TYPE_CHECKING:
               help="Arm in addition to the preset's, such as real+synthetic@0.5; repeatable")  # fmt: skip
 @click.option("--real-fraction", metavar="LIST",
               help="Ask the question for fewer real images, too: fractions of them, such as 0.1,0.25,0.5")  # fmt: skip
+@click.option("--foreign", "foreign_files", multiple=True, metavar="[FOLD=]FILE",
+              help="dataset.zip of another tool, for a fold or for all; an arm of its own; repeatable")  # fmt: skip
+@click.option(
+    "--foreign-saw", metavar="TEXT", help="What that tool was trained on, by your word; the report repeats it"
+)
 @click.option("--leak-audit", is_flag=True, default=None,
               help="Add an arm whose generator knows patients under test, to show what a leak would do")  # fmt: skip
 @click.option("--replicate", type=click.Choice(PAPER_NAMES),
@@ -85,6 +90,7 @@ def evaluate_augmentation(
     num_seeds: int | None,
     more_arms: tuple[str, ...],
     real_fraction: str | None,
+    foreign_files: tuple[str, ...],
     train_missing: bool,
     total_kimg: float | None,
     num_generators: int | None,
@@ -115,7 +121,9 @@ def evaluate_augmentation(
     compute = common.compute(num_workers=num_workers, weights_dir=weights_dir, executor=executor, slurm=slurm)
     data = find_dataset(common, dataset)
     fractions = read_fractions(real_fraction) if real_fraction else ()
-    arms = name_arms((*presets.study(common.preset).arms, *more_arms), fractions, leak_audit=bool(given["leak_audit"]))
+    given["foreign"] = tuple(map(_fold_and_file, foreign_files))
+    arms = (*presets.study(common.preset).arms, *more_arms)
+    arms = name_arms(arms, fractions, foreign=bool(foreign_files), leak_audit=bool(given["leak_audit"]))
     if given["replicate"]:
         classifiers = classifiers or (find_paper(given["replicate"]).classifier,)
     config = _config(common, classifiers, pretrained, pretrained_saw, num_seeds, arms, given)
@@ -198,6 +206,12 @@ def _config(
         pretrained_saw=tuple(_name_and_value("--pretrained-saw", pair) for pair in pretrained_saw),
         **given,
     )
+
+
+def _fold_and_file(text: str) -> tuple[str, str]:
+    """A fold, empty for all, and a path, which may hold a = itself."""
+    fold, equals, file = text.partition("=")
+    return (str(int(fold)), file) if equals and fold.isdigit() else ("", text)
 
 
 EXAMPLES = {"--pretrained": "dalaresnet50=resnet50.pth", "--pretrained-saw": "dalaresnet50=TEXT", "--slurm": "time=120"}

@@ -11,17 +11,18 @@ import numpy as np
 from classifiers.config import FitConfig
 from ganaug.classify.probes import identity_of, is_probe
 from ganaug.config import StudyConfig, to_dict
-from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, FOREIGN, TREATMENT
 from ganaug.data.dataset import DataSet
+from ganaug.data.foreign import ForeignImages
 from ganaug.errors import ConfigError, LeakError
 from ganaug.provenance import digest_of, digest_of_file
+from ganaug.study.admission.guard import AdmittedSupply, LeakySupply, find_leaky
 from ganaug.study.arms.registry import find_arm
-from ganaug.study.guard import AdmittedSupply, LeakySupply, find_leaky
 from ganaug.study.statistics.resampling import PREDICTION_METRICS
 from ganaug.workspace import Study, Workspace
 
 CELL_VERSION = 5  # raise it when a cell of the same options would come out otherwise
-FILTER_VERSION = 1  # the same of the filter of `ganaug.study.filtered`
+FILTER_VERSION = 1  # the same of the filter of `ganaug.study.admission.filtered`
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Design:
     tested: tuple[str, ...] = ()  # the patients under test in the folds studied: keyed digests, sorted
     repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
     leaky: Mapping[tuple[int, int], LeakySupply] = field(default_factory=dict)  # by fold and seed, for a leak audit
+    foreign: Mapping[int, ForeignImages] = field(default_factory=dict)  # by fold, images of another tool
     by_image: bool = False  # whether images are divided and not patients, as in `ganaug.study.replication`
     part_of: str = ""  # of a part that is judged alone, the name of the whole study
 
@@ -103,7 +105,12 @@ class Design:
             "dataset_fingerprint": self.dataset_fingerprint,
             "folds_digest": self.folds_digest,
             "folds": list(self.folds),
-            "config": to_dict(self.config) | {"folds": list(self.folds), "pretrained": self.pretrained},
+            "config": to_dict(self.config)
+            | {
+                "folds": list(self.folds),
+                "pretrained": self.pretrained,
+                "foreign": {str(fold): images.digest for fold, images in self.foreign.items()},
+            },
             "synthetic": {
                 str(fold): [supply.provenance.content for supply in self.supplies[fold]] for fold in self.folds
             },
@@ -125,7 +132,7 @@ def make_design(
 ) -> Design:
     """The design of a study of the folds in `supplies`; raises ConfigError where no verdict could come of it.
 
-    origins: by classifier where its pretrained weights come from, see `ganaug.study.guard.origins_of`.
+    origins: by classifier where its pretrained weights come from, see `ganaug.study.admission.guard.origins_of`.
     """
     _require_arms(config)
     if config.metric not in PREDICTION_METRICS:
@@ -158,6 +165,13 @@ def _require_arms(config: StudyConfig) -> None:
             f"the arms {', '.join(config.arms)}",
             expected=f"{', '.join(missing)} among them",
             todo="a verdict compares the treatment with the baseline and with the control, a fraction with its own",
+        )
+    foreign = [arm.name for arm in arms if "foreign" in arm.depends_on]
+    if bool(foreign) != bool(config.foreign):
+        raise ConfigError(
+            f"{FOREIGN} without --foreign FILE, or the reverse",
+            expected="both",
+            todo="name the file, or leave both out",
         )
     leaky = [arm.name for arm in arms if "leak" in arm.depends_on]
     if leaky and not config.leak_audit:
@@ -258,6 +272,8 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
     }
     if "filter" in depends_on:
         decides["filter"] = FILTER_VERSION
+    if "foreign" in depends_on:
+        decides["foreign"] = design.foreign[fold].digest
     if "leak" in depends_on:
         decides["leak"] = design.leaky[fold, seed].supply.provenance.content
     if classifier in design.pretrained:

@@ -3,26 +3,24 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ganaug.classify.probes import extract, extractor_of, is_probe
-from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.folds.by_image import divide_by_image
 from ganaug.data.schema import ImageReader
-from ganaug.errors import ConfigError, WorkspaceError
+from ganaug.errors import WorkspaceError
 from ganaug.evaluate.judgement import Judgement
 from ganaug.generate.supplies import Supply
 from ganaug.parallel.shards import Shard
 from ganaug.provenance import sealed
+from ganaug.study.admission.admit import design_study, filter_supplies
+from ganaug.study.admission.guard import AdmittedSupply
 from ganaug.study.arms.registry import draws, find_arm
-from ganaug.study.cells import CellResult, adopt_cell, compose, find_cell, load_cell
-from ganaug.study.design import Cell, Design, make_design, plan_cells
+from ganaug.study.cells import CellResult, adopt_cell, find_cell, load_cell
+from ganaug.study.design import Cell, Design, plan_cells
 from ganaug.study.executors.registry import EXECUTORS
-from ganaug.study.filtered import accept
-from ganaug.study.guard import AdmittedSupply, admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
 from ganaug.study.pages.report import write_report
 from ganaug.study.partial import CellsFailed, complete_part
@@ -165,52 +163,6 @@ def _train(workspace: Workspace, dataset: DataSet, design: Design, cells: Sequen
     return len(todo)
 
 
-def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supply], config: StudyConfig) -> Design:
-    """The design of a study, once every synthetic file is admitted and known to suffice; nothing is written."""
-    folds = range(dataset.folds.num_folds) if config.folds is None else config.folds
-    unknown = [str(fold) for fold in folds if not 0 <= fold < dataset.folds.num_folds]
-    if unknown:
-        raise ConfigError(f"fold {', '.join(unknown)}", expected=f"folds from 0 to {dataset.folds.num_folds - 1}")
-    of_fold = {fold: [supply for supply in supplies if supply.fold == fold] for fold in folds}
-    missing = [str(fold) for fold in folds if not of_fold[fold]]
-    if missing:
-        raise ConfigError(
-            f"no synthetic images for fold {', '.join(missing)} of {dataset.name}",
-            todo="make them with `ganaug train-gan --fold K` and `ganaug synthesize`, or add --train-missing",
-        )
-    require_buildable(dataset, config)
-    admitted = {fold: tuple(admit(workspace, dataset, each) for each in of_fold[fold]) for fold in folds}
-    design = make_design(dataset, admitted, config, origins_of(dataset, list(folds), config))
-    _require_composable(dataset, design, is_filtered=False)
-    if config.replicate:
-        by_image_design(dataset, design)  # raises where it cannot be
-    return design
-
-
-def _require_composable(dataset: DataSet, design: Design, *, is_filtered: bool) -> None:
-    """Compose every arm once, which raises where images are too few; filtered arms only where that was done."""
-    for cell in {(cell.arm, design.supply_of(cell.fold, cell.seed)): cell for cell in plan_cells(design)}.values():
-        if ("filter" in find_arm(cell.arm).depends_on) == is_filtered:
-            compose(dataset, design, cell)
-
-
-def filter_supplies(workspace: Workspace, dataset: DataSet, design: Design, compute: Compute) -> Design:
-    """The design with its synthetic files filtered, where an arm asks for that; raises where too few images are left.
-
-    An image is accepted where a classifier of the fold's training images assigns it to its class. It is the one that
-    `evaluate-gan --extractor classifier` uses, stored in the generator's folder.
-    """
-    if not any("filter" in find_arm(name).depends_on for name in design.config.arms):
-        return design
-    filtered = {
-        fold: tuple(replace(each, accepted=accept(dataset, each, compute)) for each in of_fold)
-        for fold, of_fold in design.supplies.items()
-    }
-    design = replace(design, supplies=filtered)
-    _require_composable(dataset, design, is_filtered=True)
-    return design
-
-
 def extract_features(
     workspace: Workspace, dataset: DataSet, design: Design, cells: Sequence[Cell], compute: Compute
 ) -> None:
@@ -221,23 +173,11 @@ def extract_features(
         if any(draws(find_arm(arm)) for arm in arms):
             sources += [ImageReader(supply.synthetic) for supply in design.supplies[fold]]
         # Those of a leak audit are of other folds, which are in turn here.
+        if any("foreign" in find_arm(arm).depends_on for arm in arms):
+            sources.append(ImageReader(design.foreign[fold].path))
         extractor = extractor_of(classifier, design.config.weights_of(classifier), compute.device)
         for images in sources:
             extract(workspace, images, extractor, progress=compute.progress)
-
-
-def require_buildable(dataset: DataSet, config: StudyConfig) -> None:
-    """Build every classifier once; raise ConfigError, before hours of training, where one cannot be built."""
-    pretrained = dict(config.pretrained)
-    for name in (*config.classifiers, *config.shortcuts):
-        weights = Path(pretrained[name]) if name in pretrained else None
-        try:
-            if is_probe(name):
-                extractor_of(name, weights)
-            else:
-                build_classifier(dataset, name, 0, weights)
-        except (ValueError, RuntimeError, OSError) as error:
-            raise ConfigError(str(error).split("\n")[0]) from error
 
 
 def _load_finished(study: Study, cell: Cell, dataset: DataSet) -> CellResult:

@@ -17,11 +17,11 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError
 from ganaug.generate.supplies import Supply
 from ganaug.provenance import Seen, digest_of_file, read_provenance
+from ganaug.study.admission.admit import require_buildable
+from ganaug.study.admission.guard import admit, has_record, origins_of
 from ganaug.study.arms.compose import Context
 from ganaug.study.arms.registry import ARMS
 from ganaug.study.design import fit_config_of, seeds_of
-from ganaug.study.guard import admit, has_record, origins_of
-from ganaug.study.run import require_buildable
 from ganaug.workspace import Workspace
 
 

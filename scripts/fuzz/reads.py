@@ -36,11 +36,12 @@ from ganaug.generate.find import Choice, config_of, generator_for
 from ganaug.generate.supplies import Supply, supply_for
 from ganaug.inspect import describe, write_sheet
 from ganaug.provenance import require_seal, sealed
+from ganaug.study.admission.admit import design_study, require_buildable
+from ganaug.study.admission.guard import admit, origins_of
 from ganaug.study.cells import load_cell
 from ganaug.study.design import plan_cells
-from ganaug.study.guard import admit, origins_of
 from ganaug.study.looks import other_looks, warning_of
-from ganaug.study.run import design_study, evaluate_augmentation, require_buildable
+from ganaug.study.run import evaluate_augmentation
 from ganaug.study.training_set import plan_classifiers
 from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.saving.lock import run_lock

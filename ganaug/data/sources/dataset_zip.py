@@ -32,14 +32,18 @@ MAX_CLASSES = 10_000  # a class number beyond is a mistake, and would ask for as
 _LABELS = '{"labels": [["00000/img00000000.png", 6], ...]} or {"labels": null}'
 
 
-def scan(config: PrepareConfig) -> Scan:
-    """List the images that a `dataset.json` names; raises DataError where it is malformed, LeakError if synthetic."""
+def scan(config: PrepareConfig, *, is_generated: bool = False) -> Scan:
+    """List the images that a `dataset.json` names; raises DataError where it is malformed.
+
+    Raises LeakError where they are synthetic, unless `is_generated` says that they are meant to be.
+    """
     source = source_path(config)
     files = open_files(source)
     place = _find(files, source)
     where = f"{place} in {source}"
     listed = _parse(read_listed(files, place, str(source)), where)
-    _require_real(listed, files, source)
+    if not is_generated:
+        _require_real(listed, files, source)
     entries = _entries(listed.get("labels"), where)
     class_names = _class_names(listed, entries, where)
     folder = place.removesuffix(DATASET_JSON)  # names are relative to it

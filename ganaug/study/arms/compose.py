@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from ganaug.config.choices import LEAKY, ORACLE
 from ganaug.data.dataset import DataSet
+from ganaug.data.foreign import ForeignImages
 from ganaug.data.mixture import Mixture, draw, repeat_to
 from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import ConfigError, DataError
-from ganaug.study.guard import AdmittedSupply, LeakySupply
+from ganaug.study.admission.guard import AdmittedSupply, LeakySupply
 
 Labelled = tuple[ImageReader, NDArray[np.int64], NDArray[np.int64]]  # images, indices into them, and their labels
 
@@ -25,6 +26,7 @@ class Context:
     ratio: float  # images that the arm adds, per real one of the same class
     rng: np.random.Generator
     rest: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # those held back from `train`
+    foreign: ForeignImages | None = None
     leaky: LeakySupply | None = None  # of another fold's generator, which knows patients under test here
 
     @property
@@ -99,6 +101,22 @@ def compose_filtered(context: Context) -> Mixture:
 def compose_shuffled(context: Context) -> Mixture:
     images, drawn, labels = _draw_synthetic(context, context.added_counts)
     return Mixture.of([_take_real(context, context.train), (images, drawn, context.rng.permutation(labels))])
+
+
+def compose_foreign(context: Context) -> Mixture:
+    images, counts = context.foreign, context.added_counts
+    assert images is not None, "an arm of foreign images without any"
+    labels = read_table(images.path).label
+    have = np.bincount(labels, minlength=len(counts))
+    if (have < counts).any():
+        short = int(np.argmax(counts - have))
+        raise DataError(
+            f"{images.name} holds {have[short]} images of {context.class_names[short]}",
+            expected=f"at least {counts[short]}, which is {context.ratio:g} times as many as fold {context.fold} has",
+            todo="generate more, or use a smaller ratio",
+        )
+    drawn = draw(labels, counts, context.rng, context.class_names)
+    return Mixture.of([_take_real(context, context.train), (ImageReader(images.path), drawn, labels[drawn])])
 
 
 def compose_leaky(context: Context) -> Mixture:

@@ -6,14 +6,24 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from classifiers.config import ClassicalAugmentation
-from ganaug.config.choices import BASELINE, CONTROL, FILTERED, LEAKY, ORACLE, SHUFFLED, SYNTHETIC_ONLY, TREATMENT
+from ganaug.config.choices import (
+    BASELINE,
+    CONTROL,
+    FILTERED,
+    FOREIGN,
+    LEAKY,
+    ORACLE,
+    SHUFFLED,
+    SYNTHETIC_ONLY,
+    TREATMENT,
+)
 from ganaug.data.mixture import Mixture
 from ganaug.errors import ConfigError
 from ganaug.study.arms import compose
 from ganaug.study.arms.compose import Context
 from ganaug.study.arms.names import MOST_ADDED, ArmName, read_name
 
-Dependency = Literal["ratio", "synthetic", "filter", "leak"]  # the option --ratio, or the content of files
+Dependency = Literal["ratio", "synthetic", "filter", "foreign", "leak"]  # the option --ratio, or the content of files
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,12 @@ _ARMS = (
         "what images as good as real ones would bring",
     ),
     Arm(
+        FOREIGN,
+        compose.compose_foreign,
+        ("ratio", "foreign"),
+        "the real training images and images that another tool generated; no record says what it was trained on",
+    ),
+    Arm(
         LEAKY,
         compose.compose_leaky,
         ("ratio", "leak"),
@@ -140,5 +156,5 @@ def most_added(arms: Iterable[str], ratio: float) -> float:
 
 
 def draws(arm: Arm) -> bool:
-    """Whether the arm holds synthetic images."""
+    """Whether the arm holds images of this data set's generators."""
     return "synthetic" in arm.depends_on or "leak" in arm.depends_on

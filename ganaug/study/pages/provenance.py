@@ -10,15 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from ganaug.config import DEFAULT_ARMS, to_dict
-from ganaug.config.choices import LEAKY
+from ganaug.config.choices import FOREIGN, LEAKY
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.attributes import SKIPPED
 from ganaug.errors import for_sharing
+from ganaug.study.admission.guard import AdmittedSupply
 from ganaug.study.arms.registry import find_arm
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.guard import AdmittedSupply
 from ganaug.weights import WEIGHTS, published_name
+
+FILE = "FILE"  # stands for the path of a file of the user's
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class FoldRow:
 
 def option_rows(design: Design) -> dict[str, object]:
     """The study's options; of pretrained weights where they come from, and not where they lie."""
-    hidden = {"pretrained": None, "pretrained_saw": None}
+    hidden = {"pretrained": None, "pretrained_saw": None, "foreign": None}
     origins = {
         f"weights of {name}": f"{origin} ({design.pretrained[name][:12]})" for name, origin in design.origins.items()
     }
@@ -81,7 +83,9 @@ def command_of(design: Design, num_folds: int) -> str:
     if config.seeds[0]:
         words += ["--seed", str(config.seeds[0])]
     for arm in config.arms:
-        words += [] if arm in (*DEFAULT_ARMS, LEAKY) else ["--arm", arm]
+        words += [] if arm in (*DEFAULT_ARMS, FOREIGN, LEAKY) else ["--arm", arm]
+    words += [word for fold, _ in config.foreign for word in ("--foreign", f"{fold}={FILE}" if fold else FILE)]
+    words += ["--foreign-saw", config.foreign_saw] if config.foreign else []
     words += ["--leak-audit"] if config.leak_audit else []
     words += ["--replicate", config.replicate] if config.replicate else []
     words += ["--generators", str(design.num_generators), "--margin", f"{config.margin:g}"]

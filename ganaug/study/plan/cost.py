@@ -27,14 +27,14 @@ from ganaug.evaluate.extractors.extractor import ExtractorInputs
 from ganaug.evaluate.extractors.registry import open_extractor
 from ganaug.evaluate.features import num_missing
 from ganaug.generate.score_supplies import require_scorable
+from ganaug.study.admission.admit import design_study, require_buildable
+from ganaug.study.admission.guard import origins_of
 from ganaug.study.cells import find_cell
 from ganaug.study.design import fit_config_of, plan_cells
 from ganaug.study.executors.local import num_workers_of
 from ganaug.study.executors.registry import EXECUTORS
-from ganaug.study.guard import origins_of
 from ganaug.study.plan.prospect import foresee
 from ganaug.study.request import StudyRequest, find_supplies, plan_missing
-from ganaug.study.run import design_study, require_buildable
 from ganaug.study.subtypes import ARMS, Trainings, parts_of
 from ganaug.study.subtypes import fit_config_of as fit_config_of_arms
 from ganaug.train.cost import estimate_training_cost
@@ -64,8 +64,8 @@ class StudyPlan:
 def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) -> StudyPlan:
     """What `run_study` would do; where synthetic images are there, the cells still to be trained are printed.
 
-    Nothing is written. Whatever the run would open is opened, and refused for the same reasons: synthetic files,
-    generators, weights.
+    Nothing but caches is written. Whatever the run would open is opened, and refused for the same reasons: synthetic
+    files, generators, weights.
     """
     dataset, config = request.dataset, request.config
     require_buildable(dataset, config)

@@ -25,8 +25,8 @@ from ganaug.data.schema import resolve_patients
 from ganaug.errors import ConfigError, CorruptFile, Ended, LeakError, WorkspaceError
 from ganaug.parallel.interrupt import StopRequest
 from ganaug.provenance import digest_of_bytes
+from ganaug.study.admission.guard import origins_of
 from ganaug.study.design import fit_config_of, seeds_of
-from ganaug.study.guard import origins_of
 from ganaug.study.training_set import plan_classifiers
 from ganaug.workspace import ClassifierRun, read_json, read_jsonl
 

@@ -16,9 +16,10 @@ from ganaug.data.schema import ImageTable
 from ganaug.evaluate.judgement import Judgement
 from ganaug.generate.supplies import Supply
 from ganaug.provenance import Provenance, digest_of
+from ganaug.study.admission.admit import design_study
 from ganaug.study.arms.names import name_arms
 from ganaug.study.design import Design
-from ganaug.study.run import Outcome, design_study, evaluate_augmentation
+from ganaug.study.run import Outcome, evaluate_augmentation
 from ganaug.workspace import Workspace, open_workspace
 
 SIDE_PX = 16

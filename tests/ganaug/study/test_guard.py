@@ -14,7 +14,7 @@ from ganaug.checkpoint.snapshot import content_of, save_tensors
 from ganaug.config import StudyConfig
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.provenance import Provenance, digest_of
-from ganaug.study.guard import TORCHVISION, admit
+from ganaug.study.admission.guard import TORCHVISION, admit
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World

@@ -13,7 +13,7 @@ from ganaug.config import Compute, GanConfig, NetworkConfig, StudyConfig, Synthe
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.errors import ConfigError, DataError, LeakError, WeightsError, WorkspaceError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
-from ganaug.study.guard import origins_of
+from ganaug.study.admission.guard import origins_of
 from ganaug.study.plan.cost import plan_study
 from ganaug.study.request import MissingConfig, StudyRequest, add_published_weights, run_study
 from ganaug.weights import find_weights

@@ -10,12 +10,12 @@ from ganaug.config import DEFAULT_ARMS, StudyConfig
 from ganaug.config.choices import FILTERED, LEAKY, ORACLE
 from ganaug.data.mixture import Mixture
 from ganaug.errors import ConfigError, DataError, LeakError
+from ganaug.study.admission.admit import design_study
 from ganaug.study.arms.compose import Context
 from ganaug.study.arms.names import name_arms
 from ganaug.study.arms.registry import ARMS, find_arm
 from ganaug.study.cells import compose
 from ganaug.study.design import fit_config_of, plan_cells, seeds_of
-from ganaug.study.run import design_study
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World

@@ -21,7 +21,7 @@ from ganaug.data.synthetic import require_serves
 from ganaug.errors import LeakError
 from ganaug.generate.supplies import Supply
 from ganaug.generate.synthesize import plan_synthesis, synthesize
-from ganaug.study.guard import admit
+from ganaug.study.admission.guard import admit
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace
 

@@ -15,7 +15,7 @@ from ganaug.errors import ConfigError, LeakError, WorkspaceError
 from ganaug.generate.find import Choice
 from ganaug.generate.supplies import Supply, supplies_for, supply_for
 from ganaug.generate.synthesize import plan_synthesis, synthesize
-from ganaug.study.guard import admit
+from ganaug.study.admission.guard import admit
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace

@@ -11,9 +11,9 @@ from ganaug.classify.predictions import Predictions
 from ganaug.config import StudyConfig
 from ganaug.config.choices import BASELINE, CONTROL, POOLED, TREATMENT
 from ganaug.interval import Interval
+from ganaug.study.admission.guard import AdmittedSupply
 from ganaug.study.cells import CellRecord, CellResult
 from ganaug.study.design import Design, plan_cells
-from ganaug.study.guard import AdmittedSupply
 from ganaug.study.statistics.clustered import NONE, Part, Spread
 from ganaug.study.statistics.paired import Difference
 from ganaug.study.verdict.verdict import common_word, judge, words_of, write_sentence

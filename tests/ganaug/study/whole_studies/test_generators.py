@@ -12,10 +12,10 @@ from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.generate.find import find_generators, siblings_of
 from ganaug.generate.supplies import Supply, supplies_for
 from ganaug.provenance import digest_of
+from ganaug.study.admission.admit import design_study
 from ganaug.study.design import plan_cells
 from ganaug.study.plan.cost import plan_study
 from ganaug.study.request import MissingConfig, StudyRequest, run_study
-from ganaug.study.run import design_study
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace

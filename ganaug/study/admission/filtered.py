@@ -7,7 +7,7 @@ from ganaug.config import Compute
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import IMAGES_AT_A_TIME, ImageReader, read_table
 from ganaug.generate.filters import REJECTORS, FilterInputs
-from ganaug.study.guard import AdmittedSupply
+from ganaug.study.admission.guard import AdmittedSupply
 
 FEWEST_CONFIDENCE = 0.0  # the class alone counts
 

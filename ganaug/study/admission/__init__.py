@@ -1,0 +1,1 @@
+"""What may take part in a study: files, weights and images, before anything is trained."""

@@ -1,0 +1,93 @@
+"""From synthetic files to a design: all admitted, known to suffice and, where an arm asks for it, filtered."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ganaug.classify.probes import extractor_of, is_probe
+from ganaug.classify.train import build_classifier
+from ganaug.config import Compute, StudyConfig
+from ganaug.data.dataset import DataSet
+from ganaug.data.foreign import ForeignImages, read_foreign, require_nothing_held_out
+from ganaug.errors import ConfigError
+from ganaug.generate.supplies import Supply
+from ganaug.study.admission.filtered import accept
+from ganaug.study.admission.guard import admit, origins_of
+from ganaug.study.arms.registry import find_arm
+from ganaug.study.cells import compose
+from ganaug.study.design import Design, make_design, plan_cells
+from ganaug.study.replication import by_image_design
+from ganaug.workspace import Workspace
+
+
+def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supply], config: StudyConfig) -> Design:
+    """The design of a study, once every synthetic file is admitted and known to suffice; nothing is written."""
+    folds = range(dataset.folds.num_folds) if config.folds is None else config.folds
+    unknown = [str(fold) for fold in folds if not 0 <= fold < dataset.folds.num_folds]
+    if unknown:
+        raise ConfigError(f"fold {', '.join(unknown)}", expected=f"folds from 0 to {dataset.folds.num_folds - 1}")
+    of_fold = {fold: [supply for supply in supplies if supply.fold == fold] for fold in folds}
+    missing = [str(fold) for fold in folds if not of_fold[fold]]
+    if missing:
+        raise ConfigError(
+            f"no synthetic images for fold {', '.join(missing)} of {dataset.name}",
+            todo="make them with `ganaug train-gan --fold K` and `ganaug synthesize`, or add --train-missing",
+        )
+    require_buildable(dataset, config)
+    admitted = {fold: tuple(admit(workspace, dataset, each) for each in of_fold[fold]) for fold in folds}
+    design = make_design(dataset, admitted, config, origins_of(dataset, list(folds), config))
+    design = replace(design, foreign=_admit_foreign(workspace, dataset, design))
+    _require_composable(dataset, design, is_filtered=False)
+    if config.replicate:
+        by_image_design(dataset, design)  # raises where it cannot be
+    return design
+
+
+def _admit_foreign(workspace: Workspace, dataset: DataSet, design: Design) -> dict[int, ForeignImages]:
+    """The images of another tool for each studied fold, once none of them shows a picture that the fold holds back."""
+    files = {fold: design.config.foreign_of(fold) for fold in design.folds} if design.config.foreign else {}
+    without = [str(fold) for fold, file in files.items() if file is None]
+    if without:
+        raise ConfigError(f"no foreign images for fold {', '.join(without)}", todo="name them with --foreign FOLD=FILE")
+    admitted = {fold: read_foreign(workspace, dataset, file) for fold, file in files.items() if file is not None}
+    for fold, images in admitted.items():
+        require_nothing_held_out(dataset, fold, images)
+    return admitted
+
+
+def _require_composable(dataset: DataSet, design: Design, *, is_filtered: bool) -> None:
+    """Compose every arm once, which raises where images are too few; filtered arms only where that was done."""
+    for cell in {(cell.arm, design.supply_of(cell.fold, cell.seed)): cell for cell in plan_cells(design)}.values():
+        if ("filter" in find_arm(cell.arm).depends_on) == is_filtered:
+            compose(dataset, design, cell)
+
+
+def filter_supplies(workspace: Workspace, dataset: DataSet, design: Design, compute: Compute) -> Design:
+    """The design with its synthetic files filtered, where an arm asks for that; raises where too few images are left.
+
+    An image is accepted where a classifier of the fold's training images assigns it to its class. It is the one that
+    `evaluate-gan --extractor classifier` uses, stored in the generator's folder.
+    """
+    if not any("filter" in find_arm(name).depends_on for name in design.config.arms):
+        return design
+    filtered = {
+        fold: tuple(replace(each, accepted=accept(dataset, each, compute)) for each in of_fold)
+        for fold, of_fold in design.supplies.items()
+    }
+    design = replace(design, supplies=filtered)
+    _require_composable(dataset, design, is_filtered=True)
+    return design
+
+
+def require_buildable(dataset: DataSet, config: StudyConfig) -> None:
+    """Build every classifier once; raise ConfigError, before hours of training, where one cannot be built."""
+    pretrained = dict(config.pretrained)
+    for name in (*config.classifiers, *config.shortcuts):
+        weights = Path(pretrained[name]) if name in pretrained else None
+        try:
+            if is_probe(name):
+                extractor_of(name, weights)
+            else:
+                build_classifier(dataset, name, 0, weights)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise ConfigError(str(error).split("\n")[0]) from error
