@@ -11,7 +11,8 @@ from ganaug.study.statistics.clustered import Contrast, Part, Spread, spread_of
 from ganaug.study.statistics.simulated import Patients, World, simulate
 
 POWER = 0.8  # with which a gain is said to be one that a design can show
-NUM_STUDIES = 400  # made up, to see beforehand what a design can show
+NUM_STUDIES = 400  # made up in each step, to see beforehand what a design can show
+NUM_STEPS = 4  # towards the gain that such studies show
 MOST = 1000  # times as many patients, or generators, that are worth naming
 
 
@@ -122,12 +123,16 @@ class Prospect:
 def simulate_prospect(world: World, patients: Patients, contrast: Contrast, metric: str, confidence: float) -> Prospect:
     """Studies of these patients where all varies as in `world`, before the first is run.
 
-    They are made up twice, without a gain and with the smallest that these show: the better an arm is, the less its
+    They are made up with the very gain that they show, which is found step by step: the better an arm is, the less its
     score can vary.
     """
-    without = _simulate_all(replace(world, gain=0.0), patients, contrast, metric, confidence)
-    gain = min(without.smallest_gain, 1 - world.accuracy - 0.01)
-    return _simulate_all(replace(world, gain=gain), patients, contrast, metric, confidence)
+    most = 1 - world.accuracy - 0.01
+    found = _simulate_all(replace(world, gain=0.0), patients, contrast, metric, confidence)
+    gain = min(found.smallest_gain, most)
+    for _ in range(NUM_STEPS):
+        found = _simulate_all(replace(world, gain=gain), patients, contrast, metric, confidence)
+        gain = min((gain + found.smallest_gain) / 2, most)
+    return found
 
 
 def _simulate_all(world: World, patients: Patients, contrast: Contrast, metric: str, confidence: float) -> Prospect:
