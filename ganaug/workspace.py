@@ -181,9 +181,9 @@ class Workspace:
         """Where it is noted that the content of a file was found to be what the file says."""
         return self.root / "cache" / "checked" / f"{digest[:32]}.json"
 
-    def foreign(self, digest: str) -> Path:
+    def external(self, digest: str) -> Path:
         """Where images of another tool are kept, by what they were read from."""
-        return self.root / "cache" / "foreign" / f"{digest[:32]}.h5"
+        return self.root / "cache" / "external" / f"{digest[:32]}.h5"
 
     def study(self, name: str) -> Study:
         return Study(self.root / "studies" / name)

@@ -50,15 +50,15 @@ if TYPE_CHECKING:
               help="Arm in addition to the preset's, such as real+synthetic@0.5; repeatable")  # fmt: skip
 @click.option("--real-fraction", metavar="LIST",
               help="Ask the question for fewer real images, too: fractions of them, such as 0.1,0.25,0.5")  # fmt: skip
-@click.option("--foreign", "foreign_files", multiple=True, metavar="[FOLD=]FILE",
+@click.option("--external", "external_files", multiple=True, metavar="[FOLD=]FILE",
               help="dataset.zip of another tool, for a fold or for all; an arm of its own; repeatable")  # fmt: skip
 @click.option(
-    "--foreign-saw", metavar="TEXT", help="What that tool was trained on, by your word; the report repeats it"
+    "--external-saw", metavar="TEXT", help="What that tool was trained on, by your word; the report repeats it"
 )
 @click.option("--leak-audit", is_flag=True, default=None,
               help="Add an arm whose generator knows patients under test, to show what a leak would do")  # fmt: skip
 @click.option("--replicate", type=click.Choice(PAPER_NAMES),
-              help="Run this paper's protocol beside, which divides images, and show the inflation")  # fmt: skip
+              help="Also run this paper's protocol, which divides images, and show the inflation")  # fmt: skip
 @click.option("--ratio", type=float, help="Synthetic images per real training image  [default: 1]")
 @click.option("--train-missing", is_flag=True, help="Train and synthesize for the folds that have no synthetic images")
 @click.option("--kimg", "total_kimg", type=float, help="Training length of the generators that --train-missing makes")
@@ -90,7 +90,7 @@ def evaluate_augmentation(
     num_seeds: int | None,
     more_arms: tuple[str, ...],
     real_fraction: str | None,
-    foreign_files: tuple[str, ...],
+    external_files: tuple[str, ...],
     train_missing: bool,
     total_kimg: float | None,
     num_generators: int | None,
@@ -111,21 +111,15 @@ def evaluate_augmentation(
     """
     from ganaug.generate.find import Choice
     from ganaug.parallel.shards import WHOLE, read_shard
-    from ganaug.study.arms.names import name_arms, read_fractions
     from ganaug.study.plan.cost import plan_study
-    from ganaug.study.replication import find_paper
     from ganaug.study.request import StudyRequest, add_published_weights, missing_config, run_study
 
     _require_one_way(executor, slurm_options, shard, train_missing, total_kimg)
     slurm = tuple(_name_and_value("--slurm", pair) for pair in slurm_options)
     compute = common.compute(num_workers=num_workers, weights_dir=weights_dir, executor=executor, slurm=slurm)
     data = find_dataset(common, dataset)
-    fractions = read_fractions(real_fraction) if real_fraction else ()
-    given["foreign"] = tuple(map(_fold_and_file, foreign_files))
-    arms = (*presets.study(common.preset).arms, *more_arms)
-    arms = name_arms(arms, fractions, foreign=bool(foreign_files), leak_audit=bool(given["leak_audit"]))
-    if given["replicate"]:
-        classifiers = classifiers or (find_paper(given["replicate"]).classifier,)
+    given["external"] = tuple(map(_fold_and_file, external_files))
+    arms = _arms(common, more_arms, real_fraction, given)
     config = _config(common, classifiers, pretrained, pretrained_saw, num_seeds, arms, given)
     config = add_published_weights(config, compute)
     require_used(config, given)
@@ -185,6 +179,17 @@ def _require_seeds(num_generators: int | None, config: StudyConfig) -> None:
         )
 
 
+def _arms(
+    common: Common, more_arms: tuple[str, ...], real_fraction: str | None, given: dict[str, Any]
+) -> tuple[str, ...]:
+    """The preset's arms with those that options name or imply."""
+    from ganaug.study.arms.names import name_arms, read_fractions
+
+    fractions = read_fractions(real_fraction) if real_fraction else ()
+    arms = (*presets.study(common.preset).arms, *more_arms)
+    return name_arms(arms, fractions, external=bool(given["external"]), leak_audit=bool(given["leak_audit"]))
+
+
 def _config(
     common: Common,
     classifiers: tuple[str, ...],
@@ -194,7 +199,11 @@ def _config(
     arms: tuple[str, ...],
     given: dict[str, Any],
 ) -> StudyConfig:
-    """The preset's study with what was chosen."""
+    """The preset's study with what was chosen; a paper that is replicated brings its classifier."""
+    from ganaug.study.replication import find_paper
+
+    if given["replicate"] and not classifiers:
+        classifiers = (find_paper(given["replicate"]).classifier,)
     preset = presets.study(common.preset)
     return change_study(
         preset,

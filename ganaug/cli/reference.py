@@ -196,8 +196,7 @@ and names nobody.
 
 EVALUATE_AUGMENTATION = """\
 Arms: real, real-oversampled (the control), real+synthetic and synthetic-only, all trained with the same number of
-optimizer steps and, per fold and seed, from the same initial weights; more with --arm. The README explains the arms and
-the verdict.
+optimizer steps and, per fold and seed, from the same initial weights; --arm adds more, which the README explains.
 
 Weights. --pretrained dalaresnet50=resnet50.pth starts a classifier from a local file, whole or of a backbone.
 efficientnet_lite0 and efficientnet_lite1 start from their published ImageNet weights, unless --pretrained

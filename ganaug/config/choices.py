@@ -40,7 +40,7 @@ POOLED = f"mean of {BASELINE} and {CONTROL}"  # what the treatment is judged aga
 FILTERED = "real+synthetic-filtered"
 SHUFFLED = "real+shuffled-synthetic"
 ORACLE = "real+more-real"  # real images that the other arms of a fraction do not have
-FOREIGN = "real+foreign"  # images of another tool, with --foreign
+EXTERNAL = "real+external"  # images of another tool, with --external
 LEAKY = "real+leaky-synthetic"  # under --leak-audit alone, and never part of an answer
 PAPER_NAMES = ("resvit-gannet", "dalaresnet50")  # whose protocol can be replicated
 DEFAULT_ARMS = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier is trained on
@@ -52,7 +52,7 @@ ARM_NAMES = (
     FILTERED,
     SHUFFLED,
     ORACLE,
-    FOREIGN,
+    EXTERNAL,
     LEAKY,
 )  # those that add images also with a ratio of their own, such as real+synthetic@0.5
 MAP_METHODS = ("gradcam", "dt_gradcam", "winsor_cam", "random", "centre")  # that show what a decision rests on

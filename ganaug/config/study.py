@@ -28,10 +28,10 @@ class StudyConfig:
     classical_augmentation: ClassicalAugmentation = "standard"  # of every arm alike; strong also varies the stain
     metric: str = "balanced_accuracy"  # what the verdict is about
     confidence: float = 0.95  # of the verdict's intervals
-    foreign: tuple[tuple[str, str], ...] = ()  # pairs (fold, or empty for all; dataset.zip of another tool)
-    foreign_saw: str = ""  # the user's word for what that tool was trained on
+    external: tuple[tuple[str, str], ...] = ()  # pairs (fold, or empty for all; dataset.zip of another tool)
+    external_saw: str = ""  # the user's word for what that tool was trained on
     leak_audit: bool = False  # whether an arm may leak, to show what that would do; every report of it says so
-    replicate: str = ""  # a paper whose protocol runs beside, see `ganaug.study.replication`; empty: none
+    replicate: str = ""  # a paper whose protocol runs as well, see `ganaug.study.replication`; empty: none
     margin: float = 0.02  # of the metric: an effect that would not matter, see "equivalent"
     num_resamples: int = 5000  # bootstrap resamples of patients
 
@@ -41,10 +41,11 @@ class StudyConfig:
         given = [name for name, _ in self.pretrained]
         strays = [name for name, _ in self.pretrained_saw if name not in given]
         require(not strays, f"what the weights of {', '.join(strays)} saw", "weights for it, with --pretrained")
-        folds = [fold for fold, _ in self.foreign]
-        require(len(set(folds)) == len(folds), f"several foreign files for fold {', '.join(folds)}", "one of each")
-        require(bool(self.foreign) == bool(self.foreign_saw.strip()), "foreign images without what their tool saw, or "
-                "the reverse", "both, with --foreign and --foreign-saw")  # fmt: skip
+        folds = [fold for fold, _ in self.external]
+        require(len(set(folds)) == len(folds), f"several external files for fold {', '.join(folds)}", "one of each")
+        both = "both, with --external and --external-saw"
+        unsaid = "external images without what their tool saw, or the reverse"
+        require(bool(self.external) == bool(self.external_saw.strip()), unsaid, both)
         for name in ("classifiers", "arms", "seeds"):
             values = getattr(self, name)
             require(len(values) > 0, f"no {name}", f"at least one of the {name}")
@@ -65,9 +66,9 @@ class StudyConfig:
             self.classical_augmentation in levels, f"augmentation {self.classical_augmentation}", " or ".join(levels)
         )
 
-    def foreign_of(self, fold: int) -> Path | None:
+    def external_of(self, fold: int) -> Path | None:
         """The file of another tool's images for a fold; None where there is none."""
-        by_fold = dict(self.foreign)
+        by_fold = dict(self.external)
         file = by_fold.get(str(fold), by_fold.get(""))
         return None if file is None else Path(file)
 

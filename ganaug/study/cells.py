@@ -61,7 +61,7 @@ def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
         train=subset_of(dataset, cell.fold, arm.fraction),
         rest=rest_of(dataset, cell.fold, arm.fraction),
         supply=design.supply_of(cell.fold, cell.seed),
-        foreign=design.foreign.get(cell.fold),
+        external=design.external.get(cell.fold),
         leaky=design.leaky.get((cell.fold, cell.seed)),
         ratio=arm.ratio_of(design.config.ratio),
         rng=np.random.default_rng(seeds_of(cell.fold, cell.seed).draw),

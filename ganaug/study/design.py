@@ -11,9 +11,9 @@ import numpy as np
 from classifiers.config import FitConfig
 from ganaug.classify.probes import identity_of, is_probe
 from ganaug.config import StudyConfig, to_dict
-from ganaug.config.choices import BASELINE, CONTROL, FOREIGN, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, TREATMENT
 from ganaug.data.dataset import DataSet
-from ganaug.data.foreign import ForeignImages
+from ganaug.data.external import ExternalImages
 from ganaug.errors import ConfigError, LeakError
 from ganaug.provenance import digest_of, digest_of_file
 from ganaug.study.admission.guard import AdmittedSupply, LeakySupply, find_leaky
@@ -69,7 +69,7 @@ class Design:
     tested: tuple[str, ...] = ()  # the patients under test in the folds studied: keyed digests, sorted
     repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
     leaky: Mapping[tuple[int, int], LeakySupply] = field(default_factory=dict)  # by fold and seed, for a leak audit
-    foreign: Mapping[int, ForeignImages] = field(default_factory=dict)  # by fold, images of another tool
+    external: Mapping[int, ExternalImages] = field(default_factory=dict)  # by fold, images of another tool
     by_image: bool = False  # whether images are divided and not patients, as in `ganaug.study.replication`
     part_of: str = ""  # of a part that is judged alone, the name of the whole study
 
@@ -109,7 +109,7 @@ class Design:
             | {
                 "folds": list(self.folds),
                 "pretrained": self.pretrained,
-                "foreign": {str(fold): images.digest for fold, images in self.foreign.items()},
+                "external": {str(fold): images.digest for fold, images in self.external.items()},
             },
             "synthetic": {
                 str(fold): [supply.provenance.content for supply in self.supplies[fold]] for fold in self.folds
@@ -166,10 +166,10 @@ def _require_arms(config: StudyConfig) -> None:
             expected=f"{', '.join(missing)} among them",
             todo="a verdict compares the treatment with the baseline and with the control, a fraction with its own",
         )
-    foreign = [arm.name for arm in arms if "foreign" in arm.depends_on]
-    if bool(foreign) != bool(config.foreign):
+    external = [arm.name for arm in arms if "external" in arm.depends_on]
+    if bool(external) != bool(config.external):
         raise ConfigError(
-            f"{FOREIGN} without --foreign FILE, or the reverse",
+            f"{EXTERNAL} without --external FILE, or the reverse",
             expected="both",
             todo="name the file, or leave both out",
         )
@@ -272,8 +272,8 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
     }
     if "filter" in depends_on:
         decides["filter"] = FILTER_VERSION
-    if "foreign" in depends_on:
-        decides["foreign"] = design.foreign[fold].digest
+    if "external" in depends_on:
+        decides["external"] = design.external[fold].digest
     if "leak" in depends_on:
         decides["leak"] = design.leaky[fold, seed].supply.provenance.content
     if classifier in design.pretrained:

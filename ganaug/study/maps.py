@@ -1,4 +1,4 @@
-"""Maps of where the classifiers of a study look on test images, kept beside the predictions of a few cells."""
+"""Maps of where the classifiers of a study look on test images, kept with the predictions of a few cells."""
 
 from pathlib import Path
 

@@ -43,6 +43,11 @@ def complete_part(design: Design, cells: Sequence[Cell], lacking: Collection[Cel
             return None
         dropped.append(min(choices, key=lambda part: _loss(part, left, gone)))
         left = [cell for cell in left if not dropped[-1].holds(cell)]
+    for part in list(dropped):  # what a later one made needless is taken back
+        others = [other for other in dropped if other != part]
+        without = [cell for cell in cells if not any(other.holds(cell) for other in others)]
+        if not gone & set(without):
+            dropped, left = others, without
     warning = (
         f"Partial: {len(gone)} of {len(cells)} cells lack ({some_of(sorted(cell.name for cell in gone))}). What is "
         f"judged leaves out {', '.join(map(str, dropped))}. The same command trains them again and judges all."
@@ -50,11 +55,14 @@ def complete_part(design: Design, cells: Sequence[Cell], lacking: Collection[Cel
     return _reduce(design, left), warning
 
 
-def _loss(part: Dropped, left: Sequence[Cell], gone: Collection[Cell]) -> tuple[float, str]:
+KINDS = ("arm", "seed", "fold", "classifier")  # what is left out first where the loss is the same
+
+
+def _loss(part: Dropped, left: Sequence[Cell], gone: Collection[Cell]) -> tuple[float, int, str]:
     """Finished cells that leaving it out loses, for each that lacks."""
     held = [cell for cell in left if part.holds(cell)]
     num_gone = sum(cell in gone for cell in held)
-    return (len(held) - num_gone) / num_gone, str(part)
+    return (len(held) - num_gone) / num_gone, KINDS.index(part.kind), str(part.value)
 
 
 def _parts_of(design: Design, cell: Cell, left: Sequence[Cell]) -> list[Dropped]:

@@ -1,4 +1,4 @@
-"""The protocol of the papers beside the honest one: images are divided, and patients stand on both sides.
+"""The protocol of the papers next to the honest one: images are divided, and patients stand on both sides.
 
 It shows by how many points a score by such a split is too high on these very images, and is never part of a verdict.
 """
@@ -142,7 +142,7 @@ def _join(arm: str, honest: OutOfFold, by_image: OutOfFold) -> OutOfFold:
 
 
 def _share_of_known(dataset: DataSet, divided: DataSet) -> float:
-    """Of the patients whose images a fold by image tests, the fraction with other images among its training ones."""
+    """Of the patients tested in a fold by image, the fraction with other images among its training ones."""
     group, shares = dataset.table.group_id, []
     for fold in range(divided.folds.num_folds):
         tested, trained = (set(group[part].tolist()) for part in (divided.test(fold), divided.train(fold)))

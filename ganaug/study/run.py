@@ -71,8 +71,8 @@ def evaluate_augmentation(
     results = [_load_finished(study, cell, dataset) for cell in cells]
     verdict = _report(workspace, dataset, design, results, image_scores)
     if config.replicate:
-        beside = _replicate(workspace, dataset, design, results, compute)
-        verdict = _report(workspace, dataset, design, results, image_scores, replication=beside)
+        replication = _replicate(workspace, dataset, design, results, compute)
+        verdict = _report(workspace, dataset, design, results, image_scores, replication=replication)
     return Outcome(verdict, study, len(cells), len(cells) - num_trained)
 
 
@@ -104,10 +104,10 @@ def _replicate(
     workspace: Workspace, dataset: DataSet, design: Design, honest: Sequence[CellResult], compute: Compute
 ) -> Replication:
     """Train the same classifiers on folds that divide images, and compare the scores."""
-    beside, divided = by_image_design(dataset, design), divide_by_image(dataset)
-    study, cells = beside.study(workspace), plan_cells(beside)
-    write_json(study.design, sealed(_design_record(beside, cells, _creation_time(workspace, study))))
-    _train(workspace, divided, beside, cells, compute)
+    replica, divided = by_image_design(dataset, design), divide_by_image(dataset)
+    study, cells = replica.study(workspace), plan_cells(replica)
+    write_json(study.design, sealed(_design_record(replica, cells, _creation_time(workspace, study))))
+    _train(workspace, divided, replica, cells, compute)
     results = [_load_finished(study, cell, divided) for cell in cells]
     return compare_protocols(dataset, find_paper(design.config.replicate), design.config, honest, results)
 
@@ -175,8 +175,8 @@ def extract_features(
         if any(draws(find_arm(arm)) for arm in arms):
             sources += [ImageReader(supply.synthetic) for supply in design.supplies[fold]]
         # Those of a leak audit are of other folds, which are in turn here.
-        if any("foreign" in find_arm(arm).depends_on for arm in arms):
-            sources.append(ImageReader(design.foreign[fold].path))
+        if any("external" in find_arm(arm).depends_on for arm in arms):
+            sources.append(ImageReader(design.external[fold].path))
         extractor = extractor_of(classifier, design.config.weights_of(classifier), compute.device)
         for images in sources:
             extract(workspace, images, extractor, progress=compute.progress)

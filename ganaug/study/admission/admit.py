@@ -8,7 +8,7 @@ from ganaug.classify.probes import extractor_of, is_probe
 from ganaug.classify.train import build_classifier
 from ganaug.config import Compute, StudyConfig
 from ganaug.data.dataset import DataSet
-from ganaug.data.foreign import ForeignImages, read_foreign, require_nothing_held_out
+from ganaug.data.external import ExternalImages, read_external, require_nothing_held_out
 from ganaug.errors import ConfigError
 from ganaug.generate.supplies import Supply
 from ganaug.study.admission.filtered import accept
@@ -36,20 +36,22 @@ def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supp
     require_buildable(dataset, config)
     admitted = {fold: tuple(admit(workspace, dataset, each) for each in of_fold[fold]) for fold in folds}
     design = make_design(dataset, admitted, config, origins_of(dataset, list(folds), config))
-    design = replace(design, foreign=_admit_foreign(workspace, dataset, design))
+    design = replace(design, external=_admit_external(workspace, dataset, design))
     _require_composable(dataset, design, is_filtered=False)
     if config.replicate:
         by_image_design(dataset, design)  # raises where it cannot be
     return design
 
 
-def _admit_foreign(workspace: Workspace, dataset: DataSet, design: Design) -> dict[int, ForeignImages]:
+def _admit_external(workspace: Workspace, dataset: DataSet, design: Design) -> dict[int, ExternalImages]:
     """The images of another tool for each studied fold, once none of them shows a picture that the fold holds back."""
-    files = {fold: design.config.foreign_of(fold) for fold in design.folds} if design.config.foreign else {}
+    files = {fold: design.config.external_of(fold) for fold in design.folds} if design.config.external else {}
     without = [str(fold) for fold, file in files.items() if file is None]
     if without:
-        raise ConfigError(f"no foreign images for fold {', '.join(without)}", todo="name them with --foreign FOLD=FILE")
-    admitted = {fold: read_foreign(workspace, dataset, file) for fold, file in files.items() if file is not None}
+        raise ConfigError(
+            f"no external images for fold {', '.join(without)}", todo="name them with --external FOLD=FILE"
+        )
+    admitted = {fold: read_external(workspace, dataset, file) for fold, file in files.items() if file is not None}
     for fold, images in admitted.items():
         require_nothing_held_out(dataset, fold, images)
     return admitted

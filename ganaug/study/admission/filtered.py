@@ -20,6 +20,6 @@ def accept(dataset: DataSet, supply: AdmittedSupply, compute: Compute) -> NDArra
     for name in np.unique(label).tolist():
         members = np.flatnonzero(label == name)
         for start in range(0, len(members), IMAGES_AT_A_TIME):
-            some = members[start : start + IMAGES_AT_A_TIME]
-            accepted[some] = chosen.accepts(reader[some], name)
+            places = members[start : start + IMAGES_AT_A_TIME]
+            accepted[places] = chosen.accepts(reader[places], name)
     return accepted

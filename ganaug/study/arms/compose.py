@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ganaug.config.choices import LEAKY, ORACLE
 from ganaug.data.dataset import DataSet
-from ganaug.data.foreign import ForeignImages
+from ganaug.data.external import ExternalImages
 from ganaug.data.mixture import Mixture, draw, repeat_to
 from ganaug.data.schema import ImageReader, read_table
 from ganaug.errors import ConfigError, DataError
@@ -26,7 +26,7 @@ class Context:
     ratio: float  # images that the arm adds, per real one of the same class
     rng: np.random.Generator
     rest: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # those held back from `train`
-    foreign: ForeignImages | None = None
+    external: ExternalImages | None = None
     leaky: LeakySupply | None = None  # of another fold's generator, which knows patients under test here
 
     @property
@@ -103,9 +103,9 @@ def compose_shuffled(context: Context) -> Mixture:
     return Mixture.of([_take_real(context, context.train), (images, drawn, context.rng.permutation(labels))])
 
 
-def compose_foreign(context: Context) -> Mixture:
-    images, counts = context.foreign, context.added_counts
-    assert images is not None, "an arm of foreign images without any"
+def compose_external(context: Context) -> Mixture:
+    images, counts = context.external, context.added_counts
+    assert images is not None, "an arm of external images without any"
     labels = read_table(images.path).label
     have = np.bincount(labels, minlength=len(counts))
     if (have < counts).any():

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ganaug.config.choices import BASELINE, CONTROL, FOREIGN, LEAKY, POOLED, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, LEAKY, POOLED, TREATMENT
 from ganaug.errors import ConfigError
 
 MOST_ADDED = 1000  # images per real one
@@ -81,14 +81,14 @@ def _parts(arm: str) -> ArmName:
 
 
 def name_arms(
-    arms: Iterable[str], fractions: Iterable[float] = (), *, foreign: bool = False, leak_audit: bool = False
+    arms: Iterable[str], fractions: Iterable[float] = (), *, external: bool = False, leak_audit: bool = False
 ) -> tuple[str, ...]:
     """All arms of a study, each once: the given ones, those of each fraction of the real images, and the special ones.
 
     An arm of a fraction comes with the baseline of that fraction.
     """
     named = [*arms, *(arm for fraction in fractions for arm in arms_of_fraction(fraction))]
-    named += [FOREIGN] * foreign + [LEAKY] * leak_audit
+    named += [EXTERNAL] * external + [LEAKY] * leak_audit
     complete: list[str] = []
     for arm in named:
         parts = read_name(arm)

@@ -9,8 +9,8 @@ from classifiers.config import ClassicalAugmentation
 from ganaug.config.choices import (
     BASELINE,
     CONTROL,
+    EXTERNAL,
     FILTERED,
-    FOREIGN,
     LEAKY,
     ORACLE,
     SHUFFLED,
@@ -23,7 +23,7 @@ from ganaug.study.arms import compose
 from ganaug.study.arms.compose import Context
 from ganaug.study.arms.names import MOST_ADDED, ArmName, read_name
 
-Dependency = Literal["ratio", "synthetic", "filter", "foreign", "leak"]  # the option --ratio, or the content of files
+Dependency = Literal["ratio", "synthetic", "filter", "external", "leak"]  # the option --ratio, or the content of files
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ _ARMS = (
         "what images as good as real ones would bring",
     ),
     Arm(
-        FOREIGN,
-        compose.compose_foreign,
-        ("ratio", "foreign"),
+        EXTERNAL,
+        compose.compose_external,
+        ("ratio", "external"),
         "the real training images and images that another tool generated; no record says what it was trained on",
     ),
     Arm(

@@ -6,7 +6,7 @@ from ganaug.workspace import Study, write_text
 
 
 def write_data_card(study: Study, found: Findings) -> None:
-    """The card as Markdown, beside the report."""
+    """The card as Markdown, next to the report."""
     write_text(study.data_card, "\n".join(_lines(found)) + "\n")
 
 

@@ -93,7 +93,7 @@ def write_summary(study: Study, found: Findings) -> None:
     lines += [
         "",
         f"{percent(first.interval.confidence)} intervals, by {first.interval.method}; {first.num_patients} patients, "
-        f"{first.num_images} images under test. The page `report.html` beside this file says the rest.",
+        f"{first.num_images} images under test. The page `report.html` next to this file says the rest.",
         "",
     ]
     write_text(study.text, "\n".join(_as_line(line) for line in lines))

@@ -46,7 +46,7 @@ def difference_plot(differences: Sequence[Difference]) -> Picture:
     """A forest plot, one row a comparison.
 
     The axis fits the comparisons that the verdict rests on; an interval that leaves it ends in an arrow, and its
-    numbers stand beside it like all others: at the right, or on a narrow screen above it.
+    numbers stand next to it like all others: at the right, or on a narrow screen above it.
     """
     rows = _with_headings(differences)
     shown = [d.interval for d in differences if find_arm(d.arm).base not in (SYNTHETIC_ONLY, LEAKY)]

@@ -54,7 +54,7 @@ def fill_in(found: Findings) -> list[Item]:
              "samples, scores and checks for copies are on this page and on that of `ganaug evaluate-gan`."),
         Item("Metrics and their uncertainty", "CLAIM, TRIPOD+AI, STARD-AI",
              f"{config.metric.replace('_', ' ')}, with intervals over patients and training runs; calibration and the "
-             "Brier score beside it."),
+             "Brier score next to it."),
         Item("Robustness, and performance in parts of the data", "CLAIM, TRIPOD+AI, STARD-AI",
              "By class and by magnification, see above. Other centres and scanners were not tested."),
         Item("Fairness: age, ethnicity, centre", "TRIPOD+AI, STARD-AI", ""),

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from ganaug.config import DEFAULT_ARMS, to_dict
-from ganaug.config.choices import FOREIGN, LEAKY
+from ganaug.config.choices import EXTERNAL, LEAKY
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.attributes import SKIPPED
 from ganaug.errors import for_sharing
@@ -50,7 +50,7 @@ class FoldRow:
 
 def option_rows(design: Design) -> dict[str, object]:
     """The study's options; of pretrained weights where they come from, and not where they lie."""
-    hidden = {"pretrained": None, "pretrained_saw": None, "foreign": None}
+    hidden = {"pretrained": None, "pretrained_saw": None, "external": None}
     origins = {
         f"weights of {name}": f"{origin} ({design.pretrained[name][:12]})" for name, origin in design.origins.items()
     }
@@ -83,9 +83,9 @@ def command_of(design: Design, num_folds: int) -> str:
     if config.seeds[0]:
         words += ["--seed", str(config.seeds[0])]
     for arm in config.arms:
-        words += [] if arm in (*DEFAULT_ARMS, FOREIGN, LEAKY) else ["--arm", arm]
-    words += [word for fold, _ in config.foreign for word in ("--foreign", f"{fold}={FILE}" if fold else FILE)]
-    words += ["--foreign-saw", config.foreign_saw] if config.foreign else []
+        words += [] if arm in (*DEFAULT_ARMS, EXTERNAL, LEAKY) else ["--arm", arm]
+    words += [word for fold, _ in config.external for word in ("--external", f"{fold}={FILE}" if fold else FILE)]
+    words += ["--external-saw", config.external_saw] if config.external else []
     words += ["--leak-audit"] if config.leak_audit else []
     words += ["--replicate", config.replicate] if config.replicate else []
     words += ["--generators", str(design.num_generators), "--margin", f"{config.margin:g}"]

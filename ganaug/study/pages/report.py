@@ -30,7 +30,7 @@ from ganaug.workspace import Study, write_text
 
 
 def write_report(study: Study, found: Findings) -> None:
-    """The page of a finished study, and beside it its tables, its answer as text and the card of its images.
+    """The page of a finished study, and next to it its tables, its answer as text and the card of its images.
 
     None of them names a patient, a file of theirs or a folder.
     """

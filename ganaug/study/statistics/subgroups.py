@@ -44,8 +44,8 @@ def compare_parts(design: Design, results: Sequence[CellResult], table: ImageTab
             found.append(_compare(part, classifier, f"class {name}", "recall", design.config.confidence))
         magnification = _magnifications(table)
         for scale in sorted(set(magnification.values())) if len(set(magnification.values())) > 1 else []:
-            some = [_keep(result, scale, magnification) for result in mine]
-            part = out_of_fold(some, classifier, table.num_classes, design.generators)
+            kept = [_keep(result, scale, magnification) for result in mine]
+            part = out_of_fold(kept, classifier, table.num_classes, design.generators)
             name = f"magnification {scale}X" if scale else "magnification unknown"
             found.append(_compare(part, classifier, name, design.config.metric, design.config.confidence))
     return found

@@ -45,7 +45,7 @@ class Findings:
     curves: Sequence[Curves]
     parts: Sequence[PartDifference]
     reminders: Sequence[Reminder]
-    replication: Replication | None = None  # a paper's protocol beside
+    replication: Replication | None = None  # a paper's protocol next to the honest one
 
     @property
     def num_train(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ganaug.config.choices import BASELINE, CONTROL, FOREIGN, LEAKY, POOLED, SHUFFLED, SYNTHETIC_ONLY, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, LEAKY, POOLED, SHUFFLED, SYNTHETIC_ONLY, TREATMENT
 from ganaug.report.numbers import percent, points
 from ganaug.study.design import Design
 from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS, OutOfFold, score_counts
@@ -110,11 +110,11 @@ def notes_on_sample(tested: OutOfFold, design: Design, class_names: Sequence[str
             f"The generators started from weights whose training data are declared and checked by nothing: {text}. If "
             "patients of this data set were among them, the comparison leaks."
         )
-    if design.foreign:
-        names = ", ".join(sorted({images.name for images in design.foreign.values()}))
+    if design.external:
+        names = ", ".join(sorted({images.name for images in design.external.values()}))
         notes.append(
-            f"{FOREIGN}: the images of {names} come from another tool. What it was trained on is declared and checked "
-            f"by nothing: {' '.join(design.config.foreign_saw.split())}. If patients of this data set were among it, "
+            f"{EXTERNAL}: the images of {names} come from another tool. What it was trained on is declared and checked "
+            f"by nothing: {' '.join(design.config.external_saw.split())}. If patients of this data set were among it, "
             "the comparison of this arm leaks."
         )
     for name, origin in design.origins.items():

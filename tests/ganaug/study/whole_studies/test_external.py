@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganaug.config import DEFAULT_ARMS, StudyConfig
-from ganaug.config.choices import FOREIGN
+from ganaug.config.choices import EXTERNAL
 from ganaug.data.schema import read_table
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.study.arms.names import name_arms
@@ -43,21 +43,21 @@ def noise(num: int, seed: int = 0) -> NDArray[np.uint8]:
 
 def config_of(quick: StudyConfig, *files: str, saw: str = SAW) -> StudyConfig:
     pairs = tuple(("", file) if "=" not in file else (file[0], file[2:]) for file in files)
-    return replace(quick, arms=name_arms(DEFAULT_ARMS, foreign=True), foreign=pairs, foreign_saw=saw)
+    return replace(quick, arms=name_arms(DEFAULT_ARMS, external=True), external=pairs, external_saw=saw)
 
 
-def test_a_study_trains_on_foreign_images_and_says_what_nobody_checked(
+def test_a_study_trains_on_external_images_and_says_what_nobody_checked(
     world: "World", quick: StudyConfig, tmp_path: Path
 ) -> None:
     file = write_zip(tmp_path / "diffusion.zip", noise(60), [0, 1] * 30, class_names=["Malignant", "Benign"])
     supplies = world.supply_all()
     outcome = world.run(config_of(quick, str(file)), supplies)
-    assert FOREIGN in {difference.arm for difference in outcome.verdict.differences}
+    assert EXTERNAL in {difference.arm for difference in outcome.verdict.differences}
     assert any(SAW in warning for warning in outcome.verdict.warnings)
     page = outcome.study.report.read_text(encoding="utf-8")
-    assert "--foreign FILE" in page
+    assert "--external FILE" in page
     assert str(tmp_path) not in page + outcome.study.design.read_text(encoding="utf-8")
-    (kept,) = (world.workspace.root / "cache" / "foreign").iterdir()
+    (kept,) = (world.workspace.root / "cache" / "external").iterdir()
     table = read_table(kept)
     assert table.label.tolist() == [1, 0] * 30  # by their names, which stand in another order there
     assert table.resolution_px == world.dataset.table.resolution_px
@@ -88,7 +88,7 @@ def test_a_picture_that_the_fold_holds_back_is_refused_under_any_name(
     assert not list(world.workspace.root.glob("studies/*"))
 
 
-def test_foreign_images_that_cannot_serve_are_refused_before_a_cell(
+def test_external_images_that_cannot_serve_are_refused_before_a_cell(
     world: "World", quick: StudyConfig, tmp_path: Path
 ) -> None:
     supplies = world.supply_all()
@@ -99,14 +99,14 @@ def test_foreign_images_that_cannot_serve_are_refused_before_a_cell(
         (str(others), DataError, "has the classes cat, dog"),
         (str(tmp_path / "none.zip"), DataError, "there is no file"),
         (str(tmp_path), DataError, "is a folder"),
-        (f"1={few}", ConfigError, "no foreign images for fold 0"),
+        (f"1={few}", ConfigError, "no external images for fold 0"),
     ):
         with pytest.raises(error, match=says):
             world.run(config_of(quick, file), supplies)
 
 
-def test_foreign_images_need_a_word_on_what_their_tool_saw(quick: StudyConfig) -> None:
-    with pytest.raises(ConfigError, match="--foreign-saw"):
+def test_external_images_need_a_word_on_what_their_tool_saw(quick: StudyConfig) -> None:
+    with pytest.raises(ConfigError, match="--external-saw"):
         config_of(quick, "file.zip", saw=" ")
     with pytest.raises(ConfigError, match="one of each"):
         config_of(quick, "0=a.zip", "0=b.zip")

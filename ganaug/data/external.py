@@ -20,7 +20,7 @@ from ganaug.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class ForeignImages:
+class ExternalImages:
     """Images of another tool, which no record speaks for."""
 
     path: Path  # of the file that holds them as synthetic files do
@@ -28,36 +28,36 @@ class ForeignImages:
     name: str  # of the source, in a form that may leave the workspace
 
 
-def read_foreign(workspace: Workspace, dataset: DataSet, source: Path) -> ForeignImages:
+def read_external(workspace: Workspace, dataset: DataSet, source: Path) -> ExternalImages:
     """The images of a `dataset.zip`, at the size of the data set's, kept in the workspace so that they are read once.
 
     Classes go by their names where the file has names, else by their numbers. Raises DataError where the classes are
     others, or an image cannot be read.
     """
     if not source.exists():
-        raise DataError(f"there is no file {source}", todo="name one with --foreign FILE")
+        raise DataError(f"there is no file {source}", todo="name one with --external FILE")
     if not source.is_file():
         raise DataError(f"{source} is a folder", expected="a dataset.zip", todo="pack it")
     sha256, resolution_px = digest_of_file(source), dataset.table.resolution_px
-    digest = digest_of(["foreign", sha256, resolution_px, list(dataset.table.class_names)])
-    path = workspace.foreign(digest)
+    digest = digest_of(["external", sha256, resolution_px, list(dataset.table.class_names)])
+    path = workspace.external(digest)
     if not path.exists():
         _convert(dataset, source, path, sha256)
     require_arrays(path, read_table(path))
-    return ForeignImages(path, digest, name_to_share(source, sha256))
+    return ExternalImages(path, digest, name_to_share(source, sha256))
 
 
-def require_nothing_held_out(dataset: DataSet, fold: int, images: ForeignImages) -> None:
+def require_nothing_held_out(dataset: DataSet, fold: int, images: ExternalImages) -> None:
     """Raise LeakError where an image shows a picture of the validation or test part of a fold."""
     reader = ImageReader(images.path)
     for start in range(0, len(reader), IMAGES_AT_A_TIME):
-        some = reader[np.arange(start, min(start + IMAGES_AT_A_TIME, len(reader)))]
-        for place, member in find_shown(dataset, fold, some).tolist():
+        block = reader[np.arange(start, min(start + IMAGES_AT_A_TIME, len(reader)))]
+        for place, member in find_shown(dataset, fold, block).tolist():
             raise LeakError(
                 f"image {start + place} of {images.name} shows the picture "
                 f"{private(dataset.table.image_id[member])}, of the validation or test part of fold {fold}",
                 expected="images that were generated without it",
-                todo="find out what the other tool was trained on, or leave out --foreign",
+                todo="find out what the other tool was trained on, or leave out --external",
             )
 
 
@@ -94,18 +94,18 @@ def _table(
     """The images under numbers: their own names may say anything."""
     labels = np.array([fact.item.label for fact in facts], dtype=np.int64)
     if (labels < 0).any():
-        raise DataError("images without a class among the foreign ones", expected="a class for each")
-    names = np.array([f"foreign-{number:06d}" for number in range(len(facts))])
+        raise DataError("images without a class among the external ones", expected="a class for each")
+    names = np.array([f"external-{number:06d}" for number in range(len(facts))])
     return ImageTable(
         class_names=dataset.table.class_names,
         label=label_of[labels],
         image_id=names,
-        group_id=np.full(len(facts), "foreign"),
+        group_id=np.full(len(facts), "external"),
         path=names,
         sha256=np.array([fact.sha256 for fact in facts]),
         magnification=np.zeros(len(facts), np.int64),
         um_per_px=np.full(len(facts), np.nan),
         site_id=np.full(len(facts), ""),
         phash=hashes.astype(np.uint64),
-        attrs={"source": "foreign", "resolution_px": dataset.table.resolution_px, "read_from": sha256},
+        attrs={"source": "external", "resolution_px": dataset.table.resolution_px, "read_from": sha256},
     )
