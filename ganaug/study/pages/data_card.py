@@ -25,7 +25,7 @@ def _lines(found: Findings) -> list[str]:
         f"# Synthetic images of {design.dataset}",
         "",
         f"{count(len(supplies), 'file')} of class-conditional generators, {table.resolution_px} × "
-        f"{table.resolution_px} px, classes {', '.join(table.class_names)}. No image shows a patient; each is drawn by "
+        f"{table.resolution_px} px, classes {', '.join(table.class_names)}. None is a photograph; each is drawn by "
         "a network that was trained on images of patients.",
         "",
         "| fold | file | patients seen | images shown, thousands | generator | content |",
