@@ -1,9 +1,9 @@
 """`ganaug reader-study`: a page on which readers sort real from generated images, and the scores of their answers."""
 
+import math
 from pathlib import Path
 
 import click
-import numpy as np
 
 from ganaug.cli.common import Common, common_options
 from ganaug.cli.find import choose_folds, find_dataset, fold_option
@@ -69,6 +69,6 @@ def _print_scores(common: Common, key: Path, answers: tuple[Path, ...]) -> None:
         f"{percent(row.real_called_real)} of the real, {percent(row.generated_called_real)} of the generated"
         for row in rows
     ]
-    agreement = None if np.isnan(kappa) else kappa
+    agreement = None if math.isnan(kappa) else kappa
     lines += [] if agreement is None else [f"agreement of the readers (Fleiss' kappa): {agreement:.2f}"]
     common.report({"scores": [row.to_dict() for row in rows], "kappa": agreement}, "\n".join(lines))

@@ -43,9 +43,8 @@ class StudyConfig:
         require(not strays, f"what the weights of {', '.join(strays)} saw", "weights for it, with --pretrained")
         folds = [fold for fold, _ in self.external]
         require(len(set(folds)) == len(folds), f"several external files for fold {', '.join(folds)}", "one of each")
-        both = "both, with --external and --external-saw"
-        unsaid = "external images without what their tool saw, or the reverse"
-        require(bool(self.external) == bool(self.external_saw.strip()), unsaid, both)
+        is_said = bool(self.external) == bool(self.external_saw.strip())
+        require(is_said, "external images without what their tool saw", "both, with --external and --external-saw")
         for name in ("classifiers", "arms", "seeds"):
             values = getattr(self, name)
             require(len(values) > 0, f"no {name}", f"at least one of the {name}")

@@ -40,7 +40,7 @@ def score_by_site(dataset: DataSet, folds: Sequence[int]) -> float | None:
 def _most_frequent(
     sites: NDArray[np.str_], labels: NDArray[np.int64], asked: NDArray[np.str_], num_classes: int
 ) -> NDArray[np.int64]:
-    """Of each laboratory asked for the class whose training images it has the largest share of."""
+    """Of each laboratory asked for the class whose training images it has the largest fraction of."""
     size = np.bincount(labels, minlength=num_classes).astype(np.float64)
     share_of = {
         site: np.bincount(labels[sites == site], minlength=num_classes) / np.maximum(size, 1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ganaug.config import DEFAULT_ARMS, StudyConfig
-from ganaug.config.choices import FILTERED, LEAKY, ORACLE
+from ganaug.config.choices import EXTERNAL, FILTERED, LEAKY, ORACLE
 from ganaug.data.mixture import Mixture
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.study.admission.admit import design_study
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
 
 
-TRIED_ALONE = (FILTERED, ORACLE, LEAKY)  # as they need a filter, a fraction or a leak audit
+TRIED_ALONE = (FILTERED, ORACLE, EXTERNAL, LEAKY)  # as they need a filter, a fraction, a file or a leak audit
 
 
 @pytest.fixture

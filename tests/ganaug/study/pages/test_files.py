@@ -1,4 +1,4 @@
-"""What stands beside the page: tables that other programs read, the answer as text, a card for the images."""
+"""What stands next to the page: tables that other programs read, the answer as text, a card for the images."""
 
 import csv
 from pathlib import Path

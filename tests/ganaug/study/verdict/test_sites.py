@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def set_sites(world: "World", share: float) -> None:
-    """Two laboratories, of which each sends its own class, but for a share of the patients."""
+    """Two laboratories, of which each sends its own class, but for some of the patients."""
     table = world.dataset.table
     patient = np.unique(table.group_id, return_inverse=True)[1]
     own = patient // 2 % 6 >= round(6 * share)

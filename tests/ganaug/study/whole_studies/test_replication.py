@@ -1,4 +1,4 @@
-"""A paper's protocol runs beside the honest one, on the same images, and shows what it adds to a score."""
+"""A paper's protocol runs next to the honest one, on the same images, and shows what it adds to a score."""
 
 from typing import TYPE_CHECKING
 
