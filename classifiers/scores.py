@@ -61,8 +61,15 @@ def score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_name
     >>> scores["by_patient"]["patient_score"]
     0.75
     """
+    from sklearn import config_context
+
     labels, probs = np.asarray(labels), np.asarray(probs)
     _check(labels, probs, groups, class_names)
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # both are checked above
+        return _score(labels, probs, groups, class_names)
+
+
+def _score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_names: Sequence[str]) -> dict[str, Any]:
     positive = positive_class(class_names)
     undefined: list[str] = []
     return {

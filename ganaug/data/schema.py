@@ -94,7 +94,12 @@ class ImageTable:
 
     def image_digests(self, indices: NDArray[np.int64]) -> list[str]:
         """What stands for images outside of the data set, for positions i64 [n]."""
-        return [keyed_digest(self.key, "image", sha256) for sha256 in self.sha256[indices].tolist()]
+        digests: list[str] = self._image_digests[indices].tolist()
+        return digests
+
+    @cached_property
+    def _image_digests(self) -> NDArray[np.str_]:
+        return np.array([keyed_digest(self.key, "image", sha256) for sha256 in self.sha256.tolist()], dtype="<U24")
 
     def in_shared_order(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions i64 [n] in the order of their images' digests, which says nothing of the patients' names."""

@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterable, Sequence
 
 from ganaug.report.numbers import number, percent, points
-from ganaug.study.pages.scores import COLUMNS, score_rows
 from ganaug.study.verdict.findings import Findings
+from ganaug.study.verdict.scores import COLUMNS
 from ganaug.workspace import Study, write_text
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a cell would be a formula to a spreadsheet
@@ -43,7 +43,7 @@ def write_tables(study: Study, found: Findings) -> None:
         ("classifier", "arm", *(f"{c.side} {c.heading}" for c in COLUMNS), *(f"recall {name}" for name in names)),
         (
             (classifier, row.arm, *_blank(row.values), *_blank(row.recalls))
-            for classifier, rows in score_rows(found.design, found.results, names).items()
+            for classifier, rows in found.scores.items()
             for row in rows
         ),
     )
@@ -87,7 +87,7 @@ def write_summary(study: Study, found: Findings) -> None:
     ]
     heading = " | ".join(f"{column.side.replace('_', ' ')}: {column.heading}" for column in COLUMNS)
     lines += ["", f"| classifier | arm | {heading} |", "|---" * (len(COLUMNS) + 2) + "|"]
-    for classifier, rows in score_rows(found.design, found.results, found.dataset.table.class_names).items():
+    for classifier, rows in found.scores.items():
         lines += [f"| {classifier} | {row.arm} | {' | '.join(map(number, row.values))} |" for row in rows]
     first = verdict.differences[0]
     lines += [

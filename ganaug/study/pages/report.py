@@ -24,8 +24,8 @@ from ganaug.study.pages.provenance import (
     option_rows,
     skipped_rows,
 )
-from ganaug.study.pages.scores import CALIBRATION, COLUMNS, score_rows
 from ganaug.study.verdict.findings import Findings
+from ganaug.study.verdict.scores import CALIBRATION, COLUMNS
 from ganaug.workspace import Study, write_text
 
 
@@ -62,7 +62,7 @@ def render_report(study: Study, found: Findings) -> str:
         columns=COLUMNS,
         calibration=CALIBRATION,
         averaging=AVERAGING,
-        scores=score_rows(design, results, dataset.table.class_names),
+        scores=found.scores,
         arms=arm_rows(design, results),
         leaky=[name for name in design.config.arms if find_arm(name).base == LEAKY],
         folds=fold_rows(design, dataset),

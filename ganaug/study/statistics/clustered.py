@@ -1,10 +1,11 @@
 """Intervals of differences between arms, from the variance of patients, of training runs and of generators."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from ganaug.interval import Interval
 from ganaug.study.statistics.influence import Floats, influence
@@ -13,6 +14,11 @@ from ganaug.study.statistics.resampling import strata_of
 
 METHOD = "cluster-robust t"
 FEWEST_DF = 2.0  # degrees of freedom, which parts that cancel would else bring near 0
+
+
+def student_quantile(probability: float, df: float) -> float:
+    """Of Student's t, and of the normal distribution where the degrees of freedom are infinite."""
+    return float(stdtrit(df, probability) if np.isfinite(df) else ndtri(probability))
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Part:
 
     def half_width(self, confidence: float) -> float:
         """Half the width of an interval by Student's t."""
-        return float(stats.t.ppf((1 + confidence) / 2, self.used_df) * self.variance**0.5)
+        return student_quantile((1 + confidence) / 2, self.used_df) * math.sqrt(self.variance)
 
 
 NONE = Part(0.0, np.inf)

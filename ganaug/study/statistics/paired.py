@@ -104,8 +104,11 @@ def paired_difference(
     baseline: str,
     metric: str,
     confidence: float,
+    drawn: dict[str, NDArray[np.float64]] | None = None,
 ) -> Difference:
     """Arm minus baseline; the resamples of `weights` [R, P·S, G] are the same for both.
+
+    drawn: scores of arms on these resamples, which later comparisons of the same arms find there.
 
     >>> real = np.tile([[2, 1], [0, 3]], (1, 20, 1, 1))  # a run, 20 patients: 2 of 3 and 3 of 3 images are right
     >>> treated = np.tile([[3, 0], [0, 3]], (1, 20, 1, 1))
@@ -119,9 +122,10 @@ def paired_difference(
     contrast = contrast_of(arm, baseline)
     estimate, spread = contrast.estimate(tested, metric), spread_of(contrast, tested, metric)
     half = spread.total.half_width(confidence)
-    drawn = sum(
-        weight * score_resamples(tested.counts[name], weights, metric) for name, weight in contrast.weights.items()
-    )
+    drawn = {} if drawn is None else drawn
+    for name in set(contrast.weights) - set(drawn):
+        drawn[name] = score_resamples(tested.counts[name], weights, metric)
+    differences = sum(weight * drawn[name] for name, weight in contrast.weights.items())
     return Difference(
         classifier=classifier,
         arm=arm,
@@ -129,7 +133,7 @@ def paired_difference(
         metric=metric,
         estimate=estimate,
         interval=Interval(estimate - half, estimate + half, confidence, METHOD),
-        bootstrap=percentile_interval(np.asarray(drawn), confidence),
+        bootstrap=percentile_interval(np.asarray(differences), confidence),
         spread=spread,
         num_patients=len(tested.images),
         num_images=int(tested.images.sum()),

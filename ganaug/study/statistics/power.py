@@ -1,5 +1,6 @@
 """The smallest gain that a design can show, and what it would take to show a smaller one."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ganaug.study.statistics.clustered import Contrast, Part, Spread, spread_of
+from ganaug.study.statistics.clustered import Contrast, Part, Spread, spread_of, student_quantile
 from ganaug.study.statistics.simulated import Patients, World, simulate
 
 POWER = 0.8  # with which a gain is said to be one that a design can show
@@ -30,13 +31,14 @@ def power(gain: float, variance: Part, confidence: float) -> float:
     error, df = variance.variance**0.5, variance.used_df
     if error == 0:
         return float(gain != 0)
-    limit = stats.t.ppf((1 + confidence) / 2, df)
+    limit = student_quantile((1 + confidence) / 2, df)
     return float(stats.nct.sf(limit, df, gain / error) + stats.nct.cdf(-limit, df, gain / error))
 
 
 def smallest_gain(variance: Part, confidence: float) -> float:
     """The true difference that `POWER` of such studies would show; in units of the metric."""
-    quantiles = stats.t.ppf((1 + confidence) / 2, variance.used_df) + stats.t.ppf(POWER, variance.used_df)
+    df = variance.used_df
+    quantiles = student_quantile((1 + confidence) / 2, df) + student_quantile(POWER, df)
     return float(quantiles * variance.variance**0.5)
 
 
@@ -100,7 +102,9 @@ def say_what_would_show(spread: Spread, now: Size, gain: float, confidence: floa
 
 def _times(grow: Callable[[int], Size], spread: Spread, now: Size, gain: float, confidence: float) -> int | None:
     """How many times a study must grow to show the gain; None where nothing up to `MOST` times is enough."""
-    return next((k for k in range(1, MOST) if smallest_gain(scale(spread, now, grow(k)), confidence) <= gain), None)
+    sizes = range(1, MOST)
+    first = bisect_left(sizes, True, key=lambda k: smallest_gain(scale(spread, now, grow(k)), confidence) <= gain)
+    return sizes[first] if first < len(sizes) else None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ganaug.study.statistics.paired import ANSWER
 from ganaug.study.statistics.reminders import McNemar, cohens_d, mcnemar, nadeau_bengio, sign_flip_p
 from ganaug.study.statistics.subgroups import PartDifference, compare_parts
 from ganaug.study.verdict.curves import Curves, trace_curves
+from ganaug.study.verdict.scores import ScoreRow, score_rows
 from ganaug.study.verdict.verdict import Verdict
 
 
@@ -46,6 +48,11 @@ class Findings:
     parts: Sequence[PartDifference]
     reminders: Sequence[Reminder]
     replication: Replication | None = None  # a paper's protocol next to the honest one
+
+    @cached_property
+    def scores(self) -> dict[str, list[ScoreRow]]:
+        """Per classifier, and in it per arm, the scores of the pooled test predictions."""
+        return score_rows(self.design, self.results, self.dataset.table.class_names)
 
     @property
     def num_train(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.interval import Interval
@@ -73,10 +74,12 @@ def compare(tested: OutOfFold, design: Design, classifier: str) -> list[Differen
     """The answer, every arm against the baseline, and the treatment against the control, all on the same resamples."""
     config = design.config
     weights = resample(tested, config.num_resamples, np.random.default_rng(BOOTSTRAP_SEED))
+    drawn: dict[str, NDArray[np.float64]] = {}
     return [
         paired_difference(
             tested,
             weights,
+            drawn=drawn,
             classifier=classifier,
             arm=arm,
             baseline=baseline,

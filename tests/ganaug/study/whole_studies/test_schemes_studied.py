@@ -14,7 +14,7 @@ from ganaug.data.dataset import open_dataset
 from ganaug.data.folds.folds import make_folds, write_folds
 from ganaug.study.cells import CellRecord, CellResult
 from ganaug.study.design import Cell, Design
-from ganaug.study.pages.scores import COLUMNS, Column, score_rows
+from ganaug.study.verdict.scores import COLUMNS, Column, score_rows
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
