@@ -135,6 +135,7 @@ def _mean_course(results: Sequence[CellResult], classifier: str, arm: str) -> tu
     for result in results:
         if (result.cell.classifier, result.cell.arm) == (classifier, arm):
             for row in result.record.history:
-                by_step.setdefault(row["step"], []).append(row["val_accuracy"])
+                if "val_accuracy" in row:
+                    by_step.setdefault(row["step"], []).append(row["val_accuracy"])
     means: Mapping[float, float] = {step: float(np.mean(scores)) for step, scores in sorted(by_step.items())}
     return list(means), list(means.values())

@@ -76,7 +76,8 @@ def find_cases(study: Study, design: Design, dataset: DataSet, results: Sequence
 
 
 def _cases_of(study: Study, design: Design, dataset: DataSet, results: Sequence[CellResult], classifier: str) -> Cases:
-    mine = [result for result in results if result.cell.classifier == classifier and result.cell.repeat == 0]
+    repeat = design.repeat_of(design.folds[0])
+    mine = [result for result in results if (result.cell.classifier, result.cell.repeat) == (classifier, repeat)]
     folds = sorted({result.cell.fold for result in mine})
     turned = [each for fold in folds for each in _turned(fold, [r for r in mine if r.cell.fold == fold])]
     turned.sort(key=lambda each: -abs(each.change))
