@@ -20,12 +20,12 @@ _ON_DARK = {INK: "#e8e6e1", GREY: "#93918c", MARK: "#e08cc4", ALARM: "#ff7a6b", 
 
 
 def strip(images: NDArray[np.uint8]) -> str:
-    """Images u8 [n,H,W,3] side by side, with a thin gap, as a PNG data URI."""
+    """Images u8 [n,H,W,3] side by side, with a thin white gap, as a PNG data URI."""
     tiles = [Image.fromarray(image) for image in images]
     for tile in tiles:
         tile.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     side, gap = tiles[0].width, max(1, tiles[0].width // 32)
-    canvas = Image.new("RGBA", ((side + gap) * len(tiles) - gap, side))
+    canvas = Image.new("RGB", ((side + gap) * len(tiles) - gap, side), "white")
     for position, tile in enumerate(tiles):
         canvas.paste(tile, (position * (side + gap), 0))
     buffer = io.BytesIO()

@@ -134,7 +134,7 @@ def make_design(
 
     origins: by classifier where its pretrained weights come from, see `ganaug.study.admission.guard.origins_of`.
     """
-    _require_arms(config)
+    require_arms(config)
     if config.metric not in PREDICTION_METRICS:
         raise ConfigError(f"unknown metric {config.metric!r}", expected=", ".join(PREDICTION_METRICS))
     _require_generators(supplies, len(config.seeds))
@@ -154,7 +154,7 @@ def make_design(
     )
 
 
-def _require_arms(config: StudyConfig) -> None:
+def require_arms(config: StudyConfig) -> None:
     """Raise ConfigError where no verdict could come of these arms, or one of them would leak unasked."""
     arms = [find_arm(name) for name in config.arms]
     needed = [BASELINE, CONTROL, TREATMENT]

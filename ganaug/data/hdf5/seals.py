@@ -73,7 +73,7 @@ def require_unchanged(path: Path, name: str, expected: str) -> None:
     if _checked.get(key) == status:
         return
     note = _note_of(path, name)
-    if not _how["insist"] and _is_noted(note, status, expected):
+    if note is not None and is_noted(note, {"status": status, "digest": expected}):
         _checked[key] = status
         return
     try:
@@ -89,9 +89,8 @@ def require_unchanged(path: Path, name: str, expected: str) -> None:
             todo="make the file again with ganaug",
         )
     _checked[key] = status
-    if note is not None and _how["note"]:
-        with suppress(UserError):  # a cache is never worth an error
-            write_json(note, sealed({"status": status, "digest": expected}))
+    if note is not None:
+        take_note(note, {"status": status, "digest": expected})
 
 
 def _status(path: Path) -> list[int]:
@@ -108,11 +107,18 @@ def _note_of(path: Path, name: str) -> Path | None:
     return Workspace(root).checked(hashlib.sha256(json.dumps([place, name]).encode()).hexdigest())
 
 
-def _is_noted(note: Path | None, status: list[int], expected: str) -> bool:
-    """Whether a note says that the file was checked as it is; one that was edited or is not signed says nothing."""
+def is_noted(note: Path, values: dict[str, Any]) -> bool:
+    """Whether a note says just this of an earlier check; one that was edited or is not signed says nothing."""
     try:
-        if note is None or not note.exists():
+        if _how["insist"] or not note.exists():
             return False
-        return require_seal(read_json(note), note) == {"status": status, "digest": expected}
+        return require_seal(read_json(note), note) == values
     except (UserError, OSError):
         return False
+
+
+def take_note(note: Path, values: dict[str, Any]) -> None:
+    """Note a check that went well, unless this process is to note none."""
+    if _how["note"]:
+        with suppress(UserError):  # a cache is never worth an error
+            write_json(note, sealed(values))

@@ -15,13 +15,14 @@ from ganaug.study.admission.filtered import accept
 from ganaug.study.admission.guard import admit, origins_of
 from ganaug.study.arms.registry import find_arm
 from ganaug.study.cells import compose
-from ganaug.study.design import Design, make_design, plan_cells
+from ganaug.study.design import Design, make_design, plan_cells, require_arms
 from ganaug.study.replication import by_image_design
 from ganaug.workspace import Workspace
 
 
 def design_study(workspace: Workspace, dataset: DataSet, supplies: Sequence[Supply], config: StudyConfig) -> Design:
     """The design of a study, once every synthetic file is admitted and known to suffice; nothing is written."""
+    require_arms(config)
     folds = range(dataset.folds.num_folds) if config.folds is None else config.folds
     unknown = [str(fold) for fold in folds if not 0 <= fold < dataset.folds.num_folds]
     if unknown:
