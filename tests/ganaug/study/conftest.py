@@ -147,7 +147,7 @@ EVERYTHING = StudyConfig(
     shortcuts=(),
     arms=name_arms((*DEFAULT_ARMS, "real+synthetic@0.5"), (0.5,), leak_audit=True),
     leak_audit=True,
-    seeds=(0, 1),
+    seeds=(0,),
     num_steps=2,
     batch=4,
     num_resamples=100,

@@ -77,8 +77,7 @@ def test_a_study_with_a_cell_that_crashes_reports_the_rest_and_mends_when_it_run
     world: "World", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = StudyConfig(
-        classifiers=("dalaresnet50_small",), shortcuts=(), arms=ARMS, seeds=(0, 1), num_steps=2, batch=4,
-        num_resamples=100,
+        classifiers=("dalaresnet50_small",), shortcuts=(), seeds=(0, 1), num_steps=2, batch=4, num_resamples=100,
     )  # fmt: skip
     supplies, run = world.supply_all(), cells_module.run_cell
 
@@ -95,8 +94,8 @@ def test_a_study_with_a_cell_that_crashes_reports_the_rest_and_mends_when_it_run
     (study,) = (world.workspace.study(path.name) for path in world.workspace.root.glob("studies/*"))
     stored = read_json(study.verdict)
     assert not stored["is_whole"]
-    assert stored["warnings"][0].startswith("Partial: 1 of 42 cells lack")
-    assert "Partial: 1 of 42 cells lack" in study.report.read_text(encoding="utf-8")
+    assert stored["warnings"][0].startswith("Partial: 1 of 24 cells lack")
+    assert "Partial: 1 of 24 cells lack" in study.report.read_text(encoding="utf-8")
     monkeypatch.setattr(local, "run_cell", run)
     outcome = world.run(config, supplies)
     assert outcome.num_cells - outcome.num_reused == 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def replicating(**options: object) -> StudyConfig:
     given: dict[str, object] = {
-        "classifiers": ("dalaresnet50_small",), "shortcuts": (), "seeds": (0, 1), "num_steps": 2, "batch": 4,
+        "classifiers": ("dalaresnet50_small",), "shortcuts": (), "seeds": (0,), "num_steps": 2, "batch": 4,
         "num_resamples": 100, "replicate": "dalaresnet50", **options,
     }  # fmt: skip
     return StudyConfig(**given)  # type: ignore[arg-type]
