@@ -66,12 +66,14 @@ def _note_on_luck(answer: Difference) -> list[str]:
     """What one generator per fold costs, and what a second one would buy."""
     if answer.num_generators > 1:
         return []
-    second = scale(answer.spread, answer.size, replace(answer.size, num_generators=2))
-    now, then = (100 * part.half_width(answer.interval.confidence) for part in (answer.variance, second))
+    several = scale(answer.spread, answer.size, replace(answer.size, num_generators=2))
+    now, then = (100 * part.half_width(answer.interval.confidence) for part in (answer.variance, several))
+    second = f"With a second generator per fold it would be about ±{then:.1f} points in place of ±{now:.1f}."
+    if f"{then:.1f}" == f"{now:.1f}":
+        second = "Here a second generator per fold would hardly narrow it."
     return [
         f"{answer.classifier}: one generator serves each fold, so its luck is in every seed of the fold. Only the "
-        f"differences between folds show it; they are in the interval. With a second generator per fold it would be "
-        f"about ±{then:.1f} points in place of ±{now:.1f}."
+        f"differences between folds show it; they are in the interval. {second}"
     ]
 
 
