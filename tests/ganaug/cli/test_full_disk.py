@@ -85,7 +85,7 @@ def test_every_command_survives_a_disk_that_takes_no_more(tmp_path: Path, peer) 
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]  # HDF5 would end the whole process by a signal
     rows = json.loads(done.stdout.splitlines()[-1])
-    assert len(rows) == 24
+    assert len(rows) == 26
     for name, size, status, lines, lost, parts in rows:
         about = (name, size, lines)
         assert status == 2, about
