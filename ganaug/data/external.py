@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from ganaug.config import PrepareConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.image_writer import writing_images
-from ganaug.data.held_out import find_shown
+from ganaug.data.held_out import require_none_shown
 from ganaug.data.prepare.read_images import Facts, read_pixels
-from ganaug.data.schema import IMAGES_AT_A_TIME, ImageReader, ImageTable, name_to_share, read_table, require_arrays
+from ganaug.data.schema import ImageReader, ImageTable, name_to_share, read_table, require_arrays
 from ganaug.data.sources.dataset_zip import scan
 from ganaug.data.sources.scans.scan import Scan
-from ganaug.errors import DataError, LeakError, private
+from ganaug.errors import DataError
 from ganaug.provenance import digest_of, digest_of_file
 from ganaug.workspace import Workspace
 
@@ -49,16 +49,14 @@ def read_external(workspace: Workspace, dataset: DataSet, source: Path) -> Exter
 
 def require_nothing_held_out(dataset: DataSet, fold: int, images: ExternalImages) -> None:
     """Raise LeakError where an image shows a picture of the validation or test part of a fold."""
-    reader = ImageReader(images.path)
-    for start in range(0, len(reader), IMAGES_AT_A_TIME):
-        block = reader[np.arange(start, min(start + IMAGES_AT_A_TIME, len(reader)))]
-        for place, member in find_shown(dataset, fold, block).tolist():
-            raise LeakError(
-                f"image {start + place} of {images.name} shows the picture "
-                f"{private(dataset.table.image_id[member])}, of the validation or test part of fold {fold}",
-                expected="images that were generated without it",
-                todo="find out what the other tool was trained on, or leave out --external",
-            )
+    require_none_shown(
+        dataset,
+        fold,
+        ImageReader(images.path),
+        images.name,
+        expected="images that were generated without it",
+        todo="find out what the other tool was trained on, or leave out --external",
+    )
 
 
 def _convert(dataset: DataSet, source: Path, path: Path, sha256: str) -> None:

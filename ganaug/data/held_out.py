@@ -19,6 +19,7 @@ from ganaug.data.images.perceptual_hash import (
     similarity,
 )
 from ganaug.data.schema import ImageReader
+from ganaug.errors import LeakError, private
 from ganaug.provenance import Seen
 
 # Hashes this close show one picture. Of 351,541 pairs of different BreakHis fields none came closer than 6 bits in any
@@ -56,6 +57,24 @@ def find_shown(dataset: DataSet, fold: int, images: NDArray[np.uint8]) -> NDArra
     copies: also where one is rotated, cropped or shifted, or the two overlap in part.
     """
     return find_pictures(dataset.images(fold), held_out(dataset, fold), images)
+
+
+def require_none_shown(
+    dataset: DataSet, fold: int, reader: ImageReader, file: Path | str, *, expected: str, todo: str
+) -> None:
+    """Raise LeakError where an image of a file shows a picture of the validation or test part, whatever it says itself.
+
+    The hashes are computed from the pixels, as the file's own could be anybody's.
+    """
+    for start in range(0, len(reader), _ROWS):
+        images = reader[np.arange(start, min(start + _ROWS, len(reader)))]
+        for place, member in find_shown(dataset, fold, images).tolist():
+            raise LeakError(
+                f"image {start + place} of {file} shows the picture {private(dataset.table.image_id[member])}, "
+                f"of the validation or test part of fold {fold}",
+                expected=expected,
+                todo=todo,
+            )
 
 
 def find_pictures(reader: ImageReader, members: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.int64]:

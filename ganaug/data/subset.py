@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganaug.data.dataset import DataSet
-from ganaug.errors import ConfigError
 
 _SUBSET = 0x5B5E7  # sets the order of patients apart from what else is drawn for a fold
 
@@ -13,7 +12,7 @@ def subset_of(dataset: DataSet, fold: int, fraction: float) -> NDArray[np.int64]
     """Indices i64 [n] of `fraction` of the fold's training images per class, in file order; at least one per class.
 
     Whole patients are taken in an order that the fold alone decides, the last one in part. So a smaller fraction is
-    part of a larger one, and a generator and a classifier of the same fraction know the same images.
+    part of a larger one, and all seeds of a fold have the same images.
     """
     train = dataset.train(fold)
     if fraction == 1:
@@ -32,13 +31,6 @@ def subset_of(dataset: DataSet, fold: int, fraction: float) -> NDArray[np.int64]
 def rest_of(dataset: DataSet, fold: int, fraction: float) -> NDArray[np.int64]:
     """The fold's training images that `subset_of` leaves out, i64 [n]."""
     return np.setdiff1d(dataset.train(fold), subset_of(dataset, fold, fraction))
-
-
-def require_fraction(fraction: float) -> float:
-    """The fraction itself; raises ConfigError where it is none."""
-    if not 0 < fraction <= 1:
-        raise ConfigError(f"real fraction {fraction:g}", expected="a number above 0 and up to 1")
-    return fraction
 
 
 def _digests(dataset: DataSet, indices: NDArray[np.int64]) -> list[str]:

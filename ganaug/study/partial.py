@@ -38,7 +38,7 @@ def complete_part(design: Design, cells: Sequence[Cell], lacking: Collection[Cel
     """
     left, gone, dropped = list(cells), set(lacking), list[Dropped]()
     while gone & set(left):
-        choices = {_part: _part for cell in gone & set(left) for _part in _parts_of(design, cell, left)}
+        choices = {part for cell in gone & set(left) for part in _parts_of(design, cell, left)}
         if not choices:
             return None
         dropped.append(min(choices, key=lambda part: _loss(part, left, gone)))

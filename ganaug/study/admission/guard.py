@@ -15,17 +15,16 @@ from ganaug.checkpoint.snapshot import content_of, load_tensors, snapshot_record
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.seals import is_noted, take_note
-from ganaug.data.held_out import find_shown
+from ganaug.data.held_out import require_none_shown
 from ganaug.data.schema import ImageReader, name_to_share, resolve_patients
 from ganaug.data.synthetic import admit_synthetic, require_serves, require_unseen
-from ganaug.errors import DataError, LeakError, private
+from ganaug.errors import DataError, LeakError
 from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.generate.supplies import Supply
 from ganaug.provenance import Provenance, digest_of, digest_of_file, read_provenance, require_content
 from ganaug.weights import WEIGHTS
 from ganaug.workspace import Workspace, parse_json
 
-NUM_COMPARED = 256  # images compared at a time
 COMPARISON_VERSION = 1  # raise it when the comparison would find more
 
 # Weights of torchvision, trained on ImageNet's photographs; the digits are the first eight of a file's SHA-256.
@@ -99,20 +98,14 @@ def _require_compared(workspace: Workspace, dataset: DataSet, fold: int, path: P
 
 
 def _require_no_held_out_picture(dataset: DataSet, fold: int, path: Path) -> None:
-    """Raise LeakError where an image of the file is a picture of the validation or test part, whatever its record says.
-
-    The hashes are computed from the pixels, as the file's own could be anybody's.
-    """
-    reader = ImageReader(path)
-    for start in range(0, len(reader), NUM_COMPARED):
-        images = reader[np.arange(start, min(start + NUM_COMPARED, len(reader)))]
-        for place, member in find_shown(dataset, fold, images).tolist():
-            raise LeakError(
-                f"image {start + place} of {path} shows the picture {private(dataset.table.image_id[member])}, "
-                f"of the validation or test part of fold {fold}",
-                expected="images that the generator made from training patients",
-                todo="find out where the file comes from; train the generator and synthesize again",
-            )
+    require_none_shown(
+        dataset,
+        fold,
+        ImageReader(path),
+        path,
+        expected="images that the generator made from training patients",
+        todo="find out where the file comes from; train the generator and synthesize again",
+    )
 
 
 def _require_agrees(dataset: DataSet, fold: int, record: Provenance, path: Path, snapshot: Path) -> None:

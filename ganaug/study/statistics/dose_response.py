@@ -38,10 +38,8 @@ def trace(tested: OutOfFold, arms: Mapping[float, str], metric: str, confidence:
     points = []
     for amount, arm in sorted(arms.items()):
         contrast = Contrast({arm: 1.0})
-        value, half = (
-            contrast.estimate(tested, metric),
-            spread_of(contrast, tested, metric).total.half_width(confidence),
-        )
+        value = contrast.estimate(tested, metric)
+        half = spread_of(contrast, tested, metric).total.half_width(confidence)
         points.append(Point(amount, value, max(value - half, 0.0), min(value + half, 1.0)))
     return tuple(points)
 
