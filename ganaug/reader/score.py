@@ -1,6 +1,5 @@
 """The answers of readers scored against the key: accuracy, per class and per reader, and how far readers agree."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from scipy import stats
 from ganaug.errors import CorruptFile, DataError
 from ganaug.interval import Interval
 from ganaug.provenance import require_seal
-from ganaug.workspace import read_json
+from ganaug.workspace import parse_json, read_json
 
 EVERYBODY, ALL = "all readers", "all"
 
@@ -54,7 +53,7 @@ class Answers:
 def read_answers(path: Path, study: str, num_items: int) -> Answers:
     """The answers in a file that the page saved; raises CorruptFile, or DataError where they are of another study."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_bytes())
         given, reader, own = values["answers"], str(values["reader"]), values["study"]
         answers = [given.get(str(number)) for number in range(1, num_items + 1)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
