@@ -1,7 +1,7 @@
 """One synthetic file before all judges: what is compared with what, and who is asked."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ from ganaug.evaluate.labels.chapter import judge_labels
 from ganaug.evaluate.scores import ALL
 from ganaug.evaluate.training_curve import judge_training
 from ganaug.workspace import GanRun, Workspace, append_jsonl, read_jsonl
+
+NUM_AUDITED = 500  # images of a file that a study compares with the training images
 
 
 @dataclass(frozen=True)
@@ -153,11 +155,16 @@ def judge_case(case: Case, extractors: Sequence[Extractor], compute: Compute = C
 
 
 def score_case(case: Case, extractor: Extractor, compute: Compute = CPU) -> Judgement:
-    """The distances and the LPIPS diversity alone, without intervals: what a study shows of its generators."""
-    embedded, seed = embed(case, extractor, compute), case.about.seed
-    distances = judge_distances(case.judged, embedded, seed=seed, progress=compute.progress, with_intervals=False)
+    """What a study shows of its generators: distances without intervals, LPIPS diversity, and copies.
+
+    At most NUM_AUDITED images, taken evenly from the file, are compared with the training images.
+    """
+    embedded, seed, progress = embed(case, extractor, compute), case.about.seed, compute.progress
+    distances = judge_distances(case.judged, embedded, seed=seed, progress=progress, with_intervals=False)
     diversity = judge_lpips_diversity(case.judged, compute=compute, seed=seed)
-    return _recorded(case, Judgement(case.about, (distances, diversity)))
+    audited = replace(case.judged, synthetic=case.judged.synthetic.evenly(NUM_AUDITED))
+    copies = judge_copies(audited, None, compute=compute, seed=seed, progress=progress)
+    return _recorded(case, Judgement(case.about, (distances, diversity, copies)))
 
 
 def embed(case: Case, extractor: Extractor, compute: Compute = CPU) -> Embedded:

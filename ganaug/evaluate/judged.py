@@ -29,6 +29,11 @@ class ImageSet:
         chosen = self.indices if positions is None else self.indices[positions]
         return np.asarray(self.images[chosen])
 
+    def evenly(self, most: int) -> "ImageSet":
+        """At most so many of the images, at equal distances in their order."""
+        kept = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(np.int64))
+        return ImageSet(self.images, self.indices[kept], self.label[kept], self.group[kept])
+
     def of_class(self, label: int) -> NDArray[np.int64]:
         """Positions of the images of a class, [m]."""
         return np.flatnonzero(self.label == label)

@@ -58,20 +58,23 @@ class Judgement:
         return tuple(finding for chapter in self.chapters for finding in chapter.findings)
 
     @property
+    def exhibits(self) -> tuple[Exhibit, ...]:
+        return tuple(exhibit for chapter in self.chapters for exhibit in chapter.exhibits)
+
+    @property
     def alarms(self) -> tuple[Finding, ...]:
         """The findings that speak against the generator."""
         return tuple(finding for finding in self.findings if finding.is_alarm)
 
     def answers(self) -> list[Answer]:
         """What was found, question by question; questions on which nothing was found are left out."""
-        exhibits = [exhibit for chapter in self.chapters for exhibit in chapter.exhibits]
         answers = [
             Answer(
                 question,
                 wording,
                 _of(question, self.scores),
                 _of(question, self.findings),
-                _of(question, exhibits),
+                _of(question, self.exhibits),
             )
             for question, wording in QUESTIONS.items()
         ]

@@ -26,6 +26,7 @@ from ganaug.study.pages.report import write_report
 from ganaug.study.partial import CellsFailed, complete_part
 from ganaug.study.replication import Replication, by_image_design, compare_protocols, find_paper
 from ganaug.study.verdict.findings import gather
+from ganaug.study.verdict.notes import notes_on_copies
 from ganaug.study.verdict.sites import note_on_sites
 from ganaug.study.verdict.verdict import Verdict, judge
 from ganaug.workspace import Study, Workspace, creation_time, moment, write_json, write_text
@@ -92,8 +93,8 @@ def _report(
     looks = other_looks(workspace, design.name, design.tested)
     if looks:
         warnings = (*warnings, warning_of(looks, creation_time(study.design)))
-    sites = note_on_sites(dataset, design.folds)
-    verdict = replace(verdict, warnings=(*warnings, *verdict.warnings, *sites))
+    notes = (*notes_on_copies(image_scores), *note_on_sites(dataset, design.folds))
+    verdict = replace(verdict, warnings=(*warnings, *verdict.warnings, *notes))
     write_json(study.verdict, sealed({"study": design.name, "is_whole": not design.part_of, **verdict.to_dict()}))
     found = gather(design, dataset, verdict, results, image_scores, looks)
     write_report(study, replace(found, replication=replication))

@@ -19,8 +19,7 @@ def _lines(found: Findings) -> list[str]:
         for d in answers
     )
     declared = sorted({text for supply in supplies for text in supply.provenance.declared})
-    findings = [finding for judged in found.image_scores for finding in judged.findings]
-    copies = [finding.sentence for finding in findings if finding.question == "copies"]
+    copies = [f"fold {fold}, {finding.sentence}" for fold, finding in found.copies]
     return [
         f"# Synthetic images of {design.dataset}",
         "",

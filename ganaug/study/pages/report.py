@@ -7,6 +7,7 @@ from ganaug.classify.probes import PROBE, is_probe
 from ganaug.config.choices import LEAKY
 from ganaug.data.hdf5.attributes import NOTES
 from ganaug.errors import for_sharing
+from ganaug.evaluate.judge_file import NUM_AUDITED
 from ganaug.report.page import render_page
 from ganaug.study.arms.registry import find_arm
 from ganaug.study.pages.curves import dose_plot, fraction_plot, learning_plot, reliability_plot
@@ -58,7 +59,10 @@ def render_report(study: Study, found: Findings) -> str:
         learning=learning_plot(results, classifiers),
         cases=find_cases(study, design, dataset, results),
         samples=sample_rows(design, dataset),
-        image_scores=[(of_file.file.fold, score) for of_file in found.image_scores for score in of_file.scores],
+        image_scores=found.distances,
+        copies=found.copies,
+        closest=found.closest_pairs,
+        num_audited=NUM_AUDITED,
         columns=COLUMNS,
         calibration=CALIBRATION,
         averaging=AVERAGING,

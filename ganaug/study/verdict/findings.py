@@ -8,7 +8,10 @@ import numpy as np
 
 from ganaug.config.choices import BASELINE, TREATMENT
 from ganaug.data.dataset import DataSet
+from ganaug.evaluate.copies.verdict import QUESTION as COPYING
+from ganaug.evaluate.judged import Exhibit, Finding
 from ganaug.evaluate.judgement import Judgement
+from ganaug.evaluate.scores import ALL, ImageScore
 from ganaug.interval import Interval
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
@@ -53,6 +56,24 @@ class Findings:
     def scores(self) -> dict[str, list[ScoreRow]]:
         """Per classifier, and in it per arm, the scores of the pooled test predictions."""
         return score_rows(self.design, self.results, self.dataset.table.class_names)
+
+    @property
+    def distances(self) -> list[tuple[int, ImageScore]]:
+        """The scores of each fold's synthetic files, those on copies apart."""
+        told = [(judged.file.fold, score) for judged in self.image_scores for score in judged.scores]
+        return [(fold, score) for fold, score in told if score.question != COPYING]
+
+    @property
+    def copies(self) -> list[tuple[int, Finding]]:
+        """Whether each fold's synthetic files repeat training images: of all classes together, and every alarm."""
+        told = [(judged.file.fold, finding) for judged in self.image_scores for finding in judged.findings]
+        of_copies = [(fold, finding) for fold, finding in told if finding.question == COPYING]
+        return [(fold, finding) for fold, finding in of_copies if finding.is_alarm or finding.class_name == ALL]
+
+    @property
+    def closest_pairs(self) -> list[Exhibit]:
+        """The gallery of the first file's images next to those nearest to them; none where it was not audited."""
+        return [shown for judged in self.image_scores[:1] for shown in judged.exhibits if shown.question == COPYING]
 
     @property
     def num_train(self) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, LEAKY, POOLED, SHUFFLED, SYNTHETIC_ONLY, TREATMENT
+from ganaug.evaluate.copies.verdict import QUESTION as COPYING
+from ganaug.evaluate.judgement import Judgement
 from ganaug.report.numbers import percent, points
 from ganaug.study.design import Design
 from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS, OutOfFold, score_counts
@@ -49,6 +51,17 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
             "the comparison says nothing about the images; use more steps or another classifier."
         )
     return notes
+
+
+def notes_on_copies(judgements: Sequence[Judgement]) -> list[str]:
+    """One for each synthetic file that repeats training images."""
+    first_alarms = [next((a for a in judged.alarms if a.question == COPYING), None) for judged in judgements]
+    return [
+        f"fold {judged.file.fold}: of the synthetic images that were compared, {alarm.sentence}. What copies add is "
+        "what repeated real images add."
+        for judged, alarm in zip(judgements, first_alarms)
+        if alarm is not None
+    ]
 
 
 def _note_on_leak(classifier: str, inflation: Difference | None) -> list[str]:

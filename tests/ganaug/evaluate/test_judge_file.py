@@ -135,6 +135,24 @@ def test_scores_are_recorded_once_with_the_file_they_are_about(
     assert floors[0] != floors[1]
 
 
+def test_a_study_is_told_of_copies_among_images_taken_evenly_from_the_file(
+    workspace: Workspace,
+    dataset: DataSet,
+    synthesize: Synthesize,
+    pixels: Extractor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(judge_file, "NUM_AUDITED", 30)
+    judgement = score_case(open_case(workspace, dataset, synthesize(*sample(dataset, 20)), None), pixels)
+    copies = {score.class_name: score for score in judgement.scores if score.metric == "copies"}
+    assert [copies[name].n_synthetic for name in (ALL, *dataset.table.class_names)] == [30, 15, 15]
+    (first, *_) = [finding for finding in judgement.findings if finding.question == "copying"]
+    assert first.is_alarm, "noise that no eye would see hides no training image"
+    assert "30 of 30 are copies" in first.sentence
+    (gallery,) = judgement.exhibits
+    assert gallery.question == "copying"
+
+
 def test_a_generator_whose_folder_is_gone_gets_no_folder_again(
     workspace: Workspace, dataset: DataSet, run: GanRun, synthesize: Synthesize, pixels: Extractor
 ) -> None:

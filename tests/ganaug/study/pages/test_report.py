@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ganaug.config import StudyConfig
-from ganaug.evaluate.judged import Chapter
+from ganaug.evaluate.judged import Chapter, Exhibit, Finding
 from ganaug.evaluate.judgement import Judgement, ScoredFile
 from ganaug.evaluate.scores import ImageScore
 from ganaug.interval import Interval
@@ -76,6 +76,15 @@ FILE = ScoredFile(
     held_out_part="validation patients", seed=0,
 )  # fmt: skip
 SCORES = [Judgement(FILE, (Chapter((DISTANCE, DIVERSITY)),))]
+COPIES = Chapter(
+    (ImageScore("copies", "all", 0.03125, question="copying"),),
+    (
+        Finding("copying", "all", "16 of 512 are copies of one patient", True, "train less"),
+        Finding("copying", "Benign", "no copies found among 256", False),
+        Finding("copying", "InSitu", "16 of 256 are copies of one patient", True, "train less"),
+    ),
+    (Exhibit("copying", "The closest pairs", "HOW PAIRS ARE READ", "data:image/png;base64,AAAA"),),
+)
 
 
 def test_page_loads_nothing_and_escapes_hostile_names(outcome_of: Callable[..., Outcome]) -> None:
@@ -110,6 +119,21 @@ def test_page_says_verdict_scores_warnings_and_proof(outcome_of: Callable[..., O
         "LPIPS: not computed: weights missing",
     ):
         assert needed in text
+    assert "not searched" in outcome.study.data_card.read_text(encoding="utf-8"), "copies, of which nothing is known"
+
+
+def test_copies_are_told_at_the_top_with_the_pairs_and_on_the_card(outcome_of: Callable[..., Outcome]) -> None:
+    outcome = outcome_of(image_scores=[Judgement(FILE, (COPIES, Chapter((DISTANCE,))))])
+    text = outcome.study.report.read_text(encoding="utf-8")
+    (warning,) = [text for text in outcome.verdict.warnings if "16 of 512 are copies of one patient" in text]
+    assert warning.startswith("fold 0: ")
+    assert "Fold 0: 16 of 512" in text
+    assert "Fold 0, InSitu: 16 of 256" in text
+    assert "no copies found among 256" not in text, "a class is named where it raises an alarm"
+    assert "HOW PAIRS ARE READ" in text
+    assert "data:image/png;base64,AAAA" in text
+    assert "0.0312" not in text, "a fraction is no distance"
+    assert "- **Copies**: fold 0, 16 of 512" in outcome.study.data_card.read_text(encoding="utf-8")
 
 
 def test_every_table_has_a_caption_and_every_image_a_text(outcome_of: Callable[..., Outcome]) -> None:
