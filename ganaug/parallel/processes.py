@@ -101,9 +101,8 @@ class _Slot:
         self.pool = self._new_pool()
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        # Spawned, not forked: a fork of a process with torch's threads and open HDF5 files may hang.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=(self._num_threads,))
+        initargs = (self._num_threads, dict(os.environ))
+        return ProcessPoolExecutor(1, _context(), initializer=_prepare_worker, initargs=initargs)
 
     def kill(self) -> None:
         """End the process that runs a call; the call is lost."""
@@ -139,9 +138,23 @@ def _slots(num_workers: int) -> Iterator[list[_Slot]]:
         slot.pool.shutdown()
 
 
-def _prepare_worker(num_threads: int) -> None:
+def _context() -> multiprocessing.context.BaseContext:
+    """How processes start: where the system can, as forks of a server that holds the heavy imports and nothing else.
+
+    Not as forks of this process: one with torch's threads and open HDF5 files may hang.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torchvision"])  # and with it torch: five seconds that every process would take
+    return context
+
+
+def _prepare_worker(num_threads: int, environment: dict[str, str]) -> None:
     import torch
 
+    os.environ.clear()  # it is that of the server, as it was when this started
+    os.environ.update(environment)
     tune_allocator()
     for stop in STOPS_OF_ALL:  # the parent stops its workers; ten tracebacks would hide its message
         signal.signal(stop, signal.SIG_IGN)

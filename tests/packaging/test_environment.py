@@ -10,6 +10,7 @@ READERS = {
     "ganaug/weights.py": "the folder of published weights",
     "ganaug/provenance.py": "the key that signs",
     "ganaug/parallel/launcher.py": "what torchrun and Slurm set",
+    "ganaug/parallel/processes.py": "all of it is handed on to the processes that it starts",
     "custom_ops/dispatch.py": "which implementation runs",
     "custom_ops/native/cache.py": "the folder of built operators",
     "custom_ops/native/toolchain.py": "compilers, and what the build hands on to them",

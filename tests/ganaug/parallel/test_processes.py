@@ -52,6 +52,15 @@ def test_one_worker_is_this_process_and_several_elsewhere() -> None:
     assert here not in {process for _, process in run_parallel(os.getpid, [(), ()], num_workers=2)}
 
 
+def test_every_process_has_the_environment_of_this_one_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("first", "second"):
+        monkeypatch.setenv("GANAUG_KEY", value)
+        found = dict(run_parallel(os.getenv, [("GANAUG_KEY",)] * 2, num_workers=2))
+        assert set(found.values()) == {value}
+    monkeypatch.delenv("GANAUG_KEY")
+    assert set(dict(run_parallel(os.getenv, [("GANAUG_KEY",)] * 2, num_workers=2)).values()) == {None}
+
+
 def test_the_error_of_a_call_reaches_the_caller() -> None:
     with pytest.raises(ConfigError, match="there is no preset huge"):
         list(run_parallel(require_preset, [("quick",), ("huge",)], num_workers=2))
