@@ -101,11 +101,13 @@ def score_images(
     extractor: str | None = None,
     compute: Compute = CPU,
 ) -> list[Judgement]:
-    """The scores of every fold's synthetic images; `extractor` None takes the first one that is available."""
+    """The scores of every fold's synthetic images; by default of the first network that taught no generator."""
     judgements = []
     for supply in supplies:
-        opened = open_extractor(extractor, ExtractorInputs(dataset, supply.fold, supply.run, compute))
-        judgements.append(score_case(open_case(workspace, dataset, supply.synthetic, supply.run), opened, compute))
+        case = open_case(workspace, dataset, supply.synthetic, supply.run)
+        inputs = ExtractorInputs(dataset, supply.fold, supply.run, compute)
+        judge = open_extractor(extractor, inputs) if extractor else choose_judges((), case.teachers, inputs)[0]
+        judgements.append(score_case(case, judge, compute))
     return judgements
 
 
