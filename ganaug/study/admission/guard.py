@@ -79,6 +79,12 @@ def admit(workspace: Workspace, dataset: DataSet, supply: Supply) -> AdmittedSup
     _, record = admit_synthetic(dataset, path, fold)
     require_compared(workspace, dataset, fold, path, record.content)
     run = workspace.gan(dataset.name, fold, record.config_digest)
+    if run.root.name != supply.run.root.name and supply.run.newest_ema() is not None:
+        raise LeakError(
+            f"{path} lies under the name of the generator {supply.run.root.name}, and its record is of another",
+            expected=f"images of it, not of {run.root.name}",
+            todo="synthesize again",
+        )
     snapshot = run.ema(record.kimg)
     if snapshot.exists():
         _require_agrees(dataset, fold, record, path, snapshot)
