@@ -2,9 +2,10 @@
 
     python scripts/plant_leaks.py [--only KIND] [--out scripts/results/leaks.json]
 
-Each leak is followed by the command that a user would run. It is *refused* (exit status 2, a line that says why, and
-nothing written), or *flagged*: a sentence of the output, or of the report, names it. Anything else is a finding, and
-the exit status is 1. A few leaks cannot be detected; each of these names the README's paragraph that says so.
+Each leak is followed by the command that a user would run. It is *refused* (exit status 2, a line that says why, and no
+weights, images, scores or reports written), or *flagged*: a sentence of the output, or of the report, names it.
+Anything else is a finding, and the exit status is 1. Two leaks cannot be detected, and name the README's paragraph
+that says so.
 """
 
 import json
@@ -70,8 +71,8 @@ def describe(rows: Sequence[Row], seconds: float) -> str:
         "# Planted leaks\n\n"
         f"{len(rows)} leaks, each planted in a copy of a tiny trained workspace, and followed by the command that a "
         f"user would run: {summary}; {seconds / 60:.0f} minutes on one thread. *Refused*: exit status 2, one line "
-        "that says why, and nothing written. *Flagged*: the command goes on, and a sentence of its output or its "
-        "report names the leak. Options that only make a run short are not shown.\n\n"
+        "that says why, and no weights, images, scores or reports written. *Flagged*: the command goes on, and a "
+        "sentence of its output or its report names the leak. Options that only make a run short are not shown.\n\n"
         f"    python scripts/plant_leaks.py\n\n{format_table(rows)}\n"
     )
 
