@@ -50,7 +50,7 @@ def reader_study(
     assert out is not None
     data = find_dataset(common, dataset)
     supply = require_supplies(common.workspace, data, choose_folds(common, data, fold), at_least=per_class)[0]
-    study = draw_study(data, supply.synthetic, per_class, common.seed)
+    study = draw_study(common.workspace, data, supply.synthetic, per_class, common.seed, supply.fold)
     key_file = out.with_name(f"{out.name}.key.json")
     write_study(study, out, key_file)
     common.report(

@@ -10,11 +10,12 @@ from ganaug.config import PrepareConfig
 from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5.image_writer import writing_images
 from ganaug.data.held_out import require_none_shown
+from ganaug.data.images.decode import GENERATED
 from ganaug.data.prepare.read_images import Facts, read_pixels
 from ganaug.data.schema import ImageReader, ImageTable, name_to_share, read_table, require_arrays
 from ganaug.data.sources.dataset_zip import scan
 from ganaug.data.sources.scans.scan import Scan
-from ganaug.errors import DataError
+from ganaug.errors import DataError, LeakError
 from ganaug.provenance import digest_of, digest_of_file
 from ganaug.workspace import Workspace
 
@@ -32,7 +33,7 @@ def read_external(workspace: Workspace, dataset: DataSet, source: Path) -> Exter
     """The images of a `dataset.zip`, at the size of the data set's, kept in the workspace so that they are read once.
 
     Classes go by their names where the file has names, else by their numbers. Raises DataError where the classes are
-    others, or an image cannot be read.
+    others, or an image cannot be read; LeakError where the images are ours, or those kept are of another file.
     """
     if not source.exists():
         raise DataError(f"there is no file {source}", todo="name one with --external FILE")
@@ -43,7 +44,12 @@ def read_external(workspace: Workspace, dataset: DataSet, source: Path) -> Exter
     path = workspace.external(digest)
     if not path.exists():
         _convert(dataset, source, path, sha256)
-    require_arrays(path, read_table(path))
+    table = read_table(path)
+    require_arrays(path, table)
+    if table.attrs.get("read_from") != sha256:
+        raise LeakError(
+            f"{path} holds the images of another file than {source}", todo="remove it; the file is read again"
+        )
     return ExternalImages(path, digest, name_to_share(source, sha256))
 
 
@@ -65,6 +71,12 @@ def _convert(dataset: DataSet, source: Path, path: Path, sha256: str) -> None:
     label_of = _labels(dataset, found, source)
     with writing_images(path, config.resolution_px) as writer:
         facts, hashes, undecodable = read_pixels(found, config, writer, progress=False)
+        if any(reason == GENERATED for _, reason in undecodable):
+            raise LeakError(
+                f"{source} holds images that a generator of ganaug made",
+                expected="images of another tool: the record of ours says what they may serve",
+                todo="name their HDF5 file with --synthetic",
+            )
         if undecodable:
             raise DataError(f"{len(undecodable)} images of {source} cannot be read: {undecodable[0][1]}")
         places = np.array([fact.place for fact in facts])

@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from ganaug.data.dataset import DataSet
-from ganaug.data.held_out import find_seen
-from ganaug.data.schema import ImageTable, read_table, require_arrays, resolve_patients
+from ganaug.data.hdf5.seals import is_noted, take_note
+from ganaug.data.held_out import find_seen, require_none_shown
+from ganaug.data.schema import ImageReader, ImageTable, read_table, require_arrays, resolve_patients
 from ganaug.errors import ConfigError, DataError, LeakError, private, some_of
-from ganaug.provenance import Provenance, Seen, read_provenance, require_content
+from ganaug.provenance import Provenance, Seen, digest_of, read_provenance, require_content
+from ganaug.workspace import Workspace
+
+COMPARISON_VERSION = 1  # raise it when the comparison would find more
 
 
 def admit_synthetic(dataset: DataSet, path: Path, fold: int | None = None) -> tuple[ImageTable, Provenance]:
@@ -28,6 +32,25 @@ def admit_synthetic(dataset: DataSet, path: Path, fold: int | None = None) -> tu
     _require_filters_serve(dataset, served, table, path)
     _require_fits(dataset, table, path)
     return table, record
+
+
+def require_compared(workspace: Workspace, dataset: DataSet, fold: int, path: Path, content: str) -> None:
+    """Raise LeakError where an admitted file shows a picture that the fold holds back.
+
+    The comparison takes minutes. It is made once for the same images (`content`), data set and folds, and noted.
+    """
+    compared = [COMPARISON_VERSION, content, dataset.table.fingerprint, dataset.folds.digest, fold]
+    note, values = workspace.checked(digest_of(["held out", *compared])), {"shows_nothing_held_out": compared}
+    if not is_noted(note, values):
+        require_none_shown(
+            dataset,
+            fold,
+            ImageReader(path),
+            path,
+            expected="images that the generator made from training patients",
+            todo="find out where the file comes from; train the generator and synthesize again",
+        )
+        take_note(note, values)
 
 
 def require_serves(dataset: DataSet, fold: int, record: Provenance, path: Path | str) -> None:

@@ -12,7 +12,7 @@ from ganaug.config.choices import UNSEEN, VALIDATION
 from ganaug.data.dataset import DataSet
 from ganaug.data.held_out import held_out
 from ganaug.data.schema import ImageReader, name_to_share, open_reader
-from ganaug.data.synthetic import admit_synthetic
+from ganaug.data.synthetic import admit_synthetic, require_compared
 from ganaug.errors import DataError, UserError
 from ganaug.evaluate.appearance.spectrum import judge_spectrum
 from ganaug.evaluate.appearance.stain import judge_stain
@@ -108,11 +108,12 @@ def open_case(
     """What the images of the file `synthetic` are compared with; seed: of the figures' random draws.
 
     against: whose images stand for unknown patients, of UNSEEN; a figure that knows the test patients must choose
-    nothing. Raises LeakError where the file's provenance is missing, edited, or of another data set or fold; DataError
-    where its classes or resolution are not those of the data set.
+    nothing. Raises LeakError where the file's provenance is missing, edited, or of another data set or fold, or where
+    it shows a picture that the fold holds back; DataError where its classes or resolution are not the data set's.
     """
     table, provenance = admit_synthetic(dataset, synthetic, run.fold if run else None)
     fold = provenance.fold
+    require_compared(workspace, dataset, fold, synthetic, provenance.content)
     real, made = dataset.images(fold), open_reader(synthetic, table)
     unseen = dataset.val(fold) if against == VALIDATION else held_out(dataset, fold)
     train, others = (

@@ -11,12 +11,12 @@ from PIL import Image
 
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import ImageReader
-from ganaug.data.synthetic import admit_synthetic
+from ganaug.data.synthetic import admit_synthetic, require_compared
 from ganaug.errors import DataError
 from ganaug.provenance import digest_of, sealed
 from ganaug.report.page import render_page
 from ganaug.report.pictures import png
-from ganaug.workspace import write_json, write_text
+from ganaug.workspace import Workspace, write_json, write_text
 
 SHOWN_PX = 256  # side to which smaller images are enlarged by whole factors, so that no pixel is smoothed away
 
@@ -39,15 +39,21 @@ class ReaderStudy:
     pictures: tuple[bytes, ...]  # PNG files
 
 
-def draw_study(dataset: DataSet, synthetic: Path, per_class: int, seed: int) -> ReaderStudy:
+def draw_study(
+    workspace: Workspace, dataset: DataSet, synthetic: Path, per_class: int, seed: int, fold: int | None = None
+) -> ReaderStudy:
     """As many real images of patients whom the generator never saw as generated ones, of every class, in random order.
 
-    synthetic: a file that serves a fold of the data set; the real images are of that fold's test part.
-    Raises LeakError or DataError where the file does not serve, or where a class has too few images of either kind.
+    synthetic: a file that serves the fold, by default the one that its record names; the real images are of that fold's
+    test part.
+    Raises LeakError or DataError where the file does not serve, or shows a held-out picture, or where a class has too
+    few images of either kind.
     """
-    table, record = admit_synthetic(dataset, synthetic)
+    table, record = admit_synthetic(dataset, synthetic, fold)
+    fold = record.fold if fold is None else fold
+    require_compared(workspace, dataset, fold, synthetic, record.content)
     rng, names = np.random.default_rng(seed), dataset.table.class_names
-    test = dataset.test(record.fold)
+    test = dataset.test(fold)
     chosen: list[tuple[bool, str, NDArray[np.uint8]]] = []
     for label, name in enumerate(names):
         real = test[dataset.table.label[test] == label]
@@ -55,13 +61,13 @@ def draw_study(dataset: DataSet, synthetic: Path, per_class: int, seed: int) -> 
         for kind, have in (("test images", len(real)), ("synthetic images", len(generated))):
             if have < per_class:
                 raise DataError(
-                    f"{have} {kind} of class {name} in fold {record.fold}",
+                    f"{have} {kind} of class {name} in fold {fold}",
                     expected=f"at least {per_class}",
                     todo="choose a smaller --per-class",
                 )
         pick_real = rng.choice(real, per_class, replace=False)
         pick_generated = rng.choice(generated, per_class, replace=False)
-        chosen += [(True, name, image) for image in dataset.images(record.fold)[pick_real]]
+        chosen += [(True, name, image) for image in dataset.images(fold)[pick_real]]
         chosen += [(False, name, image) for image in ImageReader(synthetic)[pick_generated]]
     order = rng.permutation(len(chosen)).tolist()
     items = tuple(Item(number + 1, *chosen[index][:2]) for number, index in enumerate(order))

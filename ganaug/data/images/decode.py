@@ -20,6 +20,7 @@ from ganaug.data.images.png import is_marked_synthetic
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 MAX_PIXELS = 80_000_000  # larger images are taken for decompression bombs; below Pillow's own limit
+GENERATED = "a generator made it: it stands for no patient"  # the reason for which marked images are skipped
 MAX_PAGES = 100  # pages are counted up to here
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners give, within files of 16 bits
 _ORIENTATION, _PHOTOMETRIC, _MIN_IS_WHITE = 0x112, 262, 0
@@ -135,7 +136,7 @@ def open_picture(data: bytes) -> Picture:
         num_pages, orientation = _num_pages(image, data), _orientation(image)
         image.load()
         if is_marked_synthetic(image):
-            raise Undecodable("a generator made it: it stands for no patient")
+            raise Undecodable(GENERATED)
         deep, max_value = _depth(image, has_16_bits)
         rest = _orientation(image)  # Pillow turns a TIFF by itself; a PNG may say it after its pixels
         pixels = image.transpose(_TURNS[rest]) if rest in _TURNS else image

@@ -39,7 +39,7 @@ from ganaug.data.sources.scans.names import plain
 from ganaug.data.sources.scans.scan import Item, Scan, no_class, reading
 from ganaug.data.sources.scans.skipped import why_none
 from ganaug.data.tables import magnification_of, read_bytes, read_cells
-from ganaug.errors import ConfigError, DataError, LeakError, private
+from ganaug.errors import ConfigError, DataError, LeakError, private, some_of
 from ganaug.workspace import PROVENANCE_BESIDE_IMAGES
 
 SPLIT = "parts"  # the name of the split that folders train, val and test make
@@ -68,6 +68,7 @@ class _Listing:
     notes: list[str]
     class_of: Callable[[str], str] = no_class
     splits: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    divided: tuple[str, ...] = ()  # patients who stand in two of the parts that the folders are
     todo: str = ""  # where there are too few classes
     suggestion: str = ""  # where there are too few patients
 
@@ -79,6 +80,13 @@ def scan(config: PrepareConfig) -> Scan:
     if is_manifest and config.layout:
         raise ConfigError("--layout with a CSV", expected="a folder or an archive", todo="leave --layout out")
     listing = _manifest(source) if is_manifest else _folders(source, config.layout)
+    if config.folds.fixed == SPLIT and listing.divided:
+        named = some_of(list(map(private, listing.divided)))
+        raise LeakError(
+            f"{len(listing.divided)} patients of {source} stand in two parts ({named})",
+            expected="every patient in one part, as --split parts keeps to the folders",
+            todo="move their images into one part, or leave --split out: folds then keep patients together",
+        )
     masks = _take_masks(listing)
     rows = listing.rows
     class_names = tuple(sorted({row.label for row in rows}))
@@ -206,6 +214,7 @@ def _note_layout(listing: _Listing, layout: Layout, is_given: bool) -> None:
         for row in rows:
             parts[row.group or printable(row.path)].add(row.part)
             classes[row.part].add(row.label)
+        listing.divided = tuple(sorted(patient for patient, found in parts.items() if len(found) > 1))
         notes, split = parts_note(parts, classes)
         listing.notes += notes
         listing.splits = {SPLIT: split} if split else {}

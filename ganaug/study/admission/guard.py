@@ -14,18 +14,14 @@ from numpy.typing import NDArray
 from ganaug.checkpoint.snapshot import content_of, load_tensors, snapshot_record
 from ganaug.config import StudyConfig
 from ganaug.data.dataset import DataSet
-from ganaug.data.hdf5.seals import is_noted, take_note
-from ganaug.data.held_out import require_none_shown
-from ganaug.data.schema import ImageReader, name_to_share, resolve_patients
-from ganaug.data.synthetic import admit_synthetic, require_serves, require_unseen
+from ganaug.data.schema import name_to_share, resolve_patients
+from ganaug.data.synthetic import admit_synthetic, require_compared, require_serves, require_unseen
 from ganaug.errors import DataError, LeakError
 from ganaug.evaluate.extractors.trained_classifier import content_of_weights
 from ganaug.generate.supplies import Supply
-from ganaug.provenance import Provenance, digest_of, digest_of_file, read_provenance, require_content
+from ganaug.provenance import Provenance, digest_of_file, read_provenance, require_content
 from ganaug.weights import WEIGHTS
 from ganaug.workspace import Workspace, parse_json
-
-COMPARISON_VERSION = 1  # raise it when the comparison would find more
 
 # Weights of torchvision, trained on ImageNet's photographs; the digits are the first eight of a file's SHA-256.
 TORCHVISION = {
@@ -81,31 +77,18 @@ def admit(workspace: Workspace, dataset: DataSet, supply: Supply) -> AdmittedSup
     """
     fold, path = supply.fold, supply.synthetic
     _, record = admit_synthetic(dataset, path, fold)
-    _require_compared(workspace, dataset, fold, path, record.content)
-    snapshot = workspace.gan(dataset.name, fold, record.config_digest).ema(record.kimg)
+    require_compared(workspace, dataset, fold, path, record.content)
+    run = workspace.gan(dataset.name, fold, record.config_digest)
+    if run.root.name != supply.run.root.name and supply.run.newest_ema() is not None:
+        raise LeakError(
+            f"{path} lies under the name of the generator {supply.run.root.name}, and its record is of another",
+            expected=f"images of it, not of {run.root.name}",
+            todo="synthesize again",
+        )
+    snapshot = run.ema(record.kimg)
     if snapshot.exists():
         _require_agrees(dataset, fold, record, path, snapshot)
     return AdmittedSupply(**vars(supply), provenance=record)
-
-
-def _require_compared(workspace: Workspace, dataset: DataSet, fold: int, path: Path, content: str) -> None:
-    """The comparison with the held-out pictures, which takes minutes: once for the same images, data set and folds."""
-    compared = [COMPARISON_VERSION, content, dataset.table.fingerprint, dataset.folds.digest, fold]
-    note, values = workspace.checked(digest_of(["held out", *compared])), {"shows_nothing_held_out": compared}
-    if not is_noted(note, values):
-        _require_no_held_out_picture(dataset, fold, path)
-        take_note(note, values)
-
-
-def _require_no_held_out_picture(dataset: DataSet, fold: int, path: Path) -> None:
-    require_none_shown(
-        dataset,
-        fold,
-        ImageReader(path),
-        path,
-        expected="images that the generator made from training patients",
-        todo="find out where the file comes from; train the generator and synthesize again",
-    )
 
 
 def _require_agrees(dataset: DataSet, fold: int, record: Provenance, path: Path, snapshot: Path) -> None:

@@ -2,23 +2,29 @@
 
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
 from ganaug.config import SynthesisConfig
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.errors import DataError
+from ganaug.errors import DataError, LeakError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.provenance import require_seal
 from ganaug.reader.build import ReaderStudy, draw_study, write_study
 from ganaug.workspace import GanRun, Workspace, read_json
 
 PER_CLASS = 3
+
+
+def draw(dataset: DataSet, synthetic: Path, per_class: int, seed: int, fold: int | None = None) -> ReaderStudy:
+    return draw_study(Workspace(dataset.path.parents[1]), dataset, synthetic, per_class, seed, fold)
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def synthetic(trained: GanRun) -> Path:
 
 @pytest.fixture
 def study(dataset: DataSet, synthetic: Path) -> ReaderStudy:
-    return draw_study(dataset, synthetic, PER_CLASS, seed=0)
+    return draw(dataset, synthetic, PER_CLASS, seed=0)
 
 
 def test_half_of_every_class_is_real(study: ReaderStudy, dataset: DataSet) -> None:
@@ -72,10 +78,25 @@ def test_page_holds_no_truth_and_asks_no_network(study: ReaderStudy, dataset: Da
 def test_same_seed_shows_the_same_and_another_something_else(
     study: ReaderStudy, dataset: DataSet, synthetic: Path
 ) -> None:
-    assert draw_study(dataset, synthetic, PER_CLASS, seed=0) == study
-    assert draw_study(dataset, synthetic, PER_CLASS, seed=1).name != study.name
+    assert draw(dataset, synthetic, PER_CLASS, seed=0) == study
+    assert draw(dataset, synthetic, PER_CLASS, seed=1).name != study.name
 
 
 def test_too_few_images_of_a_class_are_an_error(dataset: DataSet, synthetic: Path) -> None:
     with pytest.raises(DataError, match="choose a smaller --per-class"):
-        draw_study(dataset, synthetic, 500, seed=0)
+        draw(dataset, synthetic, 500, seed=0)
+
+
+def test_a_file_of_another_fold_is_not_shown_in_its_place(dataset: DataSet, synthetic: Path) -> None:
+    with pytest.raises(LeakError, match="of the validation or test part of fold 1"):
+        draw(dataset, synthetic, PER_CLASS, seed=0, fold=1)
+
+
+def test_test_pictures_are_not_shown_as_generated_ones(
+    dataset: DataSet, synthetic: Path, reseal: Callable[..., None]
+) -> None:
+    with h5py.File(synthetic, "r+") as file:
+        file["images"][3] = dataset.reader[dataset.test(2)[:1]][0]
+    reseal(synthetic)
+    with pytest.raises(LeakError, match=r"image 3 of .* shows the picture"):
+        draw(dataset, synthetic, PER_CLASS, seed=0)

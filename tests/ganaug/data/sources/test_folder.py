@@ -6,7 +6,7 @@ import pytest
 from ganaug.config import FoldsConfig, PrepareConfig
 from ganaug.data.prepare.pipeline import prepare_dataset
 from ganaug.data.sources.folder import scan
-from ganaug.errors import ConfigError, DataError, for_terminal
+from ganaug.errors import ConfigError, DataError, LeakError, for_terminal
 from ganaug.workspace import Workspace
 
 MakeTree = Callable[..., Path]
@@ -142,3 +142,13 @@ def test_names_in_another_encoding_are_read_and_written_out(make_tree: MakeTree,
     prepared = prepare_dataset(workspace, config(root, folds=FoldsConfig(3)))
     assert prepared.table.path[0] == r"a/a0/\udce4.png"
     assert prepared.skipped == ()
+
+
+def test_parts_that_divide_a_patient_are_refused_where_they_are_asked_for(tmp_path: Path) -> None:
+    for name in ("train/a/p0", "train/b/q0", "val/a/p1", "val/b/q1", "test/a/p2", "test/b/q2", "test/a/p0"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "0.png").touch()
+    assert scan(PrepareConfig("folder", str(tmp_path))).splits == {}
+    parts = FoldsConfig(scheme="fixed", fixed="parts")
+    with pytest.raises(LeakError, match=r"1 patients of .* stand in two parts \(\S*p0"):
+        scan(PrepareConfig("folder", str(tmp_path), folds=parts))

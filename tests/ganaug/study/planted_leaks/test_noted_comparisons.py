@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ganaug.data import held_out, synthetic
+from ganaug.data.dataset import DataSet
 from ganaug.data.hdf5 import seals
-from ganaug.study.admission import guard
+from ganaug.data.schema import ImageReader
 from ganaug.study.admission.guard import admit
 
 if TYPE_CHECKING:
@@ -18,13 +21,13 @@ if TYPE_CHECKING:
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The folds whose held-out pictures files were really compared with."""
     folds: list[int] = []
-    honest = guard._require_no_held_out_picture
+    honest = held_out.require_none_shown
 
-    def count(dataset: object, fold: int, path: object) -> None:
+    def count(dataset: DataSet, fold: int, reader: ImageReader, file: Path | str, *, expected: str, todo: str) -> None:
         folds.append(fold)
-        honest(dataset, fold, path)  # type: ignore[arg-type]
+        honest(dataset, fold, reader, file, expected=expected, todo=todo)
 
-    monkeypatch.setattr(guard, "_require_no_held_out_picture", count)
+    monkeypatch.setattr(synthetic, "require_none_shown", count)
     return folds
 
 

@@ -105,3 +105,13 @@ def test_a_snapshot_sealed_again_with_other_weights_is_another_generator(trained
     assert torch.is_tensor(next(iter(tensors.values())))
     with pytest.raises(LeakError, match="was made by the generator"):
         admit(workspace, dataset, Supply(2, trained, path))
+
+
+def test_images_of_another_generator_under_this_ones_name_are_refused(trained: GanRun, reseal: Reseal) -> None:
+    workspace = Workspace(trained.root.parent.parent)
+    dataset = open_dataset(workspace, "phantom")
+    path = synthesize(plan_synthesis(workspace, trained, SynthesisConfig(per_class=2)))
+    _, record = admit_synthetic(dataset, path)
+    reseal(path, replace(record, config_digest="0" * 64, generator="1" * 64))  # of which no snapshot can speak
+    with pytest.raises(LeakError, match=f"under the name of the generator {trained.root.name}, and its record is of"):
+        admit(workspace, dataset, Supply(2, trained, path))

@@ -14,6 +14,8 @@ from PIL import Image
 
 from ganaug.config import DEFAULT_ARMS, StudyConfig
 from ganaug.config.choices import EXTERNAL
+from ganaug.data.export import export_synthetic
+from ganaug.data.external import read_external
 from ganaug.data.schema import read_table
 from ganaug.errors import ConfigError, DataError, LeakError
 from ganaug.study.arms.names import name_arms
@@ -110,3 +112,18 @@ def test_external_images_need_a_word_on_what_their_tool_saw(quick: StudyConfig) 
         config_of(quick, "file.zip", saw=" ")
     with pytest.raises(ConfigError, match="one of each"):
         config_of(quick, "0=a.zip", "0=b.zip")
+
+
+def test_images_of_another_file_in_the_cache_are_refused(world: "World", quick: StudyConfig, tmp_path: Path) -> None:
+    files = [write_zip(tmp_path / f"{seed}.zip", noise(60, seed), [0, 1] * 30) for seed in (1, 2)]
+    first, second = (read_external(world.workspace, world.dataset, file) for file in files)
+    first.path.write_bytes(second.path.read_bytes())
+    with pytest.raises(LeakError, match=r"holds the images of another file than .*1\.zip"):
+        world.run(config_of(quick, str(files[0])), world.supply_all())
+
+
+def test_our_own_synthetic_images_are_none_of_another_tool(world: "World", quick: StudyConfig, tmp_path: Path) -> None:
+    export_synthetic(world.synthesize(1), "zip", tmp_path)
+    (file,) = tmp_path.glob("*.zip")
+    with pytest.raises(LeakError, match="holds images that a generator of ganaug made"):
+        world.run(config_of(quick, str(file)), world.supply_all())

@@ -1,0 +1,1 @@
+"""Leaks that are planted in copies of one trained workspace, by kind."""
