@@ -60,14 +60,14 @@ class Findings:
     @property
     def distances(self) -> list[tuple[int, ImageScore]]:
         """The scores of each fold's synthetic files, those on copies apart."""
-        told = [(judged.file.fold, score) for judged in self.image_scores for score in judged.scores]
-        return [(fold, score) for fold, score in told if score.question != COPYING]
+        found = [(judged.file.fold, score) for judged in self.image_scores for score in judged.scores]
+        return [(fold, score) for fold, score in found if score.question != COPYING]
 
     @property
     def copies(self) -> list[tuple[int, Finding]]:
         """Whether each fold's synthetic files repeat training images: of all classes together, and every alarm."""
-        told = [(judged.file.fold, finding) for judged in self.image_scores for finding in judged.findings]
-        of_copies = [(fold, finding) for fold, finding in told if finding.question == COPYING]
+        found = [(judged.file.fold, finding) for judged in self.image_scores for finding in judged.findings]
+        of_copies = [(fold, finding) for fold, finding in found if finding.question == COPYING]
         return [(fold, finding) for fold, finding in of_copies if finding.is_alarm or finding.class_name == ALL]
 
     @property
