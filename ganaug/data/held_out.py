@@ -25,7 +25,8 @@ from ganaug.provenance import Seen
 # Hashes this close show one picture. Of 351,541 pairs of different BreakHis fields none came closer than 6 bits in any
 # orientation, at 64 and at 128 px; copies of one file that were resized apart differ by 4 at most, and mostly by none.
 MAX_BITS_OF_ONE_PICTURE = 4
-_ROWS = 256  # images compared at a time
+_ROWS = 256  # hashes compared at a time
+_BYTES = 2**26  # of the images compared at a time: those of one go share the search among the held-out ones
 
 
 def held_out(dataset: DataSet, fold: int) -> NDArray[np.int64]:
@@ -66,8 +67,9 @@ def require_none_shown(
 
     The hashes are computed from the pixels, as the file's own could be anybody's.
     """
-    for start in range(0, len(reader), _ROWS):
-        images = reader[np.arange(start, min(start + _ROWS, len(reader)))]
+    at_a_time = max(_ROWS, _BYTES // max(1, reader[np.arange(min(1, len(reader)))].nbytes))
+    for start in range(0, len(reader), at_a_time):
+        images = reader[np.arange(start, min(start + at_a_time, len(reader)))]
         for place, member in find_shown(dataset, fold, images).tolist():
             raise LeakError(
                 f"image {start + place} of {file} shows the picture {private(dataset.table.image_id[member])}, "

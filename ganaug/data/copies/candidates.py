@@ -24,10 +24,12 @@ _ROWS = 2**14  # descriptors hashed at a time
 _PAIRS = 2**18  # pairs of features compared at a time
 
 
-def candidate_pairs(sketches: Sequence[Sketch], key: NDArray[np.int64], *, progress: bool = False) -> NDArray[np.int64]:
-    """Pairs i < j of pictures, i64 [P,2], that features vote for; pictures of the same `key` i64 [N] are no pair.
+def candidate_pairs(
+    sketches: Sequence[Sketch], key: NDArray[np.int64], *, progress: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Pairs i < j of pictures, i64 [P,2], that features vote for, and for which variants they do, [P,variants].
 
-    Time and memory grow with the number of features, and with P.
+    Pictures of the same `key` i64 [N] are no pair. Time and memory grow with the number of features, and with P.
     """
     owner = np.repeat(np.arange(len(sketches)), [len(sketch.points) for sketch in sketches])
     descriptors = np.concatenate([np.empty((0, LENGTH), np.uint8), *(sketch.descriptors for sketch in sketches)])
@@ -42,10 +44,15 @@ def candidate_pairs(sketches: Sequence[Sketch], key: NDArray[np.int64], *, progr
                 left, right = left[apart], right[apart]
                 near = _are_near(descriptors[left][:, order], descriptors[right])
                 votes.append((left[near] * len(owner) + right[near]) * len(VARIANTS) + variant)
-    distinct = np.unique(np.concatenate(votes)) // len(VARIANTS)
-    left, right = np.divmod(distinct, max(len(owner), 1))
-    pair, num_votes = np.unique(owner[left] * len(sketches) + owner[right], return_counts=True)
-    return np.column_stack(np.divmod(pair[num_votes >= MIN_VOTES], max(len(sketches), 1)))
+    features, variants = np.divmod(np.unique(np.concatenate(votes)), len(VARIANTS))
+    left, right = np.divmod(features, max(len(owner), 1))
+    pair, place, num_votes = np.unique(
+        owner[left] * len(sketches) + owner[right], return_inverse=True, return_counts=True
+    )
+    has_votes = np.zeros((len(pair), len(VARIANTS)), dtype=bool)
+    has_votes[place, variants] = True
+    kept = num_votes >= MIN_VOTES
+    return np.column_stack(np.divmod(pair[kept], max(len(sketches), 1))), has_votes[kept]
 
 
 def _buckets(descriptors: NDArray[np.uint8], planes: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -5,8 +5,9 @@ correlate all over what they have in common. So a label, a scale bar or a frame 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,10 @@ def match_pictures(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Match | None:
     return match_sketches(sketch(a), sketch(b)) or _match_whole(a, b)
 
 
-def match_sketches(a: Sketch, b: Sketch) -> Match | None:
-    """The same by sketches alone; None also where these have too few features."""
+def match_sketches(a: Sketch, b: Sketch, is_tried: Sequence[bool] = (True,) * len(VARIANTS)) -> Match | None:
+    """The same by sketches alone, in those of VARIANTS that are tried; None also where they have too few features."""
     found: list[Match] = []
-    for (is_mirrored, is_inverted), order in VARIANTS.items():
+    for (is_mirrored, is_inverted), order in compress(VARIANTS.items(), is_tried):
         placed = _places(a, b, order, is_mirrored)
         compared = (_compare(a, b, matrix, num_features, is_inverted) for matrix, num_features in placed)
         found += filter(None, [next(filter(None, compared), None)])
@@ -108,10 +109,11 @@ def _nearest(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.int
         return np.empty(0, np.int64), np.empty(0, np.int64)
     left, right = a.astype(np.float32), b.astype(np.float32)
     squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T  # whole numbers, and so exact
-    nearest, rows = squares.argmin(1), np.arange(len(a))
-    is_mutual = squares.argmin(0)[nearest] == rows
-    two = np.partition(squares, 1, axis=1)
-    kept = np.flatnonzero(is_mutual & (two[:, 0] < _MAX_RATIO**2 * two[:, 1]))
+    nearest = squares.argmin(1)
+    mutual = np.flatnonzero(squares.argmin(0)[nearest] == np.arange(len(a)))
+    others, closest = squares[mutual], squares[mutual, nearest[mutual]]
+    others[np.arange(len(mutual)), nearest[mutual]] = np.inf
+    kept = mutual[closest < _MAX_RATIO**2 * others.min(1)]
     return kept, nearest[kept]
 
 

@@ -38,7 +38,8 @@ def find_matches(
 
     `is_wanted` is asked just before two are matched, so that it can leave out what the pairs before have settled.
     """
-    pairs = candidate_pairs(sketches, key, progress=progress)
-    for a, b in tqdm(pairs.tolist(), "match", unit="pair", disable=not progress or None):
-        if is_wanted(a, b) and (match := match_sketches(sketches[a], sketches[b])):
+    pairs, has_votes = candidate_pairs(sketches, key, progress=progress)
+    bar = tqdm(pairs.tolist(), "match", unit="pair", disable=not progress or None)
+    for (a, b), is_tried in zip(bar, has_votes.tolist()):
+        if is_wanted(a, b) and (match := match_sketches(sketches[a], sketches[b], is_tried)):
             yield a, b, match

@@ -97,6 +97,7 @@ def test_the_way_of_the_data_with_nothing_said_but_a_key_to_sign_with(
 ) -> None:
     (tmp_path / "ganaug.key").write_bytes(b"0123456789abcdef" * 2)
     monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "ganaug.key"))
+    monkeypatch.setattr(trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=3, batch=8))
     where = ("--workspace", phantom.root, "--device", "cpu")
     unsigned = run("train-gan", *where, "--preset", "quick", "--kimg", "0.032")
     assert (unsigned.exit_code, "not signed" in last_line(unsigned)) == (2, True)
@@ -125,9 +126,7 @@ def test_the_readmes_commands_without_any_option(phantom: Workspace, monkeypatch
     monkeypatch.setattr(presets, "gan", lambda *given: replace(gan(*given), **brief))
     monkeypatch.setattr(presets, "synthesis", lambda preset: replace(synthesis(preset), per_class=1))
     monkeypatch.setattr(presets, "study", lambda preset: replace(study(preset), **small))
-    monkeypatch.setattr(
-        trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=3, batch=8)
-    )  # the extractor
+    monkeypatch.setattr(trained_classifier, "FIT", replace(trained_classifier.FIT, num_steps=3, batch=8))
     monkeypatch.setenv("GANAUG_WORKSPACE", str(phantom.root))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for module in (loop, cost, local):  # the test above works with all cores

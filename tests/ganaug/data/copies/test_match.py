@@ -170,15 +170,15 @@ def test_the_order_of_the_pictures_decides_nothing(fields: list[Pixels], kinds: 
     images = [*fields, *(kinds[name](fields[0])[1] for name in ("rotated 10°", "cropped 80 %", "inverted"))]
     sketches = [sketch(image) for image in images]
     new = np.random.default_rng(0).permutation(len(images))
-    before = {frozenset(pair) for pair in candidate_pairs(sketches, np.arange(len(images))).tolist()}
-    after = candidate_pairs([sketches[place] for place in new], np.arange(len(images)))
+    before = {frozenset(pair) for pair in candidate_pairs(sketches, np.arange(len(images)))[0].tolist()}
+    after, _ = candidate_pairs([sketches[place] for place in new], np.arange(len(images)))
     assert {frozenset(new[pair].tolist()) for pair in after} == before
     assert {frozenset((0, 4)), frozenset((0, 5)), frozenset((0, 6))} <= before
 
 
 def test_pictures_of_one_key_are_no_candidates_and_none_is_fine(fields: list[Pixels]) -> None:
     sketches = [sketch(fields[0]), sketch(fields[0])]
-    assert candidate_pairs(sketches, np.array([0, 1])).tolist() == [[0, 1]]
-    assert len(candidate_pairs(sketches, np.array([0, 0]))) == 0
-    assert len(candidate_pairs([], np.empty(0, np.int64))) == 0
+    assert candidate_pairs(sketches, np.array([0, 1]))[0].tolist() == [[0, 1]]
+    assert len(candidate_pairs(sketches, np.array([0, 0]))[0]) == 0
+    assert len(candidate_pairs([], np.empty(0, np.int64))[0]) == 0
     assert match_sketches(sketches[0], sketch(fields[1])) is None
