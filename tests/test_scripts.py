@@ -44,9 +44,8 @@ def test_the_demo_installs_the_package_and_hands_its_options_on(asked: Path, opt
     output = lines(asked, "demo.sh", *options)
     (install,) = [line for line in output if "pip install" in line]
     assert install.endswith("--editable .")
-    assert output[-1] == " ".join(
-        ["ganaug evaluate-augmentation --dataset phantom --preset quick --train-missing", *options]
-    )
+    study = "ganaug evaluate-augmentation --dataset phantom --preset quick --train-missing"
+    assert output[-1] == " ".join([study, "--classifier probe:efficientnet_lite1 --seeds 10", *options])
     again = lines(asked, "demo.sh", *options)
     assert not any("pip" in line for line in again), "what is installed already is not installed again"
 

@@ -7,6 +7,7 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ganaug.data.copies.candidates import candidate_pairs
@@ -40,6 +41,7 @@ def find_matches(
     """
     pairs, has_votes = candidate_pairs(sketches, key, progress=progress)
     bar = tqdm(pairs.tolist(), "match", unit="pair", disable=not progress or None)
-    for (a, b), is_tried in zip(bar, has_votes.tolist()):
-        if is_wanted(a, b) and (match := match_sketches(sketches[a], sketches[b], is_tried)):
-            yield a, b, match
+    with threadpool_limits(1):  # of BLAS: where others compute, too, splitting small products takes 25 times as long
+        for (a, b), is_tried in zip(bar, has_votes.tolist()):
+            if is_wanted(a, b) and (match := match_sketches(sketches[a], sketches[b], is_tried)):
+                yield a, b, match
