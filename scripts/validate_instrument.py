@@ -59,7 +59,7 @@ def is_refused(workspace: Workspace) -> str:
     """The line in which the command refuses a leaking arm that no audit asks for; empty where it does not."""
     words = ["evaluate-augmentation", "--dataset", "phantom", "--arm", LEAKY, "--workspace", str(workspace.root)]
     done = subprocess.run([sys.executable, "-m", "ganaug", *words], capture_output=True, text=True, check=False)
-    return done.stderr.strip() if done.returncode == 2 else ""
+    return done.stderr.strip().splitlines()[-1] if done.returncode == 2 else ""
 
 
 def load_real(workspace: Workspace, request: StudyRequest) -> OutOfFold:
