@@ -17,6 +17,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else _with_minus(f"{value:.{digits}f}")
 
 
+def probability(value: float) -> str:
+    """A p-value with three decimals; one that rounds to zero is "< 0.001"."""
+    return "< 0.001" if value < 0.0005 else number(value)
+
+
 def count(num: int, noun: str) -> str:
     """A number of things: 1 image, 2 images."""
     return f"{num} {noun}{'' if num == 1 else 's'}"

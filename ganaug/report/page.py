@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ganaug.errors import for_terminal
-from ganaug.report.numbers import count, figure, number, percent, points
+from ganaug.report.numbers import count, figure, number, percent, points, probability
 
 
 def render_page(template: Path, **values: object) -> str:
@@ -21,7 +21,8 @@ def render_page(template: Path, **values: object) -> str:
         lstrip_blocks=True,
         finalize=_escape_invisible,
     )
-    environment.filters |= {"points": points, "percent": percent, "number": number, "figure": figure, "count": count}
+    forms = (points, percent, number, figure, count, probability)
+    environment.filters |= {form.__name__: form for form in forms}
     return environment.get_template(template.name).render(**values)
 
 

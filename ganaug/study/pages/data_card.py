@@ -19,7 +19,7 @@ def _lines(found: Findings) -> list[str]:
         for d in answers
     )
     declared = sorted({text for supply in supplies for text in supply.provenance.declared})
-    copies = [f"fold {fold}, {finding.sentence}" for fold, finding in found.copies]
+    copies = [f"{folds}, {finding.sentence}" for folds, finding in found.copies]
     return [
         f"# Synthetic images of {design.dataset}",
         "",

@@ -64,11 +64,14 @@ class Findings:
         return [(fold, score) for fold, score in found if score.question != COPYING]
 
     @property
-    def copies(self) -> list[tuple[int, Finding]]:
-        """Whether each fold's synthetic files repeat training images: of all classes together, and every alarm."""
-        found = [(judged.file.fold, finding) for judged in self.image_scores for finding in judged.findings]
-        of_copies = [(fold, finding) for fold, finding in found if finding.question == COPYING]
-        return [(fold, finding) for fold, finding in of_copies if finding.is_alarm or finding.class_name == ALL]
+    def copies(self) -> list[tuple[str, Finding]]:
+        """Whether synthetic files repeat training images, of all classes together, and every alarm; with the folds."""
+        folds: dict[Finding, list[int]] = {}
+        for judged in self.image_scores:
+            for finding in judged.findings:
+                if finding.question == COPYING and (finding.is_alarm or finding.class_name == ALL):
+                    folds.setdefault(finding, []).append(judged.file.fold)
+        return [(_name_folds(sorted(set(of_finding))), finding) for finding, of_finding in folds.items()]
 
     @property
     def closest_pairs(self) -> list[Exhibit]:
@@ -80,6 +83,10 @@ class Findings:
         """Real training images of a fold, the mean over the folds."""
         sizes = [sum(r.record.train_images.values()) for r in self.results if r.cell.arm == BASELINE]
         return round(float(np.mean(sizes)))
+
+
+def _name_folds(folds: Sequence[int]) -> str:
+    return f"fold{'' if len(folds) == 1 else 's'} {', '.join(map(str, folds))}"
 
 
 def gather(

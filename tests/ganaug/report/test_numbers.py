@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganaug.report.numbers import count, figure, number, percent, points
+from ganaug.report.numbers import count, figure, number, percent, points, probability
 
 
 def test_points_are_signed_and_zero_has_no_sign() -> None:
@@ -23,3 +23,7 @@ def test_a_value_that_does_not_exist_is_a_dash() -> None:
 
 def test_one_of_a_thing_is_no_plural() -> None:
     assert [count(num, "image") for num in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+
+
+def test_a_probability_is_never_said_to_be_zero() -> None:
+    assert [probability(p) for p in (0.0, 4e-4, 6e-4, 0.25)] == ["< 0.001", "< 0.001", "0.001", "0.250"]

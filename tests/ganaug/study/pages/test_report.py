@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -123,12 +124,17 @@ def test_page_says_verdict_scores_warnings_and_proof(outcome_of: Callable[..., O
 
 
 def test_copies_are_told_at_the_top_with_the_pairs_and_on_the_card(outcome_of: Callable[..., Outcome]) -> None:
-    outcome = outcome_of(image_scores=[Judgement(FILE, (COPIES, Chapter((DISTANCE,))))])
+    judged = Judgement(FILE, (COPIES, Chapter((DISTANCE,))))
+    other = Judgement(replace(FILE, fold=1), (Chapter(findings=COPIES.findings[2:]),))
+    outcome = outcome_of(image_scores=[judged, other])
     text = outcome.study.report.read_text(encoding="utf-8")
-    (warning,) = [text for text in outcome.verdict.warnings if "16 of 512 are copies of one patient" in text]
-    assert warning.startswith("fold 0: ")
+    warnings = [text for text in outcome.verdict.warnings if "are copies of one patient" in text]
+    assert [warning.partition(",")[0] for warning in warnings] == [
+        "fold 0: of the synthetic images that were compared",
+        "fold 1: of the synthetic images that were compared",
+    ]
     assert "Fold 0: 16 of 512" in text
-    assert "Fold 0, InSitu: 16 of 256" in text
+    assert "Folds 0, 1, InSitu: 16 of 256" in text, "one line for what several files have in common"
     assert "no copies found among 256" not in text, "a class is named where it raises an alarm"
     assert "HOW PAIRS ARE READ" in text
     assert "data:image/png;base64,AAAA" in text
