@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ganaug.classify.probes import is_probe
 from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, LEAKY, POOLED, SHUFFLED, SYNTHETIC_ONLY, TREATMENT
 from ganaug.evaluate.copies.verdict import QUESTION as COPYING
 from ganaug.evaluate.judgement import Judgement
@@ -22,10 +23,15 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
     notes = []
     placebo = by_pair[CONTROL, BASELINE]
     if placebo.interval.is_above(0) or placebo.interval.is_below(0):
+        meaning = (
+            "A probe sees them in other orientations, which is worth something here without any generator."
+            if is_probe(classifier)
+            else "They hold nothing new, so training noise is as large as the effects that are looked for; use more seeds "
+            "or more steps."
+        )
         notes.append(
             f"{classifier}: repeats of real images alone changed the score by {points(placebo.estimate)} points "
-            f"({points(placebo.interval.low)} to {points(placebo.interval.high)}). They hold nothing new, so training "
-            "noise is as large as the effects that are looked for; use more seeds or more steps."
+            f"({points(placebo.interval.low)} to {points(placebo.interval.high)}). {meaning}"
         )
     alone = by_pair.get((SYNTHETIC_ONLY, BASELINE))
     if alone is not None and alone.estimate < -MUCH and alone.interval.is_below(0):
