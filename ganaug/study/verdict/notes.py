@@ -26,8 +26,8 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
         meaning = (
             "A probe sees them in other orientations, which is worth something here without any generator."
             if is_probe(classifier)
-            else "They hold nothing new, so training noise is as large as the effects that are looked for; use more seeds "
-            "or more steps."
+            else "They hold nothing new, so training noise is as large as the effects that are looked for; use more "
+            "seeds or more steps."
         )
         notes.append(
             f"{classifier}: repeats of real images alone changed the score by {points(placebo.estimate)} points "
