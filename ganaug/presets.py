@@ -20,7 +20,7 @@ def phantom(preset: str) -> tuple[PhantomConfig, FoldsConfig]:
     """How large the built-in data set is, and how it is cut."""
     require_preset(preset)
     if preset == "quick":
-        return PhantomConfig(resolution_px=64, num_patients=240, images_per_patient=4), FoldsConfig(num_folds=4)
+        return PhantomConfig(resolution_px=64, num_patients=160, images_per_patient=4), FoldsConfig(num_folds=4)
     return PhantomConfig(resolution_px=64, num_patients=100, images_per_patient=20), FoldsConfig(num_folds=5)
 
 
@@ -152,7 +152,7 @@ def _paper(preset: str, resolution_px: int, num_classes: int) -> GanConfig:
 def synthesis(preset: str) -> SynthesisConfig:
     """How many images are made of each class."""
     require_preset(preset)
-    return SynthesisConfig(per_class=100 if preset == "quick" else 500)
+    return SynthesisConfig(per_class=80 if preset == "quick" else 500)
 
 
 def study(preset: str) -> StudyConfig:
