@@ -1,25 +1,20 @@
 """Fixtures of all tests: the folder of real data, and a small data set that is made, not read."""
 
-import json
 import os
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import h5py
 import pytest
 import torch
 from hypothesis import settings
 
 from ganaug.config import FoldsConfig, GanConfig, NetworkConfig, PhantomConfig, PrepareConfig
-from ganaug.data import schema
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.hdf5 import seals
 from ganaug.data.prepare.pipeline import prepare_dataset
-from ganaug.provenance import Provenance
 from ganaug.train.loop import train_gan
 from ganaug.train.task import plan_training
 from ganaug.workspace import GanRun, Workspace, open_workspace
@@ -113,22 +108,6 @@ def trained(_template: Path, tmp_path: Path) -> GanRun:
 @pytest.fixture
 def reseal() -> Callable[..., None]:
     """Seals a file of images again after it was edited, as somebody could who has this library and no key."""
-    return _reseal
+    from leaks.forge import seal_images
 
-
-def _reseal(path: Path, record: Provenance | None = None, **attrs: object) -> None:
-    with h5py.File(path, "r+") as file:
-        numbers = {name: file[name][:] for name in schema.NUMBERS}
-        texts = {name: file[name].asstr()[:].astype(str) for name in schema.TEXTS}
-        known = {name: json.loads(text) for name, text in file.attrs.items() if name != "schema_version"} | attrs
-        class_names, stored = tuple(known.pop("class_names")), known.pop("provenance", None)
-        known["content"] = seals.digests_of(file, less=(*schema.NUMBERS, *schema.TEXTS))
-        table = schema.ImageTable(class_names=class_names, attrs=known, **numbers, **texts)
-        known["fingerprint"] = schema.fingerprint_of(table)
-        known["seal"] = schema.seal_of(table)
-        if record is not None or stored is not None:
-            fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in (stored or {}).items()}
-            record = record or Provenance(**fields)
-            known["provenance"] = record.sealed(known["seal"]).to_dict()
-        for name, value in known.items():
-            file.attrs[name] = json.dumps(value, ensure_ascii=False)
+    return seal_images

@@ -1,6 +1,5 @@
 """The table of classifiers: its figures in closed form, and the file that it is written into."""
 
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -18,12 +17,9 @@ TABLE = f"{HEADING} b |\n| --- | --- |\n| `new` | 2 |"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """The script, imported by its path."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        import classifiers_table
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
+    """The script, imported where it is needed, as it is slow to load."""
+    import classifiers_table
+
     return classifiers_table
 
 

@@ -13,18 +13,14 @@ import pytest
 
 from ganaug.errors import UserError
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
 INPUTS_OF_EACH = 3
 
 
 @pytest.fixture(scope="module")
 def fuzz() -> ModuleType:
-    """The script, imported by its path."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        import fuzz_readers
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    """The script, imported where it is needed, as it is slow to load."""
+    import fuzz_readers
+
     return fuzz_readers
 
 

@@ -139,11 +139,11 @@ def _slots(num_workers: int) -> Iterator[list[_Slot]]:
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """How processes start: where the system can, as forks of a server that holds the heavy imports and nothing else.
+    """How processes start: on Linux as forks of a server that holds the heavy imports and nothing else.
 
     Not as forks of this process: one with torch's threads and open HDF5 files may hang.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if not sys.platform.startswith("linux"):  # macOS could fork, and its own libraries would not bear it
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torchvision"])  # and with it torch: five seconds that every process would take

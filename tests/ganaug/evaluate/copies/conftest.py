@@ -1,9 +1,7 @@
 """Phantom images of many patients, drawn once, and what judges make of them."""
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -17,22 +15,17 @@ from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.judged import Chapter, Embedded, ImageSet, Judged
 from ganaug.evaluate.metrics.metric import Features
 
-SCRIPTS = Path(__file__).parents[4] / "scripts"
 NUM_PATIENTS, PER_PATIENT = 150, 10
 
 Pixels = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="session")
-def bench() -> Iterator[ModuleType]:
+def bench() -> ModuleType:
     """`scripts/bench_copies.py`, with the disguises."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        import bench_copies
+    import bench_copies
 
-        yield bench_copies
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    return bench_copies
 
 
 @dataclass(frozen=True)
