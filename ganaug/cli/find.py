@@ -49,22 +49,27 @@ def choose_folds(common: Common, dataset: "DataSet", fold: str | None) -> list[i
 
 
 def find_generators(
-    common: Common, dataset: str | None, fold: str | None, gans: tuple[str, ...] = ()
+    common: Common, dataset: str | None, fold: str | None, gans: tuple[str, ...] = (), real_fraction: float = 1.0
 ) -> list["GanRun"]:
     """The generators of the folds that `--fold` means; see `ganaug.generate.find.find_generators`."""
     from ganaug.generate import find
 
     if fold in (None, "all"):
-        return find.find_generators(common.workspace, dataset, None, gans)
+        return find.find_generators(common.workspace, dataset, None, gans, real_fraction)
     number = _fold_number(fold)
     if number < 0:
         raise ConfigError(f"fold {fold}", expected="a number from 0 up, or all")
-    return find.find_generators(common.workspace, dataset, number, gans)
+    return find.find_generators(common.workspace, dataset, number, gans, real_fraction)
 
 
 def _fold_number(text: str | None) -> int:
     """The fold that a text names; -1 where it is no number."""
     return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else -1
+
+
+def fraction_option(help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    fraction = click.FloatRange(0, 1, min_open=True)
+    return click.option("--real-fraction", type=fraction, default=1.0, metavar="F", help=f"{help}  [default: 1]")
 
 
 def gan_option(command: Callable[..., None]) -> Callable[..., None]:

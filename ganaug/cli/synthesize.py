@@ -10,7 +10,7 @@ import click
 from ganaug import presets
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, duration, warn
-from ganaug.cli.find import find_generators, fold_option, gan_option, verify_option
+from ganaug.cli.find import find_generators, fold_option, fraction_option, gan_option, verify_option
 from ganaug.config import TRUNCATIONS, Compute
 from ganaug.errors import ConfigError
 
@@ -47,6 +47,7 @@ def _pair(text: str, number: type[Number]) -> tuple[str, Number]:
 @click.option("--dataset", help="Data set whose generators are used  [default: that of the generator configured last]")
 @fold_option
 @gan_option
+@fraction_option("Use generators that were trained on this fraction of the real images")
 @click.option(
     "--per-class", type=int, help="Images of each class  [default: what the study draws; at least 500, quick: 250]"
 )
@@ -113,6 +114,7 @@ def _plan(
     dataset: str | None,
     fold: str | None,
     gans: tuple[str, ...],
+    real_fraction: float,
     per_class: int | None,
     reject: tuple[tuple[str, float], ...],
     reject_copies: bool,
@@ -128,7 +130,7 @@ def _plan(
     config = replace(presets.synthesis(common.preset), seed=common.seed, reject=reject, **fields)
     if per_class is not None:
         config = replace(config, per_class=per_class)
-    runs = find_generators(common, dataset, fold, gans)
+    runs = find_generators(common, dataset, fold, gans, real_fraction)
     return [plan_synthesis(common.workspace, run, config, for_study=per_class is None) for run in runs]
 
 

@@ -10,7 +10,7 @@ import click
 from ganaug import presets
 from ganaug.cli import reference
 from ganaug.cli.common import Common, common_options, duration, warn
-from ganaug.cli.find import choose_folds, find_dataset, fold_option, verify_option, weights_option
+from ganaug.cli.find import choose_folds, find_dataset, fold_option, fraction_option, verify_option, weights_option
 from ganaug.config import (
     ADA_PIPELINES,
     BUILT_IN,
@@ -54,6 +54,7 @@ class InitialWeights(click.ParamType[Path | str]):
 @click.option("--dataset", help="Data set to train on  [default: the one prepared last]")
 @fold_option
 @click.option("--kimg", "total_kimg", type=float, help="Training length in thousands of images shown")
+@fraction_option("Show only this fraction of the fold's training images per class")
 @click.option("--batch", type=int, help="Images per iteration, over all processes")
 @click.option("--micro-batch", type=int, help="Images at a time in memory, in each process; the batch stays")
 @click.option("--discriminator", type=click.Choice(DISCRIMINATORS), help="What teaches the generator")

@@ -46,6 +46,7 @@ class GanConfig:
 
     network: NetworkConfig
     total_kimg: float  # thousands of real images shown to the discriminator
+    real_fraction: float = 1.0  # of the fold's training images per class; others are not shown
     batch: int = 32  # images per iteration, over all processes
     micro_batch: int | None = None  # images at a time in memory, in each process; None is all that it gets of a batch
     learning_rate: float = 0.0025
@@ -81,6 +82,7 @@ class GanConfig:
     extractor: str = "none"  # extractor whose Fréchet distance scores a snapshot; auto is the best at hand
 
     def __post_init__(self) -> None:
+        require(0 < self.real_fraction <= 1, f"a real fraction of {self.real_fraction}", "above 0 and up to 1")
         require(0 < self.total_kimg <= 1e6, f"{self.total_kimg} kimg", "a positive number up to a million")
         require(self.batch >= 2, f"batch {self.batch}", "at least 2, as the discriminator compares images of a batch")
         micro = self.micro_batch

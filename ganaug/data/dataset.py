@@ -1,6 +1,6 @@
 """A prepared data set and its folds, and the endless order in which a generator sees one fold's training images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ganaug.config import SOURCE_NAMES, require_name
 from ganaug.data.folds.folds import Folds, read_folds
 from ganaug.data.schema import ImageReader, ImageTable, creation_time_of_images, open_reader, read_table, stained_name
+from ganaug.data.subset import choose_part
 from ganaug.errors import ConfigError, DataError
 from ganaug.workspace import Workspace
 
@@ -23,15 +24,33 @@ class DataSet:
     path: Path
     table: ImageTable
     folds: Folds
+    real_fraction: float = 1.0  # of each fold's training images that `train` gives
 
     def train(self, fold: int) -> NDArray[np.int64]:
-        return self.table.indices_of(self.folds.train_groups(self._known(fold)))
+        every = self.table.indices_of(self.folds.train_groups(self._known(fold)))
+        return choose_part(self.table, every, fold, self.real_fraction)
+
+    def rest(self, fold: int) -> NDArray[np.int64]:
+        """The fold's training images that `train` does not give, i64 [n], in file order."""
+        return np.setdiff1d(self.reduced_to(1).train(fold), self.train(fold))
+
+    def reduced_to(self, fraction: float) -> "DataSet":
+        """The data set with this fraction of the training images per class, and all of its validation and test images.
+
+        A smaller fraction is part of a larger one.
+        """
+        return replace(self, real_fraction=float(fraction))
 
     def val(self, fold: int) -> NDArray[np.int64]:
         return self.table.indices_of(self.folds.val_groups(self._known(fold)))
 
     def test(self, fold: int) -> NDArray[np.int64]:
         return self.table.indices_of(self.folds.test_groups(self._known(fold)))
+
+    def title(self, fold: int) -> str:
+        """How a sentence calls a fold, and the fraction of its real images where they are not all."""
+        of = "" if self.real_fraction == 1 else f"{self.real_fraction:g} of "
+        return f"{of}fold {fold} of {self.name}"
 
     def largest_class(self, fold: int) -> int:
         """How many training images the fold's largest class has."""

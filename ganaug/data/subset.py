@@ -3,24 +3,22 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ganaug.data.dataset import DataSet
+from ganaug.data.schema import ImageTable
 
 _SUBSET = 0x5B5E7  # sets the order of patients apart from what else is drawn for a fold
 
 
-def subset_of(dataset: DataSet, fold: int, fraction: float) -> NDArray[np.int64]:
-    """Indices i64 [n] of `fraction` of the fold's training images per class, in file order; at least one per class.
+def choose_part(table: ImageTable, train: NDArray[np.int64], fold: int, fraction: float) -> NDArray[np.int64]:
+    """Indices i64 [n] of `fraction` of a fold's images `train` per class, in file order; at least one per class.
 
     Whole patients are taken in an order that the fold alone decides, the last one in part. So a smaller fraction is
     part of a larger one, and all seeds of a fold have the same images.
     """
-    train = dataset.train(fold)
     if fraction == 1:
         return train
-    table, rng = dataset.table, np.random.default_rng(np.random.SeedSequence([_SUBSET, fold]))
-    train = table.in_shared_order(train)
-    rank_of = {group: rank for rank, group in enumerate(rng.permutation(sorted(set(_digests(dataset, train)))))}
-    ordered = train[np.argsort([rank_of[digest] for digest in _digests(dataset, train)], kind="stable")]
+    rng, train = np.random.default_rng(np.random.SeedSequence([_SUBSET, fold])), table.in_shared_order(train)
+    rank_of = {group: rank for rank, group in enumerate(rng.permutation(sorted(set(_digests(table, train)))))}
+    ordered = train[np.argsort([rank_of[digest] for digest in _digests(table, train)], kind="stable")]
     label, kept = table.label[ordered], []
     for index in range(table.num_classes):
         of_class = ordered[label == index]
@@ -28,14 +26,7 @@ def subset_of(dataset: DataSet, fold: int, fraction: float) -> NDArray[np.int64]
     return np.sort(np.concatenate(kept))
 
 
-def rest_of(dataset: DataSet, fold: int, fraction: float) -> NDArray[np.int64]:
-    """The fold's training images that `subset_of` leaves out, i64 [n]."""
-    return np.setdiff1d(dataset.train(fold), subset_of(dataset, fold, fraction))
-
-
-def _digests(dataset: DataSet, indices: NDArray[np.int64]) -> list[str]:
+def _digests(table: ImageTable, indices: NDArray[np.int64]) -> list[str]:
     """The patient of each image by its digest, whose order says nothing of names."""
-    of_group = {
-        name: dataset.table.patient_digest(name) for name in np.unique(dataset.table.group_id[indices]).tolist()
-    }
-    return [of_group[name] for name in dataset.table.group_id[indices].tolist()]
+    of_group = {name: table.patient_digest(name) for name in np.unique(table.group_id[indices]).tolist()}
+    return [of_group[name] for name in table.group_id[indices].tolist()]

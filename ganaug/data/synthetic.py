@@ -70,6 +70,7 @@ def require_serves(dataset: DataSet, fold: int, record: Provenance, path: Path |
     if not record.groups_seen:
         raise LeakError(f"{path} does not say which patients its generator saw", todo="make it again with ganaug")
     require_unseen(dataset, fold, record.seen, path)
+    _require_within_fraction(dataset, fold, record.seen, path)
     if record.folds_digest != dataset.folds.digest:
         raise LeakError(
             f"{path} was made for other folds ({record.folds_digest[:12]})",
@@ -123,6 +124,19 @@ def _require_pictures(dataset: DataSet, fold: int, seen: Seen, path: Path | str,
             f"{fold} ({some_of(names)}), maybe under other names",
             expected=f"only pictures of training patients of fold {fold}",
             todo=todo,
+        )
+
+
+def _require_within_fraction(dataset: DataSet, fold: int, seen: Seen, path: Path | str) -> None:
+    """Raise LeakError where training images were seen that the data set's fraction of the real images leaves out."""
+    digests = dataset.table.image_digests(dataset.rest(fold)) if dataset.real_fraction < 1 else []
+    num_known = len(set(digests) & set(seen.images))
+    if num_known:
+        raise LeakError(
+            f"{path} comes from a training that saw {num_known} training images of fold {fold} that the fraction "
+            f"{dataset.real_fraction:g} leaves out",
+            expected=f"only images of {dataset.title(fold)}",
+            todo=f"train a generator with `ganaug train-gan --real-fraction {dataset.real_fraction:g}`",
         )
 
 

@@ -1,8 +1,9 @@
 """The lookup of the generators that serve a fold: one rule, for every command.
 
-A generator can serve a fold where its config.json names this data set and these folds; of several, the rule takes the
-one configured last, and where more than one is asked for, those that differ from it by their seed alone. The order
-comes from the times inside the files, never from the file system.
+A generator can serve a fold where its config.json names this data set, these folds and the fraction of real images that
+is asked for, by default all; of several, the rule takes the one configured last, and where more than one is asked for,
+those that differ from it by their seed alone. The order comes from the times inside the files, never from the file
+system.
 """
 
 import warnings
@@ -36,18 +37,23 @@ def generators_for(workspace: Workspace, dataset: DataSet, fold: int) -> list[Ga
 
 def siblings_of(run: GanRun, runs: Sequence[GanRun]) -> list[GanRun]:
     """The generators that differ from `run` by their seed alone, itself among them, in the order of their seeds."""
-    config = {other.root.name: config_of(other).get("config", {}) for other in runs}
+    config = {other.root.name: {"real_fraction": 1.0, **config_of(other).get("config", {})} for other in runs}
     own = {**config[run.root.name], "seed": None}
     found = [other for other in runs if {**config[other.root.name], "seed": None} == own]
     return sorted(found, key=lambda other: int(config[other.root.name]["seed"]))
 
 
 def find_generators(
-    workspace: Workspace, dataset: str | None = None, fold: int | None = None, gans: Sequence[str] = ()
+    workspace: Workspace,
+    dataset: str | None = None,
+    fold: int | None = None,
+    gans: Sequence[str] = (),
+    real_fraction: float = 1.0,
 ) -> list[GanRun]:
     """The generators of each fold of the data set, or of the fold asked for; None: of the data set trained on last.
 
-    Of each fold the one configured last and its siblings; or all those named in `gans`. Raises WorkspaceError where
+    Of each fold the one configured last on this fraction of the real images, and its siblings; or all those named in
+    `gans`. Raises WorkspaceError where
     there is none, ConfigError where the fold asked for has none.
     """
     runs = [run for run in workspace.gans(dataset) if not gans or run.root.name in gans]
@@ -59,14 +65,17 @@ def find_generators(
             todo="train one with `ganaug train-gan --dataset NAME`",
         )
     name = runs[-1].dataset
-    serving = [run for run in runs if run.dataset == name and (gans or _fits(workspace, runs, run))]
+    serving = [run for run in runs if run.dataset == name and (gans or _fits(workspace, runs, run, real_fraction))]
     of_fold = {
         number: [run for run in serving if run.fold == number] for number in sorted({run.fold for run in serving})
     }
     if not of_fold:
+        fractions = sorted({fraction_of(config_of(run)) for run in runs if run.dataset == name})
+        option = "" if real_fraction == 1 else f" --real-fraction {real_fraction:g}"
         raise WorkspaceError(
-            f"the {len(runs)} generators of {name} were trained on other data or other folds than it has now",
-            todo=f"run `ganaug train-gan --dataset {name}`, or choose one with --gan {runs[-1].root.name}",
+            f"the {len(runs)} generators of {name} were trained on other data, other folds or other fractions of the "
+            f"real images ({', '.join(f'{fraction:g}' for fraction in fractions)}) than are asked for",
+            todo=f"run `ganaug train-gan --dataset {name}{option}`, or choose one with --gan {runs[-1].root.name}",
         )
     if fold is not None and fold not in of_fold:
         have = ", ".join(map(str, of_fold))
@@ -75,18 +84,21 @@ def find_generators(
     return [run for runs in asked for run in (runs if gans else siblings_of(runs[-1], runs))]
 
 
-def _fits(workspace: Workspace, runs: Sequence[GanRun], run: GanRun) -> bool:
+def _fits(workspace: Workspace, runs: Sequence[GanRun], run: GanRun, real_fraction: float) -> bool:
     """Whether a generator is for the data and folds as they are; without the data set, for those of the newest run."""
     if run.dataset in workspace.datasets():
-        return serves(config_of(run), open_dataset(workspace, run.dataset))
+        return serves(config_of(run), open_dataset(workspace, run.dataset).reduced_to(real_fraction))
     newest, own = config_of(runs[-1]), config_of(run)
-    return all(newest.get(name) == own.get(name) for name in ("dataset_fingerprint", "folds_digest"))
+    return fraction_of(own) == real_fraction and all(
+        newest.get(name) == own.get(name) for name in ("dataset_fingerprint", "folds_digest")
+    )
 
 
 def generator_for(workspace: Workspace, dataset: DataSet, fold: int, choice: Choice = NO_CHOICE) -> GanRun | None:
     """The generator that serves a fold, None where there is none; WorkspaceError where the chosen one cannot serve."""
     runs = generators_for(workspace, dataset, fold)
-    chosen = [run for run in runs if run.root.name in choice.gans]
+    others = [run for run in workspace.gans(dataset.name, fold) if run.root.name in choice.gans]
+    chosen = [run for run in others if _is_of(config_of(run), dataset)]  # whatever its fraction
     for name in choice.gans:
         run = next((run for run in workspace.gans() if run.root.name == name), None)
         if run is None:
@@ -139,7 +151,16 @@ def config_of(run: GanRun) -> dict[str, Any]:
 
 
 def serves(config: dict[str, Any], dataset: DataSet) -> bool:
-    """Whether a generator of this configuration is for the data set and the folds as they are."""
+    """Whether a generator of this configuration is for the data set, its fraction, and the folds as they are."""
+    return _is_of(config, dataset) and fraction_of(config) == dataset.real_fraction
+
+
+def fraction_of(config: dict[str, Any]) -> float:
+    """The fraction of the real images that a generator of this configuration is trained on."""
+    return float(config.get("config", {}).get("real_fraction", 1.0))
+
+
+def _is_of(config: dict[str, Any], dataset: DataSet) -> bool:
     return (config.get("dataset_fingerprint"), config.get("folds_digest")) == (
         dataset.table.fingerprint,
         dataset.folds.digest,

@@ -34,7 +34,7 @@ def require_scorable(
     if name not in FITTED_EXTRACTORS:  # which are made when they are needed
         find_weights(weights_dir, name)
     for supply in supplies:
-        admit_synthetic(dataset, supply.synthetic, supply.fold)
+        admit_synthetic(supply.data_of(dataset), supply.synthetic, supply.fold)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,10 @@ def plan_judging(
     """
     plans = []
     for supply in supplies:
-        case = open_case(workspace, dataset, supply.synthetic, supply.run, against=against)
+        seen = supply.data_of(dataset)
+        case = open_case(workspace, seen, supply.synthetic, supply.run, against=against)
         known = [choice for choice in choices if choice.kind != "classifier" or supply.run.extractor.exists()]
-        inputs = ExtractorInputs(dataset, supply.fold, supply.run, compute)
+        inputs = ExtractorInputs(seen, supply.fold, supply.run, compute)
         judges = choose_judges(known, case.teachers, inputs) if known or not choices else []
         missing = [
             sum(len(images) * num_missing(workspace, images, judge, (0,)) for images in (case.real, case.made))
@@ -104,8 +105,9 @@ def score_images(
     """The scores of every fold's synthetic images; by default of the first network that taught no generator."""
     judgements = []
     for supply in supplies:
-        case = open_case(workspace, dataset, supply.synthetic, supply.run)
-        inputs = ExtractorInputs(dataset, supply.fold, supply.run, compute)
+        seen = supply.data_of(dataset)
+        case = open_case(workspace, seen, supply.synthetic, supply.run)
+        inputs = ExtractorInputs(seen, supply.fold, supply.run, compute)
         judge = open_extractor(extractor, inputs) if extractor else choose_judges((), case.teachers, inputs)[0]
         judgements.append(score_case(case, judge, compute))
     return judgements
@@ -126,8 +128,9 @@ def judge_images(
     Raises ConfigError where an extractor that is chosen took part in the training of a generator.
     """
     for supply in supplies:
-        case = open_case(workspace, dataset, supply.synthetic, supply.run, against=against)
-        inputs = ExtractorInputs(dataset, supply.fold, supply.run, compute)
+        seen = supply.data_of(dataset)
+        case = open_case(workspace, seen, supply.synthetic, supply.run, against=against)
+        inputs = ExtractorInputs(seen, supply.fold, supply.run, compute)
         judges = choose_judges(choices, case.teachers, inputs)
         judgement = judge_case(case, judges, compute)
         page = workspace.evaluation(case.about.synthetic, against)

@@ -13,7 +13,15 @@ from pathlib import Path
 from ganaug.data.dataset import DataSet
 from ganaug.data.schema import read_table
 from ganaug.errors import ConfigError, UserError, WorkspaceError
-from ganaug.generate.find import NO_CHOICE, Choice, generator_for, generators_for, siblings_of
+from ganaug.generate.find import (
+    NO_CHOICE,
+    Choice,
+    config_of,
+    fraction_of,
+    generator_for,
+    generators_for,
+    siblings_of,
+)
 from ganaug.provenance import read_provenance
 from ganaug.workspace import GanRun, Workspace
 
@@ -26,12 +34,18 @@ class Supply:
     run: GanRun
     synthetic: Path
     num_others: int = 0  # further synthetic files that could serve it
+    real_fraction: float = 1.0  # of the fold's real images, on which the generator was trained
+
+    def data_of(self, dataset: DataSet) -> DataSet:
+        """The data set with no more training images than the generator was shown."""
+        return dataset.reduced_to(self.real_fraction)
 
     @property
     def sentence(self) -> str:
         """Which file was taken, for a note to the user."""
         others = f" (1 of {self.num_others + 1} that could; --synthetic chooses another)" if self.num_others else ""
-        return f"fold {self.fold} is served by {self.synthetic.name}{others}"
+        of = "" if self.real_fraction == 1 else f"{self.real_fraction:g} of the real images of "
+        return f"{of}fold {self.fold} is served by {self.synthetic.name}{others}"
 
 
 def supply_for(
@@ -44,7 +58,7 @@ def supply_for(
     for file in choice.files:
         generator = _generator_of(workspace, dataset, file)
         if generator.fold == fold:
-            return Supply(fold, generator, file)
+            return Supply(fold, generator, file, real_fraction=fraction_of_file(file))
     run = generator_for(workspace, dataset, fold, choice)
     runs = generators_for(workspace, dataset, fold) if run is None or not choice.gans else [run]
     for candidate in reversed(runs):
@@ -52,7 +66,7 @@ def supply_for(
         if files:
             enough = [file for file, fewest in files if fewest >= at_least]
             taken = enough[-1] if enough else max(reversed(files), key=lambda pair: pair[1])[0]
-            return Supply(fold, candidate, taken, len(files) - 1)
+            return Supply(fold, candidate, taken, len(files) - 1, fraction_of_file(taken))
     return None
 
 
@@ -159,6 +173,20 @@ def synthetics_of(workspace: Workspace, run: GanRun) -> list[tuple[Path, int]]:
                 continue
             found.append((str(table.attrs.get("created", "")), path.name, path, int(table.class_counts().min())))
     return [(path, fewest) for _, _, path, fewest in sorted(found)]
+
+
+def choice_of_fraction(workspace: Workspace, choice: Choice, fraction: float) -> Choice:
+    """What was chosen of generators that were trained on this fraction of the real images."""
+    runs = [run for run in workspace.gans() if run.root.name in choice.gans]
+    others = [name for name in choice.gans if name not in {run.root.name for run in runs}]  # refused as unknown
+    gans = [run.root.name for run in runs if fraction_of(config_of(run)) == fraction]
+    files = [file for file in choice.files if fraction_of_file(file) == fraction]
+    return Choice((*gans, *(others if fraction == 1 else [])), tuple(files))
+
+
+def fraction_of_file(file: Path) -> float:
+    """The fraction of the real images that the generator of a synthetic file was trained on, as the file says."""
+    return float(read_table(file).attrs.get("real_fraction", 1.0))
 
 
 def _generator_of(workspace: Workspace, dataset: DataSet, file: Path) -> GanRun:

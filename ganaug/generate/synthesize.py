@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganaug.checkpoint.snapshot import Snapshot, load_snapshot_of
-from ganaug.config import CPU, Compute, SynthesisConfig, to_dict
+from ganaug.config import CPU, Compute, GanConfig, SynthesisConfig, to_dict
 from ganaug.data.dataset import open_dataset
 from ganaug.data.schema import read_table
 from ganaug.data.synthetic import require_serves
@@ -159,7 +159,13 @@ def file_attrs(plan: SynthesisPlan, snapshot: Snapshot) -> dict[str, Any]:
         "synthesis": to_dict(plan.config),
         "psi": plan.config.psi,
         "kimg": snapshot.provenance.kimg,
+        "real_fraction": real_fraction_of(snapshot),
     }
+
+
+def real_fraction_of(snapshot: Snapshot) -> float:
+    """The fraction of the real images that a generator was trained on."""
+    return snapshot.config.real_fraction if isinstance(snapshot.config, GanConfig) else 1.0
 
 
 def draw_rows(sampler: Sampler, chunks: Sequence[Chunk], at_a_time: int) -> Iterator[Rows]:
@@ -183,7 +189,7 @@ def screen_rows(
 ) -> Iterator[Rows]:
     """Images that pass the filters; adds to `attrs` the filters' provenance, and how many images each accepted."""
     config, fold = plan.config, plan.run.fold
-    dataset = open_dataset(plan.workspace, plan.run.dataset)
+    dataset = open_dataset(plan.workspace, plan.run.dataset).reduced_to(real_fraction_of(snapshot))
     require_serves(dataset, fold, snapshot.provenance, plan.snapshot_path)
     inputs = FilterInputs(dataset, fold, plan.run, compute)
     filters = fit_filters(config.reject, inputs)

@@ -16,7 +16,6 @@ from ganaug.classify.probes import PROBE, is_probe
 from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.by_image import divide_by_image
 from ganaug.data.mixture import Mixture
-from ganaug.data.subset import rest_of, subset_of
 from ganaug.errors import CorruptFile, LeakError, UserError
 from ganaug.provenance import digest_of_file, require_seal, sealed
 from ganaug.study.arms.compose import Context
@@ -56,11 +55,12 @@ class CellResult:
 def compose(dataset: DataSet, design: Design, cell: Cell) -> Mixture:
     """The training images of a cell; raises DataError where the synthetic file has too few of a class."""
     arm = find_arm(cell.arm)
+    reduced = dataset.reduced_to(arm.fraction)
     context = Context(
         dataset=dataset,
-        train=subset_of(dataset, cell.fold, arm.fraction),
-        rest=rest_of(dataset, cell.fold, arm.fraction),
-        supply=design.supply_of(cell.fold, cell.seed),
+        train=reduced.train(cell.fold),
+        rest=reduced.rest(cell.fold),
+        supply=design.supply_of(cell.fold, cell.seed, arm.fraction),
         external=design.external.get(cell.fold),
         leaky=design.leaky.get((cell.fold, cell.seed)),
         ratio=arm.ratio_of(design.config.ratio),

@@ -11,12 +11,13 @@ import numpy as np
 from classifiers.config import FitConfig
 from ganaug.classify.probes import identity_of, is_probe
 from ganaug.config import StudyConfig, to_dict
-from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, TREATMENT
+from ganaug.config.choices import BASELINE
 from ganaug.data.dataset import DataSet
 from ganaug.data.external import ExternalImages
-from ganaug.errors import ConfigError, LeakError
+from ganaug.errors import ConfigError
 from ganaug.provenance import digest_of, digest_of_file
 from ganaug.study.admission.guard import AdmittedSupply, LeakySupply, find_leaky
+from ganaug.study.admission.requirements import require_arms, require_generators
 from ganaug.study.arms.registry import find_arm
 from ganaug.study.statistics.resampling import PREDICTION_METRICS
 from ganaug.workspace import Study, Workspace
@@ -70,6 +71,8 @@ class Design:
     repeats: tuple[int, ...] = ()  # of every fold of the data set, the repeat it belongs to; empty: all of one
     leaky: Mapping[tuple[int, int], LeakySupply] = field(default_factory=dict)  # by fold and seed, for a leak audit
     external: Mapping[int, ExternalImages] = field(default_factory=dict)  # by fold, images of another tool
+    of_fractions: Mapping[float, Mapping[int, tuple[AdmittedSupply, ...]]] = field(default_factory=dict)
+    # as `supplies`, those of generators that saw this fraction of the real images; else those of the whole fold serve
     by_image: bool = False  # whether images are divided and not patients, as in `ganaug.study.replication`
     part_of: str = ""  # of a part that is judged alone, the name of the whole study
 
@@ -87,9 +90,15 @@ class Design:
         """Of each seed, in order, which of its fold's generators serves it."""
         return tuple(position % self.num_generators for position in range(len(self.config.seeds)))
 
-    def supply_of(self, fold: int, seed: int) -> AdmittedSupply:
-        """The synthetic file that serves a fold under a seed."""
-        return self.supplies[fold][self.generators[self.config.seeds.index(seed)]]
+    def supply_of(self, fold: int, seed: int, fraction: float = 1.0) -> AdmittedSupply:
+        """The synthetic file that serves a fold, or this fraction of its real images, under a seed."""
+        of_folds = self.of_fractions.get(fraction, self.supplies)
+        return of_folds[fold][self.generators[self.config.seeds.index(seed)]]
+
+    def supplies_of(self, fold: int) -> tuple[AdmittedSupply, ...]:
+        """All synthetic files that serve a fold, those of fractions at the end, the largest first."""
+        of_fractions = [self.of_fractions[fraction][fold] for fraction in sorted(self.of_fractions, reverse=True)]
+        return tuple(supply for of_fold in (self.supplies[fold], *of_fractions) for supply in of_fold)
 
     def repeat_of(self, fold: int) -> int:
         return self.repeats[fold] if self.repeats else 0
@@ -100,6 +109,11 @@ class Design:
         return len({self.repeat_of(fold) for fold in self.folds})
 
     def to_dict(self) -> dict[str, Any]:
+        of_fractions = {
+            "synthetic_of_fractions": {
+                f"{fraction:g}": _contents(of_folds) for fraction, of_folds in sorted(self.of_fractions.items())
+            }
+        }
         return {
             "dataset": self.dataset,
             "dataset_fingerprint": self.dataset_fingerprint,
@@ -111,9 +125,8 @@ class Design:
                 "pretrained": self.pretrained,
                 "external": {str(fold): images.digest for fold, images in self.external.items()},
             },
-            "synthetic": {
-                str(fold): [supply.provenance.content for supply in self.supplies[fold]] for fold in self.folds
-            },
+            "synthetic": _contents(self.supplies),
+            **(of_fractions if self.of_fractions else {}),
         }
 
     @property
@@ -124,20 +137,27 @@ class Design:
         return workspace.study(self.name)
 
 
+def _contents(supplies: Mapping[int, tuple[AdmittedSupply, ...]]) -> dict[str, list[str]]:
+    """By fold the digests of the images of its files."""
+    return {str(fold): [supply.provenance.content for supply in supplies[fold]] for fold in sorted(supplies)}
+
+
 def make_design(
     dataset: DataSet,
     supplies: Mapping[int, tuple[AdmittedSupply, ...]],
     config: StudyConfig,
     origins: dict[str, str] | None = None,
+    of_fractions: Mapping[float, Mapping[int, tuple[AdmittedSupply, ...]]] | None = None,
 ) -> Design:
     """The design of a study of the folds in `supplies`; raises ConfigError where no verdict could come of it.
 
     origins: by classifier where its pretrained weights come from, see `ganaug.study.admission.guard.origins_of`.
+    of_fractions: as `supplies`, for fractions of the real images.
     """
     require_arms(config)
     if config.metric not in PREDICTION_METRICS:
         raise ConfigError(f"unknown metric {config.metric!r}", expected=", ".join(PREDICTION_METRICS))
-    _require_generators(supplies, len(config.seeds))
+    require_generators([supplies, *(of_fractions or {}).values()], len(config.seeds))
     pretrained = {name: digest_of_file(Path(path)) for name, path in config.pretrained}
     tested = {group for fold in supplies for group in dataset.folds.test_groups(fold)}
     return Design(
@@ -151,53 +171,8 @@ def make_design(
         tested=tuple(sorted(map(dataset.table.patient_digest, tested))),
         repeats=tuple(map(dataset.folds.repeat_of, range(dataset.folds.num_folds))),
         leaky=_find_all_leaky(dataset, supplies, config),
+        of_fractions=of_fractions or {},
     )
-
-
-def require_arms(config: StudyConfig) -> None:
-    """Raise ConfigError where no verdict could come of these arms, or one of them would leak unasked."""
-    arms = [find_arm(name) for name in config.arms]
-    needed = [BASELINE, CONTROL, TREATMENT]
-    needed += [f"{BASELINE}/{arm.fraction:g}" for arm in arms if arm.fraction < 1]
-    missing = [name for name in dict.fromkeys(needed) if name not in config.arms]
-    if missing:
-        raise ConfigError(
-            f"the arms {', '.join(config.arms)}",
-            expected=f"{', '.join(missing)} among them",
-            todo="a verdict compares the treatment with the baseline and with the control, a fraction with its own",
-        )
-    external = [arm.name for arm in arms if "external" in arm.depends_on]
-    if bool(external) != bool(config.external):
-        raise ConfigError(
-            f"{EXTERNAL} without --external FILE, or the reverse",
-            expected="both",
-            todo="name the file, or leave both out",
-        )
-    leaky = [arm.name for arm in arms if "leak" in arm.depends_on]
-    if leaky and not config.leak_audit:
-        raise LeakError(
-            f"the arm {', '.join(leaky)} holds images of a generator that knows patients under test",
-            expected="such images only where a study is to show what a leak would do",
-            todo="add --leak-audit, which marks the arm in all that it reports, or leave the arm out",
-        )
-
-
-def _require_generators(supplies: Mapping[int, tuple[AdmittedSupply, ...]], num_seeds: int) -> None:
-    num_generators = {fold: len(of_fold) for fold, of_fold in supplies.items()}
-    if len(set(num_generators.values())) > 1 or max(num_generators.values()) > num_seeds:
-        raise ConfigError(
-            f"generators per fold: {', '.join(f'{number} of fold {fold}' for fold, number in num_generators.items())}; "
-            f"{num_seeds} seeds",
-            expected="equally many for each fold, and at most one per seed",
-            todo="train the missing ones, or choose another --generators or --seeds",
-        )
-    for fold, of_fold in supplies.items():
-        if len({supply.provenance.generator for supply in of_fold}) < len(of_fold):
-            raise ConfigError(
-                f"{len(of_fold)} synthetic files for fold {fold} of one generator",
-                expected="each of a generator of its own, as the luck of a generator is what they tell apart",
-                todo="train another with `ganaug train-gan --seed N` and synthesize",
-            )
 
 
 def _find_all_leaky(
@@ -258,7 +233,7 @@ def plan_cells(design: Design) -> list[Cell]:
 
 def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int) -> str:
     """The digest of what this cell depends on, so that it is reused where another part of the design changes."""
-    config, depends_on = design.config, find_arm(arm).depends_on
+    config, depends_on, fraction = design.config, find_arm(arm).depends_on, find_arm(arm).fraction
     decides = {
         "version": CELL_VERSION,
         "dataset": design.dataset_fingerprint,  # which also covers the pixels
@@ -268,7 +243,7 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
             fit_config_of(config, fold, seed, arm=arm)
         ),  # with the default device, as it is not the experiment
         "ratio": config.ratio if "ratio" in depends_on else None,
-        "synthetic": design.supply_of(fold, seed).provenance.content if "synthetic" in depends_on else None,
+        "synthetic": design.supply_of(fold, seed, fraction).provenance.content if "synthetic" in depends_on else None,
     }
     if "filter" in depends_on:
         decides["filter"] = FILTER_VERSION

@@ -99,5 +99,9 @@ def _reduce(design: Design, left: Sequence[Cell]) -> Design:
         arms=tuple(name for name in config.arms if name in present["arm"]),
         seeds=tuple(seed for seed in config.seeds if seed in seeds),
     )
-    supplies = {fold: of_fold for fold, of_fold in design.supplies.items() if fold in present["fold"]}
-    return replace(design, config=reduced, supplies=supplies, part_of=design.name)
+    supplies, *of_fractions = (
+        {fold: of_fold for fold, of_fold in group.items() if fold in present["fold"]}
+        for group in (design.supplies, *design.of_fractions.values())
+    )
+    kept = dict(zip(design.of_fractions, of_fractions, strict=True))
+    return replace(design, config=reduced, supplies=supplies, of_fractions=kept, part_of=design.name)

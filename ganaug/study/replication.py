@@ -97,6 +97,7 @@ def by_image_design(dataset: DataSet, design: Design) -> Design:
         folds_digest=divided.folds.digest,
         tested=tuple(sorted(map(divided.table.patient_digest, tested))),
         leaky={},
+        of_fractions={},
         by_image=True,
     )
 

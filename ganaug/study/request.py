@@ -15,11 +15,20 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, WorkspaceError
 from ganaug.generate.find import NO_CHOICE, Choice
 from ganaug.generate.score_supplies import require_scorable, score_images
-from ganaug.generate.supplies import Supply, num_drawn, require_all_used, require_some, supplies_for, synthetics_of
+from ganaug.generate.supplies import (
+    Supply,
+    choice_of_fraction,
+    num_drawn,
+    require_all_used,
+    require_some,
+    supplies_for,
+    synthetics_of,
+)
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.parallel.shards import WHOLE, Shard
-from ganaug.study.arms.registry import most_added
+from ganaug.study.arms.registry import draws, find_arm, most_added
 from ganaug.study.run import Outcome, evaluate_augmentation, train_shard
+from ganaug.study.verdict.notes import note_on_fraction
 from ganaug.train.loop import train_gans
 from ganaug.train.task import Task, plan_training
 from ganaug.weights import WEIGHTS, find_weights, published_name
@@ -54,6 +63,12 @@ class StudyRequest:
     def most_added(self) -> float:
         """Synthetic images per real one that the arms draw, at most."""
         return most_added(self.config.arms, self.config.ratio)
+
+    @property
+    def fractions(self) -> list[float]:
+        """The fractions of the real images for which arms draw synthetic ones, the largest first."""
+        arms = map(find_arm, self.config.arms)
+        return sorted({arm.fraction for arm in arms if draws(arm)} - {1.0}, reverse=True)
 
 
 def missing_config(preset: str, dataset: DataSet, compute: Compute, total_kimg: float | None = None) -> MissingConfig:
@@ -114,50 +129,108 @@ def run_study(
         supplies = make_missing(workspace, request, request.missing, compute)
     for supply in supplies:
         print_note(f"note: {supply.sentence}")
+    for fraction in unserved(request, supplies):
+        print_note(f"note: {note_on_fraction(fraction)}")
     config = replace(request.config, folds=tuple(dict.fromkeys(supply.fold for supply in supplies)))
     if request.shard != WHOLE and not train_shard(
         workspace, request.dataset, supplies, config, compute=compute, shard=request.shard
     ):
         return None
-    score = partial(score_images, workspace, request.dataset, supplies, extractor=request.extractor, compute=compute)
+    whole = [supply for supply in supplies if supply.real_fraction == 1]
+    score = partial(score_images, workspace, request.dataset, whole, extractor=request.extractor, compute=compute)
     return evaluate_augmentation(workspace, request.dataset, supplies, config, compute=compute, score=score)
 
 
 def make_missing(workspace: Workspace, request: StudyRequest, config: MissingConfig, compute: Compute) -> list[Supply]:
-    """Train and synthesize the generators that folds lack, and return what then serves all folds."""
+    """Train and synthesize the generators that folds and their fractions lack, and return what then serves all."""
     dataset, folds = request.dataset, request.folds
-    require_all_used(workspace, dataset, folds, request.choice, request.num_generators)
-    runs = train_gans(plan_missing(workspace, request, config), compute)
-    drawn = num_drawn(dataset, folds, request.most_added)
-    synthesis = replace(config.synthesis, per_class=max(drawn, config.synthesis.per_class))
-    for run in runs:
+    _require_all_used(workspace, request)
+    tasks = plan_missing(workspace, request, config)
+    for task, run in zip(tasks, train_gans(tasks, compute), strict=True):
+        drawn = num_drawn(dataset.reduced_to(task.config.real_fraction), folds, request.most_added)
+        synthesis = replace(config.synthesis, per_class=max(drawn, config.synthesis.per_class))
         synthesize(plan_synthesis(workspace, run, synthesis), compute=compute)
     return find_supplies(workspace, request)
 
 
 def plan_missing(workspace: Workspace, request: StudyRequest, config: MissingConfig) -> list[Task]:
-    """The trainings of the generators that folds lack: of one configuration, which differ by their seed alone."""
-    have = Counter(supply.fold for supply in find_supplies(workspace, request))
-    few = [fold for fold in request.folds if have[fold] < request.num_generators]
-    configs = [replace(config.gan, seed=config.gan.seed + k) for k in range(request.num_generators)]
-    tasks = [plan_training(workspace, request.dataset, fold, each, config.init) for fold in few for each in configs]
+    """The trainings of the generators that lack: of one configuration, their seeds and fractions apart."""
+    tasks: list[Task] = []
+    for fraction in (1.0, *request.fractions):
+        have = Counter(supply.fold for supply in _supplies_of(workspace, request, fraction))
+        few = [fold for fold in request.folds if have[fold] < request.num_generators]
+        gan = replace(config.gan, real_fraction=fraction)
+        configs = [replace(gan, seed=gan.seed + k) for k in range(request.num_generators)]
+        todo = [(fold, each) for fold in few for each in configs]
+        tasks += [plan_training(workspace, request.dataset, fold, each, config.init) for fold, each in todo]
     return [task for task in tasks if not synthetics_of(workspace, task.run)]
 
 
 def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
     """The synthetic files that serve the folds now, of as many generators for each fold where none are to be made.
 
+    At the end those that serve fractions of the real images, where there are as many for each fold as of all of them;
+    else those of all real images serve these arms as well, see `unserved`.
+
     Raises WorkspaceError where there are none, or too few, and none are to be made.
     """
-    dataset, folds, choice, num_generators = request.dataset, request.folds, request.choice, request.num_generators
-    at_least = num_drawn(dataset, folds, request.most_added)
-    supplies = supplies_for(workspace, dataset, folds, at_least=at_least, choice=choice, num_generators=num_generators)
-    if request.missing is not None:
-        return supplies
+    _require_all_used(workspace, request)
+    whole = _supplies_of(workspace, request, 1.0)
+    if request.missing is None:
+        whole = _as_many_of_each_fold(workspace, request, whole)
+    wanted = Counter(supply.fold for supply in whole)
+    found = list(whole)
+    for fraction in request.fractions:
+        of_folds = _by_fold(_supplies_of(workspace, request, fraction))
+        if all(len(of_folds.get(fold, ())) >= wanted[fold] for fold in wanted):
+            found += [supply for fold in wanted for supply in of_folds[fold][: wanted[fold]]]
+    return found
+
+
+def unserved(request: StudyRequest, supplies: Sequence[Supply]) -> list[float]:
+    """The fractions of the real images that no generator of their own serves."""
+    served = {supply.real_fraction for supply in supplies}
+    return [fraction for fraction in request.fractions if fraction not in served]
+
+
+def _supplies_of(workspace: Workspace, request: StudyRequest, fraction: float) -> list[Supply]:
+    """What serves the folds of generators that were trained on this fraction of the real images."""
+    dataset, folds = request.dataset.reduced_to(fraction), request.folds
+    return supplies_for(
+        workspace,
+        dataset,
+        folds,
+        at_least=num_drawn(dataset, folds, request.most_added),
+        choice=choice_of_fraction(workspace, request.choice, fraction),
+        num_generators=request.num_generators,
+    )
+
+
+def _by_fold(supplies: Sequence[Supply]) -> dict[int, list[Supply]]:
+    return {fold: [each for each in supplies if each.fold == fold] for fold in {supply.fold for supply in supplies}}
+
+
+def _require_all_used(workspace: Workspace, request: StudyRequest) -> None:
+    """Raise ConfigError where a chosen file or generator would have no effect."""
+    fractions = (1.0, *request.fractions)
+    used = [choice_of_fraction(workspace, request.choice, fraction) for fraction in fractions]
+    for choice in used:
+        require_all_used(workspace, request.dataset, request.folds, choice, request.num_generators)
+    for name in (*request.choice.gans, *request.choice.files):
+        if not any(name in (*choice.gans, *choice.files) for choice in used):
+            raise ConfigError(
+                f"{name} is of a generator of a part of the real images, which no arm asks for",
+                todo="add its fraction with --real-fraction, or choose another",
+            )
+
+
+def _as_many_of_each_fold(workspace: Workspace, request: StudyRequest, supplies: list[Supply]) -> list[Supply]:
+    """The supplies of as many generators for each fold; raises WorkspaceError where there are none, or too few."""
+    dataset = request.dataset
     todo = "run `ganaug train-gan` and `ganaug synthesize`, or add --train-missing"
     require_some(workspace, dataset, supplies, todo)
     have = Counter(supply.fold for supply in supplies)
-    without = [str(fold) for fold in folds if not have[fold]]
+    without = [str(fold) for fold in request.folds if not have[fold]]
     if request.needs_all and without:
         raise WorkspaceError(f"fold {', '.join(without)} of {dataset.name} has no synthetic images", todo=todo)
     fewest = min(have.values())
@@ -168,4 +241,4 @@ def find_supplies(workspace: Workspace, request: StudyRequest) -> list[Supply]:
             expected=f"{request.num_generators} for each fold, which differ by their seed alone",
             todo="train with other seeds by `ganaug train-gan --generators`, synthesize, or add --train-missing",
         )
-    return [supply for fold in have for supply in [each for each in supplies if each.fold == fold][:fewest]]
+    return [supply for of_fold in _by_fold(supplies).values() for supply in of_fold[:fewest]]

@@ -174,7 +174,7 @@ def extract_features(
         arms = {cell.arm for cell in cells if (cell.classifier, cell.fold) == (classifier, fold)}
         sources = [dataset.images(fold)]
         if any(draws(find_arm(arm)) for arm in arms):
-            sources += [ImageReader(supply.synthetic) for supply in design.supplies[fold]]
+            sources += [ImageReader(supply.synthetic) for supply in design.supplies_of(fold)]
         # Those of a leak audit are of other folds, which are in turn here.
         if any("external" in find_arm(arm).depends_on for arm in arms):
             sources.append(ImageReader(design.external[fold].path))
@@ -206,7 +206,7 @@ def _design_record(design: Design, cells: Sequence[Cell], created: str) -> dict[
         **design.to_dict(),
         "origins": design.origins,
         "tested": list(design.tested),
-        "served": {str(fold): [_supply_record(each) for each in of_fold] for fold, of_fold in design.supplies.items()},
+        "served": {str(fold): [_supply_record(each) for each in design.supplies_of(fold)] for fold in design.folds},
         "cells": [cell.name for cell in cells],
     }
 
@@ -215,7 +215,7 @@ def _supply_record(supply: AdmittedSupply) -> dict[str, Any]:
     """The file's name, and its provenance with the numbers of patients and images in place of their lists."""
     values = supply.provenance.to_dict()
     counts = {name: len(values[name]) for name in ("groups_seen", "images_seen", "hashes_seen")}
-    return {"file": supply.file_name, **values, **counts}
+    return {"file": supply.file_name, "real_fraction": supply.real_fraction, **values, **counts}
 
 
 def _row(result: CellResult) -> dict[str, Any]:

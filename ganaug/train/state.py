@@ -184,4 +184,7 @@ def make_random(config: GanConfig, iteration: int, processes: ProcessGroup) -> t
 
 def resumable_config(config: GanConfig) -> dict[str, object]:
     """The fields that a state depends on: not how long to train, what to keep and how much to hold in memory."""
-    return {key: value for key, value in to_dict(config).items() if key not in FREE_FIELDS}
+    fields = {key: value for key, value in to_dict(config).items() if key not in FREE_FIELDS}
+    if config.real_fraction == 1:
+        del fields["real_fraction"]  # so that states of before there were fractions are resumed
+    return fields

@@ -94,12 +94,13 @@ def plan_training(
         known = tuple(resolve_patients(dataset.table, seen_before.groups))
         seen_before = replace(seen_before, groups=known)
         declared = (*declared, f"weights {digest_of_file(init)[:12]}: {' '.join(init_saw.split())}")
+    dataset = dataset.reduced_to(config.real_fraction)
     num_images = len(dataset.train(fold))
     if num_images < config.batch:
         raise DataError(
-            f"fold {fold} of {dataset.name} has {num_images} training images",
+            f"{dataset.title(fold)} has {num_images} training images",
             expected=f"at least one batch of {config.batch}",
-            todo="use a smaller --batch",
+            todo="use a smaller --batch" + (" or a larger --real-fraction" if config.real_fraction < 1 else ""),
         )
     size = num_processes()
     if config.batch % size or config.batch // size < 2:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ganaug.checkpoint.snapshot import load_tensors, save_tensors
 from ganaug.provenance import Provenance
-from leaks.forge import edit_json, edit_metadata, seal_snapshot, swap_bytes
+from leaks.forge import edit_json, edit_metadata, record_in, seal_images, seal_snapshot, swap_bytes
 from leaks.leak import Leak
 from leaks.scene import FOLDS, NAME, Command, Scene, command, study, write_pictures
 
@@ -133,6 +133,34 @@ def begin_with_weights_and_declare_their_origin(scene: Scene) -> Command:
     return study()
 
 
+# ---- fractions of the real images ------------------------------------------------------------------------------------
+
+
+def ask_for_fewer_real_images_than_the_generator_saw(scene: Scene) -> Command:
+    """A study of half of the real images draws from a generator that saw all of them."""
+    return study("--real-fraction", 0.5)
+
+
+def say_that_a_generator_saw_a_fraction(scene: Scene) -> Command:
+    """The same, and its file says that it saw that half alone; its record says more."""
+    path = scene.root / "half.h5"
+    shutil.copyfile(scene.synthetic(0), path)
+    seal_images(path, real_fraction=0.5)
+    return study("--real-fraction", 0.5, "--synthetic", path)
+
+
+def fill_the_file_of_a_fraction_with_images_of_the_whole(scene: Scene) -> Command:
+    """A generator saw half of the real images; its file is filled with those of one that saw all, under its record."""
+    scene.do("train-gan", *SHORT, "--real-fraction", 0.5)
+    scene.do("synthesize", "--fold", 0, "--per-class", 24, "--real-fraction", 0.5)
+    half = scene.workspace.gans(NAME, 0)[-1].root.name
+    (path,) = (path for path in scene.workspace.synthetics() if path.name.startswith(half))
+    record = record_in(scene.synthetic(0))
+    path.write_bytes(scene.synthetic(0).read_bytes())
+    seal_images(path, record, real_fraction=0.5)
+    return study("--real-fraction", 0.5)
+
+
 LEAKS = (
     Leak(put_a_snapshot_of_another_fold_here, r"is a snapshot of phantom-fold1-\w+; expected one of phantom-fold0-"),
     Leak(rename_the_generator_of_another_fold, r"is a snapshot of phantom-fold1-\w+; expected one of phantom-fold0-"),
@@ -147,4 +175,7 @@ LEAKS = (
     Leak(begin_with_the_same_pictures_under_other_names, r"saw 24 pictures of .* fold 0 .* under other names"),
     Leak(begin_with_weights_of_unknown_origin, r"saw 1 patients whom phantom does not know"),
     Leak(begin_with_weights_and_declare_their_origin, r"declared and checked by nothing: .*photographs of birds"),
+    Leak(ask_for_fewer_real_images_than_the_generator_saw, r"its generators saw all real training images"),
+    Leak(say_that_a_generator_saw_a_fraction, r"training images of fold 0 that the fraction 0.5 leaves out"),
+    Leak(fill_the_file_of_a_fraction_with_images_of_the_whole, r"that the fraction 0.5 leaves out|lies under the name"),
 )

@@ -14,7 +14,8 @@ FEWEST_CONFIDENCE = 0.0  # the class alone counts
 
 def accept(dataset: DataSet, supply: AdmittedSupply, compute: Compute) -> NDArray[np.bool_]:
     """Which images of a file the filter accepts, [N]."""
-    chosen = REJECTORS["confidence"](FEWEST_CONFIDENCE, FilterInputs(dataset, supply.fold, supply.run, compute))
+    inputs = FilterInputs(supply.data_of(dataset), supply.fold, supply.run, compute)
+    chosen = REJECTORS["confidence"](FEWEST_CONFIDENCE, inputs)
     label, reader = read_table(supply.synthetic).label, ImageReader(supply.synthetic)
     accepted = np.zeros(len(label), dtype=bool)
     for name in np.unique(label).tolist():

@@ -75,7 +75,7 @@ def admit(workspace: Workspace, dataset: DataSet, supply: Supply) -> AdmittedSup
 
     Raises LeakError, or DataError where the file does not fit the data set.
     """
-    fold, path = supply.fold, supply.synthetic
+    fold, path, dataset = supply.fold, supply.synthetic, supply.data_of(dataset)
     _, record = admit_synthetic(dataset, path, fold)
     require_compared(workspace, dataset, fold, path, record.content)
     run = workspace.gan(dataset.name, fold, record.config_digest)

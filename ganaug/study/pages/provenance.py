@@ -102,10 +102,11 @@ def fold_rows(design: Design, dataset: DataSet) -> list[FoldRow]:
     """Per fold the patients and images of its parts, and the proof of what its generator saw."""
     group = dataset.table.group_id
     rows = []
-    for fold in design.folds:
-        parts = dataset.train(fold), dataset.val(fold), dataset.test(fold)
+    for supply in (supply for fold in design.folds for supply in design.supplies_of(fold)):
+        shown = supply.data_of(dataset)
+        parts = shown.train(supply.fold), shown.val(supply.fold), shown.test(supply.fold)
         sizes = tuple(PartSize(len(np.unique(group[indices])), len(indices)) for indices in parts)
-        rows += [FoldRow(sizes, supply) for supply in design.supplies[fold]]
+        rows.append(FoldRow(sizes, supply))
     return rows
 
 

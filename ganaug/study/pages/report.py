@@ -26,6 +26,7 @@ from ganaug.study.pages.provenance import (
     skipped_rows,
 )
 from ganaug.study.verdict.findings import Findings
+from ganaug.study.verdict.notes import unserved_fractions
 from ganaug.study.verdict.scores import CALIBRATION, COLUMNS
 from ganaug.workspace import Study, write_text
 
@@ -54,6 +55,7 @@ def render_report(study: Study, found: Findings) -> str:
         notes=found.verdict.warnings,
         plot=difference_plot(found.verdict.differences),
         doses=dose_plot(found.curves),
+        unserved=unserved_fractions(design),
         fractions=fraction_plot(found.curves, found.num_train),
         reliability=reliability_plot(results, classifiers),
         learning=learning_plot(results, classifiers),

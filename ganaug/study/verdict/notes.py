@@ -8,6 +8,7 @@ from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, LEAKY, POOLED, SH
 from ganaug.evaluate.copies.verdict import QUESTION as COPYING
 from ganaug.evaluate.judgement import Judgement
 from ganaug.report.numbers import percent, points
+from ganaug.study.arms.registry import draws, find_arm
 from ganaug.study.design import Design
 from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS, OutOfFold, score_counts
 from ganaug.study.statistics.paired import Difference
@@ -57,6 +58,22 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
             "the comparison says nothing about the images; use more steps or another classifier."
         )
     return notes
+
+
+def unserved_fractions(design: Design) -> list[float]:
+    """The fractions of real images whose arms draw from generators of the whole fold."""
+    arms = map(find_arm, design.config.arms)
+    return sorted({arm.fraction for arm in arms if draws(arm)} - {1.0} - set(design.of_fractions), reverse=True)
+
+
+def note_on_fraction(fraction: float) -> str:
+    """What the arms of a fraction say where generators of the whole fold serve them."""
+    return (
+        f"real+synthetic/{fraction:g}: its generators saw all real training images of their fold, so part of what it "
+        "gains may be those that this fraction leaves out; it says nothing of a laboratory that has so few. "
+        f"`ganaug train-gan --real-fraction {fraction:g}` trains generators that saw these alone, as --train-missing "
+        "does."
+    )
 
 
 def notes_on_copies(judgements: Sequence[Judgement]) -> list[str]:
@@ -131,6 +148,7 @@ def notes_on_sample(tested: OutOfFold, design: Design, class_names: Sequence[str
             f"The generators started from weights whose training data are declared and checked by nothing: {text}. If "
             "patients of this data set were among them, the comparison leaks."
         )
+    notes += map(note_on_fraction, unserved_fractions(design))
     if design.external:
         names = ", ".join(sorted({images.name for images in design.external.values()}))
         notes.append(
