@@ -75,11 +75,8 @@ def train_gan(
         if resume_latest(task, state):
             if processes.is_main:
                 drop_lines_after(task.run, state.num_images)
-        else:
-            if task.init:
-                load_initial_weights(state, task.init)
-            if processes.is_main:
-                write_description(task)
+        elif task.init:
+            load_initial_weights(state, task.init)
         monitor = Monitor(task, compute.weights_dir)
         is_unfinished = state.num_images < task.config.total_kimg * 1000 and not is_stopped(task.run, task.config)
         try:
@@ -115,6 +112,8 @@ def run_iterations(
     config, processes, run = task.config, state.trainer.processes, task.run
     total = config.total_kimg * 1000
     order = TrainingImages(task.dataset, task.fold, config.batch, config.seed)
+    if processes.is_main and not state.num_images:
+        write_description(task)  # once nothing is refused
     due_state = Due(config.state_kimg, state.num_images)
     due_snapshot = Due(config.snapshot_kimg, state.num_images)
     meter = Meter(state.num_images)

@@ -13,7 +13,7 @@ from leaks.scene import Command, Scene
 REFUSED, FLAGGED, ACCEPTED = "refused", "flagged", "accepted"
 UNDETECTABLE = "cannot be detected"
 MISTAKEN = "refused for another reason"  # or with files written, which is no refusal of this leak
-BOOKKEEPING = ("config.json", "env.json", "trainer.json", "stats.jsonl")  # of a generator: no weights, images or scores
+BOOKKEEPING = ("trainer.json",)  # it says who trains, and nothing of what
 LONGEST = 400  # characters of a sentence in the table
 
 

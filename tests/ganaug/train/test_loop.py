@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from PIL import Image
 from ganaug.checkpoint.snapshot import load_snapshot, load_tensors
 from ganaug.config import GanConfig, NetworkConfig
 from ganaug.data.dataset import DataSet, TrainingImages
-from ganaug.errors import DataError, UserError, WorkspaceError
+from ganaug.errors import DataError, LeakError, UserError, WorkspaceError
 from ganaug.train import loop
 from ganaug.train.distributed.process_group import ProcessGroup
 from ganaug.train.loop import Due, train_gan
@@ -101,6 +102,19 @@ def test_a_data_set_smaller_than_a_batch_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(DataError, match="at least one batch of 512"):
         plan_training(workspace, tiny, 0, replace(CONFIG, batch=512))
+    assert workspace.gans() == []
+
+
+def test_a_training_that_is_refused_at_its_first_image_leaves_no_description(
+    workspace: Workspace, tiny: DataSet
+) -> None:
+    with h5py.File(tiny.path, "r+") as file:
+        file["images"][0] = 255 - file["images"][0]
+    task = plan_training(workspace, tiny, 0, CONFIG)
+    with pytest.raises(LeakError):
+        train_gan(task)
+    assert not task.run.config.exists()
+    assert not task.run.environment.exists()
     assert workspace.gans() == []
 
 
