@@ -12,7 +12,7 @@ def write_data_card(study: Study, found: Findings) -> None:
 
 def _lines(found: Findings) -> list[str]:
     design, table = found.design, found.dataset.table
-    supplies = [supply for fold in design.folds for supply in design.supplies[fold]]
+    supplies = [supply for fold in design.folds for supply in design.supplies_of(fold)]
     answers = [d for d in found.verdict.differences if d.is_answer]
     effects = "; ".join(
         f"{d.classifier} {points(d.estimate)} points ({points(d.interval.low)} to {points(d.interval.high)})"

@@ -21,7 +21,7 @@ def fill_in(found: Findings) -> list[Item]:
     """The topics in the order of a paper."""
     design, table, config = found.design, found.dataset.table, found.design.config
     first = found.verdict.differences[0]
-    supplies = [supply for of_fold in design.supplies.values() for supply in of_fold]
+    supplies = [supply for fold in design.folds for supply in design.supplies_of(fold)]
     return [
         Item("Title and abstract name the method and the kind of study", "CLAIM, TRIPOD+AI, STARD-AI", ""),
         Item("Clinical background and intended use", "CLAIM, TRIPOD+AI, STARD-AI", ""),

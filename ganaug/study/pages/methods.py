@@ -1,10 +1,13 @@
 """The methods of a study in words that a paper can take over, and the references that they need."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ganaug.classify.probes import is_probe
 from ganaug.config.choices import BASELINE, CONTROL
 from ganaug.report.numbers import count, percent
+from ganaug.study.admission.guard import AdmittedSupply
+from ganaug.study.arms.registry import draws, find_arm
 from ganaug.study.verdict.findings import Findings
 
 
@@ -48,14 +51,25 @@ def _data(found: Findings) -> str:
 
 def _generators(found: Findings) -> str:
     design = found.design
-    kimg = sorted({supply.provenance.kimg for of_fold in design.supplies.values() for supply in of_fold})
-    length = " to ".join(f"{value:g}" for value in dict.fromkeys((kimg[0], kimg[-1])))
+    asked = sorted({arm.fraction for arm in map(find_arm, design.config.arms) if draws(arm)} & set(design.of_fractions))
+    of_fractions = "".join(
+        f" For arms of {percent(fraction)} of the real images as many were trained on these alone for "
+        f"{_length(design.of_fractions[fraction])}."
+        for fraction in asked
+    )
     return (
         f"Each fold had {count(design.num_generators, 'generator')} of its own, class-conditional and of the StyleGAN2 "
         f"family with adaptive discriminator augmentation [1] or a projected discriminator [6], trained on the fold's "
-        f"training patients alone for {length} thousand images. Before any classifier was trained, each synthetic "
-        "image was compared with the held-out pictures, and each file's record of what its generator saw was checked."
+        f"training patients alone for {_length(design.supplies)}.{of_fractions} Before any classifier was trained, "
+        "each synthetic image was compared with the held-out pictures, and each file's record of what its generator "
+        "saw was checked."
     )
+
+
+def _length(supplies: Mapping[int, Sequence[AdmittedSupply]]) -> str:
+    """How long the generators of some files were trained."""
+    kimg = sorted({supply.provenance.kimg for of_fold in supplies.values() for supply in of_fold})
+    return f"{' to '.join(f'{value:g}' for value in dict.fromkeys((kimg[0], kimg[-1])))} thousand images"
 
 
 def _arms(found: Findings) -> str:

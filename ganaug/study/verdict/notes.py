@@ -142,7 +142,7 @@ def notes_on_sample(tested: OutOfFold, design: Design, class_names: Sequence[str
             "are too narrow."
         )
     for text in sorted(
-        {text for of_fold in design.supplies.values() for supply in of_fold for text in supply.provenance.declared}
+        {text for fold in design.folds for supply in design.supplies_of(fold) for text in supply.provenance.declared}
     ):
         notes.append(
             f"The generators started from weights whose training data are declared and checked by nothing: {text}. If "

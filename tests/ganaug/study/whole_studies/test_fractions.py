@@ -116,6 +116,9 @@ def test_generators_of_fractions_are_trained_where_they_lack_and_serve_their_arm
     assert note_on_fraction(0.5) not in outcome.verdict.warnings
     page = outcome.study.report.read_text(encoding="utf-8")
     assert "The generators of a fraction saw its real images alone." in page
+    assert "For arms of 50 % of the real images as many were trained on these alone for 0.016 thousand images." in page
+    assert "2, 50 % of it" in page
+    assert outcome.study.data_card.read_text(encoding="utf-8").count("| 2 |") == 2
     design = design_study(home, dataset, find_supplies(home, request), replace(halved, folds=(FOLD,)))
     shown = {f: len(design.supply_of(FOLD, 0, f).provenance.images_seen) for f in (1.0, 0.5)}
     assert shown == {f: len(dataset.reduced_to(f).train(FOLD)) for f in (1.0, 0.5)}
