@@ -5,4 +5,5 @@ scripts/check.sh
 workers="$(nproc)" # before the next line, which nproc would take for the answer
 # One thread a process: the tests run in parallel, and more threads would only wait for each other.
 export OMP_NUM_THREADS=1
-python -m pytest -n "$workers" "$@"
+# Each worker begins with a stretch of the tests of its own, so that what a file prepares is mostly prepared once.
+python -m pytest -n "$workers" --dist worksteal "$@"

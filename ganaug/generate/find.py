@@ -14,9 +14,9 @@ from typing import Any
 
 from ganaug.checkpoint.snapshot import best_ema
 from ganaug.data.dataset import DataSet, open_dataset
-from ganaug.errors import ConfigError, UserError, WorkspaceError
+from ganaug.errors import ConfigError, CorruptFile, UserError, WorkspaceError
 from ganaug.provenance import require_seal
-from ganaug.workspace import GanRun, Workspace, kimg_of, read_json
+from ganaug.workspace import NUMBER, GanRun, Workspace, is_record, kimg_of, read_json
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Choice:
 
 
 NO_CHOICE = Choice()
+_OF_CONFIG = {"seed": (int,), "real_fraction": NUMBER}
 
 
 def generators_for(workspace: Workspace, dataset: DataSet, fold: int) -> list[GanRun]:
@@ -53,8 +54,7 @@ def find_generators(
     """The generators of each fold of the data set, or of the fold asked for; None: of the data set trained on last.
 
     Of each fold the one configured last on this fraction of the real images, and its siblings; or all those named in
-    `gans`. Raises WorkspaceError where
-    there is none, ConfigError where the fold asked for has none.
+    `gans`. Raises WorkspaceError where there is none, ConfigError where the fold asked for has none.
     """
     runs = [run for run in workspace.gans(dataset) if not gans or run.root.name in gans]
     if not runs:
@@ -144,7 +144,12 @@ def _snapshot_at(run: GanRun, kimg: float) -> Path | None:
 def config_of(run: GanRun) -> dict[str, Any]:
     """The configuration of a generator; empty where its config.json is missing, malformed or edited."""
     try:
-        return require_seal(read_json(run.config), run.config)
+        values = require_seal(read_json(run.config), run.config)
+        fields = values.get("config")
+        is_whole = isinstance(fields, dict) and is_record({"real_fraction": 1.0, **fields}, _OF_CONFIG)
+        if not (is_whole and 0 < fraction_of(values) <= 1):
+            raise CorruptFile(f"{run.config} is no configuration of a generator", todo="train it again")
+        return values
     except UserError as error:
         warnings.warn(f"ganaug: {error}; {run.root.name} serves no fold until then", stacklevel=2)
         return {}

@@ -68,7 +68,7 @@ _REQUIRED: dict[str, Fits] = {
 }
 _OPTIONAL: dict[str, Fits] = {
     **dict.fromkeys(("source", "licence", "citation", "signature", "created", "generator", "snapshot"), _is_text),
-    **dict.fromkeys(("psi", "kimg", "um_per_px"), _is_number),
+    **dict.fromkeys(("psi", "kimg", "um_per_px", "real_fraction"), _is_number),
     **dict.fromkeys(("pixels", "options", "stain"), lambda value: isinstance(value, dict)),
     NOTES: _are(_is_text),
     SKIPPED: _are(_is_pair),
