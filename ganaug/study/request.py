@@ -207,7 +207,8 @@ def _supplies_of(workspace: Workspace, request: StudyRequest, fraction: float) -
 
 
 def _by_fold(supplies: Sequence[Supply]) -> dict[int, list[Supply]]:
-    return {fold: [each for each in supplies if each.fold == fold] for fold in {supply.fold for supply in supplies}}
+    folds = dict.fromkeys(supply.fold for supply in supplies)
+    return {fold: [each for each in supplies if each.fold == fold] for fold in folds}
 
 
 def _require_all_used(workspace: Workspace, request: StudyRequest) -> None:
