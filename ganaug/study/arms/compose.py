@@ -70,12 +70,14 @@ def compose_real_weighted(context: Context) -> Mixture:
 def compose_more_real(context: Context) -> Mixture:
     rest, counts = context.rest, context.added_counts
     have = context.dataset.table.class_counts(rest)
+    counts = np.where(counts == have + 1, have, counts)  # half of an odd number
     if (have < counts).any():
         short = int(np.argmax(counts - have))
+        largest = 1 / (1 + context.ratio)
         raise DataError(
             f"{ORACLE} in fold {context.fold}: {have[short]} real images of {context.class_names[short]} are held back",
             expected=f"at least {counts[short]}, which is {context.ratio:g} times as many as it trains on",
-            todo=f"name a smaller fraction, such as {ORACLE}/0.5, or a smaller ratio",
+            todo=f"name a smaller fraction, such as {ORACLE}/{largest:.2g}, or a smaller ratio",
         )
     drawn = draw(context.dataset.table.label[rest], counts, context.rng, context.class_names)
     return Mixture.of([_take_real(context, context.train), _take_real(context, rest[drawn])])

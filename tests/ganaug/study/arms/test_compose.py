@@ -207,3 +207,17 @@ def test_a_filtered_arm_holds_accepted_images_only(world: "World") -> None:
     assert accepted[mixture.index[mixture.source == 1]].all()
     (other,) = [cell for cell in plan_cells(design) if cell.arm == "real+synthetic"]
     assert not accepted[compose(world.dataset, design, other).index[-16:]].all()
+
+
+def test_the_oracle_takes_half_of_an_odd_number_of_images(world: "World") -> None:
+    design, train = world.design(quick(DEFAULT_ARMS, folds=(0,))), world.dataset.train(0)
+    label = world.dataset.table.label[train]
+    kept, rest = (
+        np.concatenate([train[label == k][part] for k in range(2)]) for part in (slice(0, 4), slice(4, 7))
+    )  # four and three of each class
+    supply = design.supply_of(0, 0)
+    context = Context(world.dataset, kept, supply, 1.0, np.random.default_rng(0), rest)
+    assert sorted(ARMS[ORACLE].compose(context).index) == sorted([*kept, *rest])
+    fewer = Context(world.dataset, kept, supply, 1.0, np.random.default_rng(0), rest[[0, 1, 3, 4]])
+    with pytest.raises(DataError, match=r"2 real images of Benign are held back; expected at least 4.*/0.5"):
+        ARMS[ORACLE].compose(fewer)
