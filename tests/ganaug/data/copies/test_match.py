@@ -177,13 +177,14 @@ def test_the_order_of_the_pictures_decides_nothing(fields: list[Pixels], kinds: 
 
 
 def test_the_variants_that_features_vote_for_find_what_all_find(fields: list[Pixels], kinds: dict[str, Pair]) -> None:
-    sketches = [sketch(image) for pair in kinds.values() for image in pair(fields[0])]
+    chosen = list(kinds.values())[::2]
+    sketches = [sketch(image) for pair in chosen for image in pair(fields[0])]
     pairs, has_votes = candidate_pairs(sketches, np.arange(len(sketches)))
     found = [match_sketches(sketches[a], sketches[b]) for a, b in pairs.tolist()]
     fewer = [
         match_sketches(sketches[a], sketches[b], tried) for (a, b), tried in zip(pairs.tolist(), has_votes.tolist())
     ]
-    assert sum(match is not None for match in found) >= len(kinds)
+    assert sum(match is not None for match in found) >= len(chosen)
     assert not has_votes.all()
     assert [match is None for match in fewer] == [match is None for match in found]
 
