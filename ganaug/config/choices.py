@@ -37,6 +37,7 @@ ADA_PIPELINES = ("none", "blit", "bg", "bgc", "bgcfnc", "histology")  # of the d
 COLOUR_PROBE = "probe:colour"  # that sees the mean colour and the stain of an image only
 BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY = "real", "real-oversampled", "real+synthetic", "synthetic-only"
 POOLED = f"mean of {BASELINE} and {CONTROL}"  # what the treatment is judged against: both hold the real images alone
+WEIGHTED, BALANCED = "real-weighted", "real+synthetic-balanced"  # all classes alike, without and with a generator
 FILTERED = "real+synthetic-filtered"
 SHUFFLED = "real+shuffled-synthetic"
 ORACLE = "real+more-real"  # real images that the other arms of a fraction do not have
@@ -46,9 +47,9 @@ PAPER_NAMES = ("resvit-gannet", "dalaresnet50")  # whose protocol can be replica
 DEFAULT_ARMS = (BASELINE, CONTROL, TREATMENT, SYNTHETIC_ONLY)  # of the study: what a classifier is trained on
 ARM_NAMES = (
     *DEFAULT_ARMS,
-    "real-weighted",
+    WEIGHTED,
     "real-classical",
-    "real+synthetic-balanced",
+    BALANCED,
     FILTERED,
     SHUFFLED,
     ORACLE,

@@ -28,7 +28,6 @@ from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.parallel.shards import WHOLE, Shard
 from ganaug.study.arms.registry import draws, find_arm, most_added
 from ganaug.study.run import Outcome, evaluate_augmentation, train_shard
-from ganaug.study.verdict.notes import note_on_fraction
 from ganaug.train.loop import train_gans
 from ganaug.train.task import Task, plan_training
 from ganaug.weights import WEIGHTS, find_weights, published_name
@@ -130,7 +129,7 @@ def run_study(
     for supply in supplies:
         print_note(f"note: {supply.sentence}")
     for fraction in unserved(request, supplies):
-        print_note(f"note: {note_on_fraction(fraction)}")
+        print_note(f"note: {fraction:g} of the real images have no generators of their own: those of whole folds serve")
     config = replace(request.config, folds=tuple(dict.fromkeys(supply.fold for supply in supplies)))
     if request.shard != WHOLE and not train_shard(
         workspace, request.dataset, supplies, config, compute=compute, shard=request.shard

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, LEAKY, POOLED, TREATMENT
+from ganaug.config.choices import BALANCED, BASELINE, CONTROL, EXTERNAL, LEAKY, POOLED, TREATMENT, WEIGHTED
 from ganaug.errors import ConfigError
 
 MOST_ADDED = 1000  # images per real one
@@ -44,7 +44,8 @@ def pairs_of(arms: Sequence[str]) -> list[tuple[str, str]]:
     """The comparisons of a study, arm and baseline: the question first, then every arm against what it adds to.
 
     A fraction of the real images has a question and baselines of its own, and itself stands against all of them. What
-    is added in another dose stands against the control of that dose, where it is there.
+    is added in another dose stands against the control of that dose, where it is there, and classes that were filled up
+    with drawn images against those that were filled up with repeats.
     """
     pairs = [(TREATMENT, POOLED), *((arm, _baseline_of(arm)) for arm in arms if arm != BASELINE), (TREATMENT, CONTROL)]
     for arm in arms:
@@ -52,6 +53,9 @@ def pairs_of(arms: Sequence[str]) -> list[tuple[str, str]]:
         control = replace(name, base=CONTROL).text
         if name.base == TREATMENT and arm != TREATMENT and control in arms:
             pairs += [(arm, pool(_baseline_of(arm), control)), (arm, control)]
+        weighted = replace(name, base=WEIGHTED, ratio=None).text
+        if name.base == BALANCED and weighted in arms:
+            pairs.append((arm, weighted))
         if name.base == LEAKY and replace(name, base=TREATMENT).text in arms:
             pairs.append((arm, replace(name, base=TREATMENT).text))
     return pairs

@@ -7,6 +7,7 @@ from typing import Literal
 
 from classifiers.config import ClassicalAugmentation
 from ganaug.config.choices import (
+    BALANCED,
     BASELINE,
     CONTROL,
     EXTERNAL,
@@ -16,6 +17,7 @@ from ganaug.config.choices import (
     SHUFFLED,
     SYNTHETIC_ONLY,
     TREATMENT,
+    WEIGHTED,
 )
 from ganaug.data.mixture import Mixture
 from ganaug.errors import ConfigError
@@ -71,7 +73,7 @@ _ARMS = (
         "the drawn images alone; how much of the task the generator has taken over",
     ),
     Arm(
-        "real-weighted",
+        WEIGHTED,
         compose.compose_real_weighted,
         (),
         "the real training images, those of rarer classes repeated until all classes have as many",
@@ -84,7 +86,7 @@ _ARMS = (
         classical_augmentation="strong",
     ),
     Arm(
-        "real+synthetic-balanced",
+        BALANCED,
         compose.compose_balanced,
         ("ratio", "synthetic"),
         "the real training images and more drawn ones of rarer classes, so that all classes have as many",

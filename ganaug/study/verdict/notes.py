@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ganaug.classify.probes import is_probe
-from ganaug.config.choices import BASELINE, CONTROL, EXTERNAL, LEAKY, POOLED, SHUFFLED, SYNTHETIC_ONLY, TREATMENT
+from ganaug.config.choices import (
+    BASELINE,
+    CONTROL,
+    EXTERNAL,
+    LEAKY,
+    POOLED,
+    SHUFFLED,
+    SYNTHETIC_ONLY,
+    TREATMENT,
+    WEIGHTED,
+)
 from ganaug.evaluate.copies.verdict import QUESTION as COPYING
 from ganaug.evaluate.judgement import Judgement
 from ganaug.report.numbers import percent, points
@@ -48,6 +58,7 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
             f"points ({points(shuffled.interval.low)} to {points(shuffled.interval.high)}). They teach nothing of the "
             "classes, so whatever the others gain may be a regulariser's and not the generator's."
         )
+    notes += _note_on_balance(classifier, by_pair[TREATMENT, BASELINE], by_pair.get((WEIGHTED, BASELINE)))
     notes += _note_on_leak(classifier, by_pair.get((LEAKY, TREATMENT)))
     notes += _note_on_luck(by_pair[TREATMENT, POOLED])
     counts = tested.counts[BASELINE]
@@ -84,6 +95,17 @@ def notes_on_copies(judgements: Sequence[Judgement]) -> list[str]:
         "what repeated real images add."
         for judged, alarm in zip(judgements, first_alarms)
         if alarm is not None
+    ]
+
+
+def _note_on_balance(classifier: str, treated: Difference, weighted: Difference | None) -> list[str]:
+    """That repeats of rarer classes gain as much as a generator does, where they do."""
+    if weighted is None or not 0 < treated.estimate <= weighted.estimate:
+        return []
+    return [
+        f"{classifier}: real images alone, those of rarer classes repeated ({WEIGHTED}), gain "
+        f"{points(weighted.estimate)} points ({points(weighted.interval.low)} to {points(weighted.interval.high)}), {TREATMENT} "
+        f"{points(treated.estimate)}. What is gained here may be balance between the classes, which needs no generator."
     ]
 
 

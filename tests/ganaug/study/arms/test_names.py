@@ -46,6 +46,12 @@ def test_a_leak_audit_compares_the_leak_with_the_clean_arm() -> None:
     assert ("real+leaky-synthetic", "real+synthetic") in pairs
 
 
+def test_classes_filled_up_by_a_generator_stand_against_those_filled_up_by_repeats() -> None:
+    arms = ("real", "real-oversampled", "real+synthetic", "real-weighted", "real+synthetic-balanced")
+    assert ("real+synthetic-balanced", "real-weighted") in pairs_of(arms)
+    assert not any(baseline == "real-weighted" for _, baseline in pairs_of(arms[:3] + arms[4:]))
+
+
 def test_the_mean_of_two_arms_is_read_back() -> None:
     assert pooled_arms(pool("real/0.5", "real-oversampled@2/0.5")) == ("real/0.5", "real-oversampled@2/0.5")
     assert pooled_arms("real+synthetic") == ("real+synthetic",)

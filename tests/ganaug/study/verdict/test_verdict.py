@@ -1,7 +1,8 @@
 """The verdict: when it is gain, loss or inconclusive, and its warnings."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -9,13 +10,15 @@ from scipy import stats
 
 from ganaug.classify.predictions import Predictions
 from ganaug.config import StudyConfig
-from ganaug.config.choices import BASELINE, CONTROL, POOLED, TREATMENT
+from ganaug.config.choices import BASELINE, CONTROL, POOLED, TREATMENT, WEIGHTED
 from ganaug.interval import Interval
 from ganaug.study.admission.guard import AdmittedSupply
 from ganaug.study.cells import CellRecord, CellResult
 from ganaug.study.design import Design, plan_cells
 from ganaug.study.statistics.clustered import NONE, Part, Spread
+from ganaug.study.statistics.out_of_fold import OutOfFold
 from ganaug.study.statistics.paired import Difference
+from ganaug.study.verdict.notes import notes_on_classifier
 from ganaug.study.verdict.verdict import common_word, judge, words_of, write_sentence
 
 if TYPE_CHECKING:
@@ -49,6 +52,23 @@ def word(
             difference(low - shift, high - shift, name, baseline=CONTROL),
         ]
     return list(words_of(found, margin, 0.95).values())
+
+
+@pytest.mark.parametrize(
+    ("weighted", "is_noted"),
+    [((-0.01, 0.09), True), ((-0.03, 0.05), False), (None, False)],
+    ids=["gains more than a generator", "gains less", "no such arm"],
+)
+def test_a_gain_that_balance_alone_brings_is_named(weighted: tuple[float, float] | None, is_noted: bool) -> None:
+    answers = [
+        difference(-0.01, 0.07),
+        difference(-0.01, 0.07, baseline=BASELINE),
+        difference(-0.01, 0.01, arm=CONTROL, baseline=BASELINE),
+    ]
+    answers += [difference(*weighted, arm=WEIGHTED, baseline=BASELINE)] if weighted else []
+    tested = cast(OutOfFold, SimpleNamespace(counts={BASELINE: np.full((2, 5, 2, 2), [[8, 2], [2, 8]])}))
+    notes = notes_on_classifier("net", tested, answers)
+    assert any("rarer classes repeated (real-weighted), gain +4.0 points" in note for note in notes) == is_noted
 
 
 @pytest.mark.parametrize(
