@@ -102,10 +102,11 @@ def _note_on_balance(classifier: str, treated: Difference, weighted: Difference 
     """That repeats of rarer classes gain as much as a generator does, where they do."""
     if weighted is None or not 0 < treated.estimate <= weighted.estimate:
         return []
+    interval = f"{points(weighted.interval.low)} to {points(weighted.interval.high)}"
     return [
         f"{classifier}: real images alone, those of rarer classes repeated ({WEIGHTED}), gain "
-        f"{points(weighted.estimate)} points ({points(weighted.interval.low)} to {points(weighted.interval.high)}), {TREATMENT} "
-        f"{points(treated.estimate)}. What is gained here may be balance between the classes, which needs no generator."
+        f"{points(weighted.estimate)} points ({interval}), {TREATMENT} {points(treated.estimate)}. What is gained here "
+        "may be balance between the classes, which needs no generator."
     ]
 
 
