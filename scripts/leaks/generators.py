@@ -175,7 +175,7 @@ LEAKS = (
     Leak(begin_with_the_same_pictures_under_other_names, r"saw 24 pictures of .* fold 0 .* under other names"),
     Leak(begin_with_weights_of_unknown_origin, r"saw 1 patients whom phantom does not know"),
     Leak(begin_with_weights_and_declare_their_origin, r"declared and checked by nothing: .*photographs of birds"),
-    Leak(ask_for_fewer_real_images_than_the_generator_saw, r"its generators saw all real training images"),
+    Leak(ask_for_fewer_real_images_than_the_generator_saw, r"the generators saw all real training images"),
     Leak(say_that_a_generator_saw_a_fraction, r"training images of fold 0 that the fraction 0.5 leaves out"),
     Leak(fill_the_file_of_a_fraction_with_images_of_the_whole, r"that the fraction 0.5 leaves out|lies under the name"),
 )

@@ -77,13 +77,13 @@ def unserved_fractions(design: Design) -> list[float]:
     return sorted({arm.fraction for arm in arms if draws(arm)} - {1.0} - set(design.of_fractions), reverse=True)
 
 
-def note_on_fraction(fraction: float) -> str:
-    """What the arms of a fraction say where generators of the whole fold serve them."""
+def note_on_fractions(fractions: Sequence[float]) -> str:
+    """What the arms of fractions say where generators of the whole fold serve them."""
     return (
-        f"real+synthetic/{fraction:g}: its generators saw all real training images of their fold, so part of what it "
-        "gains may be those that this fraction leaves out; it says nothing of a laboratory that has so few. "
-        f"`ganaug train-gan --real-fraction {fraction:g}` trains generators that saw these alone, as --train-missing "
-        "does."
+        f"{', '.join(f'{TREATMENT}/{fraction:g}' for fraction in fractions)}: the generators saw all real training "
+        "images of their fold, so part of the gain may be images that the fraction leaves out; it says nothing of a "
+        f"laboratory that has so few. `ganaug train-gan --real-fraction {fractions[0]:g}` trains generators that saw "
+        "these alone, as --train-missing does."
     )
 
 
@@ -171,7 +171,8 @@ def notes_on_sample(tested: OutOfFold, design: Design, class_names: Sequence[str
             f"The generators started from weights whose training data are declared and checked by nothing: {text}. If "
             "patients of this data set were among them, the comparison leaks."
         )
-    notes += map(note_on_fraction, unserved_fractions(design))
+    unserved = unserved_fractions(design)
+    notes += [note_on_fractions(unserved)] if unserved else []
     if design.external:
         names = ", ".join(sorted({images.name for images in design.external.values()}))
         notes.append(

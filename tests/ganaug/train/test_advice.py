@@ -92,13 +92,18 @@ def test_the_presets_of_a_gpu_score_enough_snapshots_for_a_trend() -> None:
 
 
 def test_what_is_said_to_be_measured_stands_in_the_results() -> None:
-    study = json.loads((RESULTS / "breakhis-200x-64px-cpu.json").read_text())
-    (row,) = [row for row in study["differences"] if (row["classifier"], row["arm"]) == ("resvit_gannet_small",
-              "real+synthetic") and row["metric"] == "balanced_accuracy" and row["baseline"] == "real"]  # fmt: skip
-    for value in (row["estimate"], row["low"], row["high"]):
+    result = json.loads((RESULTS / "breakhis-study-cpu.json").read_text())
+    (study,) = [study for study in result["studies"] if study["differences"][0]["classifier"] == "probe:squeezenet"]
+    row = study["differences"][0]
+    (weighted,) = [
+        each for each in study["differences"] if (each["arm"], each["baseline"]) == ("real-weighted", "real")
+    ]
+    assert (row["arm"], row["metric"]) == ("real+synthetic", "balanced_accuracy")
+    for value in (row["estimate"], row["low"], row["high"], weighted["estimate"]):
         assert f"{100 * value:+.1f}".replace("-", "−") in MEASURED[0]
     assert study["verdict"] in MEASURED[0]
-    assert "839 images" in study["what"]
+    assert "839 images" in result["what"]
+    assert "two of 8 kimg" in result["generators"]
     assert str(row["num_patients"]) in MEASURED[0]
     learning = json.loads((RESULTS / "learning-transition.json").read_text())
     assert learning["images_per_class"] == 100

@@ -17,7 +17,7 @@ from ganaug.study.arms.names import name_arms
 from ganaug.study.design import plan_cells
 from ganaug.study.plan.cost import plan_study
 from ganaug.study.request import MissingConfig, StudyRequest, find_supplies, run_study
-from ganaug.study.verdict.notes import note_on_fraction
+from ganaug.study.verdict.notes import note_on_fractions
 from ganaug.train.loop import train_gan
 from ganaug.train.state import resumable_config
 from ganaug.train.task import plan_training
@@ -113,7 +113,7 @@ def test_generators_of_fractions_are_trained_where_they_lack_and_serve_their_arm
     assert outcome is not None
     assert plan_study(home, request, Compute()).generators_to_train == ()
     assert any(note.startswith("note: 0.5 of the real images of fold 2 is served by") for note in notes)
-    assert note_on_fraction(0.5) not in outcome.verdict.warnings
+    assert note_on_fractions([0.5]) not in outcome.verdict.warnings
     page = outcome.study.report.read_text(encoding="utf-8")
     assert "The generators of a fraction saw its real images alone." in page
     assert "For arms of 50 % of the real images as many were trained on these alone for 0.016 thousand images." in page
@@ -129,7 +129,7 @@ def test_generators_of_whole_folds_serve_a_fraction_where_there_are_no_others_an
 ) -> None:
     config = replace(halved, folds=(0, 1, 2))
     outcome = world.run(config)
-    assert note_on_fraction(0.5) in outcome.verdict.warnings
+    assert note_on_fractions([0.5]) in outcome.verdict.warnings
     assert "The generators of 0.50 saw the whole fold" in outcome.study.report.read_text(encoding="utf-8")
 
 
