@@ -65,8 +65,9 @@ def warning_of(looks: Collection[Look], created: str) -> str:
     if not looks:
         return ""
     number = 1 + sum(look.created < created for look in looks)
+    others = f"{len(looks)} other finished stud{'y' if len(looks) == 1 else 'ies'}"
     return (
-        f"Look {number} of {len(looks) + 1} at these patients: the workspace holds "
-        f"{len(looks)} other finished stud{'y' if len(looks) == 1 else 'ies'} of them (listed below). Whoever reports the best of several looks does so at a higher error rate "
-        "than is stated here; decide by the study that was planned first, or test on new patients."
+        f"Look {number} of {len(looks) + 1} at these patients: the workspace holds {others} of them (listed below). "
+        "Whoever reports the best of several looks does so at a higher error rate than is stated here; decide by the "
+        "study that was planned first, or test on new patients."
     )
