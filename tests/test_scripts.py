@@ -55,4 +55,4 @@ def test_the_tests_run_on_every_core(asked: Path) -> None:
     (install,) = [line for line in output if "pip install" in line]
     assert install.endswith("--editable .[test]")
     cores = subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout.strip()
-    assert output[-1] == f"python -m pytest -n {cores} -k name"
+    assert output[-1] == f"python -m pytest -n {cores} --dist worksteal -k name"

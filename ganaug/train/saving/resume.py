@@ -31,4 +31,7 @@ def drop_lines_after(run: GanRun, num_images: int) -> None:
     for path in (run.stats, run.scores, run.alarms):
         if path.exists():
             lines = read_jsonl(path, {"kimg": NUMBER})
-            write_jsonl(path, [line for line in lines if line["kimg"] * 1000 <= num_images])
+            kept = [line for line in lines if line["kimg"] * 1000 <= num_images]
+            *whole, torn = path.read_bytes().split(b"\n")
+            if torn or len(whole) != len(kept):  # else nothing is written, as what follows may still be refused
+                write_jsonl(path, kept)
