@@ -32,6 +32,6 @@ def drop_lines_after(run: GanRun, num_images: int) -> None:
         if path.exists():
             lines = read_jsonl(path, {"kimg": NUMBER})
             kept = [line for line in lines if line["kimg"] * 1000 <= num_images]
-            *whole, torn = path.read_bytes().split(b"\n")
-            if torn or len(whole) != len(kept):  # else nothing is written, as what follows may still be refused
+            *whole, truncated = path.read_bytes().split(b"\n")
+            if truncated or len(whole) != len(kept):  # else nothing is written, as what follows may still be refused
                 write_jsonl(path, kept)

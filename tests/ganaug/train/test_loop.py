@@ -80,7 +80,7 @@ def test_lines_after_the_state_that_is_resumed_are_dropped(workspace: Workspace,
     assert all(line["loss_g"] != 99.0 for line in lines)
 
 
-def test_a_torn_line_does_not_spoil_the_next_one(workspace: Workspace, tiny: DataSet) -> None:
+def test_a_truncated_line_does_not_spoil_the_next_one(workspace: Workspace, tiny: DataSet) -> None:
     run = train_gan(plan_training(workspace, tiny, 0, replace(CONFIG, total_kimg=0.024)))
     with run.stats.open("a") as file:
         file.write('{"kimg": 0.02')
