@@ -34,7 +34,7 @@ from ganaug.study.design import fit_config_of, plan_cells
 from ganaug.study.executors.local import num_workers_of
 from ganaug.study.executors.registry import EXECUTORS
 from ganaug.study.plan.prospect import foresee
-from ganaug.study.request import StudyRequest, find_supplies, plan_missing
+from ganaug.study.request import StudyRequest, find_supplies, plan_missing, unserved
 from ganaug.study.subtypes import ARMS, Trainings, parts_of
 from ganaug.study.subtypes import fit_config_of as fit_config_of_arms
 from ganaug.train.cost import estimate_training_cost
@@ -52,6 +52,7 @@ class StudyPlan:
     generators_to_train: tuple[int, ...]  # the fold of each
     classifiers: tuple[str, ...]
     arms: tuple[str, ...]
+    unserved_fractions: tuple[float, ...]  # of the real images, whose arms draw from generators of whole folds
     seeds: tuple[int, ...]
     cells: int  # their number
     steps_per_cell: int
@@ -101,6 +102,7 @@ def plan_study(workspace: Workspace, request: StudyRequest, compute: Compute) ->
         generators_to_train=tuple(task.fold for task in missing),
         classifiers=config.classifiers,
         arms=config.arms,
+        unserved_fractions=() if missing else tuple(unserved(request, supplies)),
         seeds=config.seeds,
         cells=(per_fold * len(config.classifiers) + len(config.shortcuts)) * len(folds),
         steps_per_cell=config.num_steps,

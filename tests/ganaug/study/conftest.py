@@ -20,7 +20,7 @@ from ganaug.study.admission.admit import design_study
 from ganaug.study.arms.names import name_arms
 from ganaug.study.design import Design
 from ganaug.study.run import Outcome, evaluate_augmentation
-from ganaug.workspace import Workspace, open_workspace
+from ganaug.workspace import GanRun, Workspace, open_workspace
 
 SIDE_PX = 16
 CLASS_NAMES = ("Benign", "Malignant")
@@ -122,6 +122,18 @@ def make_world(root: Path, class_names: tuple[str, ...] = CLASS_NAMES, num_patie
         table = writer.finish(table)
     write_folds(workspace.folds("tiny"), make_folds(table, FoldsConfig(num_folds=3)))
     return World(workspace, open_dataset(workspace, "tiny"))
+
+
+@pytest.fixture
+def home(trained: GanRun) -> Workspace:
+    """The workspace of a hardly trained generator of the tiny phantom."""
+    return open_workspace(trained.root.parents[1])
+
+
+@pytest.fixture
+def dataset(home: Workspace) -> DataSet:
+    """The tiny phantom that it was trained on."""
+    return open_dataset(home, "phantom")
 
 
 @pytest.fixture

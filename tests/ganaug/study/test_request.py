@@ -10,29 +10,19 @@ import pytest
 
 from ganaug import weights
 from ganaug.config import Compute, GanConfig, NetworkConfig, StudyConfig, SynthesisConfig
-from ganaug.data.dataset import DataSet, open_dataset
+from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, DataError, LeakError, WeightsError, WorkspaceError
 from ganaug.generate.synthesize import plan_synthesis, synthesize
 from ganaug.study.admission.guard import origins_of
 from ganaug.study.plan.cost import plan_study
 from ganaug.study.request import MissingConfig, StudyRequest, add_published_weights, run_study
 from ganaug.weights import find_weights
-from ganaug.workspace import GanRun, Workspace, open_workspace
+from ganaug.workspace import GanRun, Workspace
 
 FOLD = 2
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 MISSING = MissingConfig(GanConfig(NETWORK, total_kimg=0.016, batch=8), SynthesisConfig(per_class=6))
 CPU = Compute()
-
-
-@pytest.fixture
-def home(trained: GanRun) -> Workspace:
-    return open_workspace(trained.root.parents[1])
-
-
-@pytest.fixture
-def dataset(home: Workspace) -> DataSet:
-    return open_dataset(home, "phantom")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ganaug.config import Compute, GanConfig, NetworkConfig, StudyConfig, SynthesisConfig
-from ganaug.data.dataset import DataSet, open_dataset
+from ganaug.data.dataset import DataSet
 from ganaug.errors import ConfigError, LeakError, WorkspaceError
 from ganaug.generate.find import Choice, find_generators
 from ganaug.generate.supplies import Supply, supplies_for
@@ -21,7 +21,7 @@ from ganaug.study.verdict.notes import note_on_fractions
 from ganaug.train.loop import train_gan
 from ganaug.train.state import resumable_config
 from ganaug.train.task import plan_training
-from ganaug.workspace import GanRun, Workspace
+from ganaug.workspace import Workspace
 
 if TYPE_CHECKING:
     from tests.ganaug.study.conftest import World
@@ -30,16 +30,6 @@ FOLD = 2
 GAN = GanConfig(NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16), total_kimg=0.016, batch=8)
 HALF = replace(GAN, real_fraction=0.5)
 MISSING = MissingConfig(GAN, SynthesisConfig(per_class=6))
-
-
-@pytest.fixture
-def home(trained: GanRun) -> Workspace:
-    return Workspace(trained.root.parents[1])
-
-
-@pytest.fixture
-def dataset(home: Workspace) -> DataSet:
-    return open_dataset(home, "phantom")
 
 
 @pytest.fixture
@@ -140,8 +130,9 @@ def test_a_fraction_that_some_folds_lack_is_served_by_the_whole_of_them(
         run = train_gan(plan_training(home, dataset, fold, config), Compute())
         synthesize(plan_synthesis(home, run, MISSING.synthesis))
     for folds, fractions in (([FOLD], {1.0, 0.5}), ([0, FOLD], {1.0})):
-        found = find_supplies(home, StudyRequest(dataset, folds, replace(halved, folds=None)))
-        assert {supply.real_fraction for supply in found} == fractions
+        request = StudyRequest(dataset, folds, replace(halved, folds=None))
+        assert {supply.real_fraction for supply in find_supplies(home, request)} == fractions
+        assert plan_study(home, request, Compute()).unserved_fractions == ((0.5,) if fractions == {1.0} else ())
 
 
 def test_what_a_fraction_leaves_out_is_refused(world: "World", halved: StudyConfig) -> None:
