@@ -78,18 +78,17 @@ def reliability_curve(
 
     `labels` [N], `probs` [N,K]. Raises ValueError where they do not fit each other.
 
-    Source: Guo et al. 2017, equations 1 and 2; the numbers are scikit-learn's `calibration_curve`.
+    Source: Guo et al. 2017, equations 1 and 2.
     """
-    from sklearn.calibration import calibration_curve
-
     _check(labels, probs, "probabilities")
     if num_bins < 1:
         raise ValueError(f"{num_bins} bins; expected at least 1")
     confidences = probs.max(1).astype(np.float64).clip(0, 1)  # float32 may pass 1 by its rounding
-    accuracy, confidence = calibration_curve(
-        probs.argmax(1) == labels, confidences, pos_label=True, n_bins=num_bins, strategy="uniform"
-    )
-    counts = np.bincount(np.searchsorted(np.linspace(0, 1, num_bins + 1)[1:-1], confidences))
+    is_right = probs.argmax(1) == labels
+    bin_of = np.searchsorted(np.linspace(0, 1, num_bins + 1)[1:-1], confidences)
+    counts = np.bincount(bin_of, minlength=num_bins)
+    sums = (np.bincount(bin_of, weights=values, minlength=num_bins) for values in (confidences, is_right))
+    confidence, accuracy = (values[counts > 0] / counts[counts > 0] for values in sums)
     rows = zip(confidence.tolist(), accuracy.tolist(), counts[counts > 0].tolist(), strict=True)
     return tuple(ReliabilityBin(*row) for row in rows)
 
@@ -122,12 +121,11 @@ def brier(labels: NDArray[np.int64], probs: NDArray[np.floating[Any]]) -> float:
 
     Source: Brier 1950, "Verification of forecasts expressed in terms of probability"; scikit-learn's scaling.
     """
-    from sklearn.metrics import brier_score_loss
-
     _check(labels, probs, "probabilities")
     rows = probs.astype(np.float64)
-    rows /= rows.sum(1, keepdims=True)  # else what float32 rounds off is warned of
-    return float(brier_score_loss(labels, rows, labels=np.arange(probs.shape[1])))
+    rows /= rows.sum(1, keepdims=True)  # float32 has rounded them
+    rows[np.arange(len(labels)), labels] -= 1
+    return float((rows**2).sum(1).mean()) / (2 if probs.shape[1] == 2 else 1)
 
 
 def _check(labels: NDArray[np.int64], values: NDArray[np.floating[Any]], what: str) -> None:

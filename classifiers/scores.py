@@ -1,12 +1,12 @@
-"""Scores of a classifier from labels, probabilities and patients, by scikit-learn and imbalanced-learn.
+"""Scores of a classifier from labels, probabilities and patients: what counts and ranks give, in closed form.
 
-Labels are i64 [N], probabilities [N,K]. These libraries give a zero, a warning, or the mean of what is left, where the
-images cannot give a score, as a recall of a class without images; here it is None, and never a zero.
+Labels are i64 [N], probabilities [N,K]. Where the images cannot give a score, as a recall of a class without images, it
+is NaN here and None in the result, and never a zero. The tests hold every score against scikit-learn's and
+imbalanced-learn's, which take up to sixteen times as long: too long for a study's thousands of runs.
 """
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,15 +61,8 @@ def score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_name
     >>> scores["by_patient"]["patient_score"]
     0.75
     """
-    from sklearn import config_context
-
     labels, probs = np.asarray(labels), np.asarray(probs)
     _check(labels, probs, groups, class_names)
-    with config_context(assume_finite=True, skip_parameter_validation=True):  # both are checked above
-        return _score(labels, probs, groups, class_names)
-
-
-def _score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_names: Sequence[str]) -> dict[str, Any]:
     positive = positive_class(class_names)
     undefined: list[str] = []
     return {
@@ -85,9 +78,8 @@ def _score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_nam
 
 def _table(labels: Labels, probs: Probs, class_names: Sequence[str], unit: str, undefined: list[str]) -> dict[str, Any]:
     """The scores of images or of patients, overall and per class; appends to `undefined` what is None."""
-    from sklearn.metrics import confusion_matrix
-
-    counts = confusion_matrix(labels, probs.argmax(1), labels=np.arange(len(class_names)))
+    size = len(class_names)
+    counts = np.bincount(labels * size + probs.argmax(1), minlength=size * size).reshape(size, size)
     support = counts.sum(1)
     for k, name in enumerate(class_names):
         if support[k] == 0:
@@ -98,12 +90,13 @@ def _table(labels: Labels, probs: Probs, class_names: Sequence[str], unit: str, 
             undefined.append(f"by {unit}, precision of {name}, and the mean of precisions: no {unit} was called {name}")
         if support[k] == len(labels):
             undefined.append(f"by {unit}, specificity, AUROC and PR-AUC of {name}: every {unit} is {name}")
-    columns = _columns(labels, probs, support)
+    columns = _of_counts(counts) | _of_ranks(labels, probs, support)
     per_class = {
         name: {"support": int(support[k])} | {key: _plain(column[k]) for key, column in columns.items()}
         for k, name in enumerate(class_names)
     }
-    overall = _overall(labels, probs, columns, bool(support.all()), positive_class(class_names))
+    overall = _overall(counts, columns, positive_class(class_names))
+    overall |= {"ece": expected_calibration_error(labels, probs), "brier": brier(labels, probs)}
     return {
         "overall": {name: _plain(value) for name, value in overall.items()},
         "per_class": per_class,
@@ -111,76 +104,68 @@ def _table(labels: Labels, probs: Probs, class_names: Sequence[str], unit: str, 
     }
 
 
-def _columns(labels: Labels, probs: Probs, support: NDArray[np.int64]) -> dict[str, Floats]:
-    """Scores of each class against the rest [K], NaN where its images, or all others, are none."""
-    from imblearn.metrics import geometric_mean_score, specificity_score
-    from sklearn.exceptions import UndefinedMetricWarning
-    from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
-
-    called, classes = probs.argmax(1), np.arange(len(support))
-    present, others = support > 0, support < len(labels)
-    each: dict[str, Any] = {"labels": classes, "average": None}
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, called, zero_division=np.nan, **each)
-    ranked = {"auroc": np.full(len(support), np.nan), "pr_auc": np.full(len(support), np.nan)}
-    for k in classes[present & others]:
-        ranked["auroc"][k] = roc_auc_score(labels == k, probs[:, k])
-        ranked["pr_auc"][k] = average_precision_score(labels == k, probs[:, k])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)  # of zeros that become NaN below
-        scorers = (specificity_score, geometric_mean_score, _iba_score())
-        specificity, gmean, iba = (scorer(labels, called, **each) for scorer in scorers)
+def _of_counts(counts: NDArray[np.int64]) -> dict[str, Floats]:
+    """Scores of each class against the rest [K] from the confusion matrix [K,K]; NaN where its images are none."""
+    hits, support, called = np.diag(counts), counts.sum(1), counts.sum(0)
+    rest = counts.sum() - support
+    recall, specificity = _ratio(hits, support), _ratio(rest - called + hits, rest)
     return {
-        "precision": precision,
+        "precision": _ratio(hits, called),
         "recall": recall,
-        "specificity": np.where(others, specificity, np.nan),
-        "f1": np.where(present, f1, np.nan),  # by its formula a class without images has 0 once it is predicted
-        **ranked,
-        "gmean": np.where(present & others, gmean, np.nan),
-        "iba": np.where(present & others, iba, np.nan),
+        "specificity": specificity,
+        "f1": np.where(support > 0, _ratio(2 * hits, support + called), np.nan),
+        "gmean": np.sqrt(recall * specificity),
+        "iba": (1 + IBA_ALPHA * (recall - specificity)) * recall * specificity,
     }
 
 
-def _overall(
-    labels: Labels, probs: Probs, columns: dict[str, Floats], has_all: bool, positive: int | None
-) -> dict[str, float]:
-    """Scores over all classes; NaN for those that need images of every class, unless `has_all`."""
-    from imblearn.metrics import geometric_mean_score
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Floats:
+    """`part` / `whole`, NaN where the whole is nothing."""
+    ratio: Floats = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return ratio
 
-    called = probs.argmax(1)
-    of_all = dict.fromkeys(("balanced_accuracy", "gmean", "iba"), math.nan)
-    if has_all:
-        averaging = {"average": "multiclass"} if positive is None else {"average": "binary", "pos_label": positive}
-        of_all = {
-            "balanced_accuracy": balanced_accuracy_score(labels, called),
-            "gmean": geometric_mean_score(labels, called),
-            "iba": _iba_score()(labels, called, **averaging),
-        }
+
+def _of_ranks(labels: Labels, probs: Probs, support: NDArray[np.int64]) -> dict[str, Floats]:
+    """AUROC and average precision of each class against the rest [K]; NaN where it, or the rest, has no images.
+
+    AUROC is the fraction of pairs, one image of the class and one of the rest, that stand in order, ties half (Mann and
+    Whitney 1947). Average precision is the sum over thresholds of the gain in recall times the precision there.
+    """
+    auroc, pr_auc = np.full((2, len(support)), np.nan)
+    for k in np.flatnonzero((support > 0) & (support < len(labels))):
+        order = np.argsort(-probs[:, k], kind="stable")
+        falling = probs[order, k]
+        is_last = np.append(falling[1:] != falling[:-1], True)  # of those that share a probability
+        hits, called = (labels[order] == k).cumsum()[is_last], 1 + np.flatnonzero(is_last)
+        gained, alarms = (np.diff(totals, prepend=0) for totals in (hits, called - hits))
+        auroc[k] = (alarms * (hits - gained / 2)).sum() / (support[k] * (len(labels) - support[k]))
+        pr_auc[k] = (gained * hits / called).sum() / support[k]
+    return {"auroc": auroc, "pr_auc": pr_auc}
+
+
+def _overall(counts: NDArray[np.int64], columns: dict[str, Floats], positive: int | None) -> dict[str, float]:
+    """Scores over all classes; NaN for those that need images of every class where one has none."""
+    recall, specificity = columns["recall"], columns["specificity"]
+    gmean = recall.prod() ** (1 / len(recall))
+    dominance = recall - specificity
     return {
-        "accuracy": accuracy_score(labels, called),
+        "accuracy": np.trace(counts) / counts.sum(),
         **{name: columns[name].mean() for name in ("precision", "recall", "f1", "auroc")},
         "pr_auc": columns["pr_auc"].mean() if positive is None else columns["pr_auc"][positive],
-        **of_all,
-        "ece": expected_calibration_error(labels, probs),
-        "brier": brier(labels, probs),
+        "balanced_accuracy": recall.mean(),
+        "gmean": gmean,
+        "iba": (1 + IBA_ALPHA * (dominance.mean() if positive is None else dominance[positive])) * gmean**2,
     }
-
-
-def _iba_score() -> Callable[..., Any]:
-    from imblearn.metrics import geometric_mean_score, make_index_balanced_accuracy
-
-    scorer: Callable[..., Any] = make_index_balanced_accuracy(alpha=IBA_ALPHA, squared=True)(geometric_mean_score)
-    return scorer
 
 
 def _by_patient(
     labels: Labels, probs: Probs, groups: Sequence[str], class_names: Sequence[str], undefined: list[str]
 ) -> dict[str, Any]:
-    votes = vote(probs, groups)
-    right = vote((probs.argmax(1) == labels)[:, None], groups).probs
+    votes, size = vote(probs, groups), len(class_names)
+    right = np.bincount(votes.of, weights=probs.argmax(1) == labels) / votes.num
     result: dict[str, Any] = {"num_patients": len(votes.names), "patient_score": float(right.mean())}
-    truth = vote(np.eye(len(class_names))[labels], groups).probs
-    mixed = votes.names[truth.max(1) < 1]
+    truth = np.bincount(votes.of * size + labels, minlength=len(votes.names) * size).reshape(-1, size)
+    mixed = votes.names[truth.max(1) < votes.num]
     if len(mixed):
         undefined.append(
             f"by patient, scores of the mean probability: {len(mixed)} patients have images of several classes, "

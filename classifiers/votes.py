@@ -17,6 +17,7 @@ class Votes:
     names: NDArray[np.str_]  # [M]
     probs: NDArray[np.float64]  # [M,K]; `argmax` decides, the first class on a tie
     num: NDArray[np.int64]  # [M], the members that voted
+    of: NDArray[np.int64]  # [N], the row here that each of them voted on
 
 
 def vote(probs: NDArray[np.floating[Any]], members: Sequence[str] | NDArray[np.str_], rule: Rule = "mean") -> Votes:
@@ -37,7 +38,7 @@ def vote(probs: NDArray[np.floating[Any]], members: Sequence[str] | NDArray[np.s
     if rule not in ("mean", "majority"):
         raise ValueError(f"rule {rule}; expected mean or majority")
     rows = probs.astype(np.float64) if rule == "mean" else np.eye(probs.shape[1])[probs.argmax(1)]
-    names, name_of, num = np.unique(np.asarray(members, dtype=np.str_), return_inverse=True, return_counts=True)
+    names, of, num = np.unique(np.asarray(members, dtype=np.str_), return_inverse=True, return_counts=True)
     starts = np.cumsum(num) - num
-    sums = [np.add.reduceat(column[np.lexsort((column, name_of))], starts) for column in rows.T]  # in order of size
-    return Votes(names, np.stack(sums, axis=1) / num[:, None], num)
+    sums = [np.add.reduceat(column[np.lexsort((column, of))], starts) for column in rows.T]  # in order of size
+    return Votes(names, np.stack(sums, axis=1) / num[:, None], num, of)

@@ -193,11 +193,12 @@ def parse_json(text: str | bytes, parse_int: Callable[[str], float] | None = Non
     The depth is counted first: a parser at the end of its recursion leaves no room for whatever Python runs just then.
     """
     text = text.decode("utf-8") if isinstance(text, bytes) else text
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
-        if depth > MAX_DEPTH:
-            raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+    if text.count("[") + text.count("{") > MAX_DEPTH:  # else it cannot be so deep, whatever its strings hold
+        depth = 0
+        for match in _STRING_OR_BRACKET.finditer(text):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+            if depth > MAX_DEPTH:
+                raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
     return json.loads(text, parse_int=parse_int)
 
 

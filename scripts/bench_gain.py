@@ -33,7 +33,7 @@ from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.parallel.processes import run_parallel, tune_allocator
 from ganaug.presets import gan
 from ganaug.study.statistics.out_of_fold import OutOfFold, score_counts
-from ganaug.study.statistics.paired import paired_difference, resample
+from ganaug.study.statistics.paired import paired_difference, resample, score_resamples
 from ganaug.study.statistics.resampling import confusions
 from ganaug.train.loop import train_gan
 from ganaug.train.task import Task, plan_training
@@ -133,6 +133,7 @@ def judge(tasks: list[Task], drawn: list[PhantomImage], name: str, seeds: int, w
     """The arms' balanced accuracies on the drawn images and their differences by one extractor, over all seeds."""
     sets = len(tasks)
     true, group = np.array([each.label for each in drawn]), np.array([each.group_id for each in drawn])
+    patients, patient = np.unique(group, return_inverse=True)
     counts: dict[str, list[NDArray[np.int64]]] = {arm: [] for arm in ARMS}
     for task in tasks:
         extractor = open_extractor(name, ExtractorInputs(task.dataset, 0, None, Compute(weights_dir=weights)))
@@ -140,11 +141,11 @@ def judge(tasks: list[Task], drawn: list[PhantomImage], name: str, seeds: int, w
         probes = Probes(task, extractor, (test, true))
         for probe_seed in range(seeds):
             for arm, found in probes.predict(probe_seed).items():
-                counts[arm].append(confusions(true, found, group, len(BREAST_CLASSES)))
-    fold = np.repeat(np.arange(sets)[:, None], len(np.unique(group)), axis=1)
+                counts[arm].append(confusions(true, found, patient, len(patients), len(BREAST_CLASSES)))
+    fold = np.repeat(np.arange(sets)[:, None], len(patients), axis=1)
     tested = OutOfFold({arm: np.stack(each) for arm, each in counts.items()}, fold)
-    drawn_again = resample(tested, 2000, np.random.default_rng(0))
     metric = "balanced_accuracy"
+    drawn_again = score_resamples(tested, resample(tested, 2000, np.random.default_rng(0)), metric)
     differences = [
         paired_difference(tested, drawn_again, classifier=name, arm=arm, baseline=base, metric=metric, confidence=0.95)
         for arm, base in PAIRS

@@ -26,7 +26,7 @@ from ganaug.study.cells import load_cell
 from ganaug.study.design import plan_cells
 from ganaug.study.request import StudyRequest, add_published_weights, find_supplies, missing_config, run_study
 from ganaug.study.statistics.out_of_fold import OutOfFold, out_of_fold
-from ganaug.study.statistics.paired import Difference, paired_difference, resample
+from ganaug.study.statistics.paired import Difference, paired_difference, resample, score_resamples
 from ganaug.study.verdict.verdict import EQUIVALENT, words_of
 from ganaug.workspace import Workspace, open_workspace
 
@@ -77,12 +77,12 @@ def judge_alike(real: OutOfFold, config: StudyConfig, rng: np.random.Generator) 
     order = rng.permutation(real.num_seeds)
     arms = {arm: order[k * size : (k + 1) * size] for k, arm in enumerate((BASELINE, CONTROL, TREATMENT))}
     tested = OutOfFold({arm: real.counts[BASELINE][runs] for arm, runs in arms.items()}, real.fold)
-    weights = resample(tested, 100, rng)  # of the bootstrap, which decides nothing
+    drawn = score_resamples(tested, resample(tested, 100, rng), config.metric)  # the bootstrap decides nothing
     pairs = [(TREATMENT, POOLED), (CONTROL, BASELINE), (TREATMENT, BASELINE), (TREATMENT, CONTROL)]
     differences = [
         paired_difference(
             tested,
-            weights,
+            drawn,
             classifier=CLASSIFIER,
             arm=arm,
             baseline=baseline,

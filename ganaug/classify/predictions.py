@@ -1,7 +1,10 @@
 """Predictions on the test images of a fold, and the file that they are kept in."""
 
+import io
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +51,16 @@ def find_tested(dataset: DataSet, fold: int) -> NDArray[np.int64]:
     return dataset.table.in_shared_order(dataset.test(fold))
 
 
+@lru_cache(maxsize=32)  # each of a study's cells asks
 def find_tested_images(dataset: DataSet, fold: int) -> TestedImages:
-    """The test images of a fold, in the order of `find_tested`."""
+    """The test images of a fold, in the order of `find_tested`; its arrays cannot be written to."""
     table, test = dataset.table, find_tested(dataset, fold)
     names, position = np.unique(table.group_id[test], return_inverse=True)
     patients = np.array([table.patient_digest(name) for name in names.tolist()])
-    return TestedImages(table.label[test], patients[position], np.array(table.image_digests(test)))
+    tested = TestedImages(table.label[test], patients[position], np.array(table.image_digests(test)))
+    for array in vars(tested).values():
+        array.setflags(write=False)
+    return tested
 
 
 def write_predictions(path: Path, predictions: Predictions) -> str:
@@ -69,14 +76,17 @@ def write_predictions(path: Path, predictions: Predictions) -> str:
     return digest_of_file(path)
 
 
-def read_predictions(path: Path, dataset: DataSet, fold: int) -> Predictions:
-    """Read predictions, once they are probabilities of the images that the fold tests.
+def read_predictions(path: Path, dataset: DataSet, fold: int, digest: str) -> Predictions:
+    """Read predictions, once they are those of this digest: probabilities of the images that the fold tests.
 
-    Raises LeakError where they are of other images, CorruptFile where they are no probabilities, OSError where there
-    is no file.
+    Raises LeakError where they are others or of other images, CorruptFile where they are no probabilities, OSError
+    where there is no file.
     """
+    content = path.read_bytes()
+    if sha256(content).hexdigest() != digest:
+        raise LeakError(f"{path} holds other predictions than were written there")
     tested = vars(find_tested_images(dataset, fold))
-    arrays = _read_arrays(path, ("probs", *tested))
+    arrays = _read_arrays(path, content, ("probs", *tested))
     if any(not np.array_equal(arrays[name], values) for name, values in tested.items()):
         raise LeakError(f"{path} is of other test images than fold {fold} has")
     probs, shape = arrays["probs"], (len(tested["labels"]), dataset.table.num_classes)
@@ -85,18 +95,24 @@ def read_predictions(path: Path, dataset: DataSet, fold: int) -> Predictions:
     return Predictions(**tested, probs=probs)
 
 
-def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+def _read_arrays(path: Path, content: bytes, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > len(content):
                 raise CorruptFile(f"{path} is packed, as no file of predictions is", todo="remove it")
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: np.asarray(stored[name]) for name in names}
+            return {name: _parse_array(archive.read(f"{name}.npy")) for name in names}
     except (UserError, OSError):
         raise
     except Exception as error:  # NumPy parses the headers as Python literals, which fails in many ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CorruptFile(f"{path} is truncated or corrupt ({reason})", todo="remove it") from error
+
+
+@lru_cache(maxsize=16)  # all files of a fold hold the same three arrays next to their probabilities
+def _parse_array(content: bytes) -> NDArray[Any]:
+    array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    array.setflags(write=False)
+    return array
 
 
 def are_probabilities(probs: NDArray[np.float32]) -> bool:

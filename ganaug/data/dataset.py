@@ -16,7 +16,7 @@ from ganaug.workspace import Workspace
 IN_MEMORY_BYTES = 2**30  # training sets below this are held in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSet:
     """A prepared data set; `train`, `val` and `test` give the images of a fold's parts as i64 [n], in file order."""
 

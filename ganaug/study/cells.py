@@ -17,7 +17,7 @@ from ganaug.data.dataset import DataSet, open_dataset
 from ganaug.data.folds.by_image import divide_by_image
 from ganaug.data.mixture import Mixture
 from ganaug.errors import CorruptFile, LeakError, UserError
-from ganaug.provenance import digest_of_file, require_seal, sealed
+from ganaug.provenance import require_seal, sealed
 from ganaug.study.arms.compose import Context
 from ganaug.study.arms.registry import find_arm
 from ganaug.study.design import Cell, Design, fit_config_of, seeds_of
@@ -113,10 +113,10 @@ def load_cell(study: Study, cell: Cell, dataset: DataSet) -> CellResult | None:
     try:
         values = require_seal(read_json(path), path)
         stored = {name: values[name] for name in vars(cell)}
-        if stored != vars(cell) or values["predictions"] != digest_of_file(predictions):
-            raise LeakError(f"{path} is of another cell or other predictions")
+        if stored != vars(cell):
+            raise LeakError(f"{path} is of another cell")
         record = _read_record(values, dataset, path)
-        return CellResult(cell, record, read_predictions(predictions, dataset, cell.fold))
+        return CellResult(cell, record, read_predictions(predictions, dataset, cell.fold, record.predictions))
     except (UserError, OSError, KeyError, TypeError) as error:
         warnings.warn(f"ganaug: {error}; this cell is trained again", stacklevel=2)
         return None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -239,9 +239,7 @@ def _cell_digest(design: Design, classifier: str, arm: str, fold: int, seed: int
         "dataset": design.dataset_fingerprint,  # which also covers the pixels
         "folds": design.folds_digest,
         "cell": [classifier, arm, fold, seed],
-        "fit": asdict(
-            fit_config_of(config, fold, seed, arm=arm)
-        ),  # with the default device, as it is not the experiment
+        "fit": vars(fit_config_of(config, fold, seed, arm=arm)),  # with the default device, which decides nothing
         "ratio": config.ratio if "ratio" in depends_on else None,
         "synthetic": design.supply_of(fold, seed, fraction).provenance.content if "synthetic" in depends_on else None,
     }

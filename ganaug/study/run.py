@@ -64,12 +64,11 @@ def evaluate_augmentation(
     write_json(study.design, sealed(_design_record(design, cells, created)))
     image_scores = score()
     try:
-        num_trained = _train(workspace, dataset, design, cells, compute)
+        results, num_trained = _finish(workspace, dataset, design, cells, compute)
     except CellsFailed as error:
         if _report_part(workspace, dataset, design, cells, image_scores):
             raise CellsFailed(f"{error}; what is complete is judged in {study.report}") from error
         raise
-    results = [_load_finished(study, cell, dataset) for cell in cells]
     verdict = _report(workspace, dataset, design, results, image_scores)
     if config.replicate:
         replication = _replicate(workspace, dataset, design, results, compute)
@@ -108,8 +107,7 @@ def _replicate(
     replica, divided = by_image_design(dataset, design), divide_by_image(dataset)
     study, cells = replica.study(workspace), plan_cells(replica)
     write_json(study.design, sealed(_design_record(replica, cells, _creation_time(workspace, study))))
-    _train(workspace, divided, replica, cells, compute)
-    results = [_load_finished(study, cell, divided) for cell in cells]
+    results, _ = _finish(workspace, divided, replica, cells, compute)
     return compare_protocols(dataset, find_paper(design.config.replicate), design.config, honest, results)
 
 
@@ -152,18 +150,21 @@ def train_shard(
     """
     design = filter_supplies(workspace, dataset, design_study(workspace, dataset, supplies, config), compute)
     cells = plan_cells(design)
-    _train(workspace, dataset, design, shard.of(cells), compute)
+    _finish(workspace, dataset, design, shard.of(cells), compute)
     return all(find_cell(design.study(workspace), cell, dataset) for cell in cells)
 
 
-def _train(workspace: Workspace, dataset: DataSet, design: Design, cells: Sequence[Cell], compute: Compute) -> int:
-    """Train those of the cells that are not done, and return their number."""
+def _finish(
+    workspace: Workspace, dataset: DataSet, design: Design, cells: Sequence[Cell], compute: Compute
+) -> tuple[list[CellResult], int]:
+    """Train those of the cells that are not done; return the results of all, and how many were trained."""
     study = design.study(workspace)
-    todo = [cell for cell in cells if adopt_cell(study, cell, dataset) is None]
+    found = {cell: adopt_cell(study, cell, dataset) for cell in cells}
+    todo = [cell for cell, result in found.items() if result is None]
     extract_features(workspace, dataset, design, todo, compute)
     for _ in EXECUTORS[compute.executor](workspace, design, compute).run(todo):
         pass
-    return len(todo)
+    return [found[cell] or _load_finished(study, cell, dataset) for cell in cells], len(todo)
 
 
 def extract_features(

@@ -117,9 +117,9 @@ def _add_fold_2(scene: Scene) -> None:
 AGAIN = "this cell is trained again"
 
 LEAKS = (
-    Leak(copy_a_cell_over_another_arms, rf"is of another cell or other predictions.*{AGAIN}"),
+    Leak(copy_a_cell_over_another_arms, rf"is of another cell.*{AGAIN}"),
     Leak(edit_a_score, rf"was edited after it was written.*{AGAIN}"),
-    Leak(edit_predictions, rf"is of another cell or other predictions.*{AGAIN}"),
+    Leak(edit_predictions, rf"holds other predictions than were written there.*{AGAIN}"),
     Leak(take_predictions_of_other_images, rf"is of other test images than fold 0 has.*{AGAIN}"),
     Leak(turn_the_labels_of_predictions, rf"is of other test images than fold 0 has.*{AGAIN}"),
     Leak(look_again_with_other_options, r"Look 2 of 2 at these patients"),

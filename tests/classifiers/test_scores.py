@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from imblearn import metrics as imblearn
 from numpy.typing import NDArray
+from sklearn import metrics
 
 from classifiers.calibration import expected_calibration_error
 from classifiers.scores import positive_class, score
 
 NAMES = ("Benign", "InSitu", "Invasive", "Normal")
+IBA = imblearn.make_index_balanced_accuracy(alpha=0.1, squared=True)(imblearn.geometric_mean_score)
 
 
 def sample(num_classes: int, n: int = 200, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -78,6 +81,43 @@ def test_scores_are_what_their_definitions_say(num_classes: int, seed: int) -> N
     counts = [[int(((labels == row) & (called == column)).sum()) for column in range(num_classes)]
               for row in range(num_classes)]  # fmt: skip
     assert result["confusion"] == counts
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_scores_are_those_of_scikit_learn_and_imbalanced_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    num_classes = int(rng.integers(2, 5))
+    labels, probs = sample(num_classes, n=int(rng.integers(40, 300)), seed=seed)
+    assert set(labels) == set(range(num_classes)), "those libraries have answers of their own where a class has none"
+    found = score(labels, probs, None, NAMES[:num_classes])["by_image"]
+    called, each = probs.argmax(1), {"labels": np.arange(num_classes), "average": None}
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels, called, zero_division=np.nan, **each
+    )
+    columns = {
+        "support": support,
+        "precision": precision,
+        "recall": recall,
+        "specificity": imblearn.specificity_score(labels, called, **each),
+        "f1": f1,
+        "gmean": imblearn.geometric_mean_score(labels, called, **each),
+        "iba": IBA(labels, called, **each),
+        "auroc": [metrics.roc_auc_score(labels == k, probs[:, k]) for k in range(num_classes)],
+        "pr_auc": [metrics.average_precision_score(labels == k, probs[:, k]) for k in range(num_classes)],
+    }
+    for name, column in columns.items():
+        ours = [np.nan if row[name] is None else row[name] for row in found["per_class"].values()]
+        assert ours == pytest.approx(list(column), nan_ok=True), name
+    averaging = {"average": "binary", "pos_label": 1} if num_classes == 2 else {"average": "multiclass"}
+    overall = {
+        "accuracy": metrics.accuracy_score(labels, called),
+        "balanced_accuracy": metrics.balanced_accuracy_score(labels, called),
+        "gmean": imblearn.geometric_mean_score(labels, called),
+        "iba": IBA(labels, called, **averaging),
+        "brier": metrics.brier_score_loss(labels, probs, labels=np.arange(num_classes)),
+    }
+    assert {name: found["overall"][name] for name in overall} == pytest.approx(overall)
+    assert found["confusion"] == metrics.confusion_matrix(labels, called).tolist()
 
 
 def test_scores_of_a_table_counted_by_hand() -> None:

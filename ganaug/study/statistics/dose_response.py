@@ -59,15 +59,13 @@ def find_worth(
     over the logarithm of their fraction, which is made to rise; of the resamples `weights` [R, P·S, G] the percentiles.
     """
     fractions = np.array(sorted(real))
-    alone = np.stack([score_resamples(tested.counts[real[f]], weights, metric) for f in fractions], axis=1)
+    drawn_scores = score_resamples(tested, weights, metric)
+    alone = np.stack([drawn_scores[real[f]] for f in fractions], axis=1)
     estimate = np.array([tested.score(real[f], metric) for f in fractions])
     tail, found = (1 - confidence) / 2, []
     for fraction in sorted(set(treated) & set(real) - {1.0}):
         arm = treated[fraction]
-        drawn = [
-            _read_off(fractions, line, float(score))
-            for line, score in zip(alone, score_resamples(tested.counts[arm], weights, metric), strict=True)
-        ]
+        drawn = [_read_off(fractions, line, float(score)) for line, score in zip(alone, drawn_scores[arm], strict=True)]
         low, high = np.quantile(drawn, [tail, 1 - tail]).tolist()
         found.append(Worth(fraction, _read_off(fractions, estimate, tested.score(arm, metric)), low, high))
     return tuple(found)

@@ -90,27 +90,30 @@ def out_of_fold(
 ) -> OutOfFold:
     """The predictions of one classifier's cells, pooled over the folds, as counts; `generator` as in `OutOfFold`."""
     mine = [result for result in results if result.cell.classifier == classifier]
-    patients = np.unique(np.concatenate([result.predictions.groups for result in mine]))
-    repeats = sorted({result.cell.repeat for result in mine})
+    groups = {(result.cell.repeat, result.cell.fold): result.predictions.groups for result in mine}
+    patients = np.unique(np.concatenate(list(groups.values())))
+    patient_of = {place: np.searchsorted(patients, names) for place, names in groups.items()}
+    repeats = sorted({repeat for repeat, _ in groups})
     fold = np.full((len(repeats), len(patients)), -1)
-    for result in mine:
-        tested = np.searchsorted(patients, result.predictions.groups)
-        fold[repeats.index(result.cell.repeat), tested] = result.cell.fold
+    for (repeat, tested_in), tested in patient_of.items():
+        fold[repeats.index(repeat), tested] = tested_in
     counts: dict[str, NDArray[np.int64]] = {}
     for arm in dict.fromkeys(result.cell.arm for result in mine):
         runs = runs_of([result for result in mine if result.cell.arm == arm])
         counts[arm] = np.zeros((len(runs), len(patients), num_classes, num_classes), dtype=np.int64)
-        for of_run, run in zip(counts[arm], map(pool, runs), strict=True):
-            of_run[np.isin(patients, run.groups)] = confusions(
-                run.labels, run.probs.argmax(axis=1), run.groups, num_classes
-            )
+        for of_run, run in zip(counts[arm], runs, strict=True):
+            for result in run:
+                tested, found = patient_of[result.cell.repeat, result.cell.fold], result.predictions
+                of_run += confusions(found.labels, found.probs.argmax(1), tested, len(patients), num_classes)
     return OutOfFold(counts, fold, generator)
 
 
 def runs_of(results: Sequence[CellResult]) -> list[list[CellResult]]:
     """The cells of each (repeat, seed), in this order: those that together test every patient once."""
-    keys = sorted({(result.cell.repeat, result.cell.seed) for result in results})
-    return [[result for result in results if (result.cell.repeat, result.cell.seed) == key] for key in keys]
+    runs: dict[tuple[int, int], list[CellResult]] = {}
+    for result in results:
+        runs.setdefault((result.cell.repeat, result.cell.seed), []).append(result)
+    return [runs[key] for key in sorted(runs)]
 
 
 def pool(results: Sequence[CellResult]) -> Predictions:

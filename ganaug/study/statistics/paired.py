@@ -1,5 +1,6 @@
 """Differences between arms on patients neither has seen, with cluster-robust intervals and a bootstrap as a check."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from ganaug.study.arms.names import pooled_arms
 from ganaug.study.statistics.clustered import METHOD, Contrast, Part, Spread, spread_of
 from ganaug.study.statistics.out_of_fold import OutOfFold
 from ganaug.study.statistics.power import Size, smallest_gain
-from ganaug.study.statistics.resampling import PREDICTION_METRICS, Counts, group_weights, seed_weights, strata_of
+from ganaug.study.statistics.resampling import PREDICTION_METRICS, group_weights, seed_weights, strata_of
 
 
 @dataclass(frozen=True)
@@ -97,34 +98,29 @@ ANSWER = contrast_of(TREATMENT, POOLED)  # the question itself
 
 def paired_difference(
     tested: OutOfFold,
-    weights: NDArray[np.float64],
+    drawn: Mapping[str, NDArray[np.float64]],
     *,
     classifier: str,
     arm: str,
     baseline: str,
     metric: str,
     confidence: float,
-    drawn: dict[str, NDArray[np.float64]] | None = None,
 ) -> Difference:
-    """Arm minus baseline; the resamples of `weights` [R, P·S, G] are the same for both.
-
-    drawn: scores of arms on these resamples, which later comparisons of the same arms find there.
+    """Arm minus baseline; `drawn` has the scores of both on the same resamples, as `score_resamples` gives them.
 
     >>> real = np.tile([[2, 1], [0, 3]], (1, 20, 1, 1))  # a run, 20 patients: 2 of 3 and 3 of 3 images are right
     >>> treated = np.tile([[3, 0], [0, 3]], (1, 20, 1, 1))
     >>> tested = OutOfFold({"real": real, "real+synthetic": treated}, fold=np.zeros((1, 20), int))
+    >>> metric = "balanced_accuracy"
+    >>> drawn = score_resamples(tested, resample(tested, 1000, np.random.default_rng(0)), metric)
     >>> difference = paired_difference(
-    ...     tested, resample(tested, 1000, np.random.default_rng(0)), classifier="net", arm="real+synthetic",
-    ...     baseline="real", metric="balanced_accuracy", confidence=0.95)
+    ...     tested, drawn, classifier="net", arm="real+synthetic", baseline="real", metric=metric, confidence=0.95)
     >>> round(difference.estimate, 3), round(difference.interval.low, 3), difference.num_patients
     (0.167, 0.167, 20)
     """
     contrast = contrast_of(arm, baseline)
     estimate, spread = contrast.estimate(tested, metric), spread_of(contrast, tested, metric)
     half = spread.total.half_width(confidence)
-    drawn = {} if drawn is None else drawn
-    for name in set(contrast.weights) - set(drawn):
-        drawn[name] = score_resamples(tested.counts[name], weights, metric)
     differences = sum(weight * drawn[name] for name, weight in contrast.weights.items())
     return Difference(
         classifier=classifier,
@@ -158,10 +154,12 @@ def resample(tested: OutOfFold, num_resamples: int, rng: np.random.Generator) ->
     patients = group_weights(strata_of(tested.images), num_resamples, rng)
     seeds = seed_weights(len(folds), tested.num_seeds, num_resamples, rng)
     runs = [seeds[:, of_repeat, :].transpose(0, 2, 1) for of_repeat in fold.reshape(tested.fold.shape)]
-    weights: NDArray[np.float64] = patients[:, None, :] * np.concatenate(runs, axis=1)
-    return weights
+    return np.ascontiguousarray(patients[:, None, :] * np.concatenate(runs, axis=1))
 
 
-def score_resamples(counts: Counts, weights: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
-    """The metric on every resample, [R], of `counts` [P·S, G, K, K] under `weights` [R, P·S, G]."""
-    return PREDICTION_METRICS[metric](np.tensordot(weights, counts.astype(np.float64), axes=([1, 2], [0, 1])))
+def score_resamples(tested: OutOfFold, weights: NDArray[np.float64], metric: str) -> dict[str, NDArray[np.float64]]:
+    """The metric of each arm on every resample, [R], under `weights` [R, P·S, G]; one product of matrices for all."""
+    counts = np.stack(list(tested.counts.values()), axis=2).astype(np.float64)  # [P·S, G, arms, K, K]
+    cells = weights.reshape(len(weights), -1)
+    sums = (cells @ counts.reshape(cells.shape[1], -1)).reshape(-1, *counts.shape[2:])
+    return dict(zip(tested.counts, PREDICTION_METRICS[metric](sums).T, strict=True))

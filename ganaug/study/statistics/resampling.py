@@ -14,16 +14,15 @@ Counts = NDArray[np.number[Any]]  # of images, or of images with the weights of 
 
 
 def confusions(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], groups: NDArray[np.str_], num_classes: int
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], group: NDArray[np.int64], num_groups: int, num_classes: int
 ) -> NDArray[np.int64]:
     """The confusion matrix of every group: [G, K, K], of group, true and predicted class.
 
-    `labels` and `predicted` [N] are class indices; `groups` [N] are names, in whose sorted order the matrices stand.
+    `labels` and `predicted` [N] are class indices, `group` [N] says to which of the G groups an image belongs.
     """
-    names, position = np.unique(groups, return_inverse=True)
-    counts = np.zeros((len(names), num_classes, num_classes), dtype=np.int64)
-    np.add.at(counts, (position, labels, predicted), 1)
-    return counts
+    cell = (group * num_classes + labels) * num_classes + predicted
+    counts = np.bincount(cell, minlength=num_groups * num_classes**2)
+    return counts.reshape(num_groups, num_classes, num_classes)
 
 
 def accuracy(counts: Counts) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
 from ganaug.interval import Interval
@@ -14,7 +13,7 @@ from ganaug.study.arms.names import pairs_of
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
 from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS, OutOfFold, out_of_fold
-from ganaug.study.statistics.paired import Difference, paired_difference, resample
+from ganaug.study.statistics.paired import Difference, paired_difference, resample, score_resamples
 from ganaug.study.statistics.power import say_what_would_show
 from ganaug.study.verdict.notes import notes_on_classifier, notes_on_sample, notes_on_shortcuts
 
@@ -74,12 +73,11 @@ def compare(tested: OutOfFold, design: Design, classifier: str) -> list[Differen
     """The answer, every arm against the baseline, and the treatment against the control, all on the same resamples."""
     config = design.config
     weights = resample(tested, config.num_resamples, np.random.default_rng(BOOTSTRAP_SEED))
-    drawn: dict[str, NDArray[np.float64]] = {}
+    drawn = score_resamples(tested, weights, config.metric)
     return [
         paired_difference(
             tested,
-            weights,
-            drawn=drawn,
+            drawn,
             classifier=classifier,
             arm=arm,
             baseline=baseline,
