@@ -13,7 +13,6 @@ import hmac
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -22,10 +21,10 @@ from typing import Any
 
 from ganaug.errors import ConfigError, LeakError
 from ganaug.files import parse_json
+from ganaug.remember import once_per_file
 
 KEY_VARIABLE = "GANAUG_KEY"
 MIN_KEY_BYTES = 16
-SECONDS_TO_SETTLE = 2.0  # in which another change of a file could leave its times as they are
 
 
 def digest_of(value: Any) -> str:
@@ -43,20 +42,9 @@ def digest_of_bytes(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
+@once_per_file(maxsize=256)
 def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file; read once per process while it is the same file, of the same size and times."""
-    status = path.stat()
-    if time.time() - max(status.st_mtime, status.st_ctime) < SECONDS_TO_SETTLE:
-        return _digest_of_file(path)
-    return _known_digest(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-@lru_cache(maxsize=256)
-def _known_digest(path: Path, *identity: int) -> str:
-    return _digest_of_file(path)
-
-
-def _digest_of_file(path: Path) -> str:
+    """SHA-256 of a file, which is read once while it is the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

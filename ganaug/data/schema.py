@@ -40,6 +40,7 @@ from ganaug.provenance import (
     require_equal_seal,
     require_signature,
 )
+from ganaug.remember import once_per_file
 from ganaug.workspace import MARKER
 
 SCHEMA_VERSION = 4
@@ -174,7 +175,14 @@ def open_images(path: Path) -> Iterator[h5py.File]:
 
 
 def read_table(path: Path) -> ImageTable:
-    """Read all but the pixels; LeakError where anything in it is not what the file was sealed with."""
+    """All but the pixels, which nobody may change; LeakError where anything is not what the file was sealed with."""
+    table = _read_table(path)
+    require_signature(table.attrs["seal"], table.attrs.get("signature"), path)
+    return table
+
+
+@once_per_file(maxsize=64)
+def _read_table(path: Path) -> ImageTable:
     with open_images(path) as file:
         try:
             attrs = _attrs_of(file)
@@ -194,7 +202,11 @@ def read_table(path: Path) -> ImageTable:
     if faults:
         raise DataError(f"{path} has {', '.join(faults)} of another kind or length", todo="make it again with ganaug")
     table = ImageTable(class_names=tuple(attrs.pop("class_names")), attrs=attrs, **numbers, **texts)
-    _require_sealed(table, path)
+    for column in (*numbers.values(), *texts.values()):
+        column.setflags(write=False)
+    require_equal_seal(seal_of(table), str(attrs.get("seal")), path)
+    if fingerprint_of(table) != attrs.get("fingerprint"):
+        raise LeakError(f"the fingerprint of {path} is not that of its table", todo="make it again with ganaug")
     if table.label.min() < -1 or table.label.max() >= table.num_classes or table.magnification.min() < 0:
         raise DataError(
             f"{path} has labels outside of its {table.num_classes} classes, or magnifications below 0",
@@ -208,14 +220,6 @@ def _attrs_of(file: h5py.File) -> dict[str, Any]:
     texts = {name: value for name, value in file.attrs.items() if name != "schema_version"}
     texts |= {name: file["attrs"][name].asstr()[0] for name in file.get("attrs", ())}
     return {name: parse_json(text) for name, text in texts.items()}
-
-
-def _require_sealed(table: ImageTable, path: Path) -> None:
-    attrs = table.attrs
-    require_equal_seal(seal_of(table), str(attrs.get("seal")), path)
-    if fingerprint_of(table) != attrs.get("fingerprint"):
-        raise LeakError(f"the fingerprint of {path} is not that of its table", todo="make it again with ganaug")
-    require_signature(attrs["seal"], attrs.get("signature"), path)
 
 
 def require_array(path: Path, table: ImageTable, name: str = "images") -> str:
@@ -264,8 +268,7 @@ class ImageReader:
             raise DataError(f"images of {self.path} cannot be read ({error})", todo="make it again") from error
 
     def __len__(self) -> int:
-        with open_images(self.path) as file:
-            return len(file[self.dataset])
+        return len(_read_table(self.path))  # which holds every array to this length
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "dataset": self.dataset, "digest": self.digest, "_file": None, "_process": 0}

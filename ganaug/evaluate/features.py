@@ -4,11 +4,9 @@ The features of a file are a NumPy file of their own, named by the digest of wha
 the network works and takes its name when it is whole, so processes that extract the same do not disturb each other.
 """
 
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 
@@ -19,7 +17,8 @@ from ganaug.data.schema import ImageReader, read_table, require_array
 from ganaug.errors import WorkspaceError
 from ganaug.evaluate.extractors.extractor import Extractor
 from ganaug.evaluate.metrics.metric import Features
-from ganaug.provenance import SECONDS_TO_SETTLE, digest_of
+from ganaug.provenance import digest_of
+from ganaug.remember import once_per_file
 from ganaug.workspace import Workspace, atomic_path
 
 VERSION = 2  # of the stored files; raise it when the same extractor would give other features
@@ -160,20 +159,9 @@ def _read_cached(path: Path, num_images: int, num_features: int | None) -> NDArr
     return None
 
 
+@once_per_file(maxsize=256)
 def _is_finite(path: Path) -> bool:
-    """Whether no stored feature is NaN or infinite; looked at once per process while it is the same file."""
-    status = path.stat()
-    if time.time() - max(status.st_mtime, status.st_ctime) < SECONDS_TO_SETTLE:
-        return _all_finite(path)
-    return _known_finite(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-@lru_cache(maxsize=256)
-def _known_finite(path: Path, *identity: int) -> bool:
-    return _all_finite(path)
-
-
-def _all_finite(path: Path) -> bool:
+    """Whether no stored feature is NaN or infinite."""
     features = np.load(path, mmap_mode="r", allow_pickle=False)
     starts = range(0, len(features), ROWS_AT_A_TIME)
     return all(bool(np.isfinite(features[start : start + ROWS_AT_A_TIME]).all()) for start in starts)

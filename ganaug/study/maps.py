@@ -35,7 +35,7 @@ def write_maps(path: Path, model: nn.Module, dataset: DataSet, cell: Cell, teste
         return
     shown = images_of(dataset, cell.fold, find_tested(dataset, cell.fold))
     images = to_float(torch.from_numpy(shown[np.arange(len(shown))]).permute(0, 3, 1, 2))
-    maps = make_maps(model.eval(), METHODS["gradcam"], images, torch.from_numpy(tested.labels), layer)
+    maps = make_maps(model.eval(), METHODS["gradcam"], images, torch.tensor(tested.labels), layer)
     with atomic_path(path) as part, part.open("wb") as file:
         np.save(file, _reduce(maps))
 

@@ -1,9 +1,6 @@
 """Digests, seals and records of what was seen: any change shows."""
 
-import hashlib
 import json
-import os
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganaug import provenance
 from ganaug.errors import ConfigError, LeakError
 from ganaug.provenance import (
     Provenance,
@@ -161,26 +157,3 @@ def test_a_signature_of_any_kind_is_compared(
     monkeypatch.setenv("GANAUG_KEY", str(tmp_path / "key"))
     with pytest.raises(LeakError, match="signed"):
         require_seal(sealed({"a": 1}) | {"signature": signature}, "x.json")
-
-
-def test_a_file_is_read_once_while_it_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Path] = []
-    digest = provenance._digest_of_file
-
-    def digest_and_count(path: Path) -> str:
-        read.append(path)
-        return digest(path)
-
-    monkeypatch.setattr(provenance, "_digest_of_file", digest_and_count)
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"a" * 100)
-    assert provenance.digest_of_file(path) == provenance.digest_of_file(path) == hashlib.sha256(b"a" * 100).hexdigest()
-    assert len(read) == 2  # just written: its times may not show the next change
-    monkeypatch.setattr(provenance, "SECONDS_TO_SETTLE", -1.0)
-    assert provenance.digest_of_file(path) == provenance.digest_of_file(path)
-    assert len(read) == 3
-    status = path.stat()
-    time.sleep(0.02)
-    path.write_bytes(b"b" * 100)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as somebody would who hides the change
-    assert provenance.digest_of_file(path) == hashlib.sha256(b"b" * 100).hexdigest()
