@@ -15,9 +15,10 @@ import numpy as np
 from bench import common
 
 from ganaug.config.choices import BASELINE, CONTROL, TREATMENT
-from ganaug.study.statistics.clustered import Contrast, spread_of
+from ganaug.study.statistics.clustered import Contrast
+from ganaug.study.statistics.intervals import gap_of, interval_of
 from ganaug.study.statistics.power import simulate_prospect
-from ganaug.study.statistics.simulated import World, draw_patients, simulate
+from ganaug.study.statistics.simulated import Patients, World, draw_patients, simulate
 
 METRIC = "balanced_accuracy"
 ANSWER = Contrast({TREATMENT: 1.0, BASELINE: -0.5, CONTROL: -0.5})
@@ -55,6 +56,7 @@ SETTINGS = {
 }
 
 
+NUM_FORECASTS = 10  # draws of patients
 PERCENTAGES = ("coverage", "above", "below", "gains", "width", "bias", "foreseen", "power")
 
 
@@ -63,10 +65,18 @@ def is_flagged(world: World) -> bool:
     return world.num_generators == 1 or world.num_seeds == 1
 
 
-def is_shown(world: World, rng: np.random.Generator) -> bool:
-    """Whether a made-up study says that there is a gain."""
-    tested = simulate(world, rng)
-    return ANSWER.estimate(tested, METRIC) > spread_of(ANSWER, tested, METRIC).total.half_width(0.95)
+def is_shown(world: World, patients: Patients, rng: np.random.Generator) -> bool:
+    """Whether a made-up study of these patients says that there is a gain."""
+    tested = simulate(world, rng, patients)
+    return interval_of(ANSWER, tested, METRIC, 0.95).is_above(0)
+
+
+def try_forecast(world: World, num_studies: int, rng: np.random.Generator) -> tuple[float, float]:
+    """The smallest gain that `--dry-run` would name for some patients, and how often studies of these then show it."""
+    patients = draw_patients(world, rng)
+    foreseen = simulate_prospect(world, patients, ANSWER, METRIC, 0.95).smallest_gain
+    better = replace(world, gain=foreseen)
+    return foreseen, float(np.mean([is_shown(better, patients, rng) for _ in range(num_studies)]))
 
 
 def validate(world: World, num_studies: int) -> dict[str, Any]:
@@ -74,18 +84,20 @@ def validate(world: World, num_studies: int) -> dict[str, Any]:
     rows = []
     for _ in range(num_studies):
         tested = simulate(world, rng)
-        total = spread_of(ANSWER, tested, METRIC).total
-        rows.append((ANSWER.estimate(tested, METRIC), total.half_width(0.95), total.variance, total.df))
-    estimate, half, variance, df = np.array(rows).T
-    foreseen = simulate_prospect(world, draw_patients(world, rng), ANSWER, METRIC, 0.95).smallest_gain
+        gap = gap_of(ANSWER, tested, METRIC)
+        rows.append((gap.estimate, *gap.interval(0.95).bounds, gap.variance.variance, gap.variance.df))
+    estimate, low, high, variance, df = np.array(rows).T
+    size = max(num_studies // NUM_FORECASTS, 1)
+    forecasts = [try_forecast(world, size, rng) for _ in range(NUM_FORECASTS)]
+    foreseen, power = np.mean(forecasts, axis=0).tolist()
     return {
-        "coverage": float(np.mean(abs(estimate - world.gain) <= half)),
-        "above": float(np.mean(estimate - half > world.gain)),
-        "below": float(np.mean(estimate + half < world.gain)),
-        "gains": float(np.mean(estimate - half > 0)),
-        "foreseen": foreseen,  # the smallest gain that `--dry-run` would name, for one draw of patients
-        "power": float(np.mean([is_shown(replace(world, gain=foreseen), rng) for _ in range(num_studies)])),
-        "width": float(2 * np.median(half)),
+        "coverage": float(np.mean((low <= world.gain) & (world.gain <= high))),
+        "above": float(np.mean(low > world.gain)),
+        "below": float(np.mean(high < world.gain)),
+        "gains": float(np.mean(low > 0)),
+        "foreseen": foreseen,  # the mean of the smallest gains that `--dry-run` would name
+        "power": power,  # of studies of the patients of each forecast, as those of a data set are known beforehand
+        "width": float(np.median(high - low)),
         "bias": float(np.mean(estimate) - world.gain),
         "standard_deviation": float(np.std(estimate)),
         "standard_error": float(np.mean(variance) ** 0.5),
@@ -109,10 +121,7 @@ def main(num_studies: int, chosen: tuple[str, ...], out: Path | None) -> None:
         lines.append(
             [
                 name + (" (flagged)" if is_flagged(world) else ""),
-                *(
-                    f"{100 * found[key]:.1f}"
-                    for key in ("coverage", "above", "below", "gains", "width", "bias", "foreseen", "power")
-                ),
+                *(f"{100 * found[key]:.1f}" for key in PERCENTAGES),
                 f"{found['df']:.0f}",
             ]
         )

@@ -17,7 +17,8 @@ from ganaug.errors import ConfigError
 from ganaug.interval import Interval
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.statistics.clustered import METHOD, Contrast, spread_of
+from ganaug.study.statistics.clustered import Contrast, spread_of
+from ganaug.study.statistics.intervals import gap_of
 from ganaug.study.statistics.out_of_fold import OutOfFold, out_of_fold
 
 METRIC = "accuracy"  # by image, as the papers report it
@@ -115,9 +116,8 @@ def compare_protocols(
         for arm in (BASELINE, TREATMENT):
             both = _join(arm, *sides)
             contrast = Contrast({"by image": 1.0, "by patient": -1.0})
-            estimate = contrast.estimate(both, METRIC)
-            half = spread_of(contrast, both, METRIC).patients.half_width(config.confidence)
-            interval = Interval(estimate - half, estimate + half, config.confidence, METHOD)
+            gap = gap_of(contrast, both, METRIC, spread_of(contrast, both, METRIC).patients)
+            interval = gap.interval(config.confidence)
             by = {side: both.score(side, METRIC) for side in both.counts}
             found.append(Inflation(classifier, arm, by["by patient"], by["by image"], interval))
     return Replication(paper, tuple(found), _share_of_known(dataset, divided))

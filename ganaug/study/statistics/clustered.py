@@ -1,4 +1,4 @@
-"""Intervals of differences between arms, from the variance of patients, of training runs and of generators."""
+"""The variance of differences between arms: that of patients, of training runs and of generators."""
 
 import math
 from collections.abc import Mapping
@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from ganaug.interval import Interval
 from ganaug.study.statistics.influence import Floats, influence
 from ganaug.study.statistics.out_of_fold import OutOfFold
 from ganaug.study.statistics.resampling import strata_of
 
-METHOD = "cluster-robust t"
 FEWEST_DF = 2.0  # degrees of freedom, which parts that cancel would else bring near 0
 
 
@@ -98,12 +96,6 @@ def spread_of(contrast: Contrast, tested: OutOfFold, metric: str) -> Spread:
         excess += max(between.variance - expected.variance, 0.0) / len(tested.fold) ** 2
         df += int(between.df)
     return Spread(patients, runs, Part((patients + runs).variance + excess, df) if excess > 0 else NONE)
-
-
-def interval_of(contrast: Contrast, tested: OutOfFold, metric: str, confidence: float) -> Interval:
-    """The estimate and, either side, its standard error times Student's t."""
-    estimate, half = contrast.estimate(tested, metric), spread_of(contrast, tested, metric).total.half_width(confidence)
-    return Interval(estimate - half, estimate + half, confidence, METHOD)
 
 
 def _of_patients(parts: Floats, tested: OutOfFold, metric: str) -> Part:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ganaug.study.statistics.clustered import Contrast, spread_of
+from ganaug.study.statistics.clustered import Contrast
+from ganaug.study.statistics.intervals import interval_of
 from ganaug.study.statistics.out_of_fold import OutOfFold
 from ganaug.study.statistics.paired import score_resamples
 
@@ -39,8 +40,7 @@ def trace(tested: OutOfFold, arms: Mapping[float, str], metric: str, confidence:
     for amount, arm in sorted(arms.items()):
         contrast = Contrast({arm: 1.0})
         value = contrast.estimate(tested, metric)
-        half = spread_of(contrast, tested, metric).total.half_width(confidence)
-        points.append(Point(amount, value, max(value - half, 0.0), min(value + half, 1.0)))
+        points.append(Point(amount, value, *interval_of(contrast, tested, metric, confidence).bounds))
     return tuple(points)
 
 

@@ -11,7 +11,8 @@ from scipy import stats
 from ganaug.config.choices import POOLED, TREATMENT
 from ganaug.interval import Interval, percentile_interval
 from ganaug.study.arms.names import pooled_arms
-from ganaug.study.statistics.clustered import METHOD, Contrast, Part, Spread, spread_of
+from ganaug.study.statistics.clustered import Contrast, Part, Spread, spread_of
+from ganaug.study.statistics.intervals import Gap, gap_of
 from ganaug.study.statistics.out_of_fold import OutOfFold
 from ganaug.study.statistics.power import Size, smallest_gain
 from ganaug.study.statistics.resampling import PREDICTION_METRICS, group_weights, seed_weights, strata_of
@@ -25,6 +26,7 @@ class Difference:
     arm: str
     baseline: str
     metric: str
+    score: float  # of the arm
     estimate: float
     interval: Interval
     bootstrap: Interval  # of the same confidence; a check that knows nothing of the luck of a fold's one generator
@@ -45,13 +47,17 @@ class Difference:
         return self.spread.total
 
     @property
+    def gap(self) -> Gap:
+        return Gap(self.score, self.score - self.estimate, self.variance)
+
+    @property
     def size(self) -> Size:
         return Size(self.num_patients, self.num_seeds, self.num_generators)
 
     @property
     def p_value(self) -> float:
         """Of no difference, two-sided."""
-        error = self.variance.variance**0.5
+        error = self.gap.error_at_zero
         if error == 0:
             return 1.0 if self.estimate == 0 else 0.0
         return float(2 * stats.t.sf(abs(self.estimate) / error, self.variance.used_df))
@@ -66,8 +72,8 @@ class Difference:
 
         Source: Schuirmann 1987; each test at (1 − confidence), so that the interval has 1 − 2 (1 − confidence).
         """
-        half = self.variance.half_width(2 * self.interval.confidence - 1)
-        return abs(self.estimate) + half < margin
+        possible = self.gap.interval(2 * self.interval.confidence - 1)
+        return possible.is_above(-margin) and possible.is_below(margin)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, the intervals' bounds among the others."""
@@ -119,16 +125,17 @@ def paired_difference(
     (0.167, 0.167, 20)
     """
     contrast = contrast_of(arm, baseline)
-    estimate, spread = contrast.estimate(tested, metric), spread_of(contrast, tested, metric)
-    half = spread.total.half_width(confidence)
+    spread = spread_of(contrast, tested, metric)
+    gap = gap_of(contrast, tested, metric, spread.total)
     differences = sum(weight * drawn[name] for name, weight in contrast.weights.items())
     return Difference(
         classifier=classifier,
         arm=arm,
         baseline=baseline,
         metric=metric,
-        estimate=estimate,
-        interval=Interval(estimate - half, estimate + half, confidence, METHOD),
+        score=gap.score,
+        estimate=gap.estimate,
+        interval=gap.interval(confidence),
         bootstrap=percentile_interval(np.asarray(differences), confidence),
         spread=spread,
         num_patients=len(tested.images),

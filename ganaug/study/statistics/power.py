@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ganaug.study.statistics.clustered import Contrast, Part, Spread, spread_of, student_quantile
+from ganaug.study.statistics.clustered import Contrast, Part, Spread, student_quantile
+from ganaug.study.statistics.intervals import gap_of
 from ganaug.study.statistics.simulated import Patients, World, simulate
 
 POWER = 0.8  # with which a gain is said to be one that a design can show
@@ -109,19 +110,19 @@ def _times(grow: Callable[[int], Size], spread: Spread, now: Size, gain: float, 
 
 @dataclass(frozen=True)
 class Prospect:
-    """What studies of a design would find: how far from the truth, and how wide their intervals."""
+    """What studies of a design would find: how far from the truth, and from where on an interval excludes zero."""
 
     errors: NDArray[np.float64]  # [N] of the estimates
-    half_widths: NDArray[np.float64]  # [N]
+    limits: NDArray[np.float64]  # [N], the smallest difference that shows
 
     def power(self, gain: float) -> float:
         """The fraction of studies that would show a true difference of `gain`."""
-        return float(np.mean(self.errors + gain > self.half_widths))
+        return float(np.mean(self.errors + gain > self.limits))
 
     @property
     def smallest_gain(self) -> float:
         """The true difference that `POWER` of the studies would show."""
-        return float(np.quantile(self.half_widths - self.errors, POWER))
+        return float(np.quantile(self.limits - self.errors, POWER))
 
 
 def simulate_prospect(world: World, patients: Patients, contrast: Contrast, metric: str, confidence: float) -> Prospect:
@@ -143,7 +144,7 @@ def _simulate_all(world: World, patients: Patients, contrast: Contrast, metric: 
     rng, rows = np.random.default_rng(0), []
     for _ in range(NUM_STUDIES):
         tested = simulate(world, rng, patients)
-        half = spread_of(contrast, tested, metric).total.half_width(confidence)
-        rows.append((contrast.estimate(tested, metric) - world.gain, half))
-    errors, half_widths = np.array(rows).T
-    return Prospect(errors, half_widths)
+        gap = gap_of(contrast, tested, metric)
+        rows.append((gap.estimate - world.gain, gap.limit_at_zero(confidence)))
+    errors, limits = np.array(rows).T
+    return Prospect(errors, limits)

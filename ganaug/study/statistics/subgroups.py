@@ -12,7 +12,7 @@ from ganaug.data.schema import ImageTable
 from ganaug.interval import Interval
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.statistics.clustered import METHOD, spread_of
+from ganaug.study.statistics.intervals import interval_of
 from ganaug.study.statistics.out_of_fold import FEWEST_PATIENTS, OutOfFold, out_of_fold
 from ganaug.study.statistics.paired import ANSWER
 
@@ -53,10 +53,9 @@ def compare_parts(design: Design, results: Sequence[CellResult], table: ImageTab
 
 def _compare(tested: OutOfFold, classifier: str, part: str, metric: str, confidence: float) -> PartDifference:
     by = "balanced_accuracy" if metric == "recall" else metric  # which, of the images of one class, is their recall
-    estimate, interval = ANSWER.estimate(tested, by), None
-    if len(tested.images) >= FEWEST_PATIENTS:
-        half = spread_of(ANSWER, tested, by).total.half_width(confidence)
-        interval = Interval(estimate - half, estimate + half, confidence, METHOD)
+    estimate = ANSWER.estimate(tested, by)
+    has_enough = len(tested.images) >= FEWEST_PATIENTS
+    interval = interval_of(ANSWER, tested, by, confidence) if has_enough else None
     return PartDifference(classifier, part, metric, estimate, interval, len(tested.images), int(tested.images.sum()))
 
 

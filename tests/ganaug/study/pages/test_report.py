@@ -152,7 +152,8 @@ def test_every_table_has_a_caption_and_every_image_a_text(outcome_of: Callable[.
 
 def difference(arm: str, low: float, high: float) -> Difference:
     interval, spread = Interval(low, high, 0.95, "percentile"), Spread(Part(1e-4, 9), NONE, NONE)
-    return Difference("net", arm, "real", "accuracy", (low + high) / 2, interval, interval, spread, 9, 9, 2, 1, (0,))
+    middle, sizes = (low + high) / 2, (9, 9, 2, 1, (0,))
+    return Difference("net", arm, "real", "accuracy", 0.7 + middle, middle, interval, interval, spread, *sizes)
 
 
 def test_plot_is_an_image_that_does_not_change_with_the_clock() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ganaug.study.statistics.clustered import NONE, Contrast, Part, Spread, interval_of, spread_of
+from ganaug.study.statistics.clustered import NONE, Contrast, Part, Spread, spread_of
+from ganaug.study.statistics.intervals import gap_of, interval_of
 from ganaug.study.statistics.out_of_fold import OutOfFold
 from ganaug.study.statistics.simulated import World, simulate
 
@@ -20,10 +21,11 @@ def coverage(world: World, *, ignore_folds: bool = False) -> tuple[float, float]
     held = above = 0
     for _ in range(NUM_STUDIES):
         tested = simulate(world, rng)
-        estimate, spread = ANSWER.estimate(tested, METRIC), spread_of(ANSWER, tested, METRIC)
-        half = (replace(spread, folds=NONE) if ignore_folds else spread).total.half_width(0.95)
-        held += abs(estimate - world.gain) <= half
-        above += estimate - half > world.gain
+        spread = spread_of(ANSWER, tested, METRIC)
+        variance = (replace(spread, folds=NONE) if ignore_folds else spread).total
+        interval = gap_of(ANSWER, tested, METRIC, variance).interval(0.95)
+        held += interval.low <= world.gain <= interval.high
+        above += interval.is_above(world.gain)
     return held / NUM_STUDIES, above / NUM_STUDIES
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ganaug.study.statistics.clustered import NONE, Contrast, Part, Spread, spread_of
+from ganaug.study.statistics.intervals import interval_of
 from ganaug.study.statistics.power import Size, power, say_what_would_show, scale, simulate_prospect
 from ganaug.study.statistics.simulated import Patients, World, simulate
 
@@ -28,7 +29,7 @@ def test_power_beforehand_is_that_of_the_studies(world: World) -> None:
     gain, shown, rng = prospect.smallest_gain, 0, np.random.default_rng(3)
     for _ in range(300):
         tested = simulate(replace(world, gain=gain), rng, patients)
-        shown += ANSWER.estimate(tested, METRIC) > spread_of(ANSWER, tested, METRIC).total.half_width(0.95)
+        shown += interval_of(ANSWER, tested, METRIC, 0.95).is_above(0)
     assert prospect.power(gain) == pytest.approx(0.8, abs=0.01)
     assert shown / 300 == pytest.approx(0.8, abs=0.07)  # three standard errors
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ganaug.study.statistics.clustered import Contrast, interval_of
+from ganaug.study.statistics.clustered import Contrast
+from ganaug.study.statistics.intervals import interval_of
 from ganaug.study.statistics.reminders import (
     cohens_d,
     mcnemar,

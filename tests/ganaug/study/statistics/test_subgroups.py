@@ -1,5 +1,6 @@
 """The question asked of a part is the question asked of a study that has only this part."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ SHARE_RIGHT = {"real": 0.5, "real-oversampled": 0.5, "real+synthetic": 1.0}  # o
 def parts(world: "World") -> dict[str, PartDifference]:
     """Class 0 is always right; class 1 at 200X never; class 1 at 40X as SHARE_RIGHT says."""
     table = world.dataset.table
-    table.magnification[:] = np.where(np.arange(len(table)) % 2, 40, 200)
+    table = replace(table, magnification=np.where(np.arange(len(table)) % 2, 40, 200))
     config = StudyConfig(classifiers=("dalaresnet50_small",), shortcuts=(), seeds=(0, 1))
     design, results = world.design(config), []
     scale = dict(zip(table.image_digests(np.arange(len(table))), table.magnification.tolist(), strict=True))
