@@ -58,6 +58,7 @@ def notes_on_classifier(classifier: str, tested: OutOfFold, differences: Sequenc
             f"points ({points(shuffled.interval.low)} to {points(shuffled.interval.high)}). They teach nothing of the "
             "classes, so whatever the others gain may be a regulariser's and not the generator's."
         )
+    notes += _note_on_augmentation(classifier, [arm for arm, _ in by_pair])
     notes += _note_on_balance(classifier, by_pair[TREATMENT, BASELINE], by_pair.get((WEIGHTED, BASELINE)))
     notes += _note_on_leak(classifier, by_pair.get((LEAKY, TREATMENT)))
     notes += _note_on_luck(by_pair[TREATMENT, POOLED])
@@ -95,6 +96,17 @@ def notes_on_copies(judgements: Sequence[Judgement]) -> list[str]:
         "what repeated real images add."
         for judged, alarm in zip(judgements, first_alarms)
         if alarm is not None
+    ]
+
+
+def _note_on_augmentation(classifier: str, arms: Sequence[str]) -> list[str]:
+    """That a probe cannot tell an arm of other classical augmentation from the real images."""
+    same = [arm for arm in arms if find_arm(arm).classical_augmentation]
+    if not is_probe(classifier) or not same:
+        return []
+    return [
+        f"{classifier}: {', '.join(same)} is {BASELINE} once more, as a probe sees orientations and no other "
+        "augmentation. Only a network can say what strong classical augmentation does."
     ]
 
 

@@ -76,6 +76,19 @@ def test_a_gain_that_balance_alone_brings_is_named(weighted: tuple[float, float]
     assert any("rarer classes repeated (real-weighted), gain +4.3 points" in note for note in notes) == is_noted
 
 
+@pytest.mark.parametrize(("classifier", "is_noted"), [("probe:squeezenet", True), ("dalaresnet50_small", False)])
+def test_classical_augmentation_that_a_probe_cannot_see_is_named(classifier: str, is_noted: bool) -> None:
+    answers = [
+        difference(-0.01, 0.07),
+        difference(-0.01, 0.07, baseline=BASELINE),
+        difference(-0.01, 0.01, arm=CONTROL, baseline=BASELINE),
+        difference(-0.001, 0.001, arm="real-classical", baseline=BASELINE),
+    ]
+    tested = cast(OutOfFold, SimpleNamespace(counts={BASELINE: np.full((2, 5, 2, 2), [[8, 2], [2, 8]])}))
+    notes = notes_on_classifier(classifier, tested, answers)
+    assert any("real-classical is real once more" in note for note in notes) == is_noted
+
+
 @pytest.mark.parametrize(
     ("control", "expected"),
     [((0.02, 0.08), "inconclusive"), ((0.01, 0.03), "gain"), ((-0.08, -0.02), "inconclusive"), ((-0.01, 0.08), "gain")],
