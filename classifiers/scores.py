@@ -2,7 +2,7 @@
 
 Labels are i64 [N], probabilities [N,K]. Where the images cannot give a score, as a recall of a class without images, it
 is NaN here and None in the result, and never a zero. The tests hold every score against scikit-learn's and
-imbalanced-learn's, which take up to sixteen times as long: too long for a study's thousands of runs.
+imbalanced-learn's, which need sixteen times as long at most: too long for a study's thousands of runs.
 """
 
 import math

@@ -87,9 +87,11 @@ def validate(world: World, num_studies: int) -> dict[str, Any]:
         gap = gap_of(ANSWER, tested, METRIC)
         rows.append((gap.estimate, *gap.interval(0.95).bounds, gap.variance.variance, gap.variance.df))
     estimate, low, high, variance, df = np.array(rows).T
-    size = max(num_studies // NUM_FORECASTS, 1)
-    forecasts = [try_forecast(world, size, rng) for _ in range(NUM_FORECASTS)]
-    foreseen, power = np.mean(forecasts, axis=0).tolist()
+    foreseen, power = float("nan"), float("nan")
+    if world.num_seeds > 1:  # else the answer is inconclusive whatever is found, and nothing is forecast
+        size = max(num_studies // NUM_FORECASTS, 1)
+        forecasts = [try_forecast(world, size, rng) for _ in range(NUM_FORECASTS)]
+        foreseen, power = np.mean(forecasts, axis=0).tolist()
     return {
         "coverage": float(np.mean((low <= world.gain) & (world.gain <= high))),
         "above": float(np.mean(low > world.gain)),

@@ -75,6 +75,11 @@ class Spread:
         crossed = self.patients + self.runs
         return self.folds if self.folds.variance > crossed.variance else crossed
 
+    @property
+    def of_patients(self) -> float:
+        """The fraction of the total that patients make."""
+        return self.patients.variance / self.total.variance if self.total.variance > 0 else 1.0
+
 
 def spread_of(contrast: Contrast, tested: OutOfFold, metric: str) -> Spread:
     """The variance of a contrast, by clusters that cross: patients, and runs that each test the patients of a fold.

@@ -23,6 +23,8 @@ class Gap:
     score: float
     baseline: float
     variance: Part
+    of_patients: float = 1.0  # fraction of the variance that patients make, and not the luck of runs and generators
+    noise: float = 0.0  # of the baseline: the sum over its arms of weight² · s · (1 − s); 0: it is a constant
 
     @property
     def estimate(self) -> float:
@@ -30,9 +32,10 @@ class Gap:
 
     @property
     def error_at_zero(self) -> float:
-        """The standard error if there were no difference; the measured one where a score is 0 or 1."""
-        own, null = self.score * (1 - self.score), self.baseline * (1 - self.baseline)
-        return math.sqrt(self.variance.variance * (null / own if own > 0 and null > 0 else 1.0))
+        """The standard error if there were no difference."""
+        constant, slope = self._variance
+        factor = constant + slope * self.baseline * (1 - self.baseline)
+        return math.sqrt(self.variance.variance * (factor if factor > 0 else 1.0))
 
     def limit_at_zero(self, confidence: float) -> float:
         """How large the difference must be for its interval to exclude zero."""
@@ -44,21 +47,38 @@ class Gap:
         Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference", with the variance
         of clusters in place of the binomial one.
         """
-        half, own = self.variance.half_width(confidence), self.score * (1 - self.score)
-        low, high = self.score - half, self.score + half
-        if own > 0:
-            scale = half**2 / own
-            root = math.sqrt(scale**2 + 4 * scale * own)
-            low, high = ((2 * self.score + scale + side * root) / (2 + 2 * scale) for side in (-1, 1))
-        return Interval(low - self.baseline, high - self.baseline, confidence, METHOD)
+        square, score = self.variance.half_width(confidence) ** 2, self.score
+        constant, slope = (square * value for value in self._variance)
+        root = math.sqrt(slope**2 + 4 * slope * score * (1 - score) + 4 * constant * (1 + slope))
+        ends = ((2 * score + slope + side * root) / (2 + 2 * slope) for side in (-1, 1))
+        low, high = (min(max(end, 0.0), 1.0) - self.baseline for end in ends)
+        return Interval(low, high, confidence, METHOD)
+
+    @property
+    def _variance(self) -> tuple[float, float]:
+        """The variance if the true score were x, over the measured one, as a + b · x · (1 − x).
+
+        What patients make goes with both scores; the luck of runs and generators is taken for the first one's alone.
+        """
+        own = self.score * (1 - self.score)
+        both = own + self.noise
+        if both == 0:
+            return 1.0, 0.0
+        patients = min(self.of_patients, 1.0) if own > 0 else 1.0
+        return patients * self.noise / both, patients / both + ((1 - patients) / own if own > 0 else 0.0)
 
 
 def gap_of(contrast: Contrast, tested: OutOfFold, metric: str, variance: Part | None = None) -> Gap:
-    """The contrast as a gap: the arms with weights above zero less the others; `variance` in place of all of it."""
-    parts = {arm: weight * tested.score(arm, metric) for arm, weight in contrast.weights.items()}
-    score = sum(part for part in parts.values() if part > 0)
-    variance = spread_of(contrast, tested, metric).total if variance is None else variance
-    return Gap(score, score - sum(parts.values()), variance)
+    """The contrast as a gap: arms with weights above zero less the others; `variance`, of patients, for all of it."""
+    scores = {arm: tested.score(arm, metric) for arm in contrast.weights}
+    added = {arm: weight for arm, weight in contrast.weights.items() if weight > 0}
+    taken = {arm: -weight for arm, weight in contrast.weights.items() if weight < 0}
+    score, baseline = (sum(weight * scores[arm] for arm, weight in side.items()) for side in (added, taken))
+    noise = sum(weight**2 * scores[arm] * (1 - scores[arm]) for arm, weight in taken.items())
+    if variance is not None:
+        return Gap(score, baseline, variance, noise=noise)
+    spread = spread_of(contrast, tested, metric)
+    return Gap(score, baseline, spread.total, spread.of_patients, noise)
 
 
 def interval_of(contrast: Contrast, tested: OutOfFold, metric: str, confidence: float) -> Interval:

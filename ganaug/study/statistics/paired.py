@@ -1,7 +1,7 @@
 """Differences between arms on patients neither has seen, with cluster-robust intervals and a bootstrap as a check."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,7 @@ class Difference:
     arm: str
     baseline: str
     metric: str
-    score: float  # of the arm
-    estimate: float
+    gap: Gap
     interval: Interval
     bootstrap: Interval  # of the same confidence; a check that knows nothing of the luck of a fold's one generator
     spread: Spread
@@ -47,8 +46,8 @@ class Difference:
         return self.spread.total
 
     @property
-    def gap(self) -> Gap:
-        return Gap(self.score, self.score - self.estimate, self.variance)
+    def estimate(self) -> float:
+        return self.gap.estimate
 
     @property
     def size(self) -> Size:
@@ -77,9 +76,11 @@ class Difference:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, the intervals' bounds among the others."""
-        values = {name: value for name, value in vars(self).items() if name not in ("interval", "bootstrap", "spread")}
+        bare = {name: value for name, value in vars(self).items() if not is_dataclass(value)}
         return {
-            **values,
+            **bare,
+            "score": self.gap.score,
+            "estimate": self.estimate,
             "low": self.interval.low,
             "high": self.interval.high,
             "confidence": self.interval.confidence,
@@ -125,19 +126,17 @@ def paired_difference(
     (0.167, 0.167, 20)
     """
     contrast = contrast_of(arm, baseline)
-    spread = spread_of(contrast, tested, metric)
-    gap = gap_of(contrast, tested, metric, spread.total)
+    gap = gap_of(contrast, tested, metric)
     differences = sum(weight * drawn[name] for name, weight in contrast.weights.items())
     return Difference(
         classifier=classifier,
         arm=arm,
         baseline=baseline,
         metric=metric,
-        score=gap.score,
-        estimate=gap.estimate,
+        gap=gap,
         interval=gap.interval(confidence),
         bootstrap=percentile_interval(np.asarray(differences), confidence),
-        spread=spread,
+        spread=spread_of(contrast, tested, metric),
         num_patients=len(tested.images),
         num_images=int(tested.images.sum()),
         num_seeds=tested.num_seeds,

@@ -20,6 +20,7 @@ from ganaug.study.pages.figures import difference_plot
 from ganaug.study.pages.provenance import command_of
 from ganaug.study.run import Outcome
 from ganaug.study.statistics.clustered import NONE, Part, Spread
+from ganaug.study.statistics.intervals import Gap
 from ganaug.study.statistics.paired import Difference
 from ganaug.weights import WEIGHTS
 from ganaug.workspace import read_json
@@ -152,8 +153,8 @@ def test_every_table_has_a_caption_and_every_image_a_text(outcome_of: Callable[.
 
 def difference(arm: str, low: float, high: float) -> Difference:
     interval, spread = Interval(low, high, 0.95, "percentile"), Spread(Part(1e-4, 9), NONE, NONE)
-    middle, sizes = (low + high) / 2, (9, 9, 2, 1, (0,))
-    return Difference("net", arm, "real", "accuracy", 0.7 + middle, middle, interval, interval, spread, *sizes)
+    gap, sizes = Gap(0.7 + (low + high) / 2, 0.7, spread.total), (9, 9, 2, 1, (0,))
+    return Difference("net", arm, "real", "accuracy", gap, interval, interval, spread, *sizes)
 
 
 def test_plot_is_an_image_that_does_not_change_with_the_clock() -> None:
