@@ -15,7 +15,7 @@ TYPICAL = World()  # how much patients, runs and generators vary, where no study
 
 
 def foresee(dataset: DataSet, folds: Sequence[int], config: StudyConfig, num_generators: int) -> Prospect | None:
-    """Simulated studies of the patients that the folds test; None where no study of them can answer.
+    """Simulated studies of the patients that the folds test; None where none can answer, whatever images gain.
 
     A patient of several classes counts as one of its most frequent class. Of repeated folds the first that tests a
     patient counts.
@@ -35,7 +35,8 @@ def foresee(dataset: DataSet, folds: Sequence[int], config: StudyConfig, num_gen
         accuracy=max(TYPICAL.accuracy, 1.5 / dataset.table.num_classes),
     )
     tested = Patients(patients.label[kept], patients.fold[kept], patients.images[kept])
-    return simulate_prospect(world, tested, ANSWER, config.metric, config.confidence)
+    prospect = simulate_prospect(world, tested, ANSWER, config.metric, config.confidence)
+    return prospect if prospect.smallest_gain < 1 - world.accuracy else None
 
 
 def patients_of(dataset: DataSet, folds: Sequence[int]) -> Patients:

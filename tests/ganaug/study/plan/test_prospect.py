@@ -30,3 +30,8 @@ def test_more_seeds_and_generators_show_smaller_gains(world: "World", quick: Stu
 def test_one_seed_or_two_patients_of_a_class_can_show_nothing(world: "World", quick: StudyConfig) -> None:
     assert foresee(world.dataset, (0, 1, 2), replace(quick, seeds=(0,)), 1) is None
     assert foresee(world.dataset, (0,), replace(quick, seeds=(0, 1)), 1) is None
+
+
+def test_where_not_even_perfect_images_would_show_nothing_is_foreseen(world: "World", quick: StudyConfig) -> None:
+    config = replace(quick, seeds=(0, 1), confidence=0.99999)
+    assert foresee(world.dataset, (0, 1, 2), config, 2) is None
