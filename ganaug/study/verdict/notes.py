@@ -100,7 +100,7 @@ def notes_on_copies(judgements: Sequence[Judgement]) -> list[str]:
 
 
 def _note_on_augmentation(classifier: str, arms: Sequence[str]) -> list[str]:
-    """That a probe cannot tell an arm of other classical augmentation from the real images."""
+    """That an arm of other classical augmentation is to a probe what the real images are."""
     same = [arm for arm in arms if find_arm(arm).classical_augmentation]
     if not is_probe(classifier) or not same:
         return []
