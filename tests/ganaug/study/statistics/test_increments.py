@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score
 
-from ganaug.study.statistics.ranking import average_precision, score_probabilities
+from ganaug.study.statistics.increments import average_precision, score_probabilities
 
 
 @pytest.mark.parametrize("levels", [3, 1000], ids=["many-ties", "few-ties"])
