@@ -87,7 +87,7 @@ def validate(world: World, num_studies: int) -> dict[str, Any]:
         gap = gap_of(ANSWER, tested, METRIC)
         rows.append((gap.estimate, *gap.interval(0.95).bounds, gap.variance.variance, gap.variance.df))
     estimate, low, high, variance, df = np.array(rows).T
-    foreseen, power = float("nan"), float("nan")
+    foreseen, power = None, None
     if world.num_seeds > 1:  # else the answer is inconclusive whatever is found, and nothing is forecast
         size = max(num_studies // NUM_FORECASTS, 1)
         forecasts = [try_forecast(world, size, rng) for _ in range(NUM_FORECASTS)]
@@ -123,7 +123,7 @@ def main(num_studies: int, chosen: tuple[str, ...], out: Path | None) -> None:
         lines.append(
             [
                 name + (" (flagged)" if is_flagged(world) else ""),
-                *(f"{100 * found[key]:.1f}" for key in PERCENTAGES),
+                *("–" if found[key] is None else f"{100 * found[key]:.1f}" for key in PERCENTAGES),
                 f"{found['df']:.0f}",
             ]
         )
