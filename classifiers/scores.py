@@ -1,8 +1,8 @@
 """Scores of a classifier from labels, probabilities and patients: what counts and ranks give, in closed form.
 
 Labels are i64 [N], probabilities [N,K]. Where the images cannot give a score, as a recall of a class without images, it
-is NaN here and None in the result, and never a zero. The tests hold every score against scikit-learn's and
-imbalanced-learn's, which need sixteen times as long at most: too long for a study's thousands of runs.
+is NaN here and None in the result, and never a zero. The tests hold them against scikit-learn's and imbalanced-learn's,
+which need some twenty times as long: too long for a study's thousands of runs.
 """
 
 import math
@@ -63,6 +63,7 @@ def score(labels: Labels, probs: Probs, groups: Sequence[str] | None, class_name
     """
     labels, probs = np.asarray(labels), np.asarray(probs)
     _check(labels, probs, groups, class_names)
+    labels = labels.astype(np.int64)
     positive = positive_class(class_names)
     undefined: list[str] = []
     return {

@@ -1,4 +1,4 @@
-"""What was found out about a file, kept within the process for as long as it is the same file."""
+"""Results about a file, kept within the process for as long as it is the same file."""
 
 import time
 from collections.abc import Callable

@@ -51,7 +51,7 @@ def find_tested(dataset: DataSet, fold: int) -> NDArray[np.int64]:
     return dataset.table.in_shared_order(dataset.test(fold))
 
 
-@lru_cache(maxsize=32)  # each of a study's cells asks
+@lru_cache(maxsize=8)  # asked for every cell of a study that is read
 def find_tested_images(dataset: DataSet, fold: int) -> TestedImages:
     """The test images of a fold, in the order of `find_tested`; its arrays cannot be written to."""
     table, test = dataset.table, find_tested(dataset, fold)

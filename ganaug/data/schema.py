@@ -181,7 +181,7 @@ def read_table(path: Path) -> ImageTable:
     return table
 
 
-@once_per_file(maxsize=64)
+@once_per_file(maxsize=16)
 def _read_table(path: Path) -> ImageTable:
     with open_images(path) as file:
         try:

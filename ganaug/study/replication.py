@@ -17,7 +17,7 @@ from ganaug.errors import ConfigError
 from ganaug.interval import Interval
 from ganaug.study.cells import CellResult
 from ganaug.study.design import Design
-from ganaug.study.statistics.clustered import Contrast, spread_of
+from ganaug.study.statistics.clustered import NONE, Contrast, Spread, spread_of
 from ganaug.study.statistics.intervals import gap_of
 from ganaug.study.statistics.out_of_fold import OutOfFold, out_of_fold
 
@@ -116,7 +116,8 @@ def compare_protocols(
         for arm in (BASELINE, TREATMENT):
             both = _join(arm, *sides)
             contrast = Contrast({"by image": 1.0, "by patient": -1.0})
-            gap = gap_of(contrast, both, METRIC, spread_of(contrast, both, METRIC).patients)
+            alone = Spread(spread_of(contrast, both, METRIC).patients, NONE, NONE)
+            gap = gap_of(contrast, both, METRIC, alone)
             interval = gap.interval(config.confidence)
             by = {side: both.score(side, METRIC) for side in both.counts}
             found.append(Inflation(classifier, arm, by["by patient"], by["by image"], interval))

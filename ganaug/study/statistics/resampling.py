@@ -20,9 +20,9 @@ def confusions(
 
     `labels` and `predicted` [N] are class indices, `group` [N] says to which of the G groups an image belongs.
     """
-    cell = (group * num_classes + labels) * num_classes + predicted
-    counts = np.bincount(cell, minlength=num_groups * num_classes**2)
-    return counts.reshape(num_groups, num_classes, num_classes)
+    shape = num_groups, num_classes, num_classes
+    cell = np.ravel_multi_index((group, labels, predicted), shape)
+    return np.bincount(cell, minlength=num_groups * num_classes**2).reshape(shape)
 
 
 def accuracy(counts: Counts) -> NDArray[np.float64]:

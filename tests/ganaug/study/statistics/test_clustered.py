@@ -22,8 +22,8 @@ def coverage(world: World, *, ignore_folds: bool = False) -> tuple[float, float]
     for _ in range(NUM_STUDIES):
         tested = simulate(world, rng)
         spread = spread_of(ANSWER, tested, METRIC)
-        variance = (replace(spread, folds=NONE) if ignore_folds else spread).total
-        interval = gap_of(ANSWER, tested, METRIC, variance).interval(0.95)
+        spread = replace(spread, folds=NONE) if ignore_folds else spread
+        interval = gap_of(ANSWER, tested, METRIC, spread).interval(0.95)
         held += interval.low <= world.gain <= interval.high
         above += interval.is_above(world.gain)
     return held / NUM_STUDIES, above / NUM_STUDIES

@@ -29,12 +29,14 @@ ARMS = ("real", "real-oversampled", "real+synthetic", "synthetic-only")
 
 
 def difference(low: float, high: float, name: str = "net", arm: str = TREATMENT, baseline: str = POOLED) -> Difference:
-    """A difference of a study whose 95 % interval is this one; so much noise keeps its error the same everywhere."""
+    """A difference of a study whose 95 % interval is this one, of scores around 1/2."""
     df, middle = 40.0, (low + high) / 2
-    spread = Spread(Part(((high - low) / 2 / stats.t.ppf(0.975, df)) ** 2, df), NONE, NONE)
-    gap = Gap(0.5, 0.5 - middle, spread.total, noise=1e6)
+    half = (high - low) / 2
+    half /= (1 - half**2 / (1 - middle**2)) ** 0.5  # at the ends of the interval the error is a little less
+    spread = Spread(Part((half / stats.t.ppf(0.975, df)) ** 2, df), NONE, NONE)
+    gap = Gap(0.5 + middle / 2, 0.5 - middle / 2, spread.total, 1.0)
     interval, sizes = gap.interval(0.95), (44, 800, 2, 2, (0, 1, 2))
-    assert interval.bounds == pytest.approx((low, high), abs=1e-6)
+    assert interval.bounds == pytest.approx((low, high), abs=2e-4)
     return Difference(name, arm, baseline, METRIC, gap, interval, interval, spread, *sizes)
 
 
