@@ -47,6 +47,8 @@ SETTINGS = {
     "gain of 2 points": replace(TWO, gain=0.02),
     "gain of 5 points": replace(TWO, gain=0.05),
     "gain of 5 points, luck": replace(TWO, gain=0.05, luck=0.3),
+    "a very good classifier": replace(TWO, accuracy=0.95),
+    "a good classifier, gain of 7 points": replace(TWO, accuracy=0.9, gain=0.07),
     "one generator": World(),
     "one generator, luck": World(luck=0.3),
     "one generator, luck, 5 seeds": World(luck=0.3, num_seeds=5),
