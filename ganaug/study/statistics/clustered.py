@@ -116,6 +116,8 @@ def _of_patients(parts: Floats, tested: OutOfFold, metric: str) -> Part:
     sum_of_strata = NONE
     for stratum in np.unique(strata):
         size = images[strata == stratum].sum(axis=1)
+        if not size.any():  # nobody of it is tested in these repeats
+            continue
         num_equal = size.sum() ** 2 / (size**2).sum()  # patients of equal size that vary as much; Kish 1965
         variance = float((corrected[strata == stratum] ** 2).sum())
         sum_of_strata += Part(variance, max(num_equal - 1, 0.5))

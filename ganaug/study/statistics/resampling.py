@@ -26,9 +26,8 @@ def confusions(
 
 
 def accuracy(counts: Counts) -> NDArray[np.float64]:
-    """Fraction of images that are right, from confusion matrices [..., K, K] to [...]."""
-    fraction: NDArray[np.float64] = np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
-    return fraction
+    """Fraction of images that are right, from confusion matrices [..., K, K] to [...]; NaN where there is no image."""
+    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
 
 
 def balanced_accuracy(counts: Counts) -> NDArray[np.float64]:
@@ -45,8 +44,13 @@ def macro_f1(counts: Counts) -> NDArray[np.float64]:
 def _mean_over_present(hits: Counts, totals: Counts, counts: Counts) -> NDArray[np.float64]:
     present = counts.sum(axis=-1) > 0
     fractions = hits / np.where(totals > 0, totals, 1)
-    mean: NDArray[np.float64] = (fractions * present).sum(axis=-1) / present.sum(axis=-1)
-    return mean
+    return _ratio((fractions * present).sum(axis=-1), present.sum(axis=-1))
+
+
+def _ratio(part: Counts, whole: Counts) -> NDArray[np.float64]:
+    """`part` / `whole`, NaN where the whole is nothing."""
+    ratio: NDArray[np.float64] = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    return ratio
 
 
 # Metrics of predictions, from counts [..., K, K] to values [...], by the name that a study's config has for them
