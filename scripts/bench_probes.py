@@ -67,8 +67,8 @@ def write_images(path: Path, table: ImageTable, seed: int, record: Provenance | 
         return writer.finish(table, record=record)
 
 
-def make_dataset(workspace: Workspace) -> DataSet:
-    patient = np.sort(np.random.default_rng(0).integers(0, NUM_PATIENTS, NUM_IMAGES))
+def make_dataset(workspace: Workspace, num_images: int = NUM_IMAGES) -> DataSet:
+    patient = np.sort(np.random.default_rng(0).integers(0, NUM_PATIENTS, num_images))
     label = (patient % 3 > 0).astype(np.int64)  # two thirds malignant
     group = np.array([f"patient{number:02d}" for number in patient.tolist()])
     table = write_images(workspace.dataset("drawn"), make_table(label, group, "real"), 0)
@@ -116,10 +116,10 @@ def store_features(
         np.save(path, (of_image + 0.3 * rng.normal(size=of_image.shape)).astype(np.float32))
 
 
-def make_study(workspace: Workspace, folds: tuple[int, ...], num_seeds: int, kind: str) -> Design:
+def make_study(workspace: Workspace, folds: tuple[int, ...], num_seeds: int, kind: str, num_images: int) -> Design:
     weights = workspace.root / "program.pt"
     torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.AvgPool2d(56), torch.nn.Flatten())), str(weights))
-    dataset = make_dataset(workspace)
+    dataset = make_dataset(workspace, num_images)
     store_features(workspace, dataset.images(0), dataset.table, weights, 0, kind)
     supplies = [make_supply(workspace, dataset, fold) for fold in folds]
     for supply in supplies:
@@ -146,11 +146,11 @@ def timed_cell(workspace: Workspace, design: Design, cell: Cell) -> float:
     return time.process_time() - started
 
 
-def measure(kind: str, num_cells: int, num_workers: int) -> dict[str, Any]:
+def measure(kind: str, num_cells: int, num_workers: int, num_images: int) -> dict[str, Any]:
     """The figures of one kind of features."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = open_workspace(folder)
-        design = make_study(workspace, (0, 1), num_cells // 8, kind)
+        design = make_study(workspace, (0, 1), num_cells // 8, kind, num_images)
         calls = [(workspace, design, cell) for cell in plan_cells(design)]
         started = time.perf_counter()
         cpu = [seconds for _, seconds in run_parallel(timed_cell, calls, num_workers)]
@@ -170,13 +170,14 @@ def measure(kind: str, num_cells: int, num_workers: int) -> dict[str, Any]:
 @click.command()
 @click.option("--workers", "num_workers", default=2, show_default=True, help="Processes")
 @click.option("--cells", "num_cells", default=40, show_default=True, help="Cells per kind of features, a multiple of 8")
+@click.option("--images", "num_images", default=NUM_IMAGES, show_default=True, help="Of the data set")
 @click.option("--features", "kinds", multiple=True, type=click.Choice(KINDS), default=KINDS, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures here, as JSON")
-def main(num_workers: int, num_cells: int, kinds: tuple[str, ...], out: Path | None) -> None:
+def main(num_workers: int, num_cells: int, num_images: int, kinds: tuple[str, ...], out: Path | None) -> None:
     """Run some cells, and say how long a thousand of them take."""
     common.set_allocator("tuned")
     torch.set_num_threads(1)
-    rows = [measure(kind, num_cells, num_workers) for kind in kinds]
+    rows = [measure(kind, num_cells, num_workers, num_images) for kind in kinds]
     header = [
         "features",
         "cells",

@@ -38,8 +38,7 @@ CLASSIFIERS = ("dalaresnet50_small", "resvit_gannet_small")
 
 def make_study(workspace: Workspace, num_images: int, num_seeds: int, doses: int) -> tuple[DataSet, Design]:
     """A study of BreakHis' patients, in five folds, with as many arms of other doses as asked for."""
-    bench_probes.NUM_IMAGES = num_images
-    dataset = bench_probes.make_dataset(workspace)
+    dataset = bench_probes.make_dataset(workspace, num_images)
     supplies = [bench_probes.make_supply(workspace, dataset, fold) for fold in range(5)]
     arms = (*DEFAULT_ARMS, *(f"real+synthetic@{round(0.01 * (dose + 10), 2):g}" for dose in range(doses)))
     config = StudyConfig(classifiers=CLASSIFIERS, shortcuts=(), seeds=tuple(range(num_seeds)), arms=arms)
@@ -97,10 +96,10 @@ def bench(num_images: int, num_seeds: int, doses: int) -> dict[str, Any]:
 
 def bench_orchestration(num_seeds: int, num_workers: int) -> dict[str, Any]:
     """The time of a study of a small network, and how much of it no cell is trained in."""
-    bench_probes.SIDE_PX, bench_probes.NUM_IMAGES = 64, 840
+    bench_probes.SIDE_PX = 64
     with tempfile.TemporaryDirectory() as folder:
         workspace = open_workspace(Path(folder))
-        dataset = bench_probes.make_dataset(workspace)
+        dataset = bench_probes.make_dataset(workspace, 840)
         supplies = [bench_probes.make_supply(workspace, dataset, fold) for fold in range(2)]
         config = StudyConfig(classifiers=CLASSIFIERS[:1], shortcuts=(), folds=(0, 1), seeds=tuple(range(num_seeds)))
         design_study(workspace, dataset, supplies, config)

@@ -30,6 +30,7 @@ REFERENCES = (
     Reference(6, "Sauer A et al. Projected GANs converge faster. NeurIPS 2021."),
     Reference(7, "Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat Assoc "
                  "1927."),
+    Reference(8, "Miettinen O, Nurminen M. Comparative analysis of two rates. Stat Med 1985."),
 )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def _statistics(found: Findings) -> str:
     return (
         f"The outcome is the difference in {config.metric.replace('_', ' ')} between real and synthetic images and the "
         f"mean of the two arms of real images alone, with a {percent(config.confidence)} interval that is robust to "
-        "clusters of patients and of training runs [2], corrected for leverage [3], and has Wilson's form [7]. Gain "
+        "clusters of patients and of training runs [2], corrected for leverage [3], and a score interval [7, 8]. Gain "
         "and loss were claimed where the interval excludes zero; equivalence where two one-sided tests [4] exclude "
         f"{100 * config.margin:g} points, a margin fixed beforehand; else the result is called inconclusive. Where "
         "several classifiers do not agree, effects are claimed by Hochberg's procedure [5]. Classes with fewer than "
