@@ -7,6 +7,7 @@ from ganaug.errors import ConfigError
 
 PRESETS = ("quick", "standard")
 PAPER = {"paper256": (256, 8, 1.0), "paper512": (512, 8, 0.5)}  # resolution in px, std_group, r1_gamma
+CLASS_PENALTY = 0.15  # with the discriminator projected, by trials on the phantom
 GAN_PRESETS = (*PRESETS, "auto", "small-data", *PAPER)
 
 
@@ -62,7 +63,8 @@ def gan(
     if preset == "small-data":
         third = config.total_kimg / 3  # classes come in when their images have something in common already
         augmented = replace(config, ada_pipeline="histology" if config.ada_pipeline == "none" else config.ada_pipeline)
-        return replace(augmented, transition_kimg=(third / 2, third), r1_gamma=2 * config.r1_gamma)
+        config = replace(augmented, transition_kimg=(third / 2, third), class_penalty=0.0)
+        return replace(config, r1_gamma=2 * config.r1_gamma)
     return config
 
 
@@ -71,7 +73,8 @@ def _with_discriminator(config: GanConfig, discriminator: str | None) -> GanConf
     if discriminator is None or discriminator == "stylegan2":
         return config
     # It has no R1 penalty: its layers are of bounded slope.
-    return replace(config, discriminator=discriminator, r1_gamma=0.0, learning_rate=0.0025)
+    penalty = CLASS_PENALTY if config.network.num_classes > 1 and config.ada_pipeline == "none" else 0.0
+    return replace(config, discriminator=discriminator, r1_gamma=0.0, learning_rate=0.0025, class_penalty=penalty)
 
 
 def _compact(resolution_px: int, num_classes: int, total_kimg: float) -> GanConfig:

@@ -59,6 +59,7 @@ class InitialWeights(click.ParamType[Path | str]):
 @click.option("--micro-batch", type=int, help="Images at a time in memory, in each process; the batch stays")
 @click.option("--discriminator", type=click.Choice(DISCRIMINATORS), help="What teaches the generator")
 @click.option("--gamma", "r1_gamma", type=float, help="Weight of the R1 penalty")
+@click.option("--class-penalty", type=float, help="Weight of what images lack of showing their class")
 @click.option("--learning-rate", type=float, help="Of both networks")
 @click.option("--path-length", "pl_weight", type=float, help="Weight of the path length penalty")
 @click.option("--style-mixing", type=float, help="Probability that an image's styles come from two latents")

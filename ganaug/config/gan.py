@@ -52,6 +52,7 @@ class GanConfig:
     learning_rate: float = 0.0025
     discriminator: str = "stylegan2"  # one of DISCRIMINATORS
     r1_gamma: float = 0.1  # of the R1 penalty, which only the discriminator stylegan2 has; 0 is none
+    class_penalty: float = 0.0  # of images that show their class less than real ones; only with projected; 0 is none
     r1_interval: int = 16  # iterations between two R1 penalties
     style_mixing: float = 0.9  # probability that an image's styles come from two latents
     pl_weight: float = 2.0  # of the path length penalty; 0 is none
@@ -91,7 +92,7 @@ class GanConfig:
             require(getattr(self, name) >= 1, f"{name} {getattr(self, name)}", "at least 1")
         for name in ("learning_rate", "ada_kimg", "state_kimg"):
             require(0 < getattr(self, name) < inf, f"{name} {getattr(self, name)}", "a positive number")
-        for name in ("r1_gamma", "pl_weight", "ema_kimg"):
+        for name in ("r1_gamma", "pl_weight", "ema_kimg", "class_penalty"):
             require(0 <= getattr(self, name) < inf, f"{name} {getattr(self, name)}", "zero or more")
         for name in ("style_mixing", "ada_target", "ada_p"):
             value = getattr(self, name)
@@ -107,6 +108,13 @@ class GanConfig:
                 f"an R1 penalty of {self.r1_gamma} (--gamma) with the discriminator projected",
                 expected="none, as its layers are of bounded slope",
                 todo="leave it out, or pass --discriminator stylegan2",
+            )
+        if self.class_penalty > 0 and (self.discriminator != "projected" or self.ada_pipeline != "none"):
+            with_what = f"the discriminator {self.discriminator}, ADA pipeline {self.ada_pipeline}"
+            raise ConfigError(
+                f"a class penalty of {self.class_penalty:g} with {with_what}",
+                expected="the discriminator projected without a pipeline: its probe knows real images as they are",
+                todo="leave one of them out",
             )
         require(self.ada_pipeline in ADA_PIPELINES, f"the ADA pipeline {self.ada_pipeline}", " or ".join(ADA_PIPELINES))
         require(
@@ -136,6 +144,8 @@ def override_preset(preset: GanConfig, given: Mapping[str, Any], precision: str 
         fields.setdefault("transition_kimg", (start * stretch, end * stretch))
     if stretch < 1 and preset.snapshot_kimg:
         fields.setdefault("snapshot_kimg", preset.snapshot_kimg * stretch)
+    if fields.get("ada_pipeline", "none") != "none":
+        fields.setdefault("class_penalty", 0.0)
     if fields.get("ada_p") is not None and fields.get("ada_pipeline", preset.ada_pipeline) == "none":
         raise ConfigError("--ada-p without a pipeline", todo="name one with --ada-pipeline")
     if precision is not None:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ganaug.augment.dihedral import random_dihedral
@@ -12,6 +14,7 @@ from ganaug.config import STOP, Compute
 from ganaug.data.dataset import TrainingImages
 from ganaug.errors import ConfigError, Ended
 from ganaug.model.pixels import from_pixels, one_hot
+from ganaug.model.projected.discriminator import ProjectedDiscriminator
 from ganaug.parallel.interrupt import StopRequest, note_stop_requests
 from ganaug.parallel.launcher import num_processes
 from ganaug.parallel.processes import num_cores, run_parallel
@@ -31,6 +34,7 @@ from ganaug.train.task import Task, write_description
 from ganaug.workspace import GanRun, append_jsonl
 
 ON_CPU = Compute()
+NUM_TAUGHT = 2000  # real images that a class probe learns from, about
 STATS_EVERY = 50  # iterations whose losses are averaged to one line of stats.jsonl
 
 
@@ -75,8 +79,8 @@ def train_gan(
         if resume_latest(task, state):
             if processes.is_main:
                 drop_lines_after(task.run, state.num_images)
-        elif task.init:
-            load_initial_weights(state, task.init)
+        else:
+            prepare_state(task, state)
         monitor = Monitor(task, compute.weights_dir)
         is_unfinished = state.num_images < task.config.total_kimg * 1000 and not is_stopped(task.run, task.config)
         try:
@@ -96,6 +100,22 @@ def train_gan(
         if processes.is_main and (is_unfinished or not task.run.ema(state.num_images / 1000).exists()):
             monitor.snapshot(state)
     return task.run
+
+
+def prepare_state(task: Task, state: TrainingState) -> None:
+    """What comes before the first iteration: initial weights, and the classes that the probe learns of real images."""
+    if task.init:
+        load_initial_weights(state, task.init)
+    D, train = state.trainer.networks.D, task.dataset.train(task.fold)
+    if task.config.class_penalty > 0 and isinstance(D, ProjectedDiscriminator):
+        rows = train[spread_over_classes(task.dataset.table.label[train], NUM_TAUGHT)]
+        D.learn_classes(task.dataset.images(task.fold)[rows], task.dataset.table.label[rows])
+
+
+def spread_over_classes(label: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Positions of about `most` labels [N], at equal steps within each class, at least one of each; all, if so few."""
+    step = -(-len(label) // most)
+    return np.concatenate([np.flatnonzero(label == k)[::step] for k in np.unique(label)])
 
 
 def run_iterations(

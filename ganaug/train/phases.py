@@ -73,8 +73,8 @@ def train_iteration(trainer: Trainer, real_img: Tensor, c: Tensor, iteration: in
 
     real_img: [N, 3, H, W] in [-1, 1]. c: their classes [N, K]; the generator is asked for the same, as its labels must
     be drawn from the data set's. iteration: from 0 on. random: of latents, noise and cutoffs.
-    Returns scalars: loss_g, loss_d, the means of real_logits and fake_logits, and path_length and r1 (mean ‖∇D‖²)
-    where they were computed.
+    Returns scalars: loss_g, loss_d, the means of real_logits and fake_logits, and path_length, r1 (mean ‖∇D‖²) and
+    class_shortfall where they were computed.
     """
     config, networks = trainer.config, trainer.networks
     if isinstance(networks.D, ProjectedDiscriminator):
@@ -138,8 +138,11 @@ def joint_step(
 
     def losses_of_generator(c: Tensor) -> tuple[Losses, Stats]:
         fake_maps, ws = kept.pop() if kept else draw_maps(c)
-        loss = hinge_generator_loss(D.judge(fake_maps, c))
-        return {G: loss}, {"loss_g": loss, "mean_w": ws[:, 0].mean(dim=0)}
+        loss, found = hinge_generator_loss(D.judge(fake_maps, c)), {"mean_w": ws[:, 0].mean(dim=0)}
+        if trainer.config.class_penalty > 0:
+            found["class_shortfall"] = D.class_shortfall(fake_maps, c)
+            loss = loss + trainer.config.class_penalty * found["class_shortfall"]
+        return {G: loss}, {"loss_g": loss, **found}
 
     stats = trainer.minimize((real_img, c), losses_of_discriminator)
     D.update_norms()

@@ -185,6 +185,7 @@ def make_random(config: GanConfig, iteration: int, processes: ProcessGroup) -> t
 def resumable_config(config: GanConfig) -> dict[str, object]:
     """The fields that a state depends on: not how long to train, what to keep and how much to hold in memory."""
     fields = {key: value for key, value in to_dict(config).items() if key not in FREE_FIELDS}
-    if config.real_fraction == 1:
-        del fields["real_fraction"]  # so that states of before there were fractions are resumed
+    for name, former in (("real_fraction", 1), ("class_penalty", 0)):
+        if fields[name] == former:
+            del fields[name]  # so that states of before there was such a field are resumed
     return fields
