@@ -62,9 +62,9 @@ def gan(
         return replace(config, snapshot_kimg=None, extractor="none")
     if preset == "small-data":
         third = config.total_kimg / 3  # classes come in when their images have something in common already
-        augmented = replace(config, ada_pipeline="histology" if config.ada_pipeline == "none" else config.ada_pipeline)
-        config = replace(augmented, transition_kimg=(third / 2, third), class_penalty=0.0)
-        return replace(config, r1_gamma=2 * config.r1_gamma)
+        pipeline = "histology" if config.ada_pipeline == "none" else config.ada_pipeline
+        augmented = replace(config, ada_pipeline=pipeline, class_penalty=0.0)
+        return replace(augmented, transition_kimg=(third / 2, third), r1_gamma=2 * config.r1_gamma)
     return config
 
 

@@ -13,7 +13,7 @@ from ganaug.model.projected.discriminator import ProjectedDiscriminator
 
 State = dict[str, Tensor]
 _CLASS_TENSORS = re.compile(  # what other classes may change
-    r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.|(heads\.\d+|pixels\.head)\.by_class\.|class_probe\."
+    r"mapping\.(trunk\.embed|embed|layers)\.|b4\.out\.|(heads\.\d+|pixels\.head)\.by_class\."
 )
 _BLOCK = re.compile(r"synthesis\.b(\d+)\.")  # a resolution of the generator
 FIRST_LAYER = "mapping.trunk.layers.0.weight"  # its columns are the latent's, then the class's

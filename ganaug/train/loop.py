@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from tqdm import tqdm
 
 from ganaug.augment.dihedral import random_dihedral
@@ -79,14 +80,15 @@ def train_gan(
         if resume_latest(task, state):
             if processes.is_main:
                 drop_lines_after(task.run, state.num_images)
-        else:
-            prepare_state(task, state)
+        elif task.init:
+            load_initial_weights(state, task.init)
         monitor = Monitor(task, compute.weights_dir)
         is_unfinished = state.num_images < task.config.total_kimg * 1000 and not is_stopped(task.run, task.config)
         try:
             if is_unfinished:
                 if processes.is_main:
                     monitor.require_extractor()
+                teach_classes(task, state.trainer.networks.D)
                 is_shown = compute.progress and processes.is_main
                 run_iterations(
                     task, state, monitor, stop, progress=is_shown, position=position, tensorboard=tensorboard
@@ -102,14 +104,12 @@ def train_gan(
     return task.run
 
 
-def prepare_state(task: Task, state: TrainingState) -> None:
-    """What comes before the first iteration: initial weights, and the classes that the probe learns of real images."""
-    if task.init:
-        load_initial_weights(state, task.init)
-    D, train = state.trainer.networks.D, task.dataset.train(task.fold)
-    if task.config.class_penalty > 0 and isinstance(D, ProjectedDiscriminator):
-        rows = train[spread_over_classes(task.dataset.table.label[train], NUM_TAUGHT)]
-        D.learn_classes(task.dataset.images(task.fold)[rows], task.dataset.table.label[rows])
+def teach_classes(task: Task, discriminator: nn.Module) -> None:
+    """Show real training images to the discriminator's class probe, where a penalty comes from it."""
+    if task.config.class_penalty > 0 and isinstance(discriminator, ProjectedDiscriminator):
+        label, train = task.dataset.table.label, task.dataset.train(task.fold)
+        rows = train[spread_over_classes(label[train], NUM_TAUGHT)]
+        discriminator.learn_classes(task.dataset.images(task.fold)[rows], label[rows])
 
 
 def spread_over_classes(label: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -28,10 +28,10 @@ from ganaug.model.pixels import one_hot, to_pixels
 from ganaug.parallel.processes import run_parallel
 from ganaug.presets import gan
 from ganaug.train.distributed.process_group import ProcessGroup
-from ganaug.train.loop import iterate, prepare_state
+from ganaug.train.loop import iterate, teach_classes
 from ganaug.train.monitoring.snapshot_scores import match_classes
 from ganaug.train.saving.publish import sample_row, write_snapshot
-from ganaug.train.state import TrainingState, new_state
+from ganaug.train.state import TrainingState, load_initial_weights, new_state
 from ganaug.train.task import Task, plan_training, write_description
 from ganaug.workspace import open_workspace
 
@@ -164,8 +164,9 @@ def race(
     state, clock = new_state(task.config, ProcessGroup()), Clock(task)
     if clock.rows:
         state.load(task.run.states()[-1], task.digest)
-    else:
-        prepare_state(task, state)
+    elif task.init:
+        load_initial_weights(state, task.init)
+    teach_classes(task, state.trainer.networks.D)  # some seconds that no clock counts
     task.run.root.mkdir(parents=True, exist_ok=True)
     write_description(task)  # so that `ganaug synthesize --gan` and `evaluate-gan` can go on from here
     order = TrainingImages(dataset, FOLD, task.config.batch, task.config.seed)

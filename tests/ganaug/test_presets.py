@@ -67,6 +67,23 @@ def test_a_penalty_that_the_discriminator_does_not_have_is_refused() -> None:
         override_preset(presets.gan("auto", 64, 4, "cpu"), {"r1_gamma": 1.0})
 
 
+def test_a_class_penalty_comes_with_what_it_needs() -> None:
+    own = presets.gan("auto", 64, 4, "cpu")
+    assert own.class_penalty == presets.CLASS_PENALTY > 0
+    assert presets.gan("auto", 64, 1, "cpu").class_penalty == 0  # there is nothing to show
+    for name in ("auto", "quick", "standard", "small-data"):
+        for device, discriminator in (("cpu", "stylegan2"), ("cuda", None)):
+            assert presets.gan(name, 64, 4, device, discriminator=discriminator).class_penalty == 0
+    assert presets.gan("small-data", 64, 4, "cpu").class_penalty == 0
+    assert override_preset(own, {"ada_pipeline": "bgc"}).class_penalty == 0
+    assert override_preset(own, {"class_penalty": 0.0, "ada_pipeline": None}).class_penalty == 0
+    for given in ({"class_penalty": 0.3, "ada_pipeline": "bgc"}, {"discriminator": "stylegan2"}):
+        with pytest.raises(ConfigError, match=r"a class penalty of 0\.(3|15) with .*; leave one of them out"):
+            override_preset(own, given)
+    with pytest.raises(ConfigError, match="zero or more"):
+        override_preset(own, {"class_penalty": -1.0})
+
+
 def test_few_images_are_augmented_and_classes_come_late() -> None:
     for device in ("cpu", "cuda"):
         config = presets.gan("small-data", 64, 4, device)

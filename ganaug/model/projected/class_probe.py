@@ -15,8 +15,8 @@ SMALLEST_VARIANCE = 1e-8  # without which the gradient of a constant map would b
 class ClassProbe(nn.Module):
     """How surely images show their class, by a linear probe on means and standard deviations of maps.
 
-    `fit` teaches it the classes of the real training images once; it is never trained further, and before that it asks
-    for nothing. All that it knows is buffers, saved with the state.
+    `fit` teaches it the classes of the real training images; it is never trained further, and before that it asks for
+    nothing. What it knows is no part of a state: the same images teach it the same again.
     Our choice: projection heads ask whether an image is real given its class, which a generator of few images answers
     by leaving the rarer forms out. What is asked for here is the margin of real images and no more, as classes that
     show more than real ones do would mislead a classifier.
@@ -28,9 +28,10 @@ class ClassProbe(nn.Module):
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.zeros(num_classes, num_features))
-        self.register_buffer("bias", torch.zeros(num_classes))
-        self.register_buffer("usual", torch.full((num_classes,), -torch.inf))  # mean margin of real images, by class
+        usual = torch.full((num_classes,), -torch.inf)  # the mean margin of real images, by class
+        self.register_buffer("weight", torch.zeros(num_classes, num_features), persistent=False)
+        self.register_buffer("bias", torch.zeros(num_classes), persistent=False)
+        self.register_buffer("usual", usual, persistent=False)
 
     def fit(self, features: Tensor, label: Tensor) -> None:
         """Learn from real images, features [N, D] of `summarize` with their classes i64 [N], at least one of each."""
@@ -64,7 +65,7 @@ class ClassProbe(nn.Module):
 
 
 def summarize(maps: Sequence[Tensor]) -> Tensor:
-    """Mean and standard deviation of every channel of maps [N, C, H, W] over their places: [N, D]."""
+    """The mean and standard deviation of every channel of maps [N, C, H, W] over their places: [N, D]."""
     means = [x.mean(dim=(2, 3)) for x in maps]
-    deviations = [(x.var(dim=(2, 3), correction=0) + SMALLEST_VARIANCE).sqrt() for x in maps]
-    return torch.cat([*means, *deviations], dim=1)
+    stds = [(x.var(dim=(2, 3), correction=0) + SMALLEST_VARIANCE).sqrt() for x in maps]
+    return torch.cat([*means, *stds], dim=1)

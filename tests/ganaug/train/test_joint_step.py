@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ganaug.config import GanConfig, NetworkConfig
+from ganaug.model.pixels import to_pixels
 from ganaug.model.projected.discriminator import ProjectedDiscriminator
 from ganaug.train import phases
 from ganaug.train.losses import hinge_discriminator_loss, hinge_generator_loss
@@ -64,6 +65,7 @@ def step_jointly(config: GanConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[Tr
     trainer, (img, c) = new_trainer(config), real_batch()
     found, D = watch_gradients(trainer), trainer.networks.D
     assert isinstance(D, ProjectedDiscriminator)
+    D.learn_classes(to_pixels(img), c.argmax(1).numpy())
     monkeypatch.setattr(phases, "draw_styles", lambda G, c, *_: G.mapping(c.repeat(1, 4), c))
     joint_step(trainer, D, img, c, random())
     return trainer, found
@@ -99,6 +101,22 @@ def test_a_joint_step_in_parts_is_that_of_the_whole_batch(micro: int, monkeypatc
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-2)
 
 
+def test_a_class_penalty_changes_the_generators_step_alone_and_in_parts_as_in_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    penalised = replace(PROJECTED, class_penalty=5.0)
+    plain, whole, parts = (
+        step_jointly(config, monkeypatch) for config in (PROJECTED, penalised, replace(penalised, micro_batch=2))
+    )
+    for name, grad in whole[1].items():
+        if name.startswith("D."):
+            assert torch.equal(plain[1][name], grad), name
+        elif name.startswith("G.synthesis") and name.endswith("weight"):
+            assert (plain[1][name] - grad).norm() > 0.01 * grad.norm(), name
+        if not name.endswith("noise_strength"):
+            assert (parts[1][name] - grad).norm() <= 0.05 * grad.norm() + 1e-6, name
+
+
 def test_a_joint_step_moves_both_networks_and_follows_with_the_norms() -> None:
     trainer, (img, c) = new_trainer(), real_batch()
     G, D = trainer.networks.G, trainer.networks.D
@@ -117,10 +135,22 @@ def test_a_projected_discriminator_tells_apart_images_and_classes() -> None:
     trainer, (img, c), latents = new_trainer(), real_batch(), random(1)
     stats = [train_iteration(trainer, img, c, iteration, latents) for iteration in range(40)]
     assert {"loss_g", "loss_d", "real_logits", "fake_logits"} <= stats[0].keys()
-    assert "r1" not in stats[0]
+    assert not {"r1", "class_shortfall"} & stats[0].keys()
     G, D = trainer.networks.G, trainer.networks.D
     with torch.no_grad():
         right, wrong = D(img, c).mean(), D(img, 1 - c).mean()
         fake = D(G(torch.randn(8, 8, generator=random(7)), c, noise_mode="const"), c).mean()
     assert right > wrong + 0.5
     assert right > fake + 0.5
+
+
+def test_a_generator_learns_to_show_its_classes_by_the_penalty_alone() -> None:
+    config = replace(PROJECTED, class_penalty=5.0, learning_rate=0.03)
+    trainer, (img, c), latents = new_trainer(config), real_batch(), random(1)
+    D = trainer.networks.D
+    assert isinstance(D, ProjectedDiscriminator)
+    D.learn_classes(to_pixels(img), c.argmax(1).numpy())
+    judge = D.judge
+    D.judge = lambda maps, c: judge([x.detach() for x in maps], c)  # type: ignore[method-assign]
+    seen = [train_iteration(trainer, img, c, iteration, latents)["class_shortfall"] for iteration in range(20)]
+    assert float(seen[-1]) < 0.5 * float(seen[0])

@@ -35,7 +35,7 @@ def weights_of(workspace: Workspace, dataset: DataSet, config: GanConfig) -> dic
     return load_tensors(run.states()[-1])[0]
 
 
-PROJECTED = replace(CONFIG, discriminator="projected", r1_gamma=0.0, pl_weight=0.0)
+PROJECTED = replace(CONFIG, discriminator="projected", r1_gamma=0.0, pl_weight=0.0, class_penalty=0.5)
 
 
 @pytest.mark.parametrize("config", [CONFIG, PROJECTED], ids=["stylegan2", "projected"])

@@ -20,7 +20,8 @@ NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA devic
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])]
 NETWORK = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max=16)
 CONFIG = GanConfig(NETWORK, total_kimg=0.064, batch=8, r1_interval=2, state_kimg=0.016)
-CONFIGS = {"stylegan2": CONFIG, "projected": replace(CONFIG, discriminator="projected", r1_gamma=0.0)}
+PROJECTED = replace(CONFIG, discriminator="projected", r1_gamma=0.0, class_penalty=0.15)
+CONFIGS = {"stylegan2": CONFIG, "projected": PROJECTED}
 
 
 @pytest.mark.parametrize("discriminator", CONFIGS)

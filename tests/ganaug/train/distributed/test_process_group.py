@@ -140,12 +140,13 @@ network = NetworkConfig(16, 4, z_dim=16, w_dim=16, channel_base=128, channel_max
 config = GanConfig(network, total_kimg=float(sys.argv[2]), batch=8, r1_interval=2, pl_interval=2, state_kimg=0.016,
                    ada_pipeline="bgc")
 if "projected" in sys.argv:
-    config = replace(config, discriminator="projected", r1_gamma=0.0)
+    config = replace(config, discriminator="projected", r1_gamma=0.0, ada_pipeline="none", class_penalty=0.15)
 try:
     train_gans([plan_training(workspace, open_dataset(workspace, "phantom"), 0, config)])
 except Ended:
     pass
 """
+PROJECTED = replace(CONFIG, discriminator="projected", r1_gamma=0.0, ada_pipeline="none", class_penalty=0.15)
 
 
 def states(workspace: Workspace) -> list[Path]:
@@ -156,8 +157,7 @@ def states(workspace: Workspace) -> list[Path]:
 def test_two_processes_train_resume_and_hand_over_to_one(
     discriminator: str, workspace: Workspace, tiny: DataSet
 ) -> None:
-    gamma = CONFIG.r1_gamma if discriminator == "stylegan2" else 0.0
-    config = replace(CONFIG, discriminator=discriminator, r1_gamma=gamma)
+    config = CONFIG if discriminator == "stylegan2" else PROJECTED
     for kimg in (0.032, 0.064):
         process = torchrun(TRAIN, [str(workspace.root), str(kimg), discriminator], 2)
         _, err = process.communicate(timeout=300)
