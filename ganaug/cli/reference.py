@@ -92,10 +92,9 @@ paper256, paper512  the paper's own settings for these resolutions
 quick               minutes, to see that everything works
 
 On a CPU the published rule would take months. There --discriminator projected teaches the generator: small heads
-look at the maps of a frozen EfficientNet-Lite0 of ImageNet, which has learnt to see, and at the pixels (Sauer et al.
-2021). --class-penalty, 0.15 there, asks generated images to show their class as surely as real ones do, to a linear
-probe of what that network sees. --init phantom, the default there, begins with a generator that has learnt procedural tissue and comes with this
-tool; it has seen no patient. --init none begins with nothing. No network judges the images that it taught.
+look at the maps of a frozen EfficientNet-Lite0 of ImageNet, and at the pixels (Sauer et al. 2021). --class-penalty has
+images show their class as real ones do. --init phantom, the default there, begins with a generator that has learnt
+procedural tissue and has seen no patient, --init none with nothing. No network judges the images that it taught.
 
 The method on a GPU is StyleGAN2-ADA: lazy R1 and path length regularisation, style mixing, an average of the weights,
 half precision in the four highest resolutions (--precision float32 switches it off). Real images are shown in their
