@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -18,6 +19,8 @@ from ganaug.data.dataset import DataSet
 from ganaug.errors import CorruptFile, LeakError, UserError
 from ganaug.provenance import digest_of_file
 from ganaug.workspace import atomic_path
+
+LARGEST_ERROR = 1e-3  # of a sum of probabilities
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ def read_predictions(path: Path, dataset: DataSet, fold: int, digest: str) -> Pr
     if sha256(content).hexdigest() != digest:
         raise LeakError(f"{path} holds other predictions than were written there")
     tested = vars(find_tested_images(dataset, fold))
-    arrays = _read_arrays(path, content, ("probs", *tested))
-    if any(not np.array_equal(arrays[name], values) for name, values in tested.items()):
+    arrays = _read_arrays(path, content, _checksums(dataset, fold))
+    if any(not np.array_equal(values, tested[name]) for name, values in arrays.items() if name != "probs"):
         raise LeakError(f"{path} is of other test images than fold {fold} has")
     probs, shape = arrays["probs"], (len(tested["labels"]), dataset.table.num_classes)
     if probs.shape != shape or probs.dtype != np.float32 or not are_probabilities(probs):
@@ -95,12 +98,26 @@ def read_predictions(path: Path, dataset: DataSet, fold: int, digest: str) -> Pr
     return Predictions(**tested, probs=probs)
 
 
-def _read_arrays(path: Path, content: bytes, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+@lru_cache(maxsize=8)
+def _checksums(dataset: DataSet, fold: int) -> dict[str, int]:
+    """The CRC of each array of `find_tested_images` as `write_predictions` stores it, by its name."""
+    return {name: _checksum(values) for name, values in vars(find_tested_images(dataset, fold)).items()}
+
+
+def _checksum(array: NDArray[Any]) -> int:
+    stored = io.BytesIO()
+    np.lib.format.write_array(stored, array, allow_pickle=False)
+    return zlib.crc32(stored.getvalue())
+
+
+def _read_arrays(path: Path, content: bytes, known: dict[str, int]) -> dict[str, NDArray[Any]]:
+    """The probabilities in the file, and its arrays whose checksums are not the known ones, as most files' are."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(member.file_size for member in archive.infolist()) > len(content):
                 raise CorruptFile(f"{path} is packed, as no file of predictions is", todo="remove it")
-            return {name: _parse_array(archive.read(f"{name}.npy")) for name in names}
+            others = [name for name, checksum in known.items() if checksum != archive.getinfo(f"{name}.npy").CRC]
+            return {name: _parse_array(archive.read(f"{name}.npy")) for name in ("probs", *others)}
     except (UserError, OSError):
         raise
     except Exception as error:  # NumPy parses the headers as Python literals, which fails in many ways
@@ -108,7 +125,6 @@ def _read_arrays(path: Path, content: bytes, names: tuple[str, ...]) -> dict[str
         raise CorruptFile(f"{path} is truncated or corrupt ({reason})", todo="remove it") from error
 
 
-@lru_cache(maxsize=16)  # all files of a fold hold the same three arrays next to their probabilities
 def _parse_array(content: bytes) -> NDArray[Any]:
     array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     array.setflags(write=False)
@@ -116,5 +132,5 @@ def _parse_array(content: bytes) -> NDArray[Any]:
 
 
 def are_probabilities(probs: NDArray[np.float32]) -> bool:
-    """Whether every row [K] of probs [N,K] is a distribution over the classes."""
-    return bool(np.isfinite(probs).all() and (probs >= 0).all() and np.allclose(probs.sum(1), 1, atol=1e-3))
+    """Whether every row [K] of probs [N,K] is a distribution over the classes; one with NaN or infinity is none."""
+    return bool((probs >= 0).all() and (np.abs(probs.sum(1) - 1) <= LARGEST_ERROR).all())
