@@ -97,10 +97,16 @@ def judge_classes(rows: Sequence[dict[str, Any]], config: GanConfig) -> Alarm | 
         f"images, where guessing gives {guess:.0%} and real training images {row['agreement_floor']:.0%}: "
         "conditioning collapsed"
     )
+    return Alarm("classes", row["kimg"], seen, f"look at samples/, and {_conditioning(config)}")
+
+
+def _conditioning(config: GanConfig) -> str:
+    if config.discriminator == "projected" and config.ada_pipeline == "none":
+        return f"train again with a --class-penalty above {config.class_penalty:g}"
+    if config.transition_kimg:
+        return "bring more images per class"
     third = config.total_kimg / 3
-    start = f"--class-transition {third / 2:.3g}:{third:.3g}"
-    todo = "bring more images per class" if config.transition_kimg else f"train again with {start}"
-    return Alarm("classes", row["kimg"], seen, f"look at samples/, and {todo}")
+    return f"train again with --class-transition {third / 2:.3g}:{third:.3g}"
 
 
 def _is_collapsed(row: dict[str, Any], guess: float) -> bool:

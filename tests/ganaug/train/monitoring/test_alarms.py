@@ -66,7 +66,21 @@ def test_classes_that_are_named_no_better_than_by_guessing_raise_an_alarm() -> N
     assert "25%" in found.seen
     assert "80%" in found.seen
     assert "--class-transition 6.67:13.3" in found.todo
-    assert "images per class" in found.todo or "--class-transition" in found.todo
+
+
+@pytest.mark.parametrize(
+    ("fields", "todo"),
+    [
+        ({"transition_kimg": (5.0, 10.0)}, "bring more images per class"),
+        ({"discriminator": "projected", "r1_gamma": 0.0, "class_penalty": 0.15}, "a --class-penalty above 0.15"),
+        ({"discriminator": "projected", "r1_gamma": 0.0, "ada_pipeline": "bgc"}, "--class-transition 6.67:13.3"),
+    ],
+    ids=["begun without classes", "projected", "projected with ADA"],
+)
+def test_collapsed_classes_name_an_option_that_this_training_can_change(fields: dict[str, Any], todo: str) -> None:
+    found = judge_classes(scores(0.27, 0.3), replace(LONG, **fields))
+    assert found is not None
+    assert found.todo.endswith(todo)
 
 
 @pytest.mark.parametrize(
