@@ -197,6 +197,14 @@ def test_a_dry_run_prints_a_plan_with_its_cost_and_does_nothing(phantom: Workspa
     assert sorted(phantom.root.rglob("*")) == before
 
 
+def test_a_dry_run_of_a_study_that_can_show_nothing_says_what_would(phantom: Workspace) -> None:
+    study = ("evaluate-augmentation", "--workspace", phantom.root, "--preset", "quick", "--train-missing", "--dry-run")
+    assert (
+        "smallest_gain: none, as it could not even show that perfect images help; bring"
+        in run(*study, "--seeds", 1).stdout
+    )
+
+
 @pytest.mark.parametrize(
     "command", [name for name, taken in SHARED_OPTIONS.items() if len(taken) > 2 or name == "export-gan"]
 )
