@@ -14,7 +14,7 @@ from ganaug.data.synthetic import require_serves
 from ganaug.errors import ConfigError, LeakError
 from ganaug.provenance import digest_of_file
 from ganaug.train.distributed.process_group import ProcessGroup
-from ganaug.train.state import load_initial_weights, new_state
+from ganaug.train.state import load_initial_weights, new_state, resumable_config
 from ganaug.train.task import Task, plan_training
 from ganaug.workspace import Workspace
 
@@ -107,3 +107,13 @@ def test_words_are_asked_for(words: str, peer: "Peer", workspace: Workspace, tin
 def test_words_about_no_weights_are_refused(workspace: Workspace, tiny: DataSet, config: GanConfig) -> None:
     with pytest.raises(ConfigError, match="--init-saw without --init"):
         plan_training(workspace, tiny, 0, config, None, "BreCaHAD")
+
+
+def test_a_training_without_a_class_penalty_is_the_one_of_before_there_was_such_a_field(
+    workspace: Workspace, tiny: DataSet, config: GanConfig
+) -> None:
+    projected = replace(config, discriminator="projected", r1_gamma=0.0)
+    penalised = replace(projected, class_penalty=0.15)
+    assert "class_penalty" not in resumable_config(projected)
+    runs = [plan_training(workspace, tiny, 0, each).run.root for each in (projected, penalised)]
+    assert runs[0] != runs[1]
