@@ -51,7 +51,7 @@ class Difference:
 
     @property
     def size(self) -> Size:
-        return Size(self.num_patients, self.num_seeds, self.num_generators)
+        return Size(self.num_patients, self.num_seeds, self.num_generators, len(self.folds))
 
     @property
     def p_value(self) -> float:

@@ -25,6 +25,7 @@ class Size:
     num_patients: int
     num_seeds: int
     num_generators: int  # of each fold
+    num_folds: int
 
 
 def power(gain: float, variance: Part, confidence: float) -> float:
@@ -47,25 +48,22 @@ def scale(spread: Spread, now: Size, then: Size) -> Part:
     """The variance that a study of another size would have.
 
     Patients and their interaction with runs shrink with the patients alone, which errs on the wide side. What folds
-    vary beyond patients and runs is the luck of their generators, which is averaged over as many as there are.
+    vary beyond patients and runs is the luck of their generators, which is averaged over as many as there are. Runs
+    vary by the seed where each fold has one generator, and else by the generator, whose luck they hold.
     """
     crossed = spread.patients + spread.runs
     luck = max(spread.folds.variance - crossed.variance, 0.0)
-    units_now, units_then = _units(now), _units(then)
-    patients = Part(
-        spread.patients.variance * now.num_patients / then.num_patients,
-        spread.patients.df * then.num_patients / now.num_patients,
-    )
-    runs = Part(
-        spread.runs.variance * units_now / units_then + luck * now.num_generators / then.num_generators,
-        max(spread.total.df, 1.0) * units_then / units_now,
-    )
-    return patients + runs
+    more_patients, more_generators = then.num_patients / now.num_patients, then.num_generators / now.num_generators
+    more_runs = then.num_seeds / now.num_seeds if now.num_generators == 1 else more_generators
+    patients = Part(spread.patients.variance / more_patients, spread.patients.df * more_patients)
+    runs = Part(spread.runs.variance / more_runs, spread.runs.df * _df_of_runs(then) / _df_of_runs(now))
+    return patients + runs + Part(luck / more_generators, _df_of_runs(then))
 
 
-def _units(size: Size) -> int:
-    """The runs of a fold that differ by more than the order of their images."""
-    return size.num_seeds if size.num_generators == 1 else size.num_generators
+def _df_of_runs(size: Size) -> float:
+    """Of what each fold shows by runs that differ, or, where it has a single one, of what folds show together."""
+    num_runs = size.num_generators if size.num_generators > 1 else size.num_seeds
+    return float(max(size.num_folds * (num_runs - 1), size.num_folds - 1, 1))
 
 
 def say_what_would_show(spread: Spread, now: Size, gain: float, confidence: float) -> str:
@@ -87,7 +85,12 @@ def say_what_would_show(spread: Spread, now: Size, gain: float, confidence: floa
     if ways:
         return f"A gain of {points} would show in four of five studies of about {', or '.join(ways)}."
     both = _times(
-        lambda k: Size(k * now.num_patients, k * several.num_seeds, k * several.num_generators),
+        lambda k: replace(
+            now,
+            num_patients=k * now.num_patients,
+            num_seeds=k * several.num_seeds,
+            num_generators=k * several.num_generators,
+        ),
         spread,
         now,
         gain,

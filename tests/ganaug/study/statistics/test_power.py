@@ -12,7 +12,7 @@ from ganaug.study.statistics.simulated import Patients, World, simulate
 
 METRIC = "balanced_accuracy"
 ANSWER = Contrast({"real+synthetic": 1.0, "real": -0.5, "real-oversampled": -0.5})
-SIZE = Size(num_patients=45, num_seeds=2, num_generators=2)
+SIZE = Size(num_patients=45, num_seeds=2, num_generators=2, num_folds=5)
 
 
 def patients_of(world: World) -> Patients:
@@ -40,15 +40,31 @@ def test_power_without_a_gain_is_the_level() -> None:
     assert power(0.01, NONE, 0.95) == 1
 
 
-def test_another_size_has_the_variance_that_studies_of_it_have() -> None:
-    small = World(num_generators=2, luck=0.3)
-    large = replace(small, num_patients=180, num_generators=4, num_seeds=4)
+@pytest.mark.parametrize(
+    ("small", "changes"),
+    [
+        (World(num_generators=2, luck=0.3), {"num_patients": 180, "num_generators": 4, "num_seeds": 4}),
+        (World(num_generators=1, num_seeds=4), {"num_generators": 2}),
+        (World(num_generators=1, num_seeds=4, luck=0.3), {"num_generators": 2}),
+    ],
+)
+def test_another_size_has_the_variance_and_the_width_that_studies_of_it_have(
+    small: World, changes: dict[str, int]
+) -> None:
+    large = replace(small, **changes)
     found = {}
     for world in (small, large):
         rng = np.random.default_rng(4)
         found[world] = [spread_of(ANSWER, simulate(world, rng), METRIC) for _ in range(150)]
-    predicted = [scale(spread, SIZE, Size(180, 4, 4)).variance for spread in found[small]]
-    assert np.mean(predicted) == pytest.approx(np.mean([each.total.variance for each in found[large]]), rel=0.25)
+    now = Size(small.num_patients, small.num_seeds, small.num_generators, small.num_folds)
+    predicted = [scale(spread, now, replace(now, **changes)) for spread in found[small]]
+    real = [spread.total for spread in found[large]]
+    assert np.mean([each.variance for each in predicted]) == pytest.approx(
+        np.mean([each.variance for each in real]), rel=0.25
+    )
+    assert np.mean([each.half_width(0.95) for each in predicted]) == pytest.approx(
+        np.mean([each.half_width(0.95) for each in real]), rel=0.2
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The verdict: when it is gain, loss or inconclusive, and its warnings."""
 
+import re
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -242,6 +244,19 @@ def test_warning_is_given_where_it_is_due_and_only_there(
     assert any(warning in text for text in judge(design, results, ("Benign", "Malignant"), num_folds).warnings)
     (of_luck,) = judge(clean, clean_results, ("Benign", "Malignant"), 3).warnings  # each fold has one generator
     assert "With a second generator per fold" in of_luck
+
+
+def test_a_second_generator_is_named_only_where_it_narrows_the_interval(world: "World") -> None:
+    texts = []
+    for patients_per_fold, num_seeds in product(range(12, 24, 2), (2, 10)):
+        options = {"seeds": tuple(range(num_seeds)), "num_resamples": 100}
+        design, results = study(world, FLAT, patients_per_fold, **options)
+        (of_luck,) = judge(design, results, ("Benign", "Malignant"), 3).warnings
+        texts.append(of_luck)
+    widths = [re.findall(r"±(\d+\.\d)", text) for text in texts]
+    assert all(float(then) < float(now) for then, now in filter(None, widths))
+    assert any(widths)
+    assert any("hardly narrow" in text for text in texts)
 
 
 def test_a_generators_declared_weights_are_warned_of_once(world: "World") -> None:
