@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -83,6 +84,16 @@ def require_folder(path: Path, option: str) -> None:
         raise WorkspaceError(
             f"there is no folder {path.parent}", expected=f"a folder for the file of {option}", todo="make it first"
         )
+
+
+def require_place(path: Path) -> None:
+    """Raise WorkspaceError where nothing can be written to `path`, not even in folders that would be made for it."""
+    folder = path.absolute().parent
+    with os_errors_as_workspace_errors(path):
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def text_of(file_name: str) -> str:

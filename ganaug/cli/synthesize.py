@@ -90,11 +90,14 @@ def synthesize(
     """
     from ganaug.generate.shards import merge_parts, synthesize_all
     from ganaug.parallel.shards import read_shard
+    from ganaug.workspace import require_place
 
     if sum([merge, shard is not None, num_workers > 1]) > 1:
         raise ConfigError("more than one of --shard, --workers and --merge", expected="one of them")
     if out is not None and kind == "h5":
         raise ConfigError("--out without --format", expected="--format png or zip, which are written there")
+    if out is not None:
+        require_place(out / "images")
     read = read_shard(shard) if shard else None
     plans = _plan(common, **options)
     device = _own_gpu(common.device) if shard == "auto" else common.device
@@ -121,8 +124,10 @@ def _plan(
     **fields: Any,
 ) -> list["SynthesisPlan"]:
     """The plan of each generator; `fields` are those of SynthesisConfig."""
+    from ganaug.generate.filters import require_known_filters
     from ganaug.generate.synthesize import plan_synthesis
 
+    require_known_filters([name for name, _ in reject])
     given = [f"--reject {name}={value:g}" for name, value in reject if name == REJECT_COPIES[0]]
     if reject_copies and given:
         raise ConfigError(f"--reject-copies and {given[0]} both set the filter copies", expected="one of them")

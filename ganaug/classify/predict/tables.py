@@ -1,7 +1,6 @@
 """The files of predictions: tables by image and by patient, and the scores of a test."""
 
 import csv
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ganaug.classify.predict.user_images import UserImages
 from ganaug.classify.stored import StoredClassifier
 from ganaug.data.dataset import DataSet
 from ganaug.errors import DataError, LeakError, WorkspaceError, private, some_of
-from ganaug.workspace import atomic_path, os_errors_as_workspace_errors, parse_json, write_json
+from ganaug.workspace import atomic_path, os_errors_as_workspace_errors, parse_json, require_place, write_json
 
 OF_IMAGES = ("image", "patient", "seen in training", "predicted")  # and a probability per class
 OF_PATIENTS = ("patient", "images", "seen in training", "predicted")
@@ -40,12 +39,7 @@ def require_writable(out: Path, *, is_test: bool) -> None:
     _require_own(of_patients, lambda content: _is_table(content, OF_PATIENTS))
     if is_test:
         _require_own(scores, _is_scores)
-    folder = out.absolute().parent
-    with os_errors_as_workspace_errors(out):
-        while not folder.exists():
-            folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+    require_place(out)
 
 
 def _require_own(path: Path, is_own: Callable[[bytes], bool]) -> None:

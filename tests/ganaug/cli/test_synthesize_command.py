@@ -90,6 +90,15 @@ def test_another_format_goes_next_to_the_file_or_into_the_folder_named(run: GanR
     assert elsewhere.exists()
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_an_image_is_drawn(run: GanRun, tmp_path: Path) -> None:
+    stands = tmp_path / "file"
+    stands.write_text("no folder")
+    result = ganaug(run, "synthesize", "--per-class", 2, "--format", "png", "--out", stands / "images")
+    assert result.exit_code == 2
+    assert str(stands) in result.stderr
+    assert not (run.root.parents[1] / "synthetic").exists()
+
+
 def test_what_filters_dropped_is_reported(run: GanRun) -> None:
     options = ("synthesize", "--per-class", 3, "--reject-copies")
     result = ganaug(run, *options)
@@ -122,6 +131,7 @@ def test_strips_are_written_into_the_samples_of_the_run(run: GanRun) -> None:
         (("synthesize", "--psi-of", "0.5"), "expected NAME=VALUE"),
         (("synthesize", "--truncation", "local"), "'local' is not one of"),
         (("synthesize", "--reject", "luck=0.5"), "confidence, copies"),
+        (("synthesize", "--reject", "luck=1"), "confidence, copies"),
         (("synthesize", "--reject", "copies=1"), "a number between 0 and 1"),
         (("synthesize", "--reject-copies", "--reject", "copies=0.1"), "--reject-copies and --reject copies=0.1 both"),
         (("synthesize", "--reject", "copies=0.5", "--shard", "0/2"), "shard 0/2 of filtered images"),
