@@ -21,8 +21,8 @@ MEASURED = (
     "measured: with 100 images per class of the phantom (16 kimg, stylegan2, 2 seeds) --class-transition ended at 1.04 "
     "and 0.81 times the Fréchet distance that the same seed had without it: no clear difference",
     "measured: with 40 images per class of the phantom (85 kimg, an hour of a CPU, discriminator projected, begun from "
-    "nothing, one training set) GAN images changed a linear probe's balanced accuracy by −3.8 points (95 % interval "
-    "−4.9 to −2.6), as many real images of other patients by +1.7: judge the gain before you rely on it",
+    "nothing, one training set) GAN images changed a linear probe's balanced accuracy by −3.2 points (95 % interval "
+    "−4.3 to −2.1), as many real images of other patients by +1.7: judge the gain before you rely on it",
 )
 COLLAPSE = (
     "if the classes look alike in samples/, conditioning collapsed, as it does with few images per class (Shahbazi et "
