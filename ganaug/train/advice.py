@@ -16,7 +16,7 @@ FEW_IMAGES = 100  # per class; what was measured here with so few is in `MEASURE
 # From scripts/results, breakhis-study-cpu.json, learning-transition.json and gain-phantom-cpu.json.
 MEASURED = (
     "measured: with 839 BreakHis images of 44 patients (64 px, 8 kimg, projected, begun from the phantom) GAN "
-    "images changed a linear probe's balanced accuracy by +3.0 points (95 % interval −0.4 to +6.2), repeats of the "
+    "images changed a linear probe's balanced accuracy by +2.4 points (95 % interval −1.1 to +5.8), repeats of the "
     "rarer class alone by +4.8: inconclusive",
     "measured: with 100 images per class of the phantom (16 kimg, stylegan2, 2 seeds) --class-transition ended at 1.04 "
     "and 0.81 times the Fréchet distance that the same seed had without it: no clear difference",
