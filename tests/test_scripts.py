@@ -50,9 +50,9 @@ def test_the_demo_installs_the_package_and_hands_its_options_on(asked: Path, opt
     assert not any("pip" in line for line in again), "what is installed already is not installed again"
 
 
-def test_the_tests_run_on_every_core(asked: Path) -> None:
+def test_the_tests_run_on_every_core_and_one_more_waits(asked: Path) -> None:
     output = lines(asked, "test.sh", "-k", "name")
     (install,) = [line for line in output if "pip install" in line]
     assert install.endswith("--editable .[test]")
-    cores = subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout.strip()
-    assert output[-1] == f"python -m pytest -n {cores} --dist worksteal -k name"
+    cores = int(subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout)
+    assert output[-1] == f"python -m pytest -n {cores + 1} --dist worksteal -k name"
